@@ -1,0 +1,25 @@
+"""Where tests find real data, and what a machine may lack."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("PRESAGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; tests that use it carry the marker `realdata`."""
+    return REAL_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if REAL_DATA.is_dir():
+        return
+    skip = pytest.mark.skip(reason="the real data sets are not on this machine (set PRESAGE_DATA)")
+    for item in items:
+        if "realdata" in item.keywords:
+            item.add_marker(skip)
