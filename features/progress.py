@@ -12,7 +12,9 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """Opens a named stage; what it yields is called with the number of units done since the last call."""
 
-    def __call__(self, stage: str, *, total: int | None = None) -> AbstractContextManager[Advance]: ...
+    def __call__(self, stage: str, *, total: int | None = None) -> AbstractContextManager[Advance]:
+        """Open a stage of `total` units; None where nobody can say."""
+        ...
 
 
 @contextmanager
