@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# Carriers per person. Familial hypercholesterolaemia: 0.40 %, 1 in 250 (Akioyamen 2017, BMJ Open 7:e016461). BRCA1/2: 1 in
-# 190 of 50,726 unselected adults (Manickam 2018, JAMA Netw Open 1:e182140), split about 1 to 2 between the genes. Shares of
-# the three FH genes among the genetically confirmed: LDLR 93 %, APOB 5 %, PCSK9 2 % (after Iacocca 2017, Expert Rev Mol
-# Diagn 17:641-51). The same in every ancestry group: no founder effects are simulated.
+# Carriers per person. Familial hypercholesterolaemia: 0.40 %, 1 in 250 (Akioyamen 2017, BMJ Open 7:e016461).
+# BRCA1/2: 1 in 190 of 50,726 unselected adults (Manickam 2018, JAMA Netw Open 1:e182140), split about 1 to 2 between the
+# genes. Shares of the three FH genes among the genetically confirmed: LDLR 93 %, APOB 5 %, PCSK9 2 % (after Iacocca 2017,
+# Expert Rev Mol Diagn 17:641-51). The same in every ancestry group: no founder effects are simulated.
 PREVALENCE = {
     "LDLR": 0.93 / 250,
     "APOB": 0.05 / 250,
@@ -42,7 +42,7 @@ def draw_carriers(rng: np.random.Generator, person_ids: NDArray[np.int64]) -> pd
     found = []
     for gene, prevalence in PREVALENCE.items():
         carriers = person_ids[rng.random(len(person_ids)) < prevalence]
-        variants = variant_table().query("gene_symbol == @gene")
+        variants = variant_table()[variant_table()["gene_symbol"] == gene]
         drawn = variants.iloc[rng.integers(len(variants), size=len(carriers))].reset_index(drop=True)
         found.append(drawn.assign(person_id=carriers, zygosity="heterozygous"))
     return pd.concat(found, ignore_index=True).sort_values(["person_id", "gene_symbol"], ignore_index=True)

@@ -43,14 +43,14 @@ class Genomes:
     z: dict[str, NDArray[np.float64]]
     carriers: pd.DataFrame
     scenario: str
-    file_rng: np.random.SeedSequence
+    file_seed: int
 
     def write_genotypes(self, folder: Path, person_ids: Sequence[int], collected: Sequence[object]) -> None:
-        """Write genotypes.pgen, .pvar, .psam and samples.csv of the tested, in an order that says nothing of the people.
+        """Write genotypes.pgen, .pvar, .psam and samples.csv of the tested, in random order.
 
         `collected`: date of each person's sample. One call in a hundred is missing.
         """
-        rng = np.random.default_rng(self.file_rng)
+        rng = np.random.default_rng([self.file_seed, 0])
         samples = _name_samples(rng, person_ids, collected)
         columns = pd.Index(self.person_ids).get_indexer(pd.Index(samples["person_id"]))
         if (columns < 0).any():
@@ -71,7 +71,7 @@ class Genomes:
         (folder / "reference_frequencies.afreq").write_text(text, encoding="utf-8", newline="\n")
 
     def write_reference(self, folder: Path) -> None:
-        """Write panel.pgen, .pvar, .psam: unadmixed people of the five groups (column SuperPop), without missing calls."""
+        """Write panel.pgen, .pvar, .psam: unadmixed people of the five groups (SuperPop), without missing calls."""
         folder.mkdir(parents=True, exist_ok=True)
         panel, groups = self._reference()
         ids = [f"REF{number:05d}" for number in range(1, len(groups) + 1)]
@@ -81,7 +81,7 @@ class Genomes:
     def _reference(self) -> tuple[NDArray[np.int8], NDArray[np.str_]]:
         groups = np.repeat(np.array(GROUPS), REFERENCE_PEOPLE_PER_GROUP)
         shares = np.eye(len(GROUPS)).repeat(REFERENCE_PEOPLE_PER_GROUP, axis=0)
-        rng = np.random.default_rng([*self.file_rng.generate_state(4), 1])
+        rng = np.random.default_rng([self.file_seed, 1])
         return _draw_genotypes(rng, shares, self.sites.frequencies), groups
 
 
@@ -105,14 +105,14 @@ def simulate_genomes(ancestry: pd.DataFrame, *, rng: np.random.Generator, scenar
         z=standardised_scores(sites, genotypes, shares),
         carriers=draw_carriers(carrier_rng, person_ids),
         scenario=scenario,
-        file_rng=file_rng.bit_generator.seed_seq,  # type: ignore[attr-defined]
+        file_seed=int(file_rng.integers(2**63)),
     )
 
 
 def standardised_scores(
     sites: Sites, genotypes: NDArray[np.int8], shares: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Per trait (person,): mean 0 and variance 1 within every mixture of ancestries, by the theory of independent sites.
+    """Per trait (person,): mean 0 and variance 1 within every mixture of ancestries, sites being independent.
 
     With p = shares P: mean 2 sum w p; variance 2 sum w^2 p(1-p) = shares . (2 P w^2) - shares' Q shares,
     Q = 2 P diag(w^2) P'.
@@ -140,7 +140,7 @@ def _sums(genotypes: NDArray[np.int8], used: NDArray[np.intp], weight: NDArray[n
 def _draw_genotypes(
     rng: np.random.Generator, shares: NDArray[np.float64], frequencies: NDArray[np.float64]
 ) -> NDArray[np.int8]:
-    """(variant, person) counts of ALT. One uniform a genotype: it passes 1 - p^2 (two ALT) or (1-p)^2 (at least one)."""
+    """(variant, person) counts of ALT: one uniform passes (1-p)^2 (at least one) and 1 - p^2 (two)."""
     n_variants = frequencies.shape[1]
     genotypes = np.empty((n_variants, len(shares)), dtype=np.int8)
     ancestry = shares.astype(np.float32).T

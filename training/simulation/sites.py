@@ -1,8 +1,9 @@
 """The variants of the simulated genome: where they lie, how common they are in each ancestry group, what they weigh.
 
 Allele frequencies follow the Balding-Nichols model (Genetica 1995;96:3-12) along a tree of populations: a child's
-frequency is Beta(p (1-F)/F, (1-p) (1-F)/F) given its parent's p, so that E[q(1-q)] = (1-F) p(1-p), and Hudson's Fst of two
-groups is the mean of the drifts that each took since their last common ancestor (Bhatia 2013, Genome Res 23:1514-21).
+frequency is Beta(p (1-F)/F, (1-p) (1-F)/F) given its parent's p, so that E[q(1-q)] = (1-F) p(1-p), and Hudson's Fst of
+two groups is the mean of the drifts that each took since their last common ancestor (Bhatia 2013, Genome Res
+23:1514-21).
 Variants are independent: no linkage disequilibrium, so that a score's variance is a sum.
 """
 
@@ -20,10 +21,10 @@ TRAITS = ("chd", "t2d", "breast_cancer")
 N_VARIANTS = 3_000
 VARIANTS_PER_SCORE = {"chd": 1_000, "t2d": 1_000, "breast_cancer": 300}
 
-# Node: (parent, drift F on the branch). Solved so that Hudson's Fst is the published one for 1000 Genomes: AFR-EUR .139,
-# AFR-EAS .161, EUR-EAS .106 (Bhatia 2013, Genome Res 23:1514-21) and for HapMap 3 EUR-SAS .035 (CEU-GIH; Nature
-# 2010;467:52-8). AMR is a population of its own, as far from EUR as SAS is; real American groups are mixtures, which the
-# admixed people of the simulation stand for.
+# Node: (parent, drift F on the branch). Solved so that Hudson's Fst is the published one for 1000 Genomes: AFR-EUR
+# .139, AFR-EAS .161, EUR-EAS .106 (Bhatia 2013, Genome Res 23:1514-21) and for HapMap 3 EUR-SAS .035 (CEU-GIH; Nature
+# 2010;467:52-8). AMR is a population of its own, as far from EUR as SAS is; real American groups are mixtures, which
+# the admixed people of the simulation stand for.
 TREE: dict[str, tuple[str, float]] = {
     "AFR": ("root", 0.120),
     "out_of_africa": ("root", 0.0828),
@@ -101,7 +102,7 @@ def _positions(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def _frequencies(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """(group, variant). Ancestral frequencies uniform on 0.05 to 0.95: common variants, as arrays and scores hold them."""
+    """(group, variant). Ancestral frequencies uniform on 0.05 to 0.95: common variants, as scores hold them."""
     drawn = {"root": rng.uniform(0.05, 0.95, n)}
     for node, (parent, drift) in TREE.items():
         spread = (1 - drift) / drift
