@@ -1,0 +1,218 @@
+"""A study: what is predicted, for whom, from what, and how it is validated. One TOML file, read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from features.errors import PresageError
+
+GENOMIC_WORDS = ("genom", "genetic", "gene", "polygenic", "monogenic", "mutation", "variant", "germline", "somatic", "snp")
+
+
+def _increasing(days: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in zip(days, days[1:], strict=False)):
+        raise ValueError("horizons must increase")
+    return days
+
+
+Horizons = Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_increasing)]
+
+
+class Section(BaseModel):
+    """A table of a study file: keys that it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Population(Section):
+    """Who is studied, and the moments at which they are looked at."""
+
+    index: str = "yearly"  # every 1 January, "first:CODELIST", or one date
+    index_from: date | None = None
+    index_until: date | None = None
+    age_years: tuple[int, int] = (0, 130)  # both ends included
+    history_days: int = Field(default=0, ge=0)  # of enrolment before the index
+    exclude: tuple[str, ...] = ()  # code lists, or codes, on or before the index
+    sex: Literal["F", "M"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Population:
+        if self.age_years[0] > self.age_years[1]:
+            raise ValueError("age_years: the first age must not be above the second")
+        if self.index != "yearly" and not self.index.startswith("first:"):
+            try:
+                date.fromisoformat(self.index)
+            except ValueError:
+                raise ValueError('index: expected "yearly", "first:CODELIST" or a date YYYY-MM-DD') from None
+        return self
+
+
+class Source(Section):
+    """A flat table: one row per person or per person and moment."""
+
+    table: str
+    id: str | None = None  # absent: each row is a person
+    genotypes: str | None = None  # PLINK .bed or .pgen, joined on id
+    index_date: str | None = None  # the column that validation.test_from compares with
+
+
+class OutcomeSection(Section):
+    """What is predicted: codes in a record, columns in a flat table."""
+
+    codes: str | None = None
+    competing: tuple[str, ...] = ("MEDS_DEATH",)
+    time: str | None = None
+    event: str | None = None
+    positive: tuple[str, ...] = ()  # values of `event` that count as 1; absent: it holds 0, 1 (and 2)
+    horizons_days: Horizons = ()
+
+
+class FeaturesSection(Section):
+    """What it is predicted from."""
+
+    families: tuple[str, ...] = ("demographics", "measurements")
+    polygenic: tuple[str, ...] = ()
+    equation: str | None = None
+    exclude: tuple[str, ...] = ()
+    blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # names or globs, nested in this order
+    genomic_blocks: tuple[str, ...] | None = None  # absent: the blocks whose name says so
+    required: tuple[str, ...] = ()  # features without which nobody is scored
+
+    def is_genomic(self, block: str) -> bool:
+        """Whether a block holds genomic results, which not everybody has."""
+        if self.genomic_blocks is not None:
+            return block in self.genomic_blocks
+        return any(word in block.lower() for word in GENOMIC_WORDS)
+
+
+class Models(Section):
+    """Which learners compete."""
+
+    candidates: tuple[str, ...] = ()  # absent: cox or logistic, and xgboost
+    inner_folds: int = Field(default=3, ge=2)  # held-out folds for calibration and choice
+    tune: int = Field(default=0, ge=0)
+    min_matched_weight: float = Field(default=0.75, ge=0, le=1)  # of a polygenic score; below: clinical model
+
+
+class Validation(Section):
+    """How performance is estimated on people the models have not seen."""
+
+    folds: int | None = Field(default=None, ge=2)
+    repeats: int = Field(default=1, ge=1)
+    fold_column: str | None = None
+    fold_file: str | None = None  # set,iteration,row_id or id,fold
+    test_from: date | None = None
+    test_column: str | None = None
+    site_column: str | None = None
+    test_share: float = Field(default=0.4, gt=0, lt=1)  # of the people who have landmarks on both sides
+    bootstraps: int = Field(default=200, ge=0)
+
+    @model_validator(mode="after")
+    def _one_scheme(self) -> Validation:
+        names = ("folds", "fold_column", "fold_file", "test_from", "test_column", "site_column")
+        chosen = [name for name in names if getattr(self, name) is not None]
+        if len(chosen) > 1:
+            raise ValueError(f"one scheme only, found {' and '.join(chosen)}")
+        return self
+
+
+class Equity(Section):
+    """Subgroups every metric is repeated in."""
+
+    groups: tuple[str, ...] = ()
+    min_people: int = Field(default=50, ge=11)
+
+
+class Gate(Section):
+    """What a model must show before it may be the champion."""
+
+    beats_equation: bool = True
+    calibration_slope: tuple[float, float] = (0.8, 1.25)
+    max_subgroup_gap: float = Field(default=0.15, gt=0)  # in AUC, between groups of enough people
+    leakage_proof: bool = True
+    card_signed: bool = True
+
+
+class Card(Section):
+    """What only a person can say; left visibly blank where absent."""
+
+    signed_by: str | None = None
+    intended_use: str | None = None
+    intended_users: str | None = None
+    out_of_scope: str | None = None
+    contact: str | None = None
+    funding: str | None = None
+    ethics: str | None = None
+    limits: str | None = None
+
+
+class Study(Section):
+    """The whole file. `path` and `digest` say which file it was."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    kind: Literal["predictive"] = "predictive"
+    source: Source | None = None
+    population: Population = Population()
+    outcome: OutcomeSection
+    features: FeaturesSection = FeaturesSection()
+    models: Models = Models()
+    validation: Validation = Validation()
+    equity: Equity = Equity()
+    gate: Gate = Gate()
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _check(self) -> Study:
+        if self.source is None:
+            if self.outcome.codes is None:
+                raise ValueError("outcome.codes: a study of a record needs the outcome's code list")
+            if not self.outcome.horizons_days:
+                raise ValueError("outcome.horizons_days: a study of a record needs at least one horizon")
+        elif self.outcome.event is None:
+            raise ValueError("outcome.event: a study of a flat table needs the column that holds the outcome")
+        return self
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the source is a flat table rather than a record."""
+        return self.source is not None
+
+    def digest(self) -> str:
+        """SHA-256 of the validated study; the same for files that differ in comments and order only."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_study(path: Path) -> Study:
+    """Read and validate. Raises PresageError naming the file and the first key that is wrong."""
+    if not path.is_file():
+        raise PresageError(str(path), "no such study file")
+    try:
+        document = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise PresageError(str(path), f"not valid TOML: {error}") from None
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "study"
+        if first["type"] == "extra_forbidden":
+            message, way_out = "unknown key", f"known here: {', '.join(_siblings(first['loc']))}"
+        else:
+            message, way_out = first["msg"].removeprefix("Value error, "), None
+        raise PresageError(f"{path}, key '{key}'", message, way_out=way_out) from None
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Study
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
+        section = next(a for a in inner if issubclass(a, BaseModel))
+    return list(section.model_fields)
