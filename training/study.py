@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -12,11 +13,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from features.errors import PresageError
 
-GENOMIC_WORDS = ("genom", "genetic", "gene", "polygenic", "monogenic", "mutation", "variant", "germline", "somatic", "snp")
+GENOMIC_WORDS = (
+    "genom",
+    "genetic",
+    "gene",
+    "polygenic",
+    "monogenic",
+    "mutation",
+    "variant",
+    "germline",
+    "somatic",
+    "snp",
+)
 
 
 def _increasing(days: tuple[float, ...]) -> tuple[float, ...]:
-    if any(later <= earlier for earlier, later in zip(days, days[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(days)):
         raise ValueError("horizons must increase")
     return days
 

@@ -1,0 +1,115 @@
+"""The rows a study learns from: features, outcome, who, in which groups and blocks, and who was lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from features.frame import FeatureFrame
+from training.outcomes import Outcome
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Strings = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the attrition table: what was asked for, and how many are left."""
+
+    step: str
+    people: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dosages:
+    """Counts of the effect allele, (n, m) float32, NaN where not called; `called` (n,) says whose genotypes exist."""
+
+    variants: tuple[str, ...]
+    alleles: tuple[str, ...]
+    values: npt.NDArray[np.float32]
+    called: Bools
+
+    def take(self, rows: Ints) -> Dosages:
+        """The same variants for these rows."""
+        return Dosages(self.variants, self.alleles, self.values[rows], self.called[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Features that are added together, to see what they add. A genomic block may hold no feature but the dosages."""
+
+    name: str
+    features: tuple[str, ...]
+    genomic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """n index rows. Rows of one person share `frame.subject_ids`.
+
+    ids: (n,) what predictions are written under: the table's id, or the subject_id of a record.
+    genotyped: (n,) whether the combined model may serve this row; why_not: (n,) the reason where it may not.
+    groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
+    `as_of` is NaT in a flat table without an index date.
+    """
+
+    frame: FeatureFrame
+    outcome: Outcome
+    ids: Strings
+    blocks: tuple[Block, ...]
+    genotyped: Bools
+    why_not: Strings
+    groups: Mapping[str, Strings]
+    columns: Mapping[str, Strings] = field(default_factory=dict)
+    dosages: Dosages | None = None
+    attrition: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def persons(self) -> Ints:
+        """(n,) the person of each row."""
+        return self.frame.subject_ids
+
+    @property
+    def as_of(self) -> npt.NDArray[np.datetime64]:
+        """(n,) the index moment of each row."""
+        return self.frame.as_of
+
+    @property
+    def clinical_names(self) -> tuple[str, ...]:
+        """Features of the blocks that everybody has."""
+        return tuple(name for block in self.blocks if not block.genomic for name in block.features)
+
+    @property
+    def genomic_names(self) -> tuple[str, ...]:
+        """Features of the genomic blocks."""
+        return tuple(name for block in self.blocks if block.genomic for name in block.features)
+
+    @property
+    def has_genomics(self) -> bool:
+        """Whether there is a genomic block, and anybody who has its results."""
+        return any(block.genomic for block in self.blocks) and bool(self.genotyped.any())
+
+    @property
+    def horizons(self) -> tuple[float, ...]:
+        """Horizons in days; (nan,) for a binary outcome."""
+        return self.outcome.horizons_days or (float("nan"),)
+
+    @property
+    def family(self) -> Literal["binary", "time to event"]:
+        """Which learners apply."""
+        return "time to event" if self.outcome.horizons_days else "binary"
+
+
+def people_and_rows(step: str, persons: Ints) -> Step:
+    """The attrition line of what is left now."""
+    return Step(step, people=len(np.unique(persons)), rows=len(persons))
