@@ -1,0 +1,1 @@
+"""Polygenic scores: genotypes and scoring files in, sums, matches and ancestry-adjusted scores out."""

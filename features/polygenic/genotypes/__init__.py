@@ -1,0 +1,7 @@
+"""Genotype files behind one protocol: PGEN, BED, VCF and BCF, whole or by chromosome."""
+
+from features.polygenic.genotypes.dosages import read_dosages
+from features.polygenic.genotypes.fileset import open_genotypes
+from features.polygenic.genotypes.protocol import Genotypes, SiteReader
+
+__all__ = ["Genotypes", "SiteReader", "open_genotypes", "read_dosages"]

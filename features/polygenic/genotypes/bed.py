@@ -1,0 +1,37 @@
+"""BED with BIM and FAM: PLINK 1 genotypes, read by pgenlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from features.errors import PresageError
+from features.polygenic.genotypes.pgen import MAGIC, Pgen
+from features.polygenic.genotypes.tables import read_bim, read_fam
+from features.polygenic.variants import Alleles
+
+_SNP_MAJOR = b"\x01"
+
+
+class Bed(Pgen):
+    """A BED file set; the first allele of the BIM is ALT, as plink2 takes it."""
+
+    def __init__(self, path: Path, alleles: Alleles) -> None:
+        fam = path.with_suffix(".fam")
+        if not fam.exists():
+            raise PresageError(str(fam), "no such file", way_out="a .bed needs its .fam beside it")
+        table, samples = read_bim(path.with_suffix(".bim"), alleles), read_fam(fam)
+        _check_size(path, len(samples), table.n_records)
+        self._open(path, table, samples)
+        self.build = None
+        self.has_dosages = False
+
+
+def _check_size(path: Path, n_samples: int, n_records: int) -> None:
+    with path.open("rb") as stream:
+        magic = stream.read(3)
+    if magic != MAGIC + _SNP_MAJOR:
+        raise PresageError(str(path), "not a variant-major BED file (wrong first bytes)", way_out="export it again")
+    expected, found = 3 + n_records * -(-n_samples // 4), path.stat().st_size
+    if expected != found:
+        rule = f"expected {expected:,} bytes for {n_samples:,} samples and {n_records:,} variants, found {found:,}"
+        raise PresageError(str(path), rule, way_out="the .bim or .fam is another data set's, or the copy is cut short")

@@ -1,0 +1,138 @@
+"""Opening genotypes by name, and one file set of several files of the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic.genotypes.bed import Bed
+from features.polygenic.genotypes.pgen import Pgen
+from features.polygenic.genotypes.protocol import Genotypes, Samples, SiteReader, Sites
+from features.polygenic.variants import Alleles, Variants
+
+_CHROMOSOMES = (*(str(i) for i in range(1, 23)), "X", "Y")
+
+
+@contextmanager
+def open_genotypes(path: Path, alleles: Alleles) -> Iterator[Genotypes]:
+    """Open a genotype file (.pgen, .bed, .vcf, .vcf.gz, .bcf), or one per chromosome: `chr{1..22}.pgen`, `chr*.bed`.
+
+    Raises PresageError where nothing is there, the format is not one of these, or the files' samples differ.
+    """
+    files = [_open_one(part, alleles) for part in expand(path)]
+    yield files[0] if len(files) == 1 else Fileset(str(path), files)
+
+
+def expand(path: Path) -> list[Path]:
+    """The files a name stands for, in chromosome order."""
+    name = str(path)
+    if "{1..22}" in name:
+        found = [Path(name.replace("{1..22}", chromosome)) for chromosome in _CHROMOSOMES]
+        found = [part for part in found if part.exists()]
+    elif "*" in path.name:
+        found = sorted(path.parent.glob(path.name), key=lambda part: (len(part.name), part.name))
+    else:
+        found = [_with_suffix(path)]
+    if not found or not found[0].exists():
+        raise PresageError(name, "no such genotype file", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf")
+    return found
+
+
+def _with_suffix(path: Path) -> Path:
+    """PLINK users name a file set without its suffix."""
+    if path.exists():
+        return path
+    beside = [path.with_name(path.name + suffix) for suffix in (".pgen", ".bed", ".vcf.gz", ".vcf", ".bcf")]
+    return next((part for part in beside if part.exists()), path)
+
+
+def _open_one(path: Path, alleles: Alleles) -> Genotypes:
+    name = path.name.lower()
+    if name.endswith((".bgen", ".bgen.gz")):
+        raise PresageError(
+            str(path),
+            "BGEN is not read",
+            way_out=f"convert it: plink2 --bgen {path.name} ref-first --sample FILE.sample --make-pgen --out genotypes",
+        )
+    opener = next((opener for suffixes, opener in _FORMATS if name.endswith(suffixes)), None)
+    if opener is None:
+        raise PresageError(str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf")
+    return opener(path, alleles)
+
+
+_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles], Genotypes]], ...] = (((".pgen",), Pgen), ((".bed",), Bed))
+
+
+class Fileset:
+    """Several files of the same samples read as one."""
+
+    def __init__(self, name: str, files: list[Genotypes]) -> None:
+        self.name = name
+        self._files = files
+        self.samples: Samples = files[0].samples
+        for part in files[1:]:
+            if part.samples.ids != self.samples.ids:
+                raise PresageError(
+                    part.name, f"its samples are not those of {files[0].name}", way_out="export all chromosomes together"
+                )
+        builds = {part.build for part in files if part.build}
+        if len(builds) > 1:
+            raise PresageError(name, "its files are of different builds", way_out="lift them to one build")
+        self.build: str | None = builds.pop() if builds else None
+        self.has_dosages: bool = any(part.has_dosages for part in files)
+        self.n_records: int = sum(part.n_records for part in files)
+        self._starts = np.cumsum([0, *(part.n_records for part in files)])
+        merged = Variants.concatenate(part.variants for part in files)
+        self.variants: Variants = _shifted(merged, self._starts)
+
+    def reader(self) -> FilesetSites:
+        """A reader of every file, for one thread."""
+        return FilesetSites([part.reader() for part in self._files], self._starts)
+
+
+class FilesetSites:
+    """Reads sites whose rows count through the files."""
+
+    def __init__(self, readers: list[SiteReader], starts: NDArray[np.int64]) -> None:
+        self._readers = readers
+        self._starts = starts
+
+    def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
+        """Allele counts, -9 where missing."""
+        for reader, part, rows in self._parts(sites):
+            reader.read(part, out[rows])
+
+    def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
+        """Expected allele counts, negative where missing."""
+        for reader, part, rows in self._parts(sites):
+            reader.read_dosages(part, out[rows])
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for reader in self._readers:
+            reader.close()
+
+    def _parts(self, sites: Sites) -> Iterator[tuple[SiteReader, Sites, slice]]:
+        cuts = np.searchsorted(sites.row, self._starts)
+        for number, (low, high) in enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)):
+            if high > low:
+                rows = slice(low, high)
+                yield self._readers[number], Sites(sites.row[rows] - self._starts[number], sites.allele[rows]), rows
+
+
+def _shifted(variants: Variants, starts: NDArray[np.int64]) -> Variants:
+    return Variants(
+        keys=variants.keys,
+        ref=variants.ref,
+        alt=variants.alt,
+        file=variants.file,
+        row=variants.row + starts[variants.file],
+        allele=variants.allele,
+        multiallelic=variants.multiallelic,
+        ids=variants.ids,
+    )

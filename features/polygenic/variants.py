@@ -1,0 +1,195 @@
+"""Variants as columns: positions as one sortable key, alleles as codes that can be complemented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int32]
+Keys = NDArray[np.int64]
+
+X, Y, MT = 23, 24, 26
+_NAMES = {str(i): i for i in range(1, 23)} | {"X": X, "23": X, "Y": Y, "24": Y, "MT": MT, "M": MT, "26": MT}
+# Matching is confined to these, as in pgscatalog-match: the mitochondrion and the unplaced contigs carry no score.
+SCORED_CHROMOSOMES = (*range(1, 23), X, Y)
+_COMPLEMENT = str.maketrans("ACGT", "TGCA")
+_POSITION_BITS = 32
+
+
+def chromosome_code(name: str) -> int:
+    """1 to 22, 23 for X, 24 for Y, 26 for the mitochondrion, 0 for anything else; with or without `chr`."""
+    bare = name[3:] if name[:3].lower() == "chr" else name
+    return _NAMES.get(bare.upper(), 0)
+
+
+def chromosome_name(code: int) -> str:
+    """The name without `chr`."""
+    return {X: "X", Y: "Y", MT: "MT"}.get(code, str(code))
+
+
+def chromosome_codes(names: pa.Array) -> NDArray[np.int64]:
+    """`chromosome_code` of every name; null is 0."""
+    coded = _dictionary(names)
+    table = np.array([chromosome_code(name) for name in coded.dictionary.to_pylist()] + [0], dtype=np.int64)
+    return table[_indices(coded)]
+
+
+def position_keys(chromosomes: NDArray[np.int64], positions: NDArray[np.int64]) -> Keys:
+    """One sortable number a position; -1 where the chromosome carries no score or the position is unknown."""
+    keys = (chromosomes << _POSITION_BITS) | positions
+    known = (chromosomes > 0) & (chromosomes <= Y) & (positions > 0)
+    return np.where(known, keys, np.int64(-1))
+
+
+def split_key(keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Chromosome codes and positions of keys; 0 and 0 for -1."""
+    known = keys >= 0
+    return np.where(known, keys >> _POSITION_BITS, 0), np.where(known, keys & ((1 << _POSITION_BITS) - 1), 0)
+
+
+@dataclass(slots=True)
+class Alleles:
+    """Interned allele strings: the same sequence has the same code in every file of a run. -1 is missing."""
+
+    names: list[str] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+    _complements: list[int] = field(default_factory=list)
+
+    def code(self, name: str) -> int:
+        """The code of one allele, upper-cased."""
+        key = name.upper()
+        if key not in self.codes:
+            self.codes[key] = len(self.names)
+            self.names.append(key)
+        return self.codes[key]
+
+    def encode(self, names: pa.Array) -> Codes:
+        """Codes of a column; null and empty are -1."""
+        coded = _dictionary(names)
+        table = [self.code(name) if name else -1 for name in coded.dictionary.to_pylist()]
+        return np.array([*table, -1], dtype=np.int32)[_indices(coded)]
+
+    def complement(self, codes: Codes) -> Codes:
+        """Codes on the other strand, base by base as pgscatalog-match does; other symbols stay themselves."""
+        while len(self._complements) < len(self.names):
+            name = self.names[len(self._complements)]
+            other = name.translate(_COMPLEMENT) if is_sequence(name) else name
+            self._complements.append(self.code(other))
+        return np.array([*self._complements, -1], dtype=np.int32)[codes]
+
+    def sequences(self, codes: Codes) -> NDArray[np.bool_]:
+        """Where the allele is written in A, C, G and T."""
+        table = [is_sequence(name) for name in self.names]
+        return np.array([*table, False], dtype=np.bool_)[codes]
+
+    def arrow(self, codes: Codes) -> pa.DictionaryArray:
+        """The strings, as a dictionary column; -1 is null."""
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(self.names, pa.string()))
+
+
+def is_sequence(allele: str) -> bool:
+    """Written in A, C, G and T only."""
+    return bool(allele) and not allele.strip("ACGT")
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """The variants of a genotype file set, one entry for each alternate allele, in file order.
+
+    `file`, `row`: which file and which record. `allele`: which alternate (1 is the first). `keys` as `position_keys`.
+    `multiallelic`: the record lists several alternates. `ids`: the file's own names.
+    """
+
+    keys: Keys
+    ref: Codes
+    alt: Codes
+    file: NDArray[np.int32]
+    row: NDArray[np.int64]
+    allele: NDArray[np.int32]
+    multiallelic: NDArray[np.bool_]
+    ids: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Variants:
+        """The variants at these indices, or where true."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Variants(
+            keys=self.keys[index],
+            ref=self.ref[index],
+            alt=self.alt[index],
+            file=self.file[index],
+            row=self.row[index],
+            allele=self.allele[index],
+            multiallelic=self.multiallelic[index],
+            ids=self.ids.take(pa.array(index)),
+        )
+
+    @staticmethod
+    def concatenate(parts: Iterable[Variants]) -> Variants:
+        """Several files' variants as one table, `file` numbered in order."""
+        parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return Variants(
+            keys=np.concatenate([p.keys for p in parts]),
+            ref=np.concatenate([p.ref for p in parts]),
+            alt=np.concatenate([p.alt for p in parts]),
+            file=np.concatenate([np.full(len(p), number, np.int32) for number, p in enumerate(parts)]),
+            row=np.concatenate([p.row for p in parts]),
+            allele=np.concatenate([p.allele for p in parts]),
+            multiallelic=np.concatenate([p.multiallelic for p in parts]),
+            ids=pa.concat_arrays([p.ids for p in parts]),
+        )
+
+
+def explode(
+    *,
+    chromosomes: pa.Array,
+    positions: NDArray[np.int64],
+    refs: pa.Array,
+    alts: pa.Array,
+    ids: pa.Array,
+    rows: NDArray[np.int64],
+    alleles: Alleles,
+) -> Variants:
+    """Records as variants: a record with several alternates becomes one entry for each."""
+    keys = position_keys(chromosome_codes(chromosomes), positions)
+    several = pc.fill_null(pc.match_substring(alts, ","), False).to_numpy(zero_copy_only=False)
+    parent = np.arange(len(rows))
+    allele = np.ones(len(rows), np.int32)
+    if several.any():
+        lists = pc.split_pattern(alts, ",")
+        parent = pc.list_parent_indices(lists).to_numpy()
+        allele = (np.arange(len(parent)) - np.searchsorted(parent, parent) + 1).astype(np.int32)
+        alts = pc.list_flatten(lists)
+    return Variants(
+        keys=keys[parent],
+        ref=alleles.encode(refs)[parent],
+        alt=alleles.encode(alts),
+        file=np.zeros(len(parent), np.int32),
+        row=rows[parent],
+        allele=allele,
+        multiallelic=several[parent],
+        ids=ids if len(parent) == len(ids) else ids.take(pa.array(parent)),
+    )
+
+
+def _dictionary(names: pa.Array) -> pa.DictionaryArray:
+    if isinstance(names, pa.ChunkedArray):
+        names = names.combine_chunks()
+    if isinstance(names, pa.ChunkedArray):  # empty column of no chunks
+        names = pa.array([], names.type)
+    return names if isinstance(names, pa.DictionaryArray) else names.dictionary_encode()
+
+
+def _indices(coded: pa.DictionaryArray) -> NDArray[np.int32]:
+    """Indices into the dictionary; null is -1, the last entry of the tables above."""
+    indices: NDArray[np.int32] = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return indices
