@@ -1,0 +1,296 @@
+"""OMOP CDM 5.3 and 5.4 into the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+
+from features import identity
+from features.progress import Progress, silent
+from features.sources.omop import columns as c
+from features.sources.omop import people
+from features.sources.omop.cdm import CLINICAL, ClinicalTable
+from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
+from features.sources.omop.rows import EVENT_COLUMNS, REPEATED, World, clinical_rows
+from features.sources.omop.vocabulary import codes_and_ancestors, concepts
+from features.sources.report import IngestReport, TableReport
+from features.sources.store import FIXED_CODES, Workspace, workspace, write
+
+SOURCE = "omop"
+
+
+def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
+    """Read a folder or zip of CSV or Parquet, or a DuckDB file, into the record; what it had from OMOP is replaced.
+
+    Raises PresageError where the table person or a column that a table cannot do without is missing.
+    """
+    with workspace(record_dir, SOURCE) as space:
+        cdm = open_source(source, space.con, space.folder)
+        report = IngestReport(SOURCE, _version(cdm))
+        mark_absent(cdm, report)
+        return _Ingest(space, cdm, report).run(progress)
+
+
+class _Ingest:
+    """One run: tables become events in the scratch database, then the record's shards."""
+
+    def __init__(self, space: Workspace, cdm: Cdm, report: IngestReport) -> None:
+        self.space, self.cdm, self.report, self.con = space, cdm, report, space.con
+        self.events: list[ir.Table] = []
+
+    def run(self, progress: Progress) -> IngestReport:
+        clinical = [spec for spec in CLINICAL if self.cdm.has(spec.name)]
+        with progress("reading OMOP tables", total=4 + len(clinical)) as advance:
+            known = concepts(self.cdm)
+            world, subjects = self._people(known)
+            advance(2)
+            world = self._visits(world)
+            self._periods(world)
+            advance(2)
+            for spec in clinical:
+                self._clinical(spec, world)
+                advance(1)
+        events = reduce(lambda left, right: left.union(right), self.events)
+        codes, ancestors = self._metadata(events, known)
+        return write(
+            self.space,
+            events=events,
+            subjects=subjects,
+            codes=codes,
+            ancestors=ancestors,
+            report=self.report,
+            progress=progress,
+        )
+
+    def _people(self, known: ir.Table) -> tuple[World, ir.Table]:
+        raw = self.cdm.table("person")
+        key = people.person_key(raw)
+        persons = self.con.create_table("person_rows", people.person_rows(raw, key))
+        self._account("person", persons, persons)
+        persons = persons.filter(persons.reason.isnull())
+        subjects = identity.assign(self.con, self.space.record_dir, SOURCE, persons.select("source_id"))
+        persons = persons.join(subjects.select("source_id", "subject_id"), "source_id")
+        world = World(persons.select("person_key", "subject_id", "birth", death=ibis.null("date")), None, known, key)
+        world = self._deaths(world)
+        self._keep("person", _person_events(persons, self._names("care_site"), self._names("provider"), known))
+        return world, subjects
+
+    def _deaths(self, world: World) -> World:
+        persons = world.persons
+        if self.cdm.has("death"):
+            rows = people.death_rows(self.cdm.table("death"), world)
+            rows = self.con.create_table("death_rows", rows)
+            self._account("death", rows, rows)
+            good = rows.filter(rows.reason.isnull())
+            self._keep("death", _event(good, time=good.time, code="MEDS_DEATH", text=good.cause_code, known=good.known))
+            persons = persons.drop("death").left_join(good.select("subject_id", death=good.day), "subject_id")
+            persons = persons.drop("subject_id_right")
+        persons = self.con.create_table("persons", persons)
+        return World(persons, None, world.concepts, world.person_key)
+
+    def _names(self, table: str) -> ir.Table | None:
+        """Columns id, label: the source's own id of a care site or provider."""
+        if not self.cdm.has(table):
+            return None
+        raw = self.cdm.table(table)
+        rows = raw.select(
+            id=c.text(raw, f"{table}_id"),
+            label=ibis.coalesce(c.text(raw, f"{table}_source_value"), c.text(raw, f"{table}_id")),
+        )
+        self.report.table(table).rows = int(rows.count().execute())
+        return rows.filter(rows.id.notnull()).group_by("id").agg(label=rows.label.min())
+
+    def _periods(self, world: World) -> None:
+        if not self.cdm.has("observation_period"):
+            return
+        rows = people.period_rows(self.cdm.table("observation_period"), world)
+        rows = self.con.create_table("period_rows", rows)
+        self._account("observation_period", rows, rows)
+        merged = people.merged_periods(rows.filter(rows.reason.isnull()))
+        start, end = (c.moment(merged[name], ibis.null(c.TIMESTAMP)) for name in ("start", "end"))
+        self._keep(
+            "observation_period",
+            _event(merged, time=start.time, code="OBSERVATION_PERIOD//START", known=start.known).union(
+                _event(merged, time=end.time, code="OBSERVATION_PERIOD//END", known=end.known)
+            ),
+        )
+
+    def _visits(self, world: World) -> World:
+        if not self.cdm.has("visit_occurrence"):
+            return world
+        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
+        rows = self.con.create_table("visit_rows", rows)
+        self._account("visit_occurrence", rows, rows)
+        good = rows.filter(rows.reason.isnull())
+        ended = good.filter(good.end_time.notnull())
+        days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
+        end_code = "VISIT_END//" + ended.code.re_replace("^Visit//", "")
+        starts = _event(good, time=good.time, code=good.code, known=good.known, concept=good.concept_id)
+        ends = _event(ended, time=ended.end_time, code=end_code, number=days, unit="d", known=ended.end_known)
+        self._keep("visit_occurrence", starts.union(ends))
+        visits = good.select("visit_id", visit_subject=good.subject_id, visit_known=good.end_known)
+        return World(world.persons, visits, world.concepts, world.person_key)
+
+    def _clinical(self, spec: ClinicalTable, world: World) -> None:
+        rows = clinical_rows(self.cdm.table(spec.name), spec, world)
+        staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
+        staged, repeated = self._without_repeats(spec, rows, staged)
+        self._account(spec.name, staged, rows, repeated=repeated)
+        self._keep(
+            spec.name,
+            staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"),
+        )
+        self.cdm.release(spec.name)
+
+    def _without_repeats(
+        self, spec: ClinicalTable, rows: ir.Table, staged: ir.Table
+    ) -> tuple[ir.Table, ir.Table | None]:
+        """Set aside rows that repeat the event of another row with their key; the same key on another event is noted."""
+        good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
+        shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1).select("row_key")
+        shared = self.con.create_table(f"{spec.name}_shared", shared)
+        n_keys = int(shared.count().execute())
+        if not n_keys:
+            return staged, None
+        among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
+        # Everything but the moment it became known tells two events apart.
+        event = [
+            among[name] for name in ("row_key", "subject_id", "time", "code", "numeric_value", "text_value", "unit")
+        ]
+        nth = ibis.row_number().over(group_by=event, order_by=[among.available_time, among.source_row])
+        among = self.con.create_table(f"{spec.name}_among", among.mutate(nth=nth))
+        repeats = among.filter(among.nth > 0)
+        report = self.report.table(spec.name)
+        n_repeats = int(repeats.count().execute())
+        n_others = int(among.count().execute()) - n_repeats - n_keys
+        if n_others:
+            report.noted["shares its key with a row of another event (both kept)"] = n_others
+        if not n_repeats:
+            return staged, None
+        rest = staged.filter(staged.reason.notnull() | staged.row_key.isnull()).union(good.anti_join(shared, "row_key"))
+        kept = among.filter(among.nth == 0).select(staged.columns)
+        repeats = repeats.mutate(reason=ibis.literal(REPEATED))
+        whole = rest.union(kept).union(repeats.select(staged.columns))
+        return self.con.create_table(f"{spec.name}_unique", whole), repeats
+
+    def _account(self, name: str, staged: ir.Table, rows: ir.Table, *, repeated: ir.Table | None = None) -> None:
+        """Count rows by reason and note; keep those set aside or mended, as text, with the broken lines of the file."""
+        report = self.report.table(name)
+        broken = self.cdm.broken.get(name, 0)
+        report.rows = int(staged.count().execute()) + broken
+        _count(report.rejected, staged, "reason")
+        good = staged.filter(staged.reason.isnull())
+        if "mended" in staged.columns:
+            _count(report.mended, good, "mended")
+        for column, words in _NOTES.items():
+            if column in staged.columns and (n := int(good[column].sum().execute() or 0)):
+                report.noted[words] = n
+        aside = [*self._aside(report, rows)]
+        if repeated is not None:
+            aside.append(repeated.select("source_row", "reason", kept=ibis.literal(False)))
+        if broken:
+            lines = self.con.table(f"{BROKEN_LINES}_{name}")
+            _count(report.rejected, lines, "reason")
+            aside.append(lines.mutate(kept=ibis.literal(False)))
+        if aside:
+            self.space.set_aside(name, reduce(lambda left, right: left.union(right), aside))
+
+    def _aside(self, report: TableReport, rows: ir.Table) -> Iterator[ir.Table]:
+        if report.rejected:
+            out = rows.filter(rows.reason.notnull())
+            yield out.select("source_row", "reason", kept=ibis.literal(False))
+        if report.mended:
+            out = rows.filter(rows.reason.isnull(), rows.mended.notnull())
+            yield out.select("source_row", reason=out.mended, kept=ibis.literal(True))
+
+    def _keep(self, name: str, events: ir.Table) -> None:
+        if not {"concept_id", "standard_id"} <= set(events.columns):
+            events = events.mutate(concept_id=ibis.null("int64"), standard_id=ibis.null("int64"))
+        columns = [*EVENT_COLUMNS, "concept_id", "standard_id"]
+        kept = self.con.create_table(f"{name}_events", events.select(columns))
+        self.report.table(name).events = int(kept.count().execute())
+        self.events.append(kept)
+
+    def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
+        used = events.select("code", "concept_id", "standard_id").distinct()
+        codes, ancestors = codes_and_ancestors(self.cdm, known, used)
+        fixed = ibis.memtable({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())})
+        codes = codes.left_join(fixed, "code").drop("code_right")
+        return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
+
+
+_NOTES = {
+    "note_after_death": "after death (kept)",
+    "note_concept": "concept does not resolve (kept under its id)",
+    "note_visit": "visit is not in visit_occurrence",
+    "note_open": "visit has no end",
+}
+
+
+def _count(counter: dict[str, int], rows: ir.Table, column: str) -> None:
+    found = rows.filter(rows[column].notnull()).group_by(column).agg(n=lambda t: t.count()).to_pyarrow().to_pylist()
+    for row in found:
+        counter[row[column]] = counter.get(row[column], 0) + row["n"]
+
+
+def _version(cdm: Cdm) -> str | None:
+    if not cdm.has("cdm_source"):
+        return None
+    raw = cdm.table("cdm_source")
+    found = raw.select(version=c.text(raw, "cdm_version")).limit(1).to_pyarrow().to_pylist()
+    return f"CDM {found[0]['version'].lstrip('v')}" if found and found[0]["version"] else None
+
+
+def _event(
+    rows: ir.Table,
+    *,
+    time: ir.TimestampValue,
+    code: ir.StringValue | str,
+    known: ir.TimestampValue,
+    number: ir.FloatingValue | None = None,
+    text: ir.StringValue | None = None,
+    unit: str | None = None,
+    concept: ir.IntegerValue | None = None,
+) -> ir.Table:
+    return rows.select(
+        subject_id=rows.subject_id,
+        time=time,
+        code=code if isinstance(code, ir.Value) else ibis.literal(code),
+        numeric_value=ibis.null("float32") if number is None else number,
+        text_value=ibis.null("string") if text is None else text,
+        available_time=known,
+        unit=ibis.null("string") if unit is None else ibis.literal(unit),
+        concept_id=ibis.null("int64") if concept is None else concept,
+        standard_id=ibis.null("int64"),
+    )
+
+
+def _person_events(
+    persons: ir.Table, care_sites: ir.Table | None, providers: ir.Table | None, known: ir.Table
+) -> ir.Table:
+    """Birth, and the static facts: gender, race, ethnicity, care site, provider."""
+    never = ibis.null(c.TIMESTAMP)
+    born = persons.filter(persons.birth.notnull())
+    events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
+    for fact, prefix in (("gender", "Gender"), ("race", "Race"), ("ethnicity", "Ethnicity")):
+        standard, source, value = (persons[f"{fact}_{part}"] for part in ("standard", "source", "value"))
+        rows = persons.left_join(known, standard == known.concept_id)
+        code = ibis.coalesce(
+            rows.code, "OMOP//" + ibis.coalesce(standard, source).cast("string"), f"{prefix}//" + value
+        )
+        facts = _event(rows, time=never, code=code, known=never, concept=rows.concept_id)
+        events = events.union(facts.filter(facts.code.notnull()))
+    for column, names, code in (("care_site", care_sites, "CARE_SITE"), ("provider", providers, "PROVIDER")):
+        rows = persons.filter(persons[column].notnull())
+        if names is not None:
+            rows = rows.left_join(names, rows[column] == names.id)
+            label = ibis.coalesce(rows.label, rows[column])
+        else:
+            label = rows[column]
+        number = rows[column].try_cast("float32")
+        events = events.union(_event(rows, time=never, code=code, known=never, text=label, number=number))
+    return events

@@ -1,0 +1,166 @@
+"""An OMOP source opened: a folder or zip of CSV or Parquet in any case, plain or gzipped, or a DuckDB file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import ibis.expr.types as ir
+from ibis.backends.duckdb import Backend
+
+from features.errors import PresageError
+from features.sources.omop.cdm import REQUIRED
+from features.sources.report import IngestReport
+
+Format = Literal["csv", "csv.gz", "parquet"]
+_NAME = re.compile(r"^(?P<table>[a-z_0-9]+)\.(?P<format>csv|csv\.gz|parquet)$", re.IGNORECASE)
+_WAY_OUT = "give a folder or zip of OMOP tables as CSV or Parquet, or a DuckDB file"
+BROKEN_LINES = "broken_lines"
+
+
+@dataclass(slots=True)
+class Cdm:
+    """The tables of one source, staged one at a time in a scratch database; names and columns in lower case."""
+
+    con: Backend
+    files: Mapping[str, tuple[Format, Path]]
+    attached: Mapping[str, str] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Tables the source has."""
+        return frozenset(self.files) | frozenset(self.attached)
+
+    def has(self, name: str) -> bool:
+        """Whether the source has this table."""
+        return name in self.names
+
+    def table(self, name: str) -> ir.Table:
+        """One table as it stands, in lower case. CSV comes as text. PresageError where a required column is missing."""
+        staged = f"raw_{name}"
+        if name in self.attached:
+            raw = self.con.sql(f"SELECT * FROM {self.attached[name]}")
+        elif self.files[name][0] == "parquet":
+            raw = self.con.read_parquet(str(self.files[name][1]), table_name=staged)
+        else:
+            self._stage_csv(name, staged)
+            raw = self.con.table(staged)
+        raw = raw.select(**{column.lower(): raw[column] for column in raw.columns})
+        missing = [column for column in REQUIRED.get(name, ()) if column not in raw.columns]
+        if missing:
+            raise PresageError(f"table {name}", f"column '{missing[0]}' is missing", way_out="OMOP CDM 5.3 or 5.4")
+        return raw
+
+    def release(self, name: str) -> None:
+        """Forget a staged table."""
+        self.con.drop_table(f"raw_{name}", force=True) if self._is_csv(name) else None
+
+    def _is_csv(self, name: str) -> bool:
+        return name in self.files and self.files[name][0] != "parquet"
+
+    def _stage_csv(self, name: str, staged: str) -> None:
+        kind, path = self.files[name]
+        columns, delimiter = _header(path, kind)
+        listed = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in columns)
+        compression = "gzip" if kind == "csv.gz" else "none"
+        # Athena writes its vocabulary tab-separated and unquoted.
+        quote = "" if delimiter == "\t" else '"'
+        self.con.raw_sql(
+            f"CREATE OR REPLACE TABLE {staged} AS SELECT * FROM read_csv({_quoted(str(path))}, header=true,"
+            f" auto_detect=false, delim={_quoted(delimiter)}, quote='{quote}', escape='{quote}', columns={{{listed}}},"
+            f" compression='{compression}', store_rejects=true, rejects_table='broken_{name}',"
+            f" rejects_scan='broken_scan_{name}', rejects_limit=0, max_line_size=16777216)"
+        )
+        self.con.raw_sql(
+            f"CREATE OR REPLACE TABLE {BROKEN_LINES}_{name} AS SELECT DISTINCT ON (line)"
+            f" csv_line AS source_row, 'broken line: ' || lower(error_type::VARCHAR) AS reason FROM broken_{name}"
+        )
+        self.broken[name] = int(self.con.table(f"{BROKEN_LINES}_{name}").count().execute())
+
+
+def open_source(source: Path, con: Backend, scratch: Path) -> Cdm:
+    """Find the tables of a source. Raises PresageError where there is none, or no `person`."""
+    if source.is_dir():
+        cdm = Cdm(con, dict(_files(source)))
+    elif zipfile.is_zipfile(source):
+        cdm = Cdm(con, dict(_unzipped(source, scratch)))
+    elif source.is_file():
+        cdm = Cdm(con, {}, _attach(source, con))
+    else:
+        raise PresageError(str(source), "no such file or folder", way_out=_WAY_OUT)
+    if not cdm.has("person"):
+        raise PresageError(str(source), "table person is missing", way_out=_WAY_OUT)
+    return cdm
+
+
+def mark_absent(cdm: Cdm, report: IngestReport) -> None:
+    """Say in the report which tables the source lacks, and which it has that are not read."""
+    for name in REQUIRED:
+        if not cdm.has(name):
+            report.table(name).status = "absent"
+    report.unread = tuple(sorted(cdm.names - set(REQUIRED)))
+
+
+def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
+    seen: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        found = _NAME.match(path.name)
+        if found is None and path.is_dir() and any(path.glob("*.parquet")):
+            name, kind, path = path.name.lower(), "parquet", path / "*.parquet"
+        elif found is not None and path.is_file():
+            name, kind = found["table"].lower(), found["format"].lower()
+        else:
+            continue
+        if name in seen:
+            raise PresageError(str(folder), f"table {name} is there twice", way_out="keep one file for each table")
+        seen[name] = path
+        yield name, (kind, path)  # type: ignore[misc]
+
+
+def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
+    folder = scratch / "unzipped"
+    folder.mkdir()
+    with zipfile.ZipFile(archive) as members:
+        for member in members.infolist():
+            name = Path(member.filename).name
+            if member.is_dir() or "__MACOSX" in member.filename or not _NAME.match(name):
+                continue
+            with members.open(member) as inside, (folder / name).open("xb") as outside:
+                shutil.copyfileobj(inside, outside)
+    yield from _files(folder)
+
+
+def _attach(source: Path, con: Backend) -> dict[str, str]:
+    try:
+        con.attach(str(source), name="cdm_source", read_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever DuckDB says, this file is not one of its own
+        raise PresageError(str(source), "neither a zip nor a DuckDB file", way_out=_WAY_OUT) from error
+    rows = con.raw_sql(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
+        " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
+    ).fetchall()
+    return {table.lower(): f'cdm_source."{schema}"."{table}"' for schema, table in sorted(rows)}
+
+
+def _header(path: Path, kind: Format) -> tuple[list[str], str]:
+    opened = gzip.open(path, "rb") if kind == "csv.gz" else path.open("rb")
+    with opened as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        first = lines.readline()
+    if not first.strip():
+        raise PresageError(path.name, "a first line with the names of the columns was expected, the file is empty")
+    delimiter = max(",\t;|", key=first.count)
+    columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
+    return columns, delimiter
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,188 @@
+"""Persons, deaths, observation periods and visits: the tables that other rows are checked against."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from features.sources.omop import columns as c
+from features.sources.omop.rows import (
+    BAD_DATE,
+    BEFORE_BIRTH,
+    END_BEFORE_START,
+    NO_DATE,
+    NO_PERSON,
+    NO_SUCH_PERSON,
+    REPEATED,
+    World,
+    person_and_date_reasons,
+    row_as_text,
+    with_person,
+)
+
+NO_BIRTH = "no valid date or year of birth"
+SECOND = "a second row for one person"
+
+
+def person_key(raw: ir.Table) -> c.Key:
+    """How persons are told apart: whole numbers where every person_id is one, else the text of the id."""
+    whole = c.integer(raw, "person_id")
+    n_text = raw.filter(c.text(raw, "person_id").notnull() & whole.isnull()).count().execute()
+    return c.text if n_text else c.integer
+
+
+def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
+    """person_key, source_id, birth (null: unknown), gender, race, ethnicity, care_site, provider, reason, mended.
+
+    With only a year, or a year and a month, of birth the first day of it is the birth: no event is before birth that
+    need not be.
+    """
+    day = c.day(raw, "birth_datetime")
+    year, month, dom = (c.integer(raw, f"{part}_of_birth") for part in ("year", "month", "day"))
+    month = ibis.ifelse(month.between(1, 12), month, 1).fill_null(1)
+    dom = ibis.ifelse(dom.between(1, 31), dom, 1).fill_null(1)
+    written = year.cast("string") + "-" + month.cast("string").lpad(2, "0") + "-" + dom.cast("string").lpad(2, "0")
+    birth = ibis.coalesce(day, ibis.ifelse(year.between(1, 9999), written, ibis.null("string")).try_cast("date"))
+    stamp = c.clock(raw, "birth_datetime")
+    rows = raw.select(
+        source_row=row_as_text(raw),
+        person_key=key(raw, "person_id"),
+        birth=birth,
+        birth_time=c.moment(birth, stamp).time,
+        **{
+            f"{fact}_{part}": column
+            for fact in ("gender", "race", "ethnicity")
+            for part, column in (
+                ("standard", c.concept(raw, f"{fact}_concept_id")),
+                ("source", c.concept(raw, f"{fact}_source_concept_id")),
+                ("value", c.text(raw, f"{fact}_source_value")),
+            )
+        },
+        care_site=c.text(raw, "care_site_id").nullif("0"),
+        provider=c.text(raw, "provider_id").nullif("0"),
+    )
+    first = ibis.row_number().over(group_by=rows.person_key, order_by=rows.source_row) == 0
+    return rows.mutate(
+        source_id=rows.person_key.cast("string"),
+        reason=ibis.cases((rows.person_key.isnull(), NO_PERSON), (~first, SECOND), else_=ibis.null("string")),
+        mended=ibis.cases((rows.birth.isnull(), NO_BIRTH), else_=ibis.null("string")),
+    )
+
+
+def death_rows(raw: ir.Table, world: World) -> ir.Table:
+    """One row a death: subject_id, time, known, cause (code), reason. The earliest of several counts."""
+    date, stamp = c.day(raw, "death_date"), c.clock(raw, "death_datetime")
+    when = c.moment(date, stamp)
+    rows = raw.select(
+        source_row=row_as_text(raw),
+        person_key=world.person_key(raw, "person_id"),
+        day=when.time.cast("date"),
+        dated=c.has_value(raw, "death_date", "death_datetime"),
+        time=when.time,
+        known=when.known,
+        cause=ibis.coalesce(c.concept(raw, "cause_source_concept_id"), c.concept(raw, "cause_concept_id")),
+    )
+    rows = with_person(rows, world).drop("death")
+    rows = rows.left_join(world.concepts, rows.cause == world.concepts.concept_id).drop("concept_id", "name")
+    valid = rows.day.notnull() & rows.subject_id.notnull() & ~(rows.day < rows.birth).fill_null(False)
+    first = ibis.row_number().over(group_by=[rows.subject_id, valid], order_by=[rows.time, rows.source_row]) == 0
+    return rows.mutate(
+        cause_code=ibis.coalesce(rows.code, "OMOP//" + rows.cause.cast("string")),
+        reason=ibis.cases(
+            (rows.person_key.isnull(), NO_PERSON),
+            (rows.subject_id.isnull(), NO_SUCH_PERSON),
+            (rows.day.isnull() & ~rows.dated, NO_DATE),
+            (rows.day.isnull(), BAD_DATE),
+            (rows.day < rows.birth, BEFORE_BIRTH),
+            (~first, SECOND),
+            else_=ibis.null("string"),
+        ),
+    )
+
+
+def period_rows(raw: ir.Table, world: World) -> ir.Table:
+    """One row an observation period: subject_id, start, end (dates), reason."""
+    rows = raw.select(
+        source_row=row_as_text(raw),
+        person_key=world.person_key(raw, "person_id"),
+        start=c.day(raw, "observation_period_start_date"),
+        end=c.day(raw, "observation_period_end_date"),
+        has_start=c.has_value(raw, "observation_period_start_date"),
+        has_end=c.has_value(raw, "observation_period_end_date"),
+    )
+    rows = with_person(rows, world)
+    unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.has_end)
+    return rows.mutate(
+        reason=ibis.cases(
+            (rows.person_key.isnull(), NO_PERSON),
+            (rows.subject_id.isnull(), NO_SUCH_PERSON),
+            (unreadable, BAD_DATE),
+            (rows.start.isnull() | rows.end.isnull(), NO_DATE),
+            (rows.end < rows.start, END_BEFORE_START),
+            (rows.end < rows.birth, BEFORE_BIRTH),
+            else_=ibis.null("string"),
+        ),
+        mended=ibis.cases((rows.start < rows.birth, "starts before birth"), else_=ibis.null("string")),
+    )
+
+
+def merged_periods(rows: ir.Table) -> ir.Table:
+    """subject_id, start, end: periods that overlap or touch (the next day) made one; none starts before birth."""
+    rows = rows.select(
+        "subject_id", start=ibis.greatest(rows.start, ibis.coalesce(rows.birth, rows.start)), end=rows.end
+    )
+    before = ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=(None, 1))
+    latest = rows.mutate(reached=rows.end.max().over(before))
+    apart = latest.reached.isnull() | (latest.start > latest.reached + ibis.interval(days=1))
+    islands = latest.mutate(
+        island=apart.cast("int64")
+        .sum()
+        .over(ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=None, following=0))
+    )
+    return islands.group_by("subject_id", "island").agg(start=islands.start.min(), end=islands.end.max()).drop("island")
+
+
+def visit_rows(raw: ir.Table, world: World) -> ir.Table:
+    """One row a visit: visit_id, subject_id, code, start and end with the moments they were known, days, reason, mended."""
+    start = c.moment(c.day(raw, "visit_start_date"), c.clock(raw, "visit_start_datetime"))
+    end = c.moment(c.day(raw, "visit_end_date"), c.clock(raw, "visit_end_datetime"))
+    rows = raw.select(
+        source_row=row_as_text(raw),
+        person_key=world.person_key(raw, "person_id"),
+        visit_id=c.text(raw, "visit_occurrence_id"),
+        standard=c.concept(raw, "visit_concept_id"),
+        source=c.concept(raw, "visit_source_concept_id"),
+        day=start.time.cast("date"),
+        dated=c.has_value(raw, "visit_start_date", "visit_start_datetime"),
+        time=start.time,
+        known=start.known,
+        end_time=end.time,
+        end_known=end.known,
+        end_dated=c.has_value(raw, "visit_end_date", "visit_end_datetime"),
+    )
+    rows = with_person(rows, world)
+    known = world.concepts.select("concept_id", "code")
+    rows = rows.left_join(known, rows.standard == known.concept_id)
+    first = ibis.row_number().over(group_by=rows.visit_id, order_by=rows.source_row) == 0
+    backwards = rows.end_known < rows.known
+    ends = rows.end_time.notnull() & ~((rows.end_time < rows.time) & backwards)
+    unresolved = "OMOP//" + ibis.coalesce(rows.standard, rows.source).cast("string")
+    return rows.mutate(
+        code=ibis.coalesce(rows.code, unresolved, "Visit//unknown"),
+        end_time=ibis.ifelse(ends, rows.end_time, ibis.null(c.TIMESTAMP)),
+        end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(c.TIMESTAMP)),
+        reason=ibis.cases(
+            *person_and_date_reasons(rows),
+            (rows.visit_id.isnull(), "no visit_occurrence_id"),
+            (~first, REPEATED),
+            else_=ibis.null("string"),
+        ),
+        mended=ibis.cases(
+            (rows.end_time.notnull() & ~ends, END_BEFORE_START),
+            (rows.end_time.isnull() & rows.end_dated, "end " + BAD_DATE),
+            else_=ibis.null("string"),
+        ),
+        note_open=rows.end_time.isnull() & ~rows.end_dated,
+        note_concept=rows.concept_id.isnull(),
+        note_after_death=(rows.day > rows.death).fill_null(False),
+    )

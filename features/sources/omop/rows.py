@@ -1,0 +1,172 @@
+"""Rows of a clinical table checked and mapped to events, as Ibis expressions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+from features.sources.omop import columns as c
+from features.sources.omop.cdm import ClinicalTable
+
+# OHDSI's Data Quality Dashboard (check plausibleBeforeDeath) allows 60 days: late results, autopsies, billing.
+AFTER_DEATH_DAYS = 60
+
+NO_SUCH_PERSON = "person is not in the person table"
+NO_PERSON = "person_id is empty or not a number"
+NO_DATE = "no date"
+BAD_DATE = "date is not a date"
+BEFORE_BIRTH = "before birth"
+LONG_AFTER_DEATH = f"more than {AFTER_DEATH_DAYS} days after death"
+END_BEFORE_START = "ends before it starts"
+NO_CONCEPT = "no concept and no source value"
+REPEATED = "repeats a row with the same key"
+
+EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit")
+
+
+@ibis.udf.scalar.builtin(name="to_json")
+def _to_json(row) -> str:  # type: ignore[empty-body, no-untyped-def]
+    """DuckDB's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What rows are checked against.
+
+    persons: person_key, subject_id, birth (date), death (date). visits: visit_id, visit_subject, visit_known.
+    concepts: concept_id, code, name, vocabulary, bare_code.
+    """
+
+    persons: ir.Table
+    visits: ir.Table | None
+    concepts: ir.Table
+    person_key: c.Key
+
+
+def row_as_text(raw: ir.Table) -> ir.StringValue:
+    """The whole row as JSON text: what `rejects/` keeps."""
+    return _to_json(ibis.struct({name: raw[name] for name in raw.columns}))
+
+
+def with_person(rows: ir.Table, world: World) -> ir.Table:
+    """Rows (with person_key) and their person: subject_id, birth, death; null where there is no such person."""
+    return rows.left_join(world.persons, "person_key").drop("person_key_right")
+
+
+def person_and_date_reasons(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
+    """Why a row cannot be an event, in the order in which reasons count. Needs person_key, subject_id, birth, death, day, dated."""
+    return [
+        (rows.person_key.isnull(), NO_PERSON),
+        (rows.subject_id.isnull(), NO_SUCH_PERSON),
+        (rows.day.isnull() & ~rows.dated, NO_DATE),
+        (rows.day.isnull(), BAD_DATE),
+        (rows.day < rows.birth, BEFORE_BIRTH),
+        (rows.day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
+    ]
+
+
+def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+    """Every row of a clinical table, mapped, with `reason` (null: it is an event) and notes.
+
+    Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended,
+    note_after_death, note_concept, note_visit.
+    """
+    rows = with_person(_typed(raw, spec, world), world)
+    rows = _with_visit(rows, world)
+    rows = _with_codes(rows, spec, world)
+    reasons = [*person_and_date_reasons(rows), (rows.code.isnull(), NO_CONCEPT)]
+    known = rows.known
+    if spec.known == "at the end of its visit":
+        known = ibis.greatest(rows.known, ibis.coalesce(rows.visit_known, rows.known))
+    return rows.select(
+        "subject_id",
+        "time",
+        "code",
+        "numeric_value",
+        "text_value",
+        "unit",
+        "source_row",
+        "row_key",
+        "concept_id",
+        "standard_id",
+        available_time=known,
+        reason=ibis.cases(*reasons, else_=ibis.null("string")),
+        mended=ibis.cases((rows.bad_number, "value is not a number"), else_=ibis.null("string")),
+        note_after_death=(rows.day > rows.death).fill_null(False),
+        note_concept=rows.concept_id.isnull(),
+        note_visit=rows.visit_key.notnull() & rows.visit_known.isnull() & ~rows.visit_found,
+    )
+
+
+def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+    date, stamp = (c.day(raw, spec.start[0]), c.clock(raw, spec.start[1]))
+    when = c.moment(date, stamp)
+    number = c.number(raw, spec.number) if spec.number else ibis.null("float32")
+    bad_number = c.has_value(raw, *filter(None, [spec.number])) & number.isnull()
+    if spec.number == "days_supply":
+        number = ibis.ifelse(number > 0, number, ibis.null("float32"))  # 0 says unknown
+    return raw.select(
+        source_row=row_as_text(raw),
+        row_key=c.text(raw, spec.key),
+        person_key=world.person_key(raw, "person_id"),
+        visit_key=c.text(raw, "visit_occurrence_id").nullif("0"),
+        standard=c.concept(raw, f"{spec.stem}_concept_id"),
+        source=c.concept(raw, f"{spec.stem}_source_concept_id"),
+        source_value=c.text(raw, f"{spec.stem}_source_value"),
+        day=when.time.cast("date"),
+        dated=c.has_value(raw, *spec.start),
+        time=when.time,
+        known=when.known,
+        numeric_value=number,
+        bad_number=bad_number,
+        text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
+        written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
+        value_concept=c.concept(raw, "value_as_concept_id") if spec.has_value else ibis.null("int64"),
+        unit_concept=c.concept(raw, "unit_concept_id") if spec.has_value else ibis.null("int64"),
+        unit_text=c.text(raw, "unit_source_value") if spec.has_value else ibis.null("string"),
+    )
+
+
+def _with_visit(rows: ir.Table, world: World) -> ir.Table:
+    if world.visits is None:
+        return rows.mutate(visit_known=ibis.null(c.TIMESTAMP), visit_found=False)
+    visits = world.visits
+    joined = rows.left_join(visits, [rows.visit_key == visits.visit_id, rows.subject_id == visits.visit_subject])
+    return joined.drop("visit_subject").mutate(visit_found=joined.visit_id.notnull()).drop("visit_id")
+
+
+def _with_codes(rows: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+    """The source concept's code where it resolves, else the standard one's, else what is left of it."""
+    known = world.concepts
+    source = known.select(source_resolved=known.concept_id, source_code=known.code)
+    standard = known.select(standard_resolved=known.concept_id, standard_code=known.code)
+    rows = rows.left_join(source, rows.source == source.source_resolved)
+    rows = rows.left_join(standard, rows.standard == standard.standard_resolved)
+    unresolved = ibis.coalesce(rows.standard, rows.source)
+    rows = rows.mutate(
+        code=ibis.coalesce(
+            rows.source_code,
+            rows.standard_code,
+            "OMOP//" + unresolved.cast("string"),
+            f"Source/{spec.stem}//" + rows.source_value,
+        ),
+        concept_id=ibis.coalesce(rows.source_resolved, rows.standard_resolved),
+        standard_id=rows.standard,
+    )
+    if not spec.has_value:
+        unit = ibis.literal(spec.number_unit).cast("string") if spec.number_unit else ibis.null("string")
+        unit = ibis.ifelse(rows.numeric_value.notnull(), unit, ibis.null("string"))
+        return rows.mutate(text_value=ibis.null("string"), unit=unit)
+    units = known.filter(known.vocabulary == "UCUM")
+    units = units.select(unit_resolved=units.concept_id, ucum=units.bare_code)
+    values = known.select(value_resolved=known.concept_id, value_name=known.name)
+    rows = rows.left_join(units, rows.unit_concept == units.unit_resolved)
+    rows = rows.left_join(values, rows.value_concept == values.value_resolved)
+    said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
+    # A value as the source wrote it only repeats the number where there is one.
+    written = ibis.ifelse(rows.numeric_value.isnull(), rows.written, ibis.null("string"))
+    return rows.mutate(
+        text_value=ibis.coalesce(rows.text, said, written), unit=ibis.coalesce(rows.ucum, rows.unit_text)
+    )

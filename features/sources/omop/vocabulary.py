@@ -1,0 +1,122 @@
+"""Concepts into codes: `VOCABULARY//CODE`, their names, and their ancestors ('Maps to' counts as one)."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import ibis
+import ibis.expr.types as ir
+
+from features.sources.omop.columns import concept, integer, text
+from features.sources.omop.files import Cdm
+
+# Concepts that every CDM uses and small extracts leave out of their concept table: ids, vocabularies and codes as in
+# OHDSI's standardised vocabularies (https://athena.ohdsi.org), release v5.0 of 2022-04-09.
+_EVERYWHERE = (
+    (8507, "Gender", "M", "MALE"),
+    (8532, "Gender", "F", "FEMALE"),
+    (8515, "Race", "2", "Asian"),
+    (8516, "Race", "3", "Black or African American"),
+    (8527, "Race", "5", "White"),
+    (8557, "Race", "4", "Native Hawaiian or Other Pacific Islander"),
+    (8657, "Race", "1", "American Indian or Alaska Native"),
+    (38003563, "Ethnicity", "Hispanic", "Hispanic or Latino"),
+    (38003564, "Ethnicity", "Not Hispanic", "Not Hispanic or Latino"),
+    (262, "Visit", "ERIP", "Emergency Room and Inpatient Visit"),
+    (9201, "Visit", "IP", "Inpatient Visit"),
+    (9202, "Visit", "OP", "Outpatient Visit"),
+    (9203, "Visit", "ER", "Emergency Room Visit"),
+)
+
+
+def concepts(cdm: Cdm) -> ir.Table:
+    """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, 0 ('no matching concept') not among them."""
+    known = ibis.memtable(
+        {
+            "concept_id": [row[0] for row in _EVERYWHERE],
+            "vocabulary": [row[1] for row in _EVERYWHERE],
+            "bare_code": [row[2] for row in _EVERYWHERE],
+            "name": [row[3] for row in _EVERYWHERE],
+        }
+    )
+    found = known
+    if cdm.has("concept"):
+        raw = cdm.table("concept")
+        theirs = raw.select(
+            concept_id=integer(raw, "concept_id"),
+            vocabulary=text(raw, "vocabulary_id"),
+            bare_code=text(raw, "concept_code"),
+            name=text(raw, "concept_name"),
+        )
+        theirs = theirs.filter(theirs.concept_id != 0, theirs.vocabulary.notnull(), theirs.bare_code.notnull())
+        theirs = theirs.group_by("concept_id").agg(
+            vocabulary=theirs.vocabulary.min(), bare_code=theirs.bare_code.min(), name=theirs.name.min()
+        )
+        found = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
+    found = found.mutate(code=found.vocabulary + "//" + found.bare_code)
+    return cdm.con.create_table("concepts", found, overwrite=True)
+
+
+def codes_and_ancestors(cdm: Cdm, known: ir.Table, used: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Tables of the shapes CODES and ANCESTORS for the codes that events use.
+
+    used: columns code, concept_id (null where nothing resolved) and standard_id, the standard concept that the source
+    put beside it: that pair counts as 'Maps to' even where concept_relationship does not say so.
+    """
+    con = cdm.con
+    used = con.create_table("used_codes", used, overwrite=True)
+    links = con.create_table("maps_to", _links(cdm, used), overwrite=True)
+    targets = used.select("code", target=used.concept_id).union(
+        used.join(links, used.concept_id == links.concept_id).select(used.code, links.target)
+    )
+    targets = con.create_table("targets", targets.filter(targets.target.notnull()).distinct(), overwrite=True)
+    mapped = targets.join(used, "code").filter(lambda t: t.target != t.concept_id)
+    pairs = [mapped.select("code", ancestor_id=mapped.target, direct=ibis.literal(True))]
+    if cdm.has("concept_ancestor"):
+        raw = cdm.table("concept_ancestor")
+        above = raw.select(
+            ancestor_id=concept(raw, "ancestor_concept_id"),
+            target=concept(raw, "descendant_concept_id"),
+            levels=integer(raw, "min_levels_of_separation"),
+        )
+        above = above.filter(above.ancestor_id != above.target)
+        above = targets.join(above, "target").select("code", "ancestor_id", "levels")
+        pairs.append(above.select("code", "ancestor_id", direct=above.levels.fill_null(0) == 1))
+    named = _named(reduce(lambda left, right: left.union(right), pairs), known)
+    named = con.create_table("ancestors_named", named, overwrite=True)
+    parents = (
+        named.filter(named.direct)
+        .group_by("code")
+        .agg(parent_codes=lambda t: t.ancestor.collect(order_by=t.ancestor, distinct=True))
+    )
+    names = used.join(known, used.concept_id == known.concept_id).select(used.code, description=known.name)
+    codes = used.select("code").distinct().left_join(names.distinct(), "code").drop("code_right")
+    codes = codes.left_join(parents, "code").select(codes.code, codes.description, parents.parent_codes)
+    return codes.order_by("code"), named.select("code", "ancestor").distinct().order_by("code", "ancestor")
+
+
+def _links(cdm: Cdm, used: ir.Table) -> ir.Table:
+    """Columns concept_id, target: source concept to the standard concept it maps to."""
+    beside = used.filter(used.standard_id.notnull(), used.concept_id.notnull(), used.standard_id != used.concept_id)
+    links = beside.select("concept_id", target=beside.standard_id)
+    if cdm.has("concept_relationship"):
+        raw = cdm.table("concept_relationship")
+        maps = raw.select(
+            concept_id=concept(raw, "concept_id_1"),
+            target=concept(raw, "concept_id_2"),
+            relationship=text(raw, "relationship_id"),
+            invalid=text(raw, "invalid_reason"),
+        )
+        maps = maps.filter(maps.relationship == "Maps to", maps.invalid.isnull(), maps.concept_id != maps.target)
+        links = links.union(maps.select("concept_id", "target"))
+    return links.distinct()
+
+
+def _named(pairs: ir.Table, known: ir.Table) -> ir.Table:
+    """Ancestors by code; one that the concept table does not hold survives as `OMOP//<concept_id>`."""
+    named = pairs.left_join(known, pairs.ancestor_id == known.concept_id).select(
+        pairs.code,
+        ancestor=ibis.coalesce(known.code, "OMOP//" + pairs.ancestor_id.cast("string")),
+        direct=pairs.direct,
+    )
+    return named.filter(named.ancestor != named.code).distinct()

@@ -1,0 +1,94 @@
+"""What an ingest says afterwards: rows read, events written, and every row set aside, by table and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+
+@dataclass(slots=True)
+class TableReport:
+    """One table (OMOP) or resource type (FHIR) of the source.
+
+    rejected: rows that are not in the record, by reason; each is kept in `rejects/`.
+    mended: rows in the record without a part that could not be right, by reason; each is kept in `rejects/`, too.
+    noted: rows in the record as they are that somebody should know of, by reason; only counted.
+    """
+
+    rows: int = 0
+    events: int = 0
+    status: str = "read"
+    rejected: Counter[str] = field(default_factory=Counter)
+    mended: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types, reasons in the order of their names."""
+        return {
+            "status": self.status,
+            "rows": self.rows,
+            "events": self.events,
+            "rejected": dict(sorted(self.rejected.items())),
+            "mended": dict(sorted(self.mended.items())),
+            "noted": dict(sorted(self.noted.items())),
+        }
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """One run of one source. `tables` in the order they were read; a table the source lacks has status `absent`."""
+
+    source: str
+    version: str | None = None
+    people: int = 0
+    events: int = 0
+    codes: int = 0
+    unread: tuple[str, ...] = ()
+    tables: dict[str, TableReport] = field(default_factory=dict)
+
+    def table(self, name: str) -> TableReport:
+        """The report of one table, made on first use."""
+        return self.tables.setdefault(name, TableReport())
+
+    @property
+    def rejected(self) -> int:
+        """Rows that are not in the record."""
+        return sum(sum(table.rejected.values()) for table in self.tables.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """What `ingest_report.json` holds for this source."""
+        return {
+            "source": self.source,
+            "version": self.version,
+            "people": self.people,
+            "events": self.events,
+            "codes": self.codes,
+            "unread": list(self.unread),
+            "tables": {name: table.as_json() for name, table in self.tables.items()},
+        }
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title = self.source if self.version is None else f"{self.source} {self.version}"
+        grid = Table(title=f"{title}: {self.people:,} people, {self.events:,} events, {self.codes:,} codes")
+        for header, justify in (("table", "left"), ("rows", "right"), ("events", "right")):
+            grid.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        grid.add_column("set aside, mended or noted")
+        for name, table in self.tables.items():
+            if table.status == "absent":
+                grid.add_row(name, "absent", "", "", style="dim")
+            else:
+                grid.add_row(name, f"{table.rows:,}", f"{table.events:,}", "\n".join(_remarks(table)))
+        yield grid
+        if self.unread:
+            yield f"Not read: {', '.join(self.unread)}"
+
+
+def _remarks(table: TableReport) -> Iterator[str]:
+    for verb, reasons in (("rejected", table.rejected), ("mended", table.mended), ("noted", table.noted)):
+        for reason, rows in sorted(reasons.items()):
+            yield f"{verb} {rows:,}: {reason}"

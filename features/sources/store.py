@@ -1,0 +1,199 @@
+"""Writing a source's events into the record: sorted shards, codes, ancestors, identity, report; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+
+from features import identity
+from features.progress import Progress
+from features.schema import ANCESTORS, CODES, EVENTS, IDENTITY
+from features.sources.report import IngestReport
+
+EVENTS_PER_SHARD = 1_000_000
+MEMORY_LIMIT = "900MB"
+MEDS_VERSION = "0.4.0"
+
+FIXED_CODES = {
+    "MEDS_BIRTH": "Birth",
+    "MEDS_DEATH": "Death; text_value is the code of the cause where known",
+    "OBSERVATION_PERIOD//START": "Enrolment begins",
+    "OBSERVATION_PERIOD//END": "Enrolment ends",
+    "CARE_SITE": "Care site of the person, by its source id",
+    "PROVIDER": "Provider of the person, by its source id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A scratch database beside the record (spilling to disk), and a folder that becomes part of the record at the end."""
+
+    con: Backend
+    folder: Path
+    record_dir: Path
+    source: str
+    rejects: list[ir.Table] = field(default_factory=list)
+
+    @property
+    def ready(self) -> Path:
+        """What is to be moved into the record."""
+        return self.folder / "ready"
+
+    def set_aside(self, table: str, rows: ir.Table) -> None:
+        """Keep rows (columns source_row, reason, kept) for `rejects/<source>/<table>.parquet`."""
+        path = self.ready / "rejects" / self.source / f"{table}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = rows.select("source_row", "reason", "kept")
+        self.con.to_parquet(rows.order_by("reason", "source_row"), path, compression="zstd")
+
+
+@contextmanager
+def workspace(record_dir: Path, source: str) -> Iterator[Workspace]:
+    """A place to work that disappears afterwards, whatever happened."""
+    record_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".ingest-", dir=record_dir) as name:
+        folder = Path(name)
+        (folder / "ready").mkdir()
+        con = ibis.duckdb.connect(
+            str(folder / "scratch.duckdb"),
+            memory_limit=MEMORY_LIMIT,
+            temp_directory=str(folder / "spill"),
+            preserve_insertion_order=False,
+        )
+        try:
+            yield Workspace(con, folder, record_dir, source)
+        finally:
+            con.disconnect()
+
+
+def write(
+    space: Workspace,
+    *,
+    events: ir.Table,
+    subjects: ir.Table,
+    codes: ir.Table,
+    ancestors: ir.Table,
+    report: IngestReport,
+    progress: Progress,
+) -> IngestReport:
+    """Replace what the record has of this source. `subjects`: the source's identity map (columns of IDENTITY)."""
+    _write_shards(space, events, report, progress)
+    _write_metadata(space, codes, ancestors, report)
+    _write_table(identity.merged(space.record_dir, space.source, subjects), space.ready / identity.FILE, IDENTITY)
+    _write_json(space.ready / "ingest_report.json", _reports(space, report))
+    _move_in(space)
+    return report
+
+
+def _write_shards(space: Workspace, events: ir.Table, report: IngestReport, progress: Progress) -> None:
+    folder = space.ready / "data" / space.source
+    folder.mkdir(parents=True)
+    counted = events.aggregate(n=events.count(), people=events.subject_id.nunique()).to_pyarrow().to_pylist()[0]
+    report.events, report.people = counted["n"], counted["people"]
+    bounds = _bounds(events, math.ceil(report.events / EVENTS_PER_SHARD))
+    with progress("writing events", total=report.events) as advance:
+        for number, (first, last) in enumerate(bounds):
+            shard = events.filter(events.subject_id.between(first, last)).select(EVENTS.names)
+            order = [ibis.asc(name, nulls_first=True) for name in EVENTS.names]
+            sorted_shard = shard.order_by(order).to_pyarrow()
+            _write_table(sorted_shard, folder / f"{number:04}.parquet", EVENTS)
+            advance(sorted_shard.num_rows)
+    if not bounds:
+        _write_table(EVENTS.empty_table(), folder / "0000.parquet", EVENTS)
+
+
+def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
+    """Ranges of subject ids, first and last included, of about as many people each."""
+    if not shards:
+        return []
+    people = events.select("subject_id").distinct()
+    people = people.mutate(shard=ibis.ntile(shards).over(order_by=people.subject_id))
+    ranges = people.group_by("shard").agg(first=people.subject_id.min(), last=people.subject_id.max())
+    return [(row["first"], row["last"]) for row in ranges.order_by("shard").to_pyarrow().to_pylist()]
+
+
+def _write_metadata(space: Workspace, codes: ir.Table, ancestors: ir.Table, report: IngestReport) -> None:
+    folder = space.ready / "metadata"
+    folder.mkdir()
+    mine = codes.select(CODES.names).to_pyarrow().cast(CODES)
+    report.codes = mine.num_rows
+    for name, table, schema in (
+        ("codes", mine, CODES),
+        ("ancestors", ancestors.select(ANCESTORS.names).to_pyarrow().cast(ANCESTORS), ANCESTORS),
+    ):
+        own = folder / space.source / f"{name}.parquet"
+        _write_table(table, own, schema)
+        others = [
+            pq.read_table(path, schema=schema)
+            for path in sorted((space.record_dir / "metadata").glob(f"*/{name}.parquet"))
+            if path.parent.name != space.source
+        ]
+        _write_table(_together([table, *others], schema), folder / f"{name}.parquet", schema)
+    _write_json(
+        folder / "dataset.json",
+        {
+            "dataset_name": "presage record",
+            "etl_name": "presage",
+            "etl_version": version("presage"),
+            "meds_version": MEDS_VERSION,
+            "code_modifier_columns": ["unit"],
+            "other_extension_columns": ["available_time"],
+        },
+    )
+
+
+def _together(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    """Rows of all, one for each code (codes) or each pair (ancestors), the first table's where they differ."""
+    seen: set[tuple[str, ...]] = set()
+    keys = ["code"] if schema is CODES else schema.names
+    kept = []
+    for table in tables:
+        rows = list(zip(*(table[key].to_pylist() for key in keys), strict=True))
+        kept.append(table.filter(pa.array([row not in seen for row in rows], pa.bool_())))
+        seen.update(rows)
+    return pa.concat_tables(kept).sort_by([(key, "ascending") for key in keys])
+
+
+def _reports(space: Workspace, report: IngestReport) -> dict[str, object]:
+    path = space.record_dir / "ingest_report.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    return dict(sorted({**known, space.source: report.as_json()}.items()))
+
+
+def _move_in(space: Workspace) -> None:
+    """Put what is ready in its place. Folders of this source are exchanged whole; single files are replaced."""
+    for part in ("data", "rejects"):
+        fresh, place = space.ready / part / space.source, space.record_dir / part / space.source
+        if place.exists():
+            place.replace(space.folder / f"old-{part}")
+        if fresh.exists():
+            place.parent.mkdir(exist_ok=True)
+            fresh.replace(place)
+    for path in sorted(space.ready.rglob("*")):
+        if path.is_file():
+            place = space.record_dir / path.relative_to(space.ready)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+    shutil.rmtree(space.ready)
+
+
+def _write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.cast(schema), path, compression="zstd")
+
+
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
