@@ -1,0 +1,39 @@
+"""Ways of learning risk behind one protocol; what can be written without pickle can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from features.errors import PresageError
+from training.learners.cox import Cox, CoxFit
+from training.learners.linear import read_learner
+from training.learners.logistic import Logistic, LogisticFit
+from training.learners.protocol import Contributions, Fitted, Learner
+from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
+from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
+
+__all__ = ["LEARNERS", "Contributions", "Fitted", "Learner", "read_fitted"]
+
+LEARNERS: Mapping[str, Callable[..., Learner]] = {
+    "logistic": Logistic,
+    "cox": Cox,
+    "xgboost": XGBoostHorizon,
+    "xgboost_cox": XGBoostCox,
+}
+_READERS: Mapping[str, Any] = {
+    "logistic": LogisticFit,
+    "cox": CoxFit,
+    "xgboost": XGBoostHorizonFit,
+    "xgboost_cox": XGBoostCoxFit,
+}
+
+
+def read_fitted(folder: Path) -> Fitted:
+    """The model a learner wrote into this folder. Raises PresageError where there is none."""
+    name = read_learner(folder)["learner"]
+    if name not in _READERS:
+        raise PresageError(str(folder), f"a learner among {', '.join(_READERS)}")
+    fitted: Fitted = _READERS[name].read(folder)
+    return fitted

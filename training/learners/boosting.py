@@ -1,0 +1,211 @@
+"""What the XGBoost learners share: matrices without a dense copy of the codes, rounds by inner folds, one-row prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xgboost as xgb
+from scipy import sparse
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.learners.protocol import Contributions
+
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32] | sparse.csr_matrix
+
+PATIENCE = 40
+ROUNDS_AT_ONCE = 5
+MAX_ROUNDS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which features a booster reads, in which order; declared categories go to XGBoost as such."""
+
+    names: tuple[str, ...]
+    categorical: tuple[str, ...]
+    code_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: FeatureFrame) -> Columns:
+        """Every column of a frame."""
+        categorical = tuple(name for name in frame.names if name in frame.levels)
+        return cls(frame.names, categorical, frame.code_names if frame.codes is not None else ())
+
+    @property
+    def types(self) -> list[str]:
+        """XGBoost's feature types."""
+        return ["c" if name in self.categorical else "q" for name in self.names] + ["q"] * len(self.code_names)
+
+    def matrix(self, frame: FeatureFrame) -> Matrix:
+        """(n, p) dense, or sparse with the codes appended; no code and no value both count as absent."""
+        dense = _dense(frame, self.names)
+        if not self.code_names:
+            return dense
+        if frame.codes is None:
+            raise PresageError("features", "the code columns the model was fitted on")
+        if frame.code_names == self.code_names:
+            return _joined(dense, frame.codes)
+        where = {name: i for i, name in enumerate(frame.code_names)}
+        lacking = [name for name in self.code_names if name not in where]
+        if lacking:
+            raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
+        return _joined(dense, frame.codes[:, [where[name] for name in self.code_names]])
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Names only."""
+        return {"names": [*self.names], "categorical": [*self.categorical], "code_names": [*self.code_names]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[str]]) -> Columns:
+        """What `to_json` gave."""
+        return cls(tuple(stored["names"]), tuple(stored["categorical"]), tuple(stored["code_names"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """A booster, and the margin of each training row from the inner fold that did not see that person."""
+
+    booster: xgb.Booster
+    margins_out_of_fold: Floats
+    rounds: int
+    depth: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Which depths to try, and everything else XGBoost is told."""
+
+    depths: tuple[int, ...]
+    parameters: Mapping[str, Any]
+
+
+def boost(
+    matrix: Matrix,
+    types: list[str],
+    label: Floats,
+    weight: Floats,
+    folds: npt.NDArray[np.int64],
+    grid: Grid,
+) -> Boosted:
+    """Rounds and depth with the least held-out loss over the folds, then one fit on every row.
+
+    Rows of weight zero are not learned from but get an out-of-fold margin.
+    """
+    trials = [_cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
+    best = min(range(len(trials)), key=lambda i: trials[i].loss)
+    trial, depth = trials[best], grid.depths[best]
+    learned = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(weight > 0))
+    booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, trial.rounds)
+    return Boosted(booster, trial.margins, trial.rounds, depth, trial.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    margins: Floats
+    rounds: int
+    loss: float
+
+
+def _cross_fit(
+    matrix: Matrix,
+    types: list[str],
+    label: Floats,
+    weight: Floats,
+    folds: npt.NDArray[np.int64],
+    parameters: Mapping[str, Any],
+) -> _Trial:
+    """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds."""
+    n_folds = int(folds.max()) + 1
+    learn = [
+        _quantile_matrix(matrix, types, label, weight, np.flatnonzero((folds != k) & (weight > 0)))
+        for k in range(n_folds)
+    ]
+    held = [np.flatnonzero((folds == k) & (weight > 0)) for k in range(n_folds)]
+    hold = [_quantile_matrix(matrix, types, label, weight, held[k], learn[k]) for k in range(n_folds)]
+    boosters = [xgb.Booster(dict(parameters), [learn[k], hold[k]]) for k in range(n_folds)]
+    share = np.array([weight[rows].sum() for rows in held])
+    best, best_rounds, rounds = np.inf, ROUNDS_AT_ONCE, 0
+    while rounds < MAX_ROUNDS and rounds - best_rounds < PATIENCE:
+        for k in range(n_folds):
+            for i in range(ROUNDS_AT_ONCE):
+                boosters[k].update(learn[k], rounds + i)
+        rounds += ROUNDS_AT_ONCE
+        losses = [float(boosters[k].eval(hold[k]).rsplit(":", 1)[1]) for k in range(n_folds)]
+        loss = float(np.average(losses, weights=share))
+        if loss < best - 1e-7:
+            best, best_rounds = loss, rounds
+    margins = np.empty(len(label))
+    for k in range(n_folds):
+        rows = np.flatnonzero(folds == k)
+        margins[rows] = margin(boosters[k], matrix[rows], rounds=best_rounds)
+    return _Trial(margins, best_rounds, best)
+
+
+def margin(booster: xgb.Booster, matrix: Matrix, *, rounds: int = 0) -> Floats:
+    """(n,) margins without building a DMatrix."""
+    predicted = booster.inplace_predict(matrix, iteration_range=(0, rounds), predict_type="margin")
+    return np.asarray(predicted, dtype=np.float64).reshape(-1)
+
+
+def tree_shap(booster: xgb.Booster, columns: Columns, frame: FeatureFrame, *, slope: float = 1.0) -> Contributions:
+    """TreeSHAP on the margin times `slope`; XGBoost's own, exact."""
+    matrix = xgb.DMatrix(columns.matrix(frame), feature_types=columns.types, enable_categorical=True)
+    values = np.asarray(booster.predict(matrix, pred_contribs=True), dtype=np.float64) * slope
+    baseline = float(values[0, -1]) if len(values) else 0.0
+    return Contributions(columns.names + columns.code_names, values[:, :-1], baseline)
+
+
+def monotone_constraints(columns: Columns, monotone: Mapping[str, int]) -> dict[str, str]:
+    """XGBoost's tuple of -1, 0, 1 by column; empty where nothing is constrained."""
+    signs = [monotone.get(name, 0) for name in columns.names] + [0] * len(columns.code_names)
+    if not any(signs):
+        return {}
+    return {"monotone_constraints": "(" + ",".join(str(sign) for sign in signs) + ")"}
+
+
+def _quantile_matrix(
+    matrix: Matrix,
+    types: list[str],
+    label: Floats,
+    weight: Floats,
+    rows: npt.NDArray[np.intp],
+    reference: xgb.QuantileDMatrix | None = None,
+) -> xgb.QuantileDMatrix:
+    whole = len(rows) == matrix.shape[0]
+    return xgb.QuantileDMatrix(
+        matrix if whole else matrix[rows],
+        label=label[rows],
+        weight=weight[rows],
+        feature_types=types,
+        enable_categorical=True,
+        ref=reference,
+    )
+
+
+def _dense(frame: FeatureFrame, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    if frame.names == names:
+        return np.ascontiguousarray(frame.values)
+    where = {name: i for i, name in enumerate(frame.names)}
+    lacking = [name for name in names if name not in where]
+    if lacking:
+        raise PresageError(
+            "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
+        )
+    return np.ascontiguousarray(frame.values[:, [where[name] for name in names]])
+
+
+def _joined(dense: npt.NDArray[np.float32], codes: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Dense columns as explicit entries (a measured zero is not absence), codes after them."""
+    n, p = dense.shape
+    known = ~np.isnan(dense)
+    rows, columns = np.nonzero(known)
+    counts = np.bincount(rows, minlength=n)
+    left = sparse.csr_matrix((dense[known], columns, np.append(0, np.cumsum(counts))), shape=(n, p))
+    return sparse.hstack([left, codes], format="csr", dtype=np.float32)

@@ -1,0 +1,293 @@
+"""The design matrix of the linear learners: restricted cubic splines, levels, missingness and screened codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+KNOT_QUANTILES = (0.05, 0.275, 0.5, 0.725, 0.95)
+CLIP_QUANTILES = (0.01, 0.99)
+FEW_LEVELS = 6
+MIN_ROWS_OF_LEVEL = 5
+MAX_CODES = 100
+
+LINEAR, LEVELS, CURVED, MISSING, CODES = 0, 1, 2, 3, 4
+GROUP_NAMES = ("linear", "levels", "curved", "missing", "codes")
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Columns learned on the training rows; every column is centred, so that an absent fact adds nothing.
+
+    A continuous feature gives a straight and, with enough distinct values, a curved part (Harrell's restricted cubic
+    splines with 5 knots), both clipped at the 1st and 99th percentile. A numeric feature with 3 to 6 distinct values
+    gives a straight part and one column per value; two values or a declared category, levels only. Absence gets its
+    own column. Codes: log(1 + count) of at most 100 columns, screened by a score test on the training rows.
+    """
+
+    names: tuple[str, ...]
+    numeric: Indices  # features with a straight part
+    low: Floats
+    high: Floats
+    centre: Floats
+    scale: Floats
+    curved: Indices  # positions within `numeric` with a curved part
+    knots: Floats  # (c, 5)
+    curve_slope: Floats  # (c, 3) regression of the curve's columns on the straight part
+    curve_mean: Floats
+    curve_scale: Floats
+    level_feature: Indices
+    level_value: Floats
+    level_mean: Floats
+    missing: Indices
+    missing_mean: Floats
+    code_names: tuple[str, ...]
+    code_mean: Floats
+    code_scale: Floats
+
+    @property
+    def groups(self) -> Indices:
+        """(P,) the penalty group of each column."""
+        sizes = (
+            len(self.numeric), len(self.level_feature), self.knots_per_curve * len(self.curved),
+            len(self.missing), len(self.code_names),
+        )  # fmt: skip
+        return np.repeat(np.arange(5), sizes)
+
+    @property
+    def knots_per_curve(self) -> int:
+        """Columns of one curved part."""
+        return len(KNOT_QUANTILES) - 2
+
+    @property
+    def owners(self) -> Indices:
+        """(P,) the feature behind each column; codes count on from the number of dense features."""
+        return np.concatenate(
+            [
+                self.numeric,
+                self.level_feature,
+                np.repeat(self.numeric[self.curved], self.knots_per_curve),
+                self.missing,
+                len(self.names) + np.arange(len(self.code_names)),
+            ]
+        ).astype(np.int64)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Dense features, then the codes that were kept."""
+        return self.names + self.code_names
+
+    def matrix(self, frame: FeatureFrame) -> Floats:
+        """(n, P) the design of these rows; values never seen in training are clipped or count as the average."""
+        values = _aligned(frame, self.names)
+        straight, clipped = self._straight(values)
+        levels = (values[:, self.level_feature] == self.level_value) - self.level_mean
+        levels[np.isnan(values[:, self.level_feature])] = 0.0
+        absent = np.isnan(values[:, self.missing]) - self.missing_mean
+        parts = [straight, levels, self._curves(straight, clipped), absent, self._codes(frame)]
+        return np.concatenate(parts, axis=1)
+
+    def _straight(self, values: Floats) -> tuple[Floats, Floats]:
+        clipped = np.clip(values[:, self.numeric], self.low, self.high)
+        straight = (clipped - self.centre) / self.scale
+        straight[np.isnan(straight)] = 0.0
+        return straight, clipped
+
+    def _curves(self, straight: Floats, clipped: Floats) -> Floats:
+        n, c = len(straight), len(self.curved)
+        if c == 0:
+            return np.empty((n, 0))
+        curve = _curve(clipped[:, self.curved], self.knots)
+        curve -= self.curve_mean + self.curve_slope * straight[:, self.curved, None]
+        curve /= self.curve_scale
+        curve[np.isnan(curve)] = 0.0
+        return curve.reshape(n, -1)
+
+    def _codes(self, frame: FeatureFrame) -> Floats:
+        if not self.code_names:
+            return np.empty((len(frame), 0))
+        where = {name: i for i, name in enumerate(frame.code_names)}
+        lacking = [name for name in self.code_names if name not in where]
+        if frame.codes is None or lacking:
+            raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
+        counts = frame.codes[:, [where[name] for name in self.code_names]].toarray().astype(np.float64)
+        return (np.log1p(counts) - self.code_mean) / self.code_scale
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as numbers and strings."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else list(value)
+            for name in self.__slots__
+            for value in [getattr(self, name)]
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Design:
+        """What `to_json` gave."""
+        whole = {"numeric", "curved", "level_feature", "missing"}
+        width = len(KNOT_QUANTILES)
+        shapes = {"knots": (-1, width), "curve_slope": (-1, width - 2), "curve_mean": (-1, width - 2)}
+        parts: dict[str, Any] = {}
+        for name, value in stored.items():
+            if name in ("names", "code_names"):
+                parts[name] = tuple(value)
+            elif name in whole:
+                parts[name] = np.array(value, dtype=np.int64)
+            else:
+                parts[name] = np.array(value, dtype=np.float64).reshape(shapes.get(name, (-1,)))
+        parts["curve_scale"] = parts["curve_scale"].reshape(-1, 1)
+        return cls(**parts)
+
+
+def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Design:
+    """Learn the design on these rows; `relevance` (n,), the null model's residuals, screens the codes."""
+    values = frame.values.astype(np.float64)
+    kinds = [_kind(frame, values, j) for j in range(len(frame.names))]
+    numeric = np.array([j for j, kind in enumerate(kinds) if kind.numeric], dtype=np.int64)
+    level_pairs = [(j, v) for j, kind in enumerate(kinds) for v in kind.levels]
+    level_feature = np.array([j for j, _ in level_pairs], dtype=np.int64)
+    level_value = np.array([v for _, v in level_pairs], dtype=np.float64)
+    absent = np.isnan(values).sum(axis=0)
+    enough = (absent >= MIN_ROWS_OF_LEVEL) & (len(values) - absent >= MIN_ROWS_OF_LEVEL)
+    missing = np.flatnonzero(enough)
+    low, high, centre, scale = _scaling(values[:, numeric])
+    curved, knots = _knots(values[:, numeric], np.array([kinds[j].continuous for j in numeric], dtype=bool))
+    clipped = np.clip(values[:, numeric], low, high)
+    straight = (clipped - centre) / scale
+    slope, mean, curve_scale = _curve_scaling(straight[:, curved], clipped[:, curved], knots)
+    code_names, code_mean, code_scale = _screen_codes(frame, relevance)
+    return Design(
+        names=frame.names,
+        numeric=numeric,
+        low=low,
+        high=high,
+        centre=centre,
+        scale=scale,
+        curved=curved,
+        knots=knots,
+        curve_slope=slope,
+        curve_mean=mean,
+        curve_scale=curve_scale,
+        level_feature=level_feature,
+        level_value=level_value,
+        level_mean=_level_means(values, level_feature, level_value),
+        missing=missing,
+        missing_mean=absent[missing] / max(len(values), 1),
+        code_names=code_names,
+        code_mean=code_mean,
+        code_scale=code_scale,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    numeric: bool
+    continuous: bool
+    levels: tuple[float, ...]
+
+
+def _kind(frame: FeatureFrame, values: Floats, j: int) -> _Kind:
+    seen, counts = np.unique(values[~np.isnan(values[:, j]), j], return_counts=True)
+    common = tuple(float(v) for v in seen[counts >= MIN_ROWS_OF_LEVEL])
+    if len(seen) < 2:
+        return _Kind(False, False, ())
+    if frame.names[j] in frame.levels:
+        return _Kind(False, False, common)
+    if len(seen) == 2:
+        return _Kind(False, False, (float(seen[1]),))
+    if len(seen) <= FEW_LEVELS:
+        return _Kind(True, False, common)
+    return _Kind(True, True, ())
+
+
+def _scaling(columns: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    if columns.shape[1] == 0:
+        empty = np.empty(0)
+        return empty, empty, empty, empty
+    low, high = np.nanquantile(columns, CLIP_QUANTILES, axis=0)
+    narrow = low == high  # a rare deviation from one value: clipping would make it constant
+    low = np.where(narrow, np.nanmin(columns, axis=0), low)
+    high = np.where(narrow, np.nanmax(columns, axis=0), high)
+    clipped = np.clip(columns, low, high)
+    return low, high, np.nanmean(clipped, axis=0), np.nanstd(clipped, axis=0)
+
+
+def _knots(columns: Floats, continuous: npt.NDArray[np.bool_]) -> tuple[Indices, Floats]:
+    width = len(KNOT_QUANTILES)
+    if not continuous.any():
+        return np.empty(0, dtype=np.int64), np.empty((0, width))
+    at = np.nanquantile(columns, KNOT_QUANTILES, axis=0).T
+    spread = (np.diff(at, axis=1) > 0).all(axis=1)
+    for j in np.flatnonzero(continuous & ~spread):  # heaped values, such as a laboratory's zeros
+        distinct = np.unique(columns[~np.isnan(columns[:, j]), j])
+        if len(distinct) >= width:
+            at[j] = np.quantile(distinct, KNOT_QUANTILES)
+            spread[j] = bool((np.diff(at[j]) > 0).all())
+    curved = np.flatnonzero(continuous & spread)
+    return curved, at[curved]
+
+
+def _curve(clipped: Floats, knots: Floats) -> Floats:
+    """(n, c, 3) Harrell's restricted cubic basis, scaled by the squared distance of the outer knots."""
+    last, before = knots[:, -1], knots[:, -2]
+    span = (last - knots[:, 0]) ** 2
+    cubed = np.maximum(clipped[:, :, None] - knots, 0.0) ** 3
+    inner = knots[:, :-2]
+    left = cubed[:, :, -2, None] * (last[:, None] - inner) / (last - before)[:, None]
+    right = cubed[:, :, -1, None] * (before[:, None] - inner) / (last - before)[:, None]
+    return np.asarray((cubed[:, :, :-2] - left + right) / span[:, None], dtype=np.float64)
+
+
+def _curve_scaling(straight: Floats, clipped: Floats, knots: Floats) -> tuple[Floats, Floats, Floats]:
+    if len(knots) == 0:
+        empty = np.empty((0, len(KNOT_QUANTILES) - 2))
+        return empty, empty, np.empty((0, 1))
+    curve = _curve(clipped, knots)
+    mean = np.nanmean(curve, axis=0)
+    slope = np.nanmean(curve * straight[:, :, None], axis=0) / np.nanmean(straight**2, axis=0)[:, None]
+    rest = curve - mean - slope * straight[:, :, None]
+    scale = np.sqrt(np.nanmean(rest**2, axis=0)).max(axis=1, keepdims=True)
+    return slope, mean, np.where(scale > 0, scale, 1.0)
+
+
+def _level_means(values: Floats, feature: Indices, value: Floats) -> Floats:
+    columns = values[:, feature]
+    known = (~np.isnan(columns)).sum(axis=0)
+    return np.asarray((columns == value).sum(axis=0) / np.maximum(known, 1), dtype=np.float64)
+
+
+def _screen_codes(frame: FeatureFrame, relevance: Floats | None) -> tuple[tuple[str, ...], Floats, Floats]:
+    if frame.codes is None or relevance is None or frame.codes.shape[1] == 0:
+        return (), np.empty(0), np.empty(0)
+    counts = frame.codes.astype(np.float64).tocsr()
+    counts.data = np.log1p(counts.data)
+    mean = np.asarray(counts.mean(axis=0)).ravel()
+    scale = np.sqrt(np.maximum(np.asarray(counts.multiply(counts).mean(axis=0)).ravel() - mean**2, 0.0))
+    carriers = np.bincount(counts.indices, minlength=counts.shape[1])
+    usable = (scale > 0) & (carriers >= MIN_ROWS_OF_LEVEL)
+    score = np.abs(counts.T @ relevance - mean * relevance.sum()) / np.where(usable, scale, 1.0)
+    best = np.flatnonzero(usable)[np.argsort(-score[usable], kind="stable")[:MAX_CODES]]
+    best = np.sort(best)
+    return tuple(frame.code_names[j] for j in best), mean[best], scale[best]
+
+
+def _aligned(frame: FeatureFrame, names: tuple[str, ...]) -> Floats:
+    if frame.names == names:
+        return frame.values.astype(np.float64)
+    where = {name: i for i, name in enumerate(frame.names)}
+    lacking = [name for name in names if name not in where]
+    if lacking:
+        raise PresageError(
+            "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
+        )
+    return frame.values[:, [where[name] for name in names]].astype(np.float64)

@@ -1,0 +1,46 @@
+"""Inner folds: rows of one person together, people with the event spread evenly, the same whatever the row order."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from training.outcomes import EVENT, Outcome
+
+MIN_EVENTS = 10
+INNER_FOLDS = 4
+
+
+def check_learnable(outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
+    """Raise PresageError unless at least 10 people have the event and one has not, and times are usable."""
+    if len(outcome) != len(persons):
+        raise PresageError("outcome", f"as many rows as the frame ({len(persons)}), got {len(outcome)}")
+    with_event = len(np.unique(persons[outcome.event == EVENT]))
+    if with_event < MIN_EVENTS:
+        raise PresageError(
+            "outcome",
+            f"at least {MIN_EVENTS} people with the event to learn from, got {with_event}",
+            way_out="widen the population, the code list or the horizon",
+        )
+    if bool((outcome.event == EVENT).all()) and outcome.kind == "binary":
+        raise PresageError("outcome", "both people with and without the event, got only people with it")
+    if outcome.kind != "binary":
+        bad = ~np.isfinite(outcome.time_days) | (outcome.time_days < 0)
+        if bad.any():
+            raise PresageError("outcome", f"times of zero or more days, {int(bad.sum())} rows have none")
+
+
+def person_folds(
+    persons: npt.NDArray[np.int64], event: npt.NDArray[np.int8], *, folds: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """(n,) fold of each row, 0 to folds-1, stratified by whether the person ever has the event (then a competing one)."""
+    people, row_person = np.unique(persons, return_inverse=True)
+    stratum = np.zeros(len(people), dtype=np.int64)
+    rank = np.where(event == EVENT, 2, np.where(event > EVENT, 1, 0))
+    np.maximum.at(stratum, row_person, rank)
+    order = rng.permutation(len(people))
+    order = order[np.argsort(stratum[order], kind="stable")]
+    fold = np.empty(len(people), dtype=np.int64)
+    fold[order] = np.arange(len(people)) % folds
+    return fold[row_person]

@@ -1,0 +1,124 @@
+"""Penalised logistic regression with splines; time-to-event outcomes by horizon, with censoring weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from features.frame import FeatureFrame
+from training.learners.design import Design, learn_design
+from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.linear import START_PENALTIES, linear_terms, penalty_settings, read_learner, write_learner
+from training.learners.protocol import Contributions
+from training.learners.ridge import FREE, Objective, RidgeFit, fit_ridge, learn_penalties
+from training.learners.targets import Target, rising, targets
+from training.outcomes import Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LogisticFit:
+    """One logistic regression per horizon on one design."""
+
+    design: Design
+    horizons_days: tuple[float, ...]
+    beta: Floats  # (h, P)
+    intercept: Floats  # (h,)
+    settings: Mapping[str, float | int | str] = field(default_factory=dict)
+    out_of_fold: RiskCurves | None = None
+    name: str = "logistic"
+
+    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
+        """Probability of the event by each horizon."""
+        odds = self.design.matrix(frame) @ self.beta.T + self.intercept
+        return rising(self.horizons_days, expit(odds), horizons_days)
+
+    def contributions(self, frame: FeatureFrame) -> Contributions:
+        """Exact terms of the log odds at the last horizon."""
+        return linear_terms(self.design, self.beta[-1], frame, intercept=float(self.intercept[-1]))
+
+    def write(self, folder: Path) -> None:
+        """`learner.json`."""
+        horizons = [None if np.isnan(h) else h for h in self.horizons_days]
+        stored = {"learner": self.name, "design": self.design.to_json(), "horizons_days": horizons}
+        numbers = {"beta": self.beta.tolist(), "intercept": self.intercept.tolist(), "settings": dict(self.settings)}
+        write_learner(folder, stored | numbers)
+
+    @classmethod
+    def read(cls, folder: Path) -> LogisticFit:
+        """What `write` wrote."""
+        stored = read_learner(folder)
+        horizons = tuple(float("nan") if h is None else float(h) for h in stored["horizons_days"])
+        beta = np.array(stored["beta"], dtype=np.float64).reshape(len(horizons), -1)
+        intercept = np.array(stored["intercept"], dtype=np.float64)
+        return cls(Design.from_json(stored["design"]), horizons, beta, intercept, stored["settings"])
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """Ridge-penalised logistic regression, penalties learned per group of columns (see `ridge`)."""
+
+    name: str = "logistic"
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> LogisticFit:
+        """Coefficients at each horizon, and out-of-fold risks with the same penalties."""
+        check_learnable(outcome, persons)
+        goals = targets(frame, outcome, weights=weights)
+        fitted, penalties = _fit_targets(frame, goals, None)
+        folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
+        risks = np.empty((len(frame), len(goals)))
+        for k in range(INNER_FOLDS):
+            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+            part = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
+            held, _ = _fit_targets(frame.take(learn), part, penalties)
+            risks[hold] = held.risk_at(frame.take(hold), held.horizons_days).probabilities
+        return replace(fitted, out_of_fold=RiskCurves(fitted.horizons_days, risks))
+
+
+def _fit_targets(
+    frame: FeatureFrame, goals: list[Target], penalties: list[Floats] | None
+) -> tuple[LogisticFit, list[Floats]]:
+    last = goals[-1]
+    design = learn_design(frame, relevance=last.weight * (last.label - np.average(last.label, weights=last.weight)))
+    X = np.column_stack([design.matrix(frame), np.ones(len(frame))])
+    groups = np.append(design.groups, FREE)
+    fits: list[RidgeFit] = []
+    for position, goal in enumerate(goals):
+        objective = log_likelihood(X, goal.label, goal.weight)
+        if penalties is None:
+            fits.append(learn_penalties(objective, groups, start=START_PENALTIES))
+        else:
+            fits.append(fit_ridge(objective, groups, penalties[position]))
+    settings = penalty_settings(fits[-1].penalties) | {"effective_parameters": fits[-1].effective_parameters}
+    beta = np.stack([fit.beta for fit in fits])
+    horizons = tuple(goal.horizon_days for goal in goals)
+    fitted = LogisticFit(design, horizons, beta[:, :-1], beta[:, -1], settings)
+    return fitted, [fit.penalties for fit in fits]
+
+
+def log_likelihood(X: Floats, label: npt.NDArray[np.bool_], weight: Floats) -> Objective:
+    """The weighted Bernoulli log likelihood of X @ beta, with gradient and information."""
+    y = label.astype(np.float64)
+
+    def objective(beta: Floats) -> tuple[float, Floats, Floats]:
+        eta = X @ beta
+        p = expit(eta)
+        value = float(weight @ (y * eta - np.logaddexp(0.0, eta)))
+        spread = weight * p * (1 - p)
+        return value, X.T @ (weight * (y - p)), (X * spread[:, None]).T @ X
+
+    return objective

@@ -1,0 +1,109 @@
+"""Cox's partial likelihood with Efron's handling of ties, and Breslow's baseline hazard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+BLOCK = 32  # columns summed at once: bounds the memory of the running sums
+
+
+@dataclass(frozen=True, slots=True)
+class RiskSets:
+    """Rows sorted by falling time and where the risk set of each event ends; shared by every evaluation."""
+
+    order: npt.NDArray[np.int64]  # rows, longest time first
+    weights: Floats  # in that order
+    event_rows: npt.NDArray[np.int64]  # positions of events in that order
+    tied_start: npt.NDArray[np.int64]  # per event: where its tie group starts among the events
+    tied_share: Floats  # per event: l/d, the share of its ties already taken out (Efron)
+    last_at_risk: npt.NDArray[np.int64]  # per event: last position still at risk
+    tied_weight: Floats  # per event: mean weight of its tie group
+    group_first: npt.NDArray[np.int64]  # first event of each tie group
+    group_of: npt.NDArray[np.int64]  # tie group of each event
+
+
+def risk_sets(time: Floats, event: Flags, weights: Floats | None = None) -> RiskSets:
+    """Sort once; rows with weight zero are left out."""
+    w = np.ones(len(time)) if weights is None else weights
+    kept = np.flatnonzero(w > 0)
+    order = kept[np.argsort(-time[kept], kind="stable")]
+    t, e, w = time[order], event[order], w[order]
+    event_rows = np.flatnonzero(e)
+    times = t[event_rows]
+    starts = np.flatnonzero(np.append(True, times[1:] != times[:-1])) if len(times) else np.empty(0, dtype=np.int64)
+    counts = np.diff(np.append(starts, len(times)))
+    group_of = np.repeat(np.arange(len(starts)), counts)
+    within = np.arange(len(times)) - starts[group_of]
+    summed = np.add.reduceat(w[event_rows], starts) if len(starts) else np.empty(0)
+    return RiskSets(
+        order=order,
+        weights=w,
+        event_rows=event_rows,
+        tied_start=starts[group_of],
+        tied_share=within / counts[group_of],
+        last_at_risk=np.searchsorted(-t, -times, side="right") - 1,
+        tied_weight=(summed / counts)[group_of],
+        group_first=starts,
+        group_of=group_of,
+    )
+
+
+def partial_likelihood(X: Floats, sets: RiskSets, beta: Floats) -> tuple[float, Floats, Floats]:
+    """Log partial likelihood, gradient (P,) and information (P, P); `X` (n, P) in the rows' sorted order.
+
+    Efron: B. Efron, JASA 1977;72:557.
+    """
+    eta = X @ beta
+    top = float(eta.max(initial=0.0))
+    hazard = sets.weights * np.exp(eta - top)
+    events, w = sets.event_rows, sets.weights
+    denominator, tied = _efron_sums(hazard[:, None], sets)
+    total = denominator[:, 0] - sets.tied_share * tied[:, 0]
+    value = float(w[events] @ eta[events] - sets.tied_weight @ (np.log(total) + top))
+    share = _share(hazard, sets, sets.tied_weight / total)
+    means = np.empty((len(events), X.shape[1]))
+    for first in range(0, X.shape[1], BLOCK):
+        columns = slice(first, first + BLOCK)
+        at_risk, tied = _efron_sums(hazard[:, None] * X[:, columns], sets)
+        means[:, columns] = (at_risk - sets.tied_share[:, None] * tied) / total[:, None]
+    gradient = X[events].T @ w[events] - X.T @ share
+    scaled = means * np.sqrt(sets.tied_weight)[:, None]
+    information = (X * share[:, None]).T @ X - scaled.T @ scaled
+    return value, gradient, information
+
+
+def _efron_sums(columns: Floats, sets: RiskSets) -> tuple[Floats, Floats]:
+    """(E, k) sums over each event's risk set, and over the events tied with it."""
+    at_risk = np.cumsum(columns, axis=0)[sets.last_at_risk]
+    if len(sets.group_first) == len(sets.event_rows):
+        return at_risk, columns[sets.event_rows]
+    tied = np.add.reduceat(columns[sets.event_rows], sets.group_first, axis=0)[sets.group_of]
+    return at_risk, tied
+
+
+def _share(hazard: Floats, sets: RiskSets, increments: Floats) -> Floats:
+    """(n,) each row's expected number of events: its hazard times the baseline increments while it was at risk."""
+    taken = np.zeros(len(hazard) + 1)
+    np.add.at(taken, sets.last_at_risk, increments)
+    cumulative = np.cumsum(taken[:-1][::-1])[::-1]
+    share = hazard * cumulative
+    own = np.bincount(sets.group_of, weights=increments * sets.tied_share, minlength=len(sets.group_first))
+    share[sets.event_rows] -= hazard[sets.event_rows] * own[sets.group_of]
+    return share
+
+
+def breslow(time: Floats, event: Flags, eta: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Distinct event times and the jumps of the baseline cumulative hazard there (at linear predictor zero)."""
+    w = np.ones(len(time)) if weights is None else weights
+    order = np.argsort(-time, kind="stable")
+    at_risk = np.cumsum((w * np.exp(eta))[order])
+    times, which = np.unique(time[event], return_inverse=True)
+    deaths = np.bincount(which, weights=w[event], minlength=len(times))
+    last = np.searchsorted(-time[order], -times, side="right") - 1
+    return times, deaths / at_risk[last]

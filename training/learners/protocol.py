@@ -1,0 +1,91 @@
+"""What every learner promises: fit on a frame and an outcome, answer with risk curves, write itself without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from features.frame import FeatureFrame
+from training.outcomes import Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """How each feature moved each person's log-hazard or log-odds.
+
+    names: p features (dense ones, then codes). values: (n, p); a row plus `baseline` is that person's linear
+    predictor, up to a constant that is the same for all.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    baseline: float
+
+
+class Fitted(Protocol):
+    """A learned model."""
+
+    @property
+    def name(self) -> str:
+        """The learner's name in `LEARNERS`."""
+        ...
+
+    @property
+    def out_of_fold(self) -> RiskCurves | None:
+        """(n, h) risks of the training rows at the outcome's horizons, each from a fit without that person.
+
+        Made by the inner folds that chose the settings; for calibration and stacking without fitting again. None
+        after `read`: they are a by-product of fitting, not part of the model.
+        """
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float | int | str]:
+        """What was chosen inside the training rows (rounds, depth, penalties), for the run's log."""
+        ...
+
+    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
+        """Cumulative incidence of the event, competing events counted; binary outcomes: horizons (nan,).
+
+        Raises PresageError where the frame lacks a feature, or the horizon was not learned.
+        """
+        ...
+
+    def contributions(self, frame: FeatureFrame) -> Contributions:
+        """TreeSHAP values or exact linear terms on the log-hazard (log-odds) scale."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """UBJ, JSON and Parquet in a new folder; comparators raise PresageError."""
+        ...
+
+
+class Learner(Protocol):
+    """A way of learning; a frozen value, so that a study can name it and a run can log it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in `LEARNERS`."""
+        ...
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> Fitted:
+        """Learn from n rows; rows of one person stay in one inner fold.
+
+        Raises PresageError where too few people have the event, or the outcome's kind does not suit the learner.
+        """
+        ...

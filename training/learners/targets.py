@@ -1,0 +1,60 @@
+"""What a learner of one horizon learns from: labels, and weights that stand in for the censored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.censoring import known_by
+from training.learners.censoring import conditional
+from training.learners.folds import MIN_EVENTS
+from training.outcomes import EVENT, Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Had the event by the horizon, and how many people each row stands for (0: not known)."""
+
+    horizon_days: float
+    label: npt.NDArray[np.bool_]
+    weight: Floats
+
+
+def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = None) -> list[Target]:
+    """One target per horizon; a binary outcome has one, at horizon nan."""
+    own = np.ones(len(outcome)) if weights is None else weights
+    if outcome.kind == "binary":
+        return [Target(float("nan"), outcome.event == EVENT, own)]
+    uncensored = conditional(frame, outcome, weights=weights)
+    made = []
+    for horizon in outcome.horizons_days:
+        label, weight = known_by(outcome, horizon, uncensored)
+        if int((label & (weight > 0)).sum()) < MIN_EVENTS:
+            raise PresageError(
+                "horizons_days", f"at least {MIN_EVENTS} events by each horizon", way_out="give a longer horizon"
+            )
+        made.append(Target(horizon, label, weight * own))
+    return made
+
+
+def rising(learned: tuple[float, ...], risks: Floats, asked: tuple[float, ...]) -> RiskCurves:
+    """Risks (n, h) at the learned horizons, never falling, at the horizons asked for.
+
+    Raises PresageError where a horizon was not learned: between two horizons this learner knows nothing.
+    """
+    if np.isnan(learned).all() and np.isnan(asked).all():
+        return RiskCurves(learned, risks)
+    positions = []
+    for horizon in asked:
+        if horizon not in learned:
+            raise PresageError(
+                "horizons_days", "a horizon the model was fitted for", way_out="train it for that horizon"
+            )
+        positions.append(learned.index(horizon))
+    return RiskCurves(asked, np.maximum.accumulate(risks, axis=1)[:, positions])
