@@ -257,7 +257,14 @@ def labels_exact(column: pd.Series[Any]) -> Strings:
 
 
 def _dosages(path: Path, ids: Strings) -> Dosages:
-    """Genotypes of the table's people, joined on FID or IID, whichever knows more of them."""
+    """Genotypes of the table's people; those without are NaN throughout."""
     from features.polygenic.genotypes import read_dosages
 
-    raise NotImplementedError(f"{read_dosages} {path} {ids}")
+    samples, variants, counts = read_dosages(path)
+    position = {sample: i for i, sample in enumerate(samples)}
+    where = np.array([position.get(label, -1) for label in ids], dtype=np.int64)
+    called = where >= 0
+    if not bool(called.any()):
+        raise PresageError(str(path), "no sample has an id of the table", way_out="[source] id names the column to join on")
+    values = np.where(called[:, None], counts[where], np.float32(np.nan))
+    return Dosages(tuple(variants["id"].to_pylist()), tuple(variants["alt"].to_pylist()), values, called)

@@ -1,0 +1,128 @@
+"""Every candidate on every split: risks of people it has not learned from, and the score that chooses among them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.progress import Advance
+from training.cohort import Block, Cohort, Ints, Strings
+from training.learners import LEARNERS
+from training.learners.targets import targets
+from training.splits import Scheme, Split
+from training.variants import Pair, fit_clinical, fit_combined, fit_pair
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Risks of N test rows (a row counts once per split that tests it).
+
+    rows: (N,) cohort rows; fold: (N,) split names. clinical, combined: (N, h); combined is NaN where it may not serve.
+    inner_brier: mean weighted Brier score of held-out *training* rows at the last horizon: what chooses a candidate
+    without looking at a test row. pairs: the fitted models, one per split.
+    """
+
+    candidate: str
+    rows: Ints
+    fold: Strings
+    clinical: Floats
+    combined: Floats
+    inner_brier: float
+    pairs: tuple[Pair, ...]
+
+    @property
+    def served(self) -> Floats:
+        """(N, h) the combined risk where there is one, else the clinical."""
+        return np.where(np.isnan(self.combined), self.clinical, self.combined)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Held-out risks with the blocks up to and including `block`, on the same rows as `HeldOut`."""
+
+    block: Block
+    before: tuple[str, ...]
+    risk: Floats  # (N, h)
+    without: Floats  # (N, h) one block fewer
+
+
+def stream(seed: int, *names: str) -> np.random.Generator:
+    """Chance of its own for each piece of work, whatever the order the pieces run in."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def hold_out(candidate: str, cohort: Cohort, scheme: Scheme, *, seed: int, advance: Advance) -> HeldOut:
+    """Fit and predict on every split."""
+    pairs, clinical, combined = [], [], []
+    for split in scheme.splits:
+        pair = fit_pair(candidate, cohort, split.train, rng=stream(seed, candidate, split.name))
+        own, both = pair.risks(cohort, split.test)
+        pairs.append(pair)
+        clinical.append(own)
+        combined.append(both)
+        advance(1)
+    inner = [_inner_brier(pair, cohort, split) for pair, split in zip(pairs, scheme.splits, strict=True)]
+    return HeldOut(
+        candidate,
+        rows=np.concatenate([split.test for split in scheme.splits]),
+        fold=np.concatenate([np.full(len(split.test), split.name, dtype=object) for split in scheme.splits]),
+        clinical=np.concatenate(clinical),
+        combined=np.concatenate(combined),
+        inner_brier=float(np.mean(inner)),
+        pairs=tuple(pairs),
+    )
+
+
+def _inner_brier(pair: Pair, cohort: Cohort, split: Split) -> float:
+    """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
+    frame = cohort.frame.take(split.train).only(pair.clinical.names)
+    target = targets(frame, cohort.outcome.take(split.train))[-1]
+    squared = (target.label - pair.served_out_of_fold()[:, -1]) ** 2
+    return float(np.average(squared, weights=target.weight))
+
+
+def nested_blocks(held: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -> tuple[Nested, ...]:
+    """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
+
+    A clinical block is added by fitting the candidate anew; a genomic one by the combined model.
+    """
+    ordered = [b for b in cohort.blocks if not b.genomic] + [b for b in cohort.blocks if b.genomic]
+    ladder = [_rung(held, cohort, scheme, tuple(ordered[: k + 1]), seed=seed) for k in range(len(ordered))]
+    return tuple(
+        Nested(block, tuple(b.name for b in ordered[:k]), risk=ladder[k], without=ladder[k - 1])
+        for k, block in enumerate(ordered)
+        if k > 0
+    )
+
+
+def _rung(held: HeldOut, cohort: Cohort, scheme: Scheme, blocks: tuple[Block, ...], *, seed: int) -> Floats:
+    genomic = tuple(b for b in blocks if b.genomic)
+    if len(genomic) == sum(b.genomic for b in cohort.blocks) and genomic:
+        return held.combined
+    clinical = tuple(name for b in blocks if not b.genomic for name in b.features)
+    if not genomic and clinical == cohort.clinical_names:
+        return held.clinical
+    parts = []
+    for split, pair in zip(scheme.splits, held.pairs, strict=True):
+        rng = stream(seed, held.candidate, split.name, *(b.name for b in blocks))
+        if genomic:
+            parts.append(_partly_combined(pair, cohort, split, genomic, rng=rng))
+        else:
+            fewer = fit_clinical(LEARNERS[held.candidate](), cohort, split.train, clinical, rng=rng)
+            parts.append(fewer.risk(cohort.frame.take(split.test), cohort.horizons))
+    return np.concatenate(parts)
+
+
+def _partly_combined(
+    pair: Pair, cohort: Cohort, split: Split, genomic: tuple[Block, ...], *, rng: np.random.Generator
+) -> Floats:
+    names = tuple(name for block in genomic for name in block.features)
+    use = any(not block.features for block in genomic)
+    fewer = fit_combined(cohort, split.train, pair.clinical, names, rng=rng, use_dosages=use)
+    part = Pair(pair.candidate, pair.clinical, fewer)
+    return part.risks(cohort, split.test)[1]

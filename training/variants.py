@@ -1,0 +1,181 @@
+"""The clinical-only and the combined model of one candidate, each calibrated on the people it serves (contract 3).
+
+The clinical model learns from everybody. The combined model learns from people with genomic results only: the
+clinical model's risk (held-out, on the complementary log-log or logit scale) and the genomic terms. So what genomics
+adds is not confounded by who was tested, and what the many untested people teach about clinical risk is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.calibration import Calibration, learn_calibration
+from training.cohort import Cohort, Dosages, Ints
+from training.learners import LEARNERS
+from training.learners.protocol import Fitted, Learner
+from training.outcomes import EVENT, Outcome
+from training.variants_dosages import DosageScore, learn_dosage_score
+
+Floats = npt.NDArray[np.float64]
+
+CLINICAL_SCORE, DOSAGE_SCORE = "clinical_score", "genotype_score"
+SMALLEST_RISK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Clinical:
+    """A calibrated model of features that everybody has."""
+
+    names: tuple[str, ...]
+    fitted: Fitted
+    calibration: Calibration
+    out_of_fold: Floats | None  # (n, h) calibrated, of the training rows
+
+    def risk(self, frame: FeatureFrame, horizons: tuple[float, ...]) -> Floats:
+        """(n, h) calibrated cumulative incidence."""
+        return self.calibration.apply(self.fitted.risk_at(_only(frame, self.names), horizons)).probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A calibrated model of the clinical score and genomic terms, for people who have genomic results."""
+
+    names: tuple[str, ...]
+    fitted: Fitted
+    calibration: Calibration
+    dosage_score: DosageScore | None
+    rows: Ints  # training rows it learned from, as positions within them
+    out_of_fold: Floats | None  # (len(rows), h)
+
+    def risk(
+        self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None, horizons: tuple[float, ...]
+    ) -> Floats:
+        """(n, h) calibrated cumulative incidence, given the clinical model's."""
+        score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
+        stage = stage_frame(frame, self.names, clinical_risk[:, -1], score)
+        return self.calibration.apply(self.fitted.risk_at(stage, horizons)).probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both models of one candidate; `combined` is None with the reason why."""
+
+    candidate: str
+    clinical: Clinical
+    combined: Combined | None
+    why_no_combined: str = ""
+
+    def risks(self, cohort: Cohort, rows: Ints) -> tuple[Floats, Floats]:
+        """(n, h) risks of the clinical model, and of the combined one (NaN where it may not serve)."""
+        horizons = cohort.horizons
+        frame = cohort.frame.take(rows)
+        clinical = self.clinical.risk(frame, horizons)
+        combined = np.full_like(clinical, np.nan)
+        has = np.flatnonzero(cohort.genotyped[rows])
+        if self.combined is not None and len(has):
+            dosages = None if cohort.dosages is None else cohort.dosages.take(rows[has])
+            combined[has] = self.combined.risk(frame.take(has), clinical[has], dosages, horizons)
+        return clinical, combined
+
+    def served_out_of_fold(self) -> Floats:
+        """(n, h) held-out risks of the training rows by the model that would serve each."""
+        if self.clinical.out_of_fold is None:
+            raise PresageError("pair", "a pair fitted here, not one read from a bundle")
+        served = self.clinical.out_of_fold.copy()
+        if self.combined is not None and self.combined.out_of_fold is not None:
+            served[self.combined.rows] = self.combined.out_of_fold
+        return served
+
+
+def fit_pair(candidate: str, cohort: Cohort, rows: Ints, *, rng: np.random.Generator) -> Pair:
+    """Both models from these rows; the combined one where enough people have genomic results and the event."""
+    clinical = fit_clinical(LEARNERS[candidate](), cohort, rows, cohort.clinical_names, rng=rng)
+    if not any(block.genomic for block in cohort.blocks):
+        return Pair(candidate, clinical, None, "the study has no genomic features")
+    try:
+        combined = fit_combined(cohort, rows, clinical, cohort.genomic_names, rng=rng)
+    except PresageError as error:
+        return Pair(candidate, clinical, None, f"{error.where}: {error.expected}")
+    return Pair(candidate, clinical, combined)
+
+
+def fit_clinical(
+    learner: Learner, cohort: Cohort, rows: Ints, names: tuple[str, ...], *, rng: np.random.Generator
+) -> Clinical:
+    """Learn from all rows, then calibrate on the learner's own held-out risks."""
+    outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
+    fitted = learner.fit(_only(cohort.frame.take(rows), names), outcome, persons=persons, rng=rng)
+    calibration, held_out = _calibrated(fitted, outcome)
+    return Clinical(names, fitted, calibration, held_out)
+
+
+def fit_combined(
+    cohort: Cohort,
+    rows: Ints,
+    clinical: Clinical,
+    names: tuple[str, ...],
+    *,
+    rng: np.random.Generator,
+    use_dosages: bool = True,
+) -> Combined:
+    """Learn what these genomic features add to the held-out clinical score, on people who have them."""
+    if clinical.out_of_fold is None:
+        raise PresageError("combined model", "held-out clinical risks")
+    has = np.flatnonzero(cohort.genotyped[rows])
+    outcome, persons = cohort.outcome.take(rows[has]), cohort.persons[rows[has]]
+    risk = clinical.out_of_fold[has, -1]
+    score = None
+    if cohort.dosages is not None and use_dosages:
+        residual = _residual(outcome, risk)
+        score = learn_dosage_score(cohort.dosages.take(rows[has]), residual, persons, rng=rng)
+    held_out_score = None if score is None else score.out_of_fold
+    stage = stage_frame(cohort.frame.take(rows[has]), names, risk, held_out_score)
+    fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
+    calibration, held_out = _calibrated(fitted, outcome)
+    return Combined(names, fitted, calibration, score, has, held_out)
+
+
+def stage_frame(
+    frame: FeatureFrame, names: tuple[str, ...], clinical_risk: Floats, dosage_score: Floats | None
+) -> FeatureFrame:
+    """The combined model's features: the clinical score, the genomic columns, and the score of the dosages."""
+    genomic = _only(frame, names)
+    columns = [score_of(clinical_risk)[:, None], genomic.values]
+    all_names = (CLINICAL_SCORE, *names)
+    if dosage_score is not None:
+        columns.append(dosage_score[:, None])
+        all_names = (*all_names, DOSAGE_SCORE)
+    values = np.concatenate(columns, axis=1).astype(np.float32)
+    return FeatureFrame(frame.subject_ids, frame.as_of, all_names, values, genomic.levels)
+
+
+def score_of(risk: Floats) -> Floats:
+    """log(-log(1 - risk)): the log cumulative hazard, close to the logit where risks are small."""
+    return np.asarray(np.log(-np.log1p(-np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK))), dtype=np.float64)
+
+
+def _only(frame: FeatureFrame, names: tuple[str, ...]) -> FeatureFrame:
+    return frame if frame.names == names else frame.only(names)
+
+
+def _calibrated(fitted: Fitted, outcome: Outcome) -> tuple[Calibration, Floats]:
+    if fitted.out_of_fold is None:
+        raise PresageError(fitted.name, "a learner that gives held-out risks")
+    calibration = learn_calibration(fitted.out_of_fold, outcome)
+    return calibration, calibration.apply(fitted.out_of_fold).probabilities
+
+
+def _residual(outcome: Outcome, risk: Floats) -> Floats:
+    """Label minus risk; before the horizon's end a censored row counts what it has been expected so far."""
+    happened = (outcome.event == EVENT).astype(np.float64)
+    if not outcome.horizons_days:
+        return happened - risk
+    horizon = outcome.horizons_days[-1]
+    happened *= outcome.time_days <= horizon
+    followed = np.minimum(outcome.time_days, horizon) / horizon
+    return happened + np.log1p(-np.clip(risk, 0.0, 1 - SMALLEST_RISK)) * followed
