@@ -1,0 +1,129 @@
+"""Which findings somebody can act on: (likely) pathogenic variants by the ACMG secondary findings list v3.3.
+
+acmg_sf.csv is that list (Lee K et al., Genet Med 2025, ACMG SF v3.3): gene, condition, inheritance and, as a rule, which
+variants it wants reported. TRDN, listed with "all", is recessive like CASQ2 and held to two variants here.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+
+import pyarrow as pa
+
+from features.findings.vocabulary import LIKELY_PATHOGENIC, PATHOGENIC
+
+SOURCE = "ACMG SF v3.3 (Genet Med 2025)"
+
+# Variants of APOB and PCSK9 that lower LDL cholesterol are reported as pathogenic for it: nothing to act on.
+NOT_ACTIONABLE_CONDITION = "hypobetalipoproteinemia"
+
+
+@dataclass(frozen=True, slots=True)
+class Actionable:
+    """One person's actionable variants in one gene. `available_time`: when the last needed of them was known."""
+
+    subject_id: int
+    gene_symbol: str
+    gene_hgnc: str
+    condition: str
+    variants: tuple[str, ...]
+    classification: str
+    laboratory: str
+    report_id: str
+    available_time: datetime | None
+    source: str = SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    gene_symbol: str
+    conditions: tuple[str, ...]
+    rule: str
+
+
+def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Actionable]:
+    """What of the findings (columns of `features.schema.FINDINGS`) is actionable, by subject and gene.
+
+    With `as_of`, only what was available strictly before. A gene whose list entry wants two variants needs a homozygous
+    or hemizygous one or two different ones; their phase is not known.
+    """
+    by_gene: dict[tuple[int, str], list[Mapping[str, object]]] = {}
+    for row in findings.to_pylist():
+        if _counts(row, as_of):
+            by_gene.setdefault((row["subject_id"], row["gene_hgnc"]), []).append(row)
+    found = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
+    return [judged for judged in found if judged is not None]
+
+
+def _counts(row: Mapping[str, object], as_of: datetime | None) -> bool:
+    available = row["available_time"]
+    return (
+        row["gene_hgnc"] in _entries()
+        and row["classification"] in (PATHOGENIC, LIKELY_PATHOGENIC)
+        and NOT_ACTIONABLE_CONDITION not in str(row["condition"] or "").lower()
+        and (as_of is None or not isinstance(available, datetime) or available < as_of)
+    )
+
+
+def _judge(rows: list[Mapping[str, object]], entry: _Entry) -> Actionable | None:
+    rows = [row for row in rows if _fits(row, entry.rule)]
+    variants = tuple(sorted({str(row["variant"]) for row in rows}))
+    doubled = any(row["zygosity"] in ("homozygous", "hemizygous") for row in rows)
+    if not rows or (entry.rule == "two" and len(variants) < 2 and not doubled):
+        return None
+    last = max(rows, key=lambda row: (str(row["available_time"] or ""), str(row["report_id"])))
+    classes = {row["classification"] for row in rows}
+    available = last["available_time"]
+    return Actionable(
+        subject_id=int(str(last["subject_id"])),
+        gene_symbol=entry.gene_symbol,
+        gene_hgnc=str(last["gene_hgnc"]),
+        condition="; ".join(entry.conditions),
+        variants=variants,
+        classification=PATHOGENIC if PATHOGENIC in classes else LIKELY_PATHOGENIC,
+        laboratory=str(last["laboratory"]),
+        report_id=str(last["report_id"]),
+        available_time=available if isinstance(available, datetime) else None,
+    )
+
+
+def _fits(row: Mapping[str, object], rule: str) -> bool:
+    variant = str(row["variant"] or "")
+    if rule == "truncating":
+        return is_truncating(variant)
+    if rule == "c282y_homozygous":
+        named = re.search(r"c\.845G>A|p\.\(?(?:C282Y|Cys282Tyr)", variant)
+        return named is not None and row["zygosity"] == "homozygous"
+    return True
+
+
+def is_truncating(variant: str) -> bool:
+    """Whether HGVS says so: frameshift or stop, a canonical splice site, or a coding length that is no triple."""
+    if re.search(r"fs|Ter|\*(?!\d)|p\.\(?[A-Z][a-z]{0,2}\d+X", variant):
+        return True
+    if re.search(r"c\.-?\d+(?:_-?\d+)?[+-][12](?!\d)", variant):
+        return True
+    if found := re.search(r"c\.(\d+)(?:_(\d+))?(del|dup)(?!ins)", variant):
+        length = int(found[2] or found[1]) - int(found[1]) + 1
+        return length % 3 != 0
+    found = re.search(r"c\.\d+_\d+ins([ACGT]+)", variant)
+    return found is not None and len(found[1]) % 3 != 0
+
+
+@functools.cache
+def _entries() -> dict[str, _Entry]:
+    """By HGNC id."""
+    with (resources.files("features.findings") / "acmg_sf.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {hgnc: _entry([row for row in rows if row["hgnc_id"] == hgnc]) for hgnc in {row["hgnc_id"] for row in rows}}
+
+
+def _entry(rows: Iterable[Mapping[str, str]]) -> _Entry:
+    listed = list(rows)
+    return _Entry(listed[0]["gene_symbol"], tuple(row["condition"] for row in listed), listed[0]["rule"])

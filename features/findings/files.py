@@ -1,0 +1,64 @@
+"""Report files of a folder, each read by the module of its shape; what has no known shape is counted, never fatal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import PresageError
+from features.findings import emerge, genomics_reporting, laboratory_csv
+from features.findings.fhir_resources import Resource
+from features.findings.reports import Problem, Report
+from features.progress import Advance
+
+SUFFIXES = (".json", ".ndjson", ".csv")
+
+
+def report_files(source: Path) -> list[Path]:
+    """The file itself, or all files below the folder in the order of their names. PresageError where there is none."""
+    if not source.exists():
+        raise PresageError(str(source), "no such file or folder")
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    if not any(path.suffix.lower() in SUFFIXES for path in files):
+        raise PresageError(str(source), "no report in it", way_out=f"reports are files {', '.join(SUFFIXES)}")
+    return files
+
+
+def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report | Problem]:
+    """Reports and problems of all files. FHIR comes last: resources of several files may belong together."""
+    root = source if source.is_dir() else source.parent
+    fhir: list[tuple[str, Resource]] = []
+    for path in files:
+        where = path.relative_to(root).as_posix()
+        if path.suffix.lower() == ".csv":
+            yield from laboratory_csv.read(path, where=where)
+        elif path.suffix.lower() in SUFFIXES:
+            for document in _documents(path, where):
+                if isinstance(document, Problem):
+                    yield document
+                elif emerge.is_emerge(document):
+                    yield from emerge.read(where, document)
+                else:
+                    fhir.append((where, document))
+        else:
+            yield Problem("file of another kind", where)
+        advance(1)
+    yield from genomics_reporting.read(fhir)
+
+
+def _documents(path: Path, where: str) -> Iterator[Resource | Problem]:
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    parts = text.splitlines() if path.suffix.lower() == ".ndjson" else [text]
+    for part in parts:
+        if not part.strip():
+            continue
+        try:
+            document = json.loads(part)
+        except (ValueError, RecursionError):
+            yield Problem("not JSON", where)
+            continue
+        if isinstance(document, dict) and ("resourceType" in document or emerge.is_emerge(document)):
+            yield document
+        else:
+            yield Problem("JSON of unknown shape", where)
