@@ -1,0 +1,49 @@
+"""Where this installation keeps its things: home folder, store, secret, record. From the environment, at the door."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import PresageError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """home: folder of the embedded store and the signing secret. secure_cookies: sign-in only travels over TLS."""
+
+    home: Path
+    store_url: str
+    record: Path | None = None
+    secure_cookies: bool = False
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """PRESAGE_HOME (./.presage), PRESAGE_STORE_URL (SQLite in home), PRESAGE_RECORD, PRESAGE_SECURE_COOKIES."""
+        home = Path(os.environ.get("PRESAGE_HOME", ".presage")).absolute()
+        record = os.environ.get("PRESAGE_RECORD")
+        return cls(
+            home=home,
+            store_url=os.environ.get("PRESAGE_STORE_URL", f"sqlite:///{home / 'presage.db'}"),
+            record=Path(record).absolute() if record else None,
+            secure_cookies=os.environ.get("PRESAGE_SECURE_COOKIES") == "true",
+        )
+
+    def secret(self) -> bytes:
+        """The key that signs sessions: PRESAGE_SECRET, or 32 random bytes kept in home, readable by its owner alone."""
+        given = os.environ.get("PRESAGE_SECRET")
+        if given is not None:
+            if len(given) < 32:
+                raise PresageError("PRESAGE_SECRET", "at least 32 characters", way_out="openssl rand -hex 32")
+            return given.encode()
+        path = self.home / "secret"
+        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        return path.read_bytes()

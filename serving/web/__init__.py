@@ -1,0 +1,1 @@
+"""The pages people work with: sign-in, worklist, person, programme, models. Server-rendered, nothing from outside."""
