@@ -39,7 +39,7 @@ FIXED_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A scratch database beside the record (spilling to disk), and a folder that becomes part of the record at the end."""
+    """A scratch database beside the record, spilling to disk, and a folder that joins the record at the end."""
 
     con: Backend
     folder: Path

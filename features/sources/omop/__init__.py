@@ -11,11 +11,12 @@ import ibis.expr.types as ir
 
 from features import identity
 from features.progress import Progress, silent
+from features.sources.checks import EVENT_COLUMNS, REPEATED, TIMESTAMP, merged_periods, moment
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
 from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
-from features.sources.omop.rows import EVENT_COLUMNS, REPEATED, World, clinical_rows
+from features.sources.omop.rows import World, clinical_rows
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts
 from features.sources.report import IngestReport, TableReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
@@ -110,8 +111,8 @@ class _Ingest:
         rows = people.period_rows(self.cdm.table("observation_period"), world)
         rows = self.con.create_table("period_rows", rows)
         self._account("observation_period", rows, rows)
-        merged = people.merged_periods(rows.filter(rows.reason.isnull()))
-        start, end = (c.moment(merged[name], ibis.null(c.TIMESTAMP)) for name in ("start", "end"))
+        merged = merged_periods(rows.filter(rows.reason.isnull()))
+        start, end = (moment(merged[name], ibis.null(TIMESTAMP)) for name in ("start", "end"))
         self._keep(
             "observation_period",
             _event(merged, time=start.time, code="OBSERVATION_PERIOD//START", known=start.known).union(
@@ -149,7 +150,7 @@ class _Ingest:
     def _without_repeats(
         self, spec: ClinicalTable, rows: ir.Table, staged: ir.Table
     ) -> tuple[ir.Table, ir.Table | None]:
-        """Set aside rows that repeat the event of another row with their key; the same key on another event is noted."""
+        """Set aside rows that repeat the event of a row with their key; the same key on another event is noted."""
         good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
         shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1).select("row_key")
         shared = self.con.create_table(f"{spec.name}_shared", shared)
@@ -226,6 +227,7 @@ class _Ingest:
 _NOTES = {
     "note_after_death": "after death (kept)",
     "note_concept": "concept does not resolve (kept under its id)",
+    "note_standard": "standard concept is 0 or not in the concept table",
     "note_visit": "visit is not in visit_occurrence",
     "note_open": "visit has no end",
 }
@@ -273,7 +275,7 @@ def _person_events(
     persons: ir.Table, care_sites: ir.Table | None, providers: ir.Table | None, known: ir.Table
 ) -> ir.Table:
     """Birth, and the static facts: gender, race, ethnicity, care site, provider."""
-    never = ibis.null(c.TIMESTAMP)
+    never = ibis.null(TIMESTAMP)
     born = persons.filter(persons.birth.notnull())
     events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
     for fact, prefix in (("gender", "Gender"), ("race", "Race"), ("ethnicity", "Ethnicity")):

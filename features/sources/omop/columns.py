@@ -1,14 +1,14 @@
-"""Columns as they come (text from CSV, typed from Parquet) turned into the types of the record; what cannot be is null."""
+"""Columns as they come (text from CSV, typed from Parquet) as the types of the record; what cannot be is null."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
 
-TIMESTAMP = "timestamp(6)"
+from features.sources.checks import TIMESTAMP
+
 _WHOLE = r"^[+-]?[0-9]+(\.0*)?$"
 
 Key = Callable[[ir.Table, str], ir.Value]
@@ -65,27 +65,6 @@ def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
         return ibis.null(TIMESTAMP)
     value = raw[name]
     return value.try_cast("timestamp").cast(TIMESTAMP) if value.type().is_string() else value.cast(TIMESTAMP)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something happened, and the latest moment at which it was known.
-
-    Without a clock time the fact stands at the day's midnight and was known at the day's end. Midnight sharp counts
-    as no clock time: that is what record systems write when they have none.
-    """
-
-    time: ir.TimestampValue
-    known: ir.TimestampValue
-
-
-def moment(date: ir.DateValue, stamp: ir.TimestampValue) -> Moment:
-    """Of a date column and the datetime column beside it; the datetime counts where it is on that day."""
-    date = ibis.coalesce(date, stamp.cast("date"))
-    midnight = date.cast(TIMESTAMP)
-    day_end = midnight + ibis.interval(days=1) - ibis.interval(microseconds=1)
-    timed = stamp.notnull() & (stamp != midnight) & (stamp.cast("date") == date)
-    return Moment(ibis.ifelse(timed, stamp, midnight), ibis.ifelse(timed, stamp, day_end))
 
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import re
 import shutil
 import zipfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
@@ -142,7 +142,7 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
 def _attach(source: Path, con: Backend) -> dict[str, str]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever DuckDB says, this file is not one of its own
+    except duckdb.Error as error:
         raise PresageError(str(source), "neither a zip nor a DuckDB file", way_out=_WAY_OUT) from error
     rows = con.raw_sql(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
@@ -152,8 +152,8 @@ def _attach(source: Path, con: Backend) -> dict[str, str]:
 
 
 def _header(path: Path, kind: Format) -> tuple[list[str], str]:
-    opened = gzip.open(path, "rb") if kind == "csv.gz" else path.open("rb")
-    with opened as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="") as lines:
+    opener = gzip.open if kind == "csv.gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
         first = lines.readline()
     if not first.strip():
         raise PresageError(path.name, "a first line with the names of the columns was expected, the file is empty")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from features.sources.omop import columns as c
-from features.sources.omop.rows import (
+from features.sources.checks import (
     BAD_DATE,
     BEFORE_BIRTH,
     END_BEFORE_START,
@@ -14,14 +13,16 @@ from features.sources.omop.rows import (
     NO_PERSON,
     NO_SUCH_PERSON,
     REPEATED,
-    World,
+    SECOND_ROW,
+    TIMESTAMP,
+    moment,
     person_and_date_reasons,
     row_as_text,
-    with_person,
 )
+from features.sources.omop import columns as c
+from features.sources.omop.rows import World, with_person
 
 NO_BIRTH = "no valid date or year of birth"
-SECOND = "a second row for one person"
 
 
 def person_key(raw: ir.Table) -> c.Key:
@@ -48,7 +49,7 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
         source_row=row_as_text(raw),
         person_key=key(raw, "person_id"),
         birth=birth,
-        birth_time=c.moment(birth, stamp).time,
+        birth_time=moment(birth, stamp).time,
         **{
             f"{fact}_{part}": column
             for fact in ("gender", "race", "ethnicity")
@@ -64,7 +65,7 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
     first = ibis.row_number().over(group_by=rows.person_key, order_by=rows.source_row) == 0
     return rows.mutate(
         source_id=rows.person_key.cast("string"),
-        reason=ibis.cases((rows.person_key.isnull(), NO_PERSON), (~first, SECOND), else_=ibis.null("string")),
+        reason=ibis.cases((rows.person_key.isnull(), NO_PERSON), (~first, SECOND_ROW), else_=ibis.null("string")),
         mended=ibis.cases((rows.birth.isnull(), NO_BIRTH), else_=ibis.null("string")),
     )
 
@@ -72,7 +73,7 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
 def death_rows(raw: ir.Table, world: World) -> ir.Table:
     """One row a death: subject_id, time, known, cause (code), reason. The earliest of several counts."""
     date, stamp = c.day(raw, "death_date"), c.clock(raw, "death_datetime")
-    when = c.moment(date, stamp)
+    when = moment(date, stamp)
     rows = raw.select(
         source_row=row_as_text(raw),
         person_key=world.person_key(raw, "person_id"),
@@ -94,7 +95,7 @@ def death_rows(raw: ir.Table, world: World) -> ir.Table:
             (rows.day.isnull() & ~rows.dated, NO_DATE),
             (rows.day.isnull(), BAD_DATE),
             (rows.day < rows.birth, BEFORE_BIRTH),
-            (~first, SECOND),
+            (~first, SECOND_ROW),
             else_=ibis.null("string"),
         ),
     )
@@ -126,26 +127,10 @@ def period_rows(raw: ir.Table, world: World) -> ir.Table:
     )
 
 
-def merged_periods(rows: ir.Table) -> ir.Table:
-    """subject_id, start, end: periods that overlap or touch (the next day) made one; none starts before birth."""
-    rows = rows.select(
-        "subject_id", start=ibis.greatest(rows.start, ibis.coalesce(rows.birth, rows.start)), end=rows.end
-    )
-    before = ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=(None, 1))
-    latest = rows.mutate(reached=rows.end.max().over(before))
-    apart = latest.reached.isnull() | (latest.start > latest.reached + ibis.interval(days=1))
-    islands = latest.mutate(
-        island=apart.cast("int64")
-        .sum()
-        .over(ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=None, following=0))
-    )
-    return islands.group_by("subject_id", "island").agg(start=islands.start.min(), end=islands.end.max()).drop("island")
-
-
 def visit_rows(raw: ir.Table, world: World) -> ir.Table:
-    """One row a visit: visit_id, subject_id, code, start and end with the moments they were known, days, reason, mended."""
-    start = c.moment(c.day(raw, "visit_start_date"), c.clock(raw, "visit_start_datetime"))
-    end = c.moment(c.day(raw, "visit_end_date"), c.clock(raw, "visit_end_datetime"))
+    """One row a visit: visit_id, subject_id, code, time, known, end_time, end_known, reason, mended and notes."""
+    start = moment(c.day(raw, "visit_start_date"), c.clock(raw, "visit_start_datetime"))
+    end = moment(c.day(raw, "visit_end_date"), c.clock(raw, "visit_end_datetime"))
     rows = raw.select(
         source_row=row_as_text(raw),
         person_key=world.person_key(raw, "person_id"),
@@ -169,8 +154,8 @@ def visit_rows(raw: ir.Table, world: World) -> ir.Table:
     unresolved = "OMOP//" + ibis.coalesce(rows.standard, rows.source).cast("string")
     return rows.mutate(
         code=ibis.coalesce(rows.code, unresolved, "Visit//unknown"),
-        end_time=ibis.ifelse(ends, rows.end_time, ibis.null(c.TIMESTAMP)),
-        end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(c.TIMESTAMP)),
+        end_time=ibis.ifelse(ends, rows.end_time, ibis.null(TIMESTAMP)),
+        end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(TIMESTAMP)),
         reason=ibis.cases(
             *person_and_date_reasons(rows),
             (rows.visit_id.isnull(), "no visit_occurrence_id"),

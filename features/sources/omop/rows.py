@@ -7,28 +7,9 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from features.sources.checks import BAD_NUMBER, NO_CONCEPT, TIMESTAMP, moment, person_and_date_reasons, row_as_text
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
-
-# OHDSI's Data Quality Dashboard (check plausibleBeforeDeath) allows 60 days: late results, autopsies, billing.
-AFTER_DEATH_DAYS = 60
-
-NO_SUCH_PERSON = "person is not in the person table"
-NO_PERSON = "person_id is empty or not a number"
-NO_DATE = "no date"
-BAD_DATE = "date is not a date"
-BEFORE_BIRTH = "before birth"
-LONG_AFTER_DEATH = f"more than {AFTER_DEATH_DAYS} days after death"
-END_BEFORE_START = "ends before it starts"
-NO_CONCEPT = "no concept and no source value"
-REPEATED = "repeats a row with the same key"
-
-EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit")
-
-
-@ibis.udf.scalar.builtin(name="to_json")
-def _to_json(row) -> str:  # type: ignore[empty-body, no-untyped-def]
-    """DuckDB's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +26,15 @@ class World:
     person_key: c.Key
 
 
-def row_as_text(raw: ir.Table) -> ir.StringValue:
-    """The whole row as JSON text: what `rejects/` keeps."""
-    return _to_json(ibis.struct({name: raw[name] for name in raw.columns}))
-
-
 def with_person(rows: ir.Table, world: World) -> ir.Table:
     """Rows (with person_key) and their person: subject_id, birth, death; null where there is no such person."""
     return rows.left_join(world.persons, "person_key").drop("person_key_right")
 
 
-def person_and_date_reasons(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
-    """Why a row cannot be an event, in the order in which reasons count. Needs person_key, subject_id, birth, death, day, dated."""
-    return [
-        (rows.person_key.isnull(), NO_PERSON),
-        (rows.subject_id.isnull(), NO_SUCH_PERSON),
-        (rows.day.isnull() & ~rows.dated, NO_DATE),
-        (rows.day.isnull(), BAD_DATE),
-        (rows.day < rows.birth, BEFORE_BIRTH),
-        (rows.day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
-    ]
-
-
 def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
     """Every row of a clinical table, mapped, with `reason` (null: it is an event) and notes.
 
-    Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended,
-    note_after_death, note_concept, note_visit.
+    Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended, notes.
     """
     rows = with_person(_typed(raw, spec, world), world)
     rows = _with_visit(rows, world)
@@ -93,16 +56,17 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
         "standard_id",
         available_time=known,
         reason=ibis.cases(*reasons, else_=ibis.null("string")),
-        mended=ibis.cases((rows.bad_number, "value is not a number"), else_=ibis.null("string")),
+        mended=ibis.cases((rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
         note_after_death=(rows.day > rows.death).fill_null(False),
-        note_concept=rows.concept_id.isnull(),
+        note_concept=rows.source_resolved.isnull() & rows.standard_resolved.isnull(),
+        note_standard=rows.standard_resolved.isnull(),
         note_visit=rows.visit_key.notnull() & rows.visit_known.isnull() & ~rows.visit_found,
     )
 
 
 def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
     date, stamp = (c.day(raw, spec.start[0]), c.clock(raw, spec.start[1]))
-    when = c.moment(date, stamp)
+    when = moment(date, stamp)
     number = c.number(raw, spec.number) if spec.number else ibis.null("float32")
     bad_number = c.has_value(raw, *filter(None, [spec.number])) & number.isnull()
     if spec.number == "days_supply":
@@ -131,7 +95,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
 
 def _with_visit(rows: ir.Table, world: World) -> ir.Table:
     if world.visits is None:
-        return rows.mutate(visit_known=ibis.null(c.TIMESTAMP), visit_found=False)
+        return rows.mutate(visit_known=ibis.null(TIMESTAMP), visit_found=False)
     visits = world.visits
     joined = rows.left_join(visits, [rows.visit_key == visits.visit_id, rows.subject_id == visits.visit_subject])
     return joined.drop("visit_subject").mutate(visit_found=joined.visit_id.notnull()).drop("visit_id")
@@ -152,7 +116,7 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
             "OMOP//" + unresolved.cast("string"),
             f"Source/{spec.stem}//" + rows.source_value,
         ),
-        concept_id=ibis.coalesce(rows.source_resolved, rows.standard_resolved),
+        concept_id=ibis.coalesce(rows.source_resolved, rows.standard_resolved, unresolved),
         standard_id=rows.standard,
     )
     if not spec.has_value:

@@ -30,7 +30,7 @@ _EVERYWHERE = (
 
 
 def concepts(cdm: Cdm) -> ir.Table:
-    """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, 0 ('no matching concept') not among them."""
+    """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, without 0 ('no matching concept')."""
     known = ibis.memtable(
         {
             "concept_id": [row[0] for row in _EVERYWHERE],

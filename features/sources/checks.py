@@ -1,0 +1,90 @@
+"""What holds for rows of every source: when a fact was known, and why a row cannot be an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+TIMESTAMP = "timestamp(6)"
+
+# OHDSI's Data Quality Dashboard (check plausibleBeforeDeath) allows 60 days: late results, autopsies, billing.
+AFTER_DEATH_DAYS = 60
+
+NO_SUCH_PERSON = "person is not in the person table"
+NO_PERSON = "person_id is empty or not a number"
+NO_DATE = "no date"
+BAD_DATE = "date is not a date"
+BEFORE_BIRTH = "before birth"
+LONG_AFTER_DEATH = f"more than {AFTER_DEATH_DAYS} days after death"
+END_BEFORE_START = "ends before it starts"
+NO_CONCEPT = "no concept and no source value"
+REPEATED = "repeats a row with the same key"
+SECOND_ROW = "a second row for one person"
+BAD_NUMBER = "value is not a finite number"
+
+EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit")
+
+
+@ibis.udf.scalar.builtin(name="to_json")  # type: ignore[untyped-decorator]
+def _to_json(row) -> str:  # type: ignore[empty-body, no-untyped-def]
+    """DuckDB's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened, and the latest moment at which it was known.
+
+    Without a clock time the fact stands at the day's midnight and was known at the day's end. Midnight sharp counts
+    as no clock time: that is what record systems write when they have none.
+    """
+
+    time: ir.TimestampValue
+    known: ir.TimestampValue
+
+
+def day_end(day: ir.DateValue) -> ir.TimestampValue:
+    """The last microsecond of a day."""
+    return day.cast(TIMESTAMP) + ibis.interval(days=1) - ibis.interval(microseconds=1)
+
+
+def moment(date: ir.DateValue, stamp: ir.TimestampValue) -> Moment:
+    """Of a date column and the datetime column beside it; the datetime counts where it is on that day."""
+    date = ibis.coalesce(date, stamp.cast("date"))
+    midnight = date.cast(TIMESTAMP)
+    timed = stamp.notnull() & (stamp != midnight) & (stamp.cast("date") == date)
+    return Moment(ibis.ifelse(timed, stamp, midnight), ibis.ifelse(timed, stamp, day_end(date)))
+
+
+def row_as_text(raw: ir.Table) -> ir.StringValue:
+    """The whole row as JSON text: what `rejects/` keeps."""
+    return _to_json(ibis.struct({name: raw[name] for name in raw.columns}))
+
+
+def person_and_date_reasons(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
+    """Why a row cannot be an event, in the order in which reasons count.
+
+    Needs person_key, subject_id (null: unknown), birth, death and day (dates), dated (whether the row has a date,
+    readable or not).
+    """
+    return [
+        (rows.person_key.isnull(), NO_PERSON),
+        (rows.subject_id.isnull(), NO_SUCH_PERSON),
+        (rows.day.isnull() & ~rows.dated, NO_DATE),
+        (rows.day.isnull(), BAD_DATE),
+        (rows.day < rows.birth, BEFORE_BIRTH),
+        (rows.day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
+    ]
+
+
+def merged_periods(rows: ir.Table) -> ir.Table:
+    """subject_id, start, end (dates) of rows with birth: periods that overlap or touch made one, none before birth."""
+    start = ibis.greatest(rows.start, ibis.coalesce(rows.birth, rows.start))
+    rows = rows.select("subject_id", start=start, end=rows.end)
+    earlier = ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=(None, 1))
+    rows = rows.mutate(reached=rows.end.max().over(earlier))
+    apart = rows.reached.isnull() | (rows.start > rows.reached + ibis.interval(days=1))
+    so_far = ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=None, following=0)
+    rows = rows.mutate(island=apart.cast("int64").sum().over(so_far))
+    return rows.group_by("subject_id", "island").agg(start=rows.start.min(), end=rows.end.max()).drop("island")

@@ -1,0 +1,280 @@
+"""Units: UCUM expressions, and what one unit is in another, by dimension and, where the substance matters, by analyte.
+
+`value_in_target = value * factor + offset`. `conversion_table` gives that as rows (code, unit -> target_unit), which
+the engine joins to events; a pair that has no row cannot be converted and is set aside, never guessed.
+
+UCUM: https://ucum.org/ucum (version 2.1). Molar masses: sums of IUPAC's 2021 standard atomic weights, as PubChem prints
+them; they agree with the conversion factors of the AMA Manual of Style, 11th ed., table 17.5-1 (a test).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+
+CONVERSIONS = pa.schema(
+    [
+        pa.field("code", pa.string()),
+        pa.field("unit", pa.string()),
+        pa.field("target_unit", pa.string()),
+        pa.field("factor", pa.float64()),
+        pa.field("offset", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """value in the target unit = value * factor + offset."""
+
+    factor: float
+    offset: float = 0.0
+
+    def __call__(self, value: float) -> float:
+        """The value in the target unit."""
+        return value * self.factor + self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A parsed unit: its size in base units, its dimension (powers of base units), and its zero for temperatures.
+
+    per: annotations that change what is measured (`{1.73_m2}`: indexed to body surface); others say nothing.
+    """
+
+    size: float
+    dimension: frozenset[tuple[str, int]]
+    zero: float = 0.0
+    per: frozenset[str] = frozenset()
+
+
+_PREFIX = {
+    "Y": 1e24, "Z": 1e21, "E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "h": 1e2, "da": 1e1,
+    "d": 1e-1, "c": 1e-2, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
+}  # fmt: skip
+
+# Atoms with prefixes (metric), then without: size in base units, dimension. Base: g, m, s, mol, K, cd not needed,
+# and the arbitrary units that convert to nothing else ([IU], eq, ...).
+_METRIC: dict[str, tuple[float, dict[str, int]]] = {
+    "g": (1.0, {"g": 1}),
+    "m": (1.0, {"m": 1}),
+    "s": (1.0, {"s": 1}),
+    "mol": (1.0, {"mol": 1}),
+    "L": (1e-3, {"m": 3}),
+    "l": (1e-3, {"m": 3}),
+    "eq": (1.0, {"eq": 1}),
+    "osm": (1.0, {"osm": 1}),
+    "U": (1.0, {"U": 1}),
+    "[IU]": (1.0, {"IU": 1}),
+    "[iU]": (1.0, {"IU": 1}),
+    "kat": (1.0, {"mol": 1, "s": -1}),
+    "Pa": (1e3, {"g": 1, "m": -1, "s": -2}),
+    "bar": (1e8, {"g": 1, "m": -1, "s": -2}),
+    "m[Hg]": (133322.0e3, {"g": 1, "m": -1, "s": -2}),
+    "m[H2O]": (9.80665e6, {"g": 1, "m": -1, "s": -2}),
+    "J": (1e3, {"g": 1, "m": 2, "s": -2}),
+    "cal": (4184.0, {"g": 1, "m": 2, "s": -2}),
+    "Hz": (1.0, {"s": -1}),
+}
+_PLAIN: dict[str, tuple[float, dict[str, int]]] = {
+    "%": (1e-2, {}),
+    "[ppth]": (1e-3, {}),
+    "[ppm]": (1e-6, {}),
+    "[ppb]": (1e-9, {}),
+    "min": (60.0, {"s": 1}),
+    "h": (3600.0, {"s": 1}),
+    "d": (86400.0, {"s": 1}),
+    "wk": (604800.0, {"s": 1}),
+    "mo": (2629800.0, {"s": 1}),
+    "a": (31557600.0, {"s": 1}),
+    "[lb_av]": (453.59237, {"g": 1}),
+    "[oz_av]": (28.349523125, {"g": 1}),
+    "[in_i]": (0.0254, {"m": 1}),
+    "[ft_i]": (0.3048, {"m": 1}),
+    "[pH]": (1.0, {"pH": 1}),
+    "[arb'U]": (1.0, {"arb": 1}),
+    "{score}": (1.0, {}),
+    "Cel": (1.0, {"K": 1}),
+    "K": (1.0, {"K": 1}),
+    "[degF]": (5 / 9, {"K": 1}),
+}
+_ZERO = {"Cel": 273.15, "[degF]": 459.67 * 5 / 9}
+_INDEXED = frozenset({"{1.73_m2}"})
+
+# What record systems write where UCUM is meant. Compared in lower case without blanks.
+_SYNONYMS = {
+    "mmhg": "mm[Hg]", "mm[hg]": "mm[Hg]", "mg/dl": "mg/dL", "g/dl": "g/dL", "ug/dl": "ug/dL", "mcg/dl": "ug/dL",
+    "ng/ml": "ng/mL", "pg/ml": "pg/mL", "ng/dl": "ng/dL", "mmol/l": "mmol/L", "umol/l": "umol/L", "nmol/l": "nmol/L",
+    "pmol/l": "pmol/L", "mcmol/l": "umol/L", "μmol/l": "umol/L", "µmol/l": "umol/L", "meq/l": "meq/L", "u/l": "U/L",
+    "iu/l": "[IU]/L", "g/l": "g/L", "mg/l": "mg/L", "percent": "%", "pct": "%", "kg/m^2": "kg/m2", "kg/m²": "kg/m2",
+    "kg/m*2": "kg/m2", "bpm": "/min", "beats/min": "/min", "{beats}/min": "/min", "breaths/min": "/min",
+    "ml/min/1.73m2": "mL/min/{1.73_m2}", "ml/min/1.73m^2": "mL/min/{1.73_m2}", "ml/min/1.73m²": "mL/min/{1.73_m2}",
+    "ml/min/{1.73_m2}": "mL/min/{1.73_m2}", "ml/min/1.73sqm": "mL/min/{1.73_m2}", "ml/min/1.73.m2": "mL/min/{1.73_m2}",
+    "ml/min/{1.73m2}": "mL/min/{1.73_m2}", "ml/min": "mL/min", "lb": "[lb_av]", "lbs": "[lb_av]", "oz": "[oz_av]",
+    "in": "[in_i]", "inch": "[in_i]", "inches": "[in_i]", "ft": "[ft_i]", "degf": "[degF]", "°f": "[degF]",
+    "degc": "Cel", "°c": "Cel", "cel": "Cel", "k/ul": "10*3/uL", "10^3/ul": "10*3/uL", "x10^3/ul": "10*3/uL",
+    "10*3/ul": "10*3/uL", "10^9/l": "10*9/L", "10*9/l": "10*9/L", "m/ul": "10*6/uL", "10^6/ul": "10*6/uL",
+    "10*6/ul": "10*6/uL", "mg/gcreat": "mg/g{creat}", "mcg/mgcreat": "ug/mg{creat}", "yr": "a", "years": "a",
+    "days": "d", "day": "d",
+}  # fmt: skip
+
+# LOINC codes by substance, and the substance's molar mass in g/mol.
+_CHOLESTEROL, _TRIGLYCERIDE, _GLUCOSE, _CREATININE = 386.65, 885.45, 180.156, 113.12
+MOLAR_MASS: Mapping[str, float] = {
+    **dict.fromkeys(
+        ("2093-3", "2085-9", "2089-1", "13457-7", "18262-6", "43396-1", "14647-2", "14646-4", "22748-8", "39469-2",
+         "18261-8", "9830-1"),
+        _CHOLESTEROL,
+    ),
+    # Triolein stands for serum triglycerides.
+    **dict.fromkeys(("2571-8", "14927-8", "12951-0", "3043-7"), _TRIGLYCERIDE),
+    **dict.fromkeys(
+        ("2345-7", "2339-0", "1558-6", "14749-6", "14771-0", "76629-5", "15074-8", "41653-7", "1518-0", "1521-4",
+         "27353-2"),
+        _GLUCOSE,
+    ),
+    # Also the creatinine below the line of an albumin-to-creatinine ratio.
+    **dict.fromkeys(
+        ("2160-0", "38483-4", "14682-9", "2161-8", "9318-7", "14959-1", "32294-1", "14958-3", "30000-4"), _CREATININE
+    ),
+    **dict.fromkeys(("3094-0", "6299-2"), 28.014),  # urea nitrogen: two atoms of nitrogen in a molecule of urea
+    **dict.fromkeys(("22664-7", "3091-6"), 60.056),  # urea
+    **dict.fromkeys(("3084-1", "14933-6"), 168.11),  # urate
+    **dict.fromkeys(("1975-2", "14631-6", "1968-7", "14629-0"), 584.67),  # bilirubin
+    **dict.fromkeys(("17861-6", "2000-8", "49765-1"), 40.078),  # calcium
+    **dict.fromkeys(("2777-1", "14879-1"), 30.974),  # phosphate, as phosphorus
+    **dict.fromkeys(("19123-9", "2601-3"), 24.305),  # magnesium
+    **dict.fromkeys(("2498-4", "14798-3"), 55.845),  # iron
+    **dict.fromkeys(("1989-3", "62292-8", "68438-1"), 400.65),  # 25-hydroxyvitamin D
+    **dict.fromkeys(("2132-9", "14685-2"), 1355.4),  # cobalamin
+    **dict.fromkeys(("2284-8", "14732-2"), 441.40),  # folate
+    **dict.fromkeys(("3026-2", "14921-1", "3024-7", "14920-3"), 776.87),  # thyroxine
+    **dict.fromkeys(("2143-6", "14675-3"), 362.46),  # cortisol
+    **dict.fromkeys(("2986-8", "14913-8"), 288.43),  # testosterone
+}  # fmt: skip
+
+# Haemoglobin A1c: NGSP (%) and IFCC (mmol/mol) by the master equation NGSP = 0.09148 * IFCC + 2.152.
+# Hoelzel W et al., Clin Chem 2004;50:166-174; consensus of ADA, EASD, IFCC and IDF 2007/2010 (https://ngsp.org/ifcc.asp).
+HBA1C = frozenset({"4548-4", "17856-6", "4549-2", "59261-8", "71875-9", "41995-2"})
+_NGSP_SLOPE, _NGSP_INTERCEPT = 0.09148, 2.152
+
+_FACTOR = re.compile(r"[./]|(?:\[[^\]]*\]|\{[^}]*\}|[^./\[{])+")
+_ANNOTATION = re.compile(r"\{[^}]*\}")
+
+
+def canonical(unit: str) -> str:
+    """The UCUM way to write a unit that a record system wrote in its own; unknown ones as they are."""
+    return _SYNONYMS.get("".join(unit.split()).lower(), unit.strip())
+
+
+@lru_cache(maxsize=4096)
+def parse(unit: str) -> Unit | None:
+    """A UCUM expression, after `canonical`; None where it is not one that is known here."""
+    size, zero, dimension, per, sign = 1.0, 0.0, Counter[str](), set[str](), 1
+    written = canonical(unit)
+    if not written:
+        return None
+    for token in _FACTOR.findall(written):
+        if token in "./":
+            sign = -1 if token == "/" else 1
+            continue
+        per.update(note for note in _ANNOTATION.findall(token) if note in _INDEXED)
+        bare = _ANNOTATION.sub("", token)
+        if not bare:
+            continue
+        found = _component(bare)
+        if found is None:
+            return None
+        factor, powers, atom = found
+        size *= factor**sign
+        zero = _ZERO.get(atom, 0.0)
+        for base, power in powers.items():
+            dimension[base] += sign * power
+    return Unit(size, frozenset((base, power) for base, power in dimension.items() if power), zero, frozenset(per))
+
+
+def _component(text: str) -> tuple[float, dict[str, int], str] | None:
+    """Size, dimension and atom of one factor such as `mmol`, `m2`, `10*3` or `1.73`."""
+    if text.isdigit():
+        return float(text), {}, ""
+    ten = re.fullmatch(r"10[*^]([+-]?\d+)", text)
+    if ten:
+        return 10.0 ** int(ten[1]), {}, ""
+    power_match = re.fullmatch(r"(.*?[^\d+-])([+-]?\d+)", text)
+    atom, power = (power_match[1], int(power_match[2])) if power_match else (text, 1)
+    size_and_dimension = _atom(atom)
+    if size_and_dimension is None:
+        return None
+    size, dimension = size_and_dimension
+    return size**power, {base: each * power for base, each in dimension.items()}, atom
+
+
+def _atom(atom: str) -> tuple[float, dict[str, int]] | None:
+    if atom in _PLAIN:
+        return _PLAIN[atom]
+    if atom in _METRIC:
+        return _METRIC[atom]
+    for prefix, factor in _PREFIX.items():
+        if atom.startswith(prefix) and atom[len(prefix) :] in _METRIC:
+            size, dimension = _METRIC[atom[len(prefix) :]]
+            return factor * size, dimension
+    return None
+
+
+def conversion(code: str, unit: str | None, target: str) -> Conversion | None:
+    """How a value of `code` (`LOINC//2345-7`) in `unit` becomes one in `target`; None where it cannot.
+
+    A missing unit cannot be converted: what it might be is the caller's assumption to make and to count.
+    """
+    if unit is None:
+        return None
+    if canonical(unit) == canonical(target):
+        return Conversion(1.0)
+    bare = code.removeprefix("LOINC//")
+    if bare in HBA1C and (special := _hba1c(canonical(unit), canonical(target))):
+        return special
+    source, goal = parse(unit), parse(target)
+    if source is None or goal is None or source.per != goal.per:
+        return None
+    if source.dimension == goal.dimension:
+        factor = source.size / goal.size
+        return Conversion(factor, (source.zero - goal.zero) / goal.size if source.zero or goal.zero else 0.0)
+    moles = _moles_between(source, goal)
+    if moles is None or bare not in MOLAR_MASS:
+        return None
+    return Conversion(source.size / goal.size * MOLAR_MASS[bare] ** moles)
+
+
+def _hba1c(unit: str, target: str) -> Conversion | None:
+    if (unit, target) == ("mmol/mol", "%"):
+        return Conversion(_NGSP_SLOPE, _NGSP_INTERCEPT)
+    if (unit, target) == ("%", "mmol/mol"):
+        return Conversion(1 / _NGSP_SLOPE, -_NGSP_INTERCEPT / _NGSP_SLOPE)
+    return None
+
+
+def _moles_between(source: Unit, goal: Unit) -> int | None:
+    """The power of the molar mass between two dimensions that differ only in g for mol; None where they differ more."""
+    left, right = dict(source.dimension), dict(goal.dimension)
+    differ = {base: left.get(base, 0) - right.get(base, 0) for base in {*left, *right}}
+    moles = differ.pop("mol", 0)
+    grams = differ.pop("g", 0)
+    return moles if moles and grams == -moles and not any(differ.values()) else None
+
+
+def conversion_table(recorded: Iterable[tuple[str, str]], targets: Mapping[str, str]) -> pa.Table:
+    """Columns code, unit, target_unit, factor, offset: one row for each recorded (code, unit) that can be converted.
+
+    recorded: the distinct pairs of code and unit in the events. targets: the unit wanted, by code.
+    """
+    rows = [
+        {"code": code, "unit": unit, "target_unit": targets[code], "factor": found.factor, "offset": found.offset}
+        for code, unit in sorted(set(recorded))
+        if code in targets and (found := conversion(code, unit, targets[code]))
+    ]
+    return pa.Table.from_pylist(rows, schema=CONVERSIONS)
