@@ -1,6 +1,6 @@
 """Which findings somebody can act on: (likely) pathogenic variants by the ACMG secondary findings list v3.3.
 
-acmg_sf.csv is that list (Lee K et al., Genet Med 2025, ACMG SF v3.3): gene, condition, inheritance and, as a rule, which
+acmg_sf.csv is that list (Lee K et al., Genet Med 2025): gene, condition, inheritance and, as a rule, which
 variants it wants reported. TRDN, listed with "all", is recessive like CASQ2 and held to two variants here.
 """
 
