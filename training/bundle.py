@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -179,7 +178,7 @@ def write(
         digest = _seal(scratch)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(scratch, folder)
+        scratch.replace(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return digest
@@ -193,7 +192,9 @@ def load(folder: Path, *, catalogue_hash: str | None = None) -> Bundle:
         raise PresageError(str(folder), f"a bundle of format {FORMAT}, this is {manifest['format']}")
     if catalogue_hash is not None and catalogue_hash != manifest["catalogue_hash"]:
         raise PresageError(
-            str(folder), "a bundle of the catalogue in use; its hash differs", way_out="train again, or use its catalogue"
+            str(folder),
+            "a bundle of the catalogue in use; its hash differs",
+            way_out="train again, or use its catalogue",
         )
     serving = dict(manifest["serving"])
     for key in ("required", "genomic_required", "genomic_any", "age_years"):

@@ -78,7 +78,9 @@ class OutcomeSection(Section):
     """What is predicted: codes in a record, columns in a flat table."""
 
     codes: str | None = None
+    name: str | None = None  # how a truth file calls it
     competing: tuple[str, ...] = ("MEDS_DEATH",)
+    washout_days: int | None = Field(default=None, ge=0)  # without the outcome before the index; absent: ever
     time: str | None = None
     event: str | None = None
     positive: tuple[str, ...] = ()  # values of `event` that count as 1; absent: it holds 0, 1 (and 2)

@@ -1,0 +1,145 @@
+"""Runs in MLflow: one parent per study, a child per candidate; parameters, metrics with intervals, figures, bundle.
+
+Nothing here holds a person: metrics, counts, curves and the bundle only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+PARAMETER_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Where a training ended up."""
+
+    run_id: str
+    model: str
+    version: int
+
+
+def presage_home() -> Path:
+    """$PRESAGE_HOME, else ./.presage; made if absent."""
+    home = Path(os.environ.get("PRESAGE_HOME", ".presage")).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def tracking_uri() -> str:
+    """$MLFLOW_TRACKING_URI, else an SQLite file in $PRESAGE_HOME."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{presage_home() / 'mlflow.db'}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """MLflow without its chatter; SQLAlchemy's and MLflow's own deprecations are theirs to mend."""
+    logger = logging.getLogger("mlflow")
+    alembic = logging.getLogger("alembic")
+    levels = logger.level, alembic.level
+    logger.setLevel(logging.ERROR)
+    alembic.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(levels[0])
+        alembic.setLevel(levels[1])
+
+
+def client() -> Any:
+    """An MLflow client of this tracking store."""
+    with quiet():
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(tracking_uri())
+        return mlflow.MlflowClient()
+
+
+def log_training(
+    *,
+    study: str,
+    seed: int,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    children: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]],
+    documents: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    bundle: Path,
+    tags: Mapping[str, str],
+) -> Registered:
+    """One parent run with its children; registers the bundle under the study's name."""
+    with quiet():
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri())
+        mlflow.set_experiment(experiment_id=_experiment(study))
+        with mlflow.start_run(run_name=study, tags={"study": study, **tags}) as run:
+            mlflow.log_params(_short({"seed": seed, **parameters}))
+            mlflow.log_metrics(_finite(metrics))
+            _log_files(documents, figures)
+            for name, (settings, numbers) in children.items():
+                with mlflow.start_run(run_name=name, nested=True, tags={"study": study, "candidate": name}):
+                    mlflow.log_params(_short({"seed": seed, "candidate": name, **settings}))
+                    mlflow.log_metrics(_finite(numbers))
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("registry_model.py")),
+                artifacts={"bundle": str(bundle)},
+                pip_requirements=["presage"],
+                registered_model_name=study,
+                await_registration_for=0,
+            )
+    return Registered(run.info.run_id, study, int(info.registered_model_version))
+
+
+def _experiment(study: str) -> str:
+    import mlflow
+
+    found = mlflow.get_experiment_by_name(study)
+    if found is not None:
+        return str(found.experiment_id)
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    location = (presage_home() / "mlartifacts" / study).as_uri() if local else None
+    return str(mlflow.create_experiment(study, artifact_location=location))
+
+
+def _log_files(documents: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """All in one upload: a round trip per file is slow on a remote store."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in documents.items():
+            text = content if isinstance(content, str) else json.dumps(content, indent=1)
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        for name, figure in figures.items():
+            path = Path(scratch) / "figures" / name
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(path)
+        mlflow.log_artifacts(scratch)
+
+
+def _short(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:PARAMETER_LENGTH] for name, value in parameters.items()}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if value is not None and np.isfinite(value)}
