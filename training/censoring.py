@@ -45,7 +45,7 @@ def censoring_kaplan_meier(
     at_risk = np.cumsum(leaving[::-1])[::-1] - (leaving - censored)
     kept = 1.0 - np.divide(censored, at_risk, out=np.zeros_like(censored), where=at_risk > 0)
     some = censored > 0
-    return times[some], np.cumprod(kept)[some]
+    return times[some], np.asarray(np.cumprod(kept)[some], dtype=np.float64)
 
 
 def step(times: Floats, values: Floats, at: Floats, *, before: bool = False) -> Floats:

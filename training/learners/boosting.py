@@ -1,4 +1,4 @@
-"""What the XGBoost learners share: matrices without a dense copy of the codes, rounds by inner folds, one-row prediction."""
+"""What the XGBoost learners share: matrices, rounds by inner folds, margins of one row."""
 
 from __future__ import annotations
 
@@ -208,4 +208,4 @@ def _joined(dense: npt.NDArray[np.float32], codes: sparse.csr_matrix) -> sparse.
     rows, columns = np.nonzero(known)
     counts = np.bincount(rows, minlength=n)
     left = sparse.csr_matrix((dense[known], columns, np.append(0, np.cumsum(counts))), shape=(n, p))
-    return sparse.hstack([left, codes], format="csr", dtype=np.float32)
+    return sparse.csr_matrix(sparse.hstack([left, codes], format="csr", dtype=np.float32))

@@ -227,7 +227,7 @@ def _knots(columns: Floats, continuous: npt.NDArray[np.bool_]) -> tuple[Indices,
     if not continuous.any():
         return np.empty(0, dtype=np.int64), np.empty((0, width))
     at = np.nanquantile(columns, KNOT_QUANTILES, axis=0).T
-    spread = (np.diff(at, axis=1) > 0).all(axis=1)
+    spread: npt.NDArray[np.bool_] = np.asarray((np.diff(at, axis=1) > 0).all(axis=1))
     for j in np.flatnonzero(continuous & ~spread):  # heaped values, such as a laboratory's zeros
         distinct = np.unique(columns[~np.isnan(columns[:, j]), j])
         if len(distinct) >= width:

@@ -34,7 +34,7 @@ def check_learnable(outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
 def person_folds(
     persons: npt.NDArray[np.int64], event: npt.NDArray[np.int8], *, folds: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """(n,) fold of each row, 0 to folds-1, stratified by whether the person ever has the event (then a competing one)."""
+    """(n,) fold of each row, from 0; people with the event, then with a competing one, spread evenly."""
     people, row_person = np.unique(persons, return_inverse=True)
     stratum = np.zeros(len(people), dtype=np.int64)
     rank = np.where(event == EVENT, 2, np.where(event > EVENT, 1, 0))

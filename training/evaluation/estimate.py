@@ -1,0 +1,39 @@
+"""A number with its interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A point estimate with a 95 % percentile interval over people resampled; nan where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Numbers, with None for what is not defined."""
+        return {name: _finite(getattr(self, name)) for name in ("value", "low", "high")}
+
+
+def estimate(value: float, replicates: Floats) -> Estimate:
+    """The interval of the replicates that are defined; none where fewer than half are."""
+    defined = replicates[np.isfinite(replicates)]
+    if not math.isfinite(value) or len(defined) == 0 or 2 * len(defined) < len(replicates):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.percentile(defined, INTERVAL)
+    return Estimate(value, float(low), float(high))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

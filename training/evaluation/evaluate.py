@@ -1,0 +1,144 @@
+"""The numbers of one model on one set of people, with intervals; and how two models differ on the same people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from training.censoring import Uncensored
+from training.evaluation.accuracy import brier, integrated_brier
+from training.evaluation.calibration import calibration
+from training.evaluation.discrimination import auc_and_precision, concordance
+from training.evaluation.estimate import Estimate, estimate
+from training.evaluation.sample import Observed, Predicted, Weighted
+from training.evaluation.utility import Flagging, at_capacity, at_threshold
+from training.outcomes import Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+Persons = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What to compute. thresholds: risks at which one would act. capacities: shares of people a team can take on.
+
+    smooth: ICI, E50 and E90, the dearest of them.
+    """
+
+    thresholds: tuple[float, ...] = ()
+    capacities: tuple[float, ...] = ()
+    smooth: bool = True
+
+
+def evaluate(
+    outcome: Outcome,
+    risk: Floats,
+    *,
+    horizon_days: float,
+    persons: Persons,
+    rng: np.random.Generator,
+    n_boot: int = 200,
+    uncensored: Uncensored | None = None,
+    curves: RiskCurves | None = None,
+    ask: Ask = Ask(),
+) -> dict[str, Estimate]:
+    """Every metric of these risks at the horizon, with 95 % intervals over people.
+
+    risk: (n,) cumulative incidence by the horizon (nan for a binary outcome). uncensored: covariate-conditional
+    probabilities of being followed for these rows; None uses Kaplan-Meier, estimated anew in each replicate. curves:
+    risks over a grid of times, for `ibs`. Metrics that are not defined here (one class only) are nan.
+    """
+    observed = Observed.of(outcome, horizon_days, persons, uncensored)
+    predicted = Predicted.of(outcome, risk, curves)
+    rows = [metrics(observed, predicted, observed.weighted(count), ask) for count in observed.counts(rng, n_boot)]
+    return summarise(rows)
+
+
+def difference(
+    outcome: Outcome,
+    risk: Floats,
+    reference: Floats,
+    *,
+    horizon_days: float,
+    persons: Persons,
+    rng: np.random.Generator,
+    n_boot: int = 200,
+    uncensored: Uncensored | None = None,
+    curves: tuple[RiskCurves, RiskCurves] | None = None,
+    ask: Ask = Ask(),
+) -> dict[str, Estimate]:
+    """Metric of `risk` minus metric of `reference` on the same people, both seen in the same replicates."""
+    observed = Observed.of(outcome, horizon_days, persons, uncensored)
+    first, second = (
+        Predicted.of(outcome, r, None if curves is None else curves[i]) for i, r in enumerate((risk, reference))
+    )
+    rows = []
+    for count in observed.counts(rng, n_boot):
+        weighted = observed.weighted(count)
+        a, b = metrics(observed, first, weighted, ask), metrics(observed, second, weighted, ask)
+        rows.append({name: a[name] - b[name] for name in a})
+    return summarise(rows)
+
+
+def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:
+    """The first row is the estimate, the rest its replicates."""
+    return {
+        name: estimate(rows[0][name], np.array([row[name] for row in rows[1:]], dtype=np.float64)) for name in rows[0]
+    }
+
+
+def metrics(observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask) -> dict[str, float]:
+    """Every metric of one replicate."""
+    label, weight = observed.label, weighted.weight
+    auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight)
+    score, scaled = brier(predicted.risk, label, weight)
+    lines = calibration(predicted.bases, label, weight, weighted.count, smooth=ask.smooth)
+    found = {
+        "auc": auc,
+        "auprc": auprc,
+        "brier": score,
+        "brier_scaled": scaled,
+        "calibration_in_the_large": lines.in_the_large,
+        "calibration_slope": lines.slope,
+        "observed_to_expected": lines.observed_to_expected,
+    }
+    if ask.smooth:
+        found |= {"ici": lines.ici, "e50": lines.e50, "e90": lines.e90}
+    return _concordances(observed, predicted, weighted) | found | _flaggings(observed, predicted, weighted, ask)
+
+
+def _concordances(observed: Observed, predicted: Predicted, weighted: Weighted) -> dict[str, float]:
+    if predicted.pairs is None:
+        return {}
+    everyone = np.ones(len(observed.label), dtype=np.bool_)
+    found = {
+        "c_harrell": concordance(predicted.pairs, weighted.count, np.ones(len(observed.label)), everyone),
+        "c_uno": concordance(predicted.pairs, weighted.count, weighted.followed, observed.label),
+    }
+    if predicted.curves is not None:
+        found["ibs"] = integrated_brier(observed.outcome, predicted.curves, weighted.count)
+    return found
+
+
+def _flaggings(observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for threshold in ask.thresholds:
+        if not 0 < threshold < 1:
+            raise PresageError("thresholds", "a risk between 0 and 1")
+        at = at_threshold(predicted.risk, observed.label, weighted.weight, threshold)
+        found |= _named(at, f"at_{threshold:g}")
+    for share in ask.capacities:
+        if not 0 < share <= 1:
+            raise PresageError("capacities", "a share of people above 0 and at most 1")
+        top = at_capacity(predicted.falling, observed.label, weighted.weight, weighted.count, share)
+        found |= _named(top, f"top_{share:g}")
+    return found
+
+
+def _named(flagging: Flagging, suffix: str) -> dict[str, float]:
+    values = {f"{f.name}_{suffix}": float(getattr(flagging, f.name)) for f in fields(flagging)}
+    return {name: value for name, value in values.items() if not (name.startswith("net_benefit_top"))}

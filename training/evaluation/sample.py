@@ -1,0 +1,128 @@
+"""People with outcomes and risks, sorted once, so that every bootstrap replicate is only a change of counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from training.censoring import Uncensored, known_by, step
+from training.censoring import censoring_kaplan_meier as kaplan_meier
+from training.evaluation.calibration import CalibrationBases
+from training.evaluation.discrimination import Pairs
+from training.evaluation.incidence import replicate_weights
+from training.outcomes import EVENT, Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """One replicate. weight: (n,) at the horizon, count included. followed: (n,) until just before each row's time."""
+
+    count: Floats
+    weight: Floats
+    followed: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What happened to n rows by one horizon; the same for every model's risks.
+
+    label: (n,) had the event by the horizon. fixed: weights conditional on covariates, None to estimate Kaplan-Meier
+    weights within each replicate.
+    """
+
+    outcome: Outcome
+    horizon_days: float
+    label: npt.NDArray[np.bool_]
+    order: Ints
+    starts: Ints
+    row_person: Ints
+    n_people: int
+    fixed: Weighted | None
+
+    @classmethod
+    def of(
+        cls,
+        outcome: Outcome,
+        horizon_days: float,
+        persons: npt.NDArray[np.int64],
+        uncensored: Uncensored | None,
+    ) -> Observed:
+        """Sort by time; binary outcomes need no weights."""
+        people, row_person = np.unique(persons, return_inverse=True)
+        n = len(outcome)
+        if outcome.kind == "binary":
+            ones = np.ones(n)
+            none = none_of()
+            fixed = Weighted(ones, ones, ones)
+            label = outcome.event == EVENT
+            return cls(outcome, math.nan, label, none, none, row_person, len(people), fixed)
+        order = np.argsort(outcome.time_days, kind="stable")
+        times = outcome.time_days[order]
+        changes = np.flatnonzero(np.append(True, times[1:] != times[:-1])) if n else none_of()
+        label = (outcome.event == EVENT) & (outcome.time_days <= horizon_days)
+        weighted = None
+        if uncensored is not None:
+            weight = known_by(outcome, horizon_days, uncensored)[1]
+            weighted = Weighted(np.ones(n), weight, np.maximum(uncensored.at_time, 0.05))
+        starts = np.append(changes, n).astype(np.int64)
+        return cls(outcome, horizon_days, label, order, starts, row_person, len(people), weighted)
+
+    def weighted(self, count: Floats) -> Weighted:
+        """The rows counted so often, with their censoring weights."""
+        if self.fixed is not None:
+            return Weighted(count, self.fixed.weight * count, self.fixed.followed)
+        weight, followed = replicate_weights(
+            self.order, self.starts, self.outcome.time_days, self.outcome.event, count, self.horizon_days
+        )
+        return Weighted(count, weight, followed)
+
+    def counts(self, rng: np.random.Generator, n_boot: int) -> Iterator[Floats]:
+        """(n,) how often each row counts, people drawn with replacement; everybody once comes first."""
+        yield np.ones(len(self.outcome))
+        for _ in range(n_boot):
+            drawn = np.bincount(rng.integers(self.n_people, size=self.n_people), minlength=self.n_people)
+            yield drawn[self.row_person].astype(np.float64)
+
+
+def none_of() -> Ints:
+    """No positions."""
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """One model's risks of the same rows, sorted. curves: risks over a grid of times, for the integrated Brier."""
+
+    risk: Floats
+    falling: Ints
+    rank: Ints
+    pairs: Pairs | None
+    bases: CalibrationBases
+    curves: RiskCurves | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, risk: Floats, curves: RiskCurves | None) -> Predicted:
+        """Sort by risk. Raises PresageError unless every risk is a probability."""
+        if len(risk) != len(outcome):
+            raise PresageError("risk", f"one risk for each of the {len(outcome)} rows, got {len(risk)}")
+        wrong = ~((risk >= 0) & (risk <= 1))
+        if wrong.any():
+            raise PresageError("risk", f"probabilities between 0 and 1, {int(wrong.sum())} rows have none")
+        rank = np.unique(risk, return_inverse=True)[1].astype(np.int64)
+        falling = np.argsort(-rank, kind="stable")
+        pairs = None if outcome.kind == "binary" else Pairs.of(outcome, risk)
+        return cls(risk, falling, rank, pairs, CalibrationBases.of(risk), curves)
+
+
+def survival_weights(outcome: Outcome, times: Floats, count: Floats) -> tuple[Floats, Floats]:
+    """P(followed) just before each row's time (n,), and at each of `times`, from these rows' own Kaplan-Meier."""
+    at, survival = kaplan_meier(outcome.time_days, outcome.event, count)
+    return step(at, survival, outcome.time_days, before=True), step(at, survival, times)
