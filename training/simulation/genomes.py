@@ -24,6 +24,12 @@ TRAIT_NAMES = {
 }
 MISSING_SHARE = 0.01
 REFERENCE_PEOPLE_PER_GROUP = 300
+# A reference panel's groups are not of one source: 1000 Genomes' AFR holds African Americans and Caribbeans, its AMR four
+# American populations (Nature 2015;526:68-74). Mean shares, and the concentration of the Dirichlet they come from.
+REFERENCE_MIXTURES = {
+    "AFR": ({"AFR": 0.88, "EUR": 0.12}, 8.0),
+    "AMR": ({"AMR": 0.42, "EUR": 0.50, "AFR": 0.08}, 6.0),
+}
 BLOCK = 256
 MISSING = np.int8(-9)
 
@@ -71,7 +77,7 @@ class Genomes:
         (folder / "reference_frequencies.afreq").write_text(text, encoding="utf-8", newline="\n")
 
     def write_reference(self, folder: Path) -> None:
-        """Write panel.pgen, .pvar, .psam: unadmixed people of the five groups (SuperPop), without missing calls."""
+        """Write panel.pgen, .pvar, .psam: other people, labelled by group (SuperPop), without missing calls."""
         folder.mkdir(parents=True, exist_ok=True)
         panel, groups = self._reference()
         ids = [f"REF{number:05d}" for number in range(1, len(groups) + 1)]
@@ -80,8 +86,8 @@ class Genomes:
 
     def _reference(self) -> tuple[NDArray[np.int8], NDArray[np.str_]]:
         groups = np.repeat(np.array(GROUPS), REFERENCE_PEOPLE_PER_GROUP)
-        shares = np.eye(len(GROUPS)).repeat(REFERENCE_PEOPLE_PER_GROUP, axis=0)
         rng = np.random.default_rng([self.file_seed, 1])
+        shares = np.concatenate([_reference_shares(rng, group) for group in GROUPS])
         return _draw_genotypes(rng, shares, self.sites.frequencies), groups
 
 
@@ -149,6 +155,14 @@ def _draw_genotypes(
         uniform = rng.random(p.shape, dtype=np.float32)
         genotypes[start : start + BLOCK] = (uniform >= (1 - p) ** 2).view(np.int8) + (uniform >= 1 - p**2).view(np.int8)
     return genotypes
+
+
+def _reference_shares(rng: np.random.Generator, group: str) -> NDArray[np.float64]:
+    shares = np.zeros((REFERENCE_PEOPLE_PER_GROUP, len(GROUPS)))
+    means, concentration = REFERENCE_MIXTURES.get(group, ({group: 1.0}, 1.0))
+    sources = [GROUPS.index(source) for source in means]
+    shares[:, sources] = rng.dirichlet(concentration * np.array(list(means.values())), size=len(shares))
+    return shares
 
 
 def _name_samples(rng: np.random.Generator, person_ids: Sequence[int], collected: Sequence[object]) -> pd.DataFrame:

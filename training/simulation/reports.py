@@ -181,11 +181,10 @@ CLASSES = {"pathogenic": "Class 5", "likely pathogenic": "Class 4", "uncertain s
 
 def _csv_rows(report: LaboratoryReport) -> Iterator[dict[str, str]]:
     """In the laboratory's own words: HL7 v2 status, IARC classes, HET."""
-    rows = [
-        (gene, limitation, variant)
-        for gene, limitation in report.covered.items()
-        for variant in [v for v in report.variants if v.gene == gene] or [None]
-    ]
+    rows: list[tuple[str, str, ReportedVariant | None]] = []
+    for gene, limitation in report.covered.items():
+        found = [variant for variant in report.variants if variant.gene == gene]
+        rows += [(gene, limitation, variant) for variant in found] or [(gene, limitation, None)]
     for gene, limitation, variant in rows:
         yield {
             "accession": report.accession,
