@@ -54,19 +54,25 @@ def source_ids(record_dir: Path, subject_ids: Iterable[int], *, source: str | No
 def assign(con: Backend, record_dir: Path, source: str, found: ir.Table) -> ir.Table:
     """The map of a source with a subject for every `source_id` of `found` (one row each), known or new.
 
-    Columns of IDENTITY, people that are not in `found` included. Nothing is written yet.
+    found may have `wish`, the number a person would like to keep; it is granted where no other source has given it
+    out. Columns of IDENTITY, people that are not in `found` included. Nothing is written yet.
     """
     everyone = read(record_dir)
-    last = pc.max(everyone["subject_id"]).as_py() or 0 if everyone.num_rows else 0
-    mine = everyone.filter(pc.equal(everyone["source"], source))
     # Ibis unites columns only where both may be null.
-    mine = mine.cast(pa.schema([column.with_nullable(True) for column in IDENTITY]))
-    known = con.create_table(f"known_{source}", mine, overwrite=True)
-    unknown = found.select("source_id").anti_join(known, "source_id")
-    order = ibis.row_number().over(order_by=[unknown.source_id.hexdigest("md5"), unknown.source_id])
-    new = unknown.select(
-        subject_id=(order + last + 1).cast("int64"), source=ibis.literal(source), source_id=unknown.source_id
-    )
+    everyone = everyone.cast(pa.schema([column.with_nullable(True) for column in IDENTITY]))
+    taken = con.create_table(f"taken_{source}", everyone, overwrite=True)
+    known = taken.filter(taken.source == source)
+    new = found.anti_join(known, "source_id")
+    last = everyone["subject_id"]
+    if "wish" in found.columns:
+        granted = new.anti_join(taken, new.wish == taken.subject_id)
+        granted = granted.select(subject_id=granted.wish, source=ibis.literal(source), source_id=granted.source_id)
+        known = con.create_table(f"granted_{source}", known.union(granted), overwrite=True)
+        new = new.anti_join(known, "source_id")
+        last = pa.chunked_array([*last.chunks, *known.select("subject_id").to_pyarrow()["subject_id"].chunks])
+    first = max(pc.max(last).as_py() or 0, 0) + 1
+    order = ibis.row_number().over(order_by=[new.source_id.hexdigest("md5"), new.source_id])
+    new = new.select(subject_id=(order + first).cast("int64"), source=ibis.literal(source), source_id=new.source_id)
     return con.create_table(f"identity_{source}", known.union(new), overwrite=True)
 
 

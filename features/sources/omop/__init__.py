@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import ibis.expr.types as ir
 
 from features import identity
 from features.progress import Progress, silent
+from features.sources.accounts import account
 from features.sources.checks import EVENT_COLUMNS, REPEATED, TIMESTAMP, merged_periods, moment
 from features.sources.omop import columns as c
 from features.sources.omop import people
@@ -18,7 +18,7 @@ from features.sources.omop.cdm import CLINICAL, ClinicalTable
 from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
 from features.sources.omop.rows import World, clinical_rows
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts
-from features.sources.report import IngestReport, TableReport
+from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
 SOURCE = "omop"
@@ -71,7 +71,7 @@ class _Ingest:
         raw = self.cdm.table("person")
         key = people.person_key(raw)
         persons = self.con.create_table("person_rows", people.person_rows(raw, key))
-        self._account("person", persons, persons)
+        self._account("person", persons)
         persons = persons.filter(persons.reason.isnull())
         subjects = identity.assign(self.con, self.space.record_dir, SOURCE, persons.select("source_id"))
         persons = persons.join(subjects.select("source_id", "subject_id"), "source_id")
@@ -85,7 +85,7 @@ class _Ingest:
         if self.cdm.has("death"):
             rows = people.death_rows(self.cdm.table("death"), world)
             rows = self.con.create_table("death_rows", rows)
-            self._account("death", rows, rows)
+            self._account("death", rows)
             good = rows.filter(rows.reason.isnull())
             self._keep("death", _event(good, time=good.time, code="MEDS_DEATH", text=good.cause_code, known=good.known))
             persons = persons.drop("death").left_join(good.select("subject_id", death=good.day), "subject_id")
@@ -110,7 +110,7 @@ class _Ingest:
             return
         rows = people.period_rows(self.cdm.table("observation_period"), world)
         rows = self.con.create_table("period_rows", rows)
-        self._account("observation_period", rows, rows)
+        self._account("observation_period", rows)
         merged = merged_periods(rows.filter(rows.reason.isnull()))
         start, end = (moment(merged[name], ibis.null(TIMESTAMP)) for name in ("start", "end"))
         self._keep(
@@ -125,7 +125,7 @@ class _Ingest:
             return world
         rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
         rows = self.con.create_table("visit_rows", rows)
-        self._account("visit_occurrence", rows, rows)
+        self._account("visit_occurrence", rows)
         good = rows.filter(rows.reason.isnull())
         ended = good.filter(good.end_time.notnull())
         days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
@@ -140,7 +140,7 @@ class _Ingest:
         rows = clinical_rows(self.cdm.table(spec.name), spec, world)
         staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
         staged, repeated = self._without_repeats(spec, rows, staged)
-        self._account(spec.name, staged, rows, repeated=repeated)
+        account(self.space, self.report, spec.name, staged, rows, repeated=repeated, broken=self._broken(spec.name))
         self._keep(
             spec.name,
             staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"),
@@ -178,35 +178,11 @@ class _Ingest:
         whole = rest.union(kept).union(repeats.select(staged.columns))
         return self.con.create_table(f"{spec.name}_unique", whole), repeats
 
-    def _account(self, name: str, staged: ir.Table, rows: ir.Table, *, repeated: ir.Table | None = None) -> None:
-        """Count rows by reason and note; keep those set aside or mended, as text, with the broken lines of the file."""
-        report = self.report.table(name)
-        broken = self.cdm.broken.get(name, 0)
-        report.rows = int(staged.count().execute()) + broken
-        _count(report.rejected, staged, "reason")
-        good = staged.filter(staged.reason.isnull())
-        if "mended" in staged.columns:
-            _count(report.mended, good, "mended")
-        for column, words in _NOTES.items():
-            if column in staged.columns and (n := int(good[column].sum().execute() or 0)):
-                report.noted[words] = n
-        aside = [*self._aside(report, rows)]
-        if repeated is not None:
-            aside.append(repeated.select("source_row", "reason", kept=ibis.literal(False)))
-        if broken:
-            lines = self.con.table(f"{BROKEN_LINES}_{name}")
-            _count(report.rejected, lines, "reason")
-            aside.append(lines.mutate(kept=ibis.literal(False)))
-        if aside:
-            self.space.set_aside(name, reduce(lambda left, right: left.union(right), aside))
+    def _account(self, name: str, rows: ir.Table) -> None:
+        account(self.space, self.report, name, rows, rows, broken=self._broken(name))
 
-    def _aside(self, report: TableReport, rows: ir.Table) -> Iterator[ir.Table]:
-        if report.rejected:
-            out = rows.filter(rows.reason.notnull())
-            yield out.select("source_row", "reason", kept=ibis.literal(False))
-        if report.mended:
-            out = rows.filter(rows.reason.isnull(), rows.mended.notnull())
-            yield out.select("source_row", reason=out.mended, kept=ibis.literal(True))
+    def _broken(self, name: str) -> ir.Table | None:
+        return self.con.table(f"{BROKEN_LINES}_{name}") if self.cdm.broken.get(name) else None
 
     def _keep(self, name: str, events: ir.Table) -> None:
         if not {"concept_id", "standard_id"} <= set(events.columns):
@@ -222,21 +198,6 @@ class _Ingest:
         fixed = ibis.memtable({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())})
         codes = codes.left_join(fixed, "code").drop("code_right")
         return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
-
-
-_NOTES = {
-    "note_after_death": "after death (kept)",
-    "note_concept": "concept does not resolve (kept under its id)",
-    "note_standard": "standard concept is 0 or not in the concept table",
-    "note_visit": "visit is not in visit_occurrence",
-    "note_open": "visit has no end",
-}
-
-
-def _count(counter: dict[str, int], rows: ir.Table, column: str) -> None:
-    found = rows.filter(rows[column].notnull()).group_by(column).agg(n=lambda t: t.count()).to_pyarrow().to_pylist()
-    for row in found:
-        counter[row[column]] = counter.get(row[column], 0) + row["n"]
 
 
 def _version(cdm: Cdm) -> str | None:

@@ -88,6 +88,7 @@ def death_rows(raw: ir.Table, world: World) -> ir.Table:
     valid = rows.day.notnull() & rows.subject_id.notnull() & ~(rows.day < rows.birth).fill_null(False)
     first = ibis.row_number().over(group_by=[rows.subject_id, valid], order_by=[rows.time, rows.source_row]) == 0
     return rows.mutate(
+        mended=ibis.null("string"),
         cause_code=ibis.coalesce(rows.code, "OMOP//" + rows.cause.cast("string")),
         reason=ibis.cases(
             (rows.person_key.isnull(), NO_PERSON),
