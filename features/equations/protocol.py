@@ -1,0 +1,72 @@
+"""What an equation is: inputs with the ranges it was derived over, its horizon, and a risk or a refusal per person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Column = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class EquationRisk:
+    """One answer per row.
+
+    risk: (n,) probability by the horizon (a score for equations that give points), NaN where refused.
+    reason: (n,) why it was refused, empty where it was not. Names inputs, never values.
+    """
+
+    risk: Floats
+    reason: npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A feature that an equation reads, and the range in which the equation is valid (ends included)."""
+
+    feature: str
+    words: str
+    valid: tuple[float, float]
+    below: bool = False  # the upper end itself is outside
+
+    def reason(self, values: Floats) -> npt.NDArray[np.str_]:
+        """(n,) why a value cannot be used, empty where it can."""
+        low, high = self.valid
+        outside = (values < low) | (values >= high if self.below else values > high)
+        bounds = f"{low:g} to {'below ' if self.below else ''}{high:g}"
+        return np.where(
+            np.isnan(values), f"{self.words} missing", np.where(outside, f"{self.words} outside {bounds}", "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """A published equation. `points`: it gives a score, not a probability."""
+
+    name: str
+    label: str
+    inputs_valid: tuple[Input, ...]
+    horizon_days: float
+    compute: Callable[[Mapping[str, Floats]], Floats]
+    reference: str
+    points: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Feature names of the catalogue."""
+        return tuple(each.feature for each in self.inputs_valid)
+
+    def risk(self, columns: Mapping[str, Column]) -> EquationRisk:
+        """Risk by the horizon for each row. Assumes the columns of `inputs`, of one length; NaN is missing."""
+        values = {name: np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs}
+        reasons = [each.reason(values[each.feature]) for each in self.inputs_valid]
+        reason = np.array(["; ".join(filter(None, row)) for row in zip(*reasons, strict=True)], dtype=np.str_)
+        usable = reason == ""
+        filled = {name: np.where(usable, value, 1.0) for name, value in values.items()}
+        with np.errstate(all="ignore"):
+            risk = np.where(usable, self.compute(filled), np.nan)
+        return EquationRisk(risk, reason)
