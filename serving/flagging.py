@@ -1,4 +1,4 @@
-"""From a list of proposals to flags in the store: raised, renewed, left alone or lapsed, and what people decided holds."""
+"""From proposals to flags in the store: raised, renewed, left alone or lapsed. What people decided holds."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
-from datetime import UTC, datetime
-from functools import cache
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-# Before BentoML is imported: it reads them then.
+# Before BentoML and MLflow are imported: they read them then.
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
@@ -16,7 +18,88 @@ os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 import bentoml
 
 from serving.access import Door, Signer
+from serving.champions import Champions
 from serving.gate import Gate
+from serving.genetics import GeneticRecord, genetic_records
 from serving.settings import Settings
 from serving.store.engine import open_store
-from serving.web.pages import Backstage, pages
+from serving.web.pages import Backstage, ModelRow, pages
+from serving.web.wording import horizon
+
+TIMEOUT_SECONDS = 30  # BentoML keeps a request's memory for as long as this
+# BentoML logs a request that fails validation with the value that failed: only the kind of error may be logged.
+_TALKATIVE = ("bentoml._internal.server.http_app", "_bentoml_impl.server.app", "bentoml.serve")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the service stands on, opened when first needed."""
+
+    settings: Settings
+    champions: Champions = field(default_factory=Champions)
+
+    @cached_property
+    def opened(self) -> Door:
+        """The store, at its last migration, and the signing secret."""
+        return Door(open_store(self.settings.store_url), Signer(self.settings.secret()), self.settings.secure_cookies)
+
+    def door(self) -> Door:
+        """As `opened`, for whoever asks later."""
+        return self.opened
+
+    def genetics(self, subject_id: int, now: datetime) -> GeneticRecord:
+        """A person's laboratory results as known now; none where the service has no record."""
+        if self.settings.record is None:
+            return GeneticRecord()
+        found = genetic_records(self.settings.record, as_of=now, subject_ids=[subject_id])
+        return found.get(subject_id, GeneticRecord())
+
+    def models(self) -> list[ModelRow]:
+        """The champions as a data scientist sees them."""
+        return [
+            ModelRow(
+                name=champion.name,
+                version=champion.version,
+                digest=champion.bundle.digest,
+                study=champion.bundle.name,
+                horizons=", ".join(horizon(days) for days in champion.horizons_days),
+                features=len(champion.bundle.names),
+                metrics=champion.metrics(),
+            )
+            for champion in self.champions.held()
+        ]
+
+
+def service(backend: Backend) -> Any:
+    """The BentoML service on this backend; `to_asgi()` makes the application that `presage serve` runs."""
+
+    class Presage:
+        def __init__(self) -> None:
+            backend.door()
+            backend.champions.preload()
+            gc.collect()
+            gc.freeze()  # what was loaded lives as long as the process: no collection needs to visit it again
+
+    made = bentoml.service(
+        name="presage",
+        traffic={"timeout": TIMEOUT_SECONDS},
+        logging={"access": {"enabled": False}},
+        workers=1,
+    )(Presage)
+    made.mount_asgi_app(pages(Backstage(backend.door, backend.genetics, backend.models)), path="/")
+    made.add_asgi_middleware(Gate, door=backend.door)
+    return made
+
+
+def application(backend: Backend) -> Any:
+    """The ASGI application, with logs that hold no value of a person."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_only_the_kind)
+    return service(backend).to_asgi()
+
+
+def _only_the_kind(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[0] is not None:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[0].__name__}", ()
+        record.exc_info = None
+    return True
