@@ -1,0 +1,211 @@
+"""What is written down at the simulated visits: measurements, diagnoses, prescriptions and answers.
+
+What is missing is missing for reasons: laboratory tests follow age, disease, treatment and the habits of person and
+doctor; family history is asked of some, and more often told by those who have one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.simulation.concepts import CONCEPTS
+from training.simulation.effects import Floats
+from training.simulation.lives import Lives
+from training.simulation.population import END_DAY, Bools, Ints, People, RiskFactors, risk_factors
+from training.simulation.visits import ADMITTED, EVENT, INTAKE, ROUTINE, Visits, known_disease
+
+KEYS = tuple(CONCEPTS)
+KEY_INDEX = {key: i for i, key in enumerate(KEYS)}
+ACUTE = {"uri": 0.35, "back": 0.25, "uti": 0.12, "gerd": 0.16, "knee": 0.12}
+SUPPLY_DAYS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Facts of one OMOP table, in order of person, time and concept. `visit`: row in `Visits`, -1 for none.
+
+    `key`: position in KEYS; `value`: a number, or nan.
+    """
+
+    visit: Ints
+    person: NDArray[np.intp]
+    time: Floats
+    key: NDArray[np.int16]
+    value: Floats
+
+    def __len__(self) -> int:
+        return len(self.visit)
+
+
+class _Notes:
+    """Collects facts at visits; `rng` decides what is done and how far a result is off."""
+
+    def __init__(self, rng: np.random.Generator, visits: Visits) -> None:
+        self.rng, self.visits = rng, visits
+        self.parts: list[Rows] = []
+
+    def happens(self, probability: Floats | float) -> Bools:
+        return np.asarray(self.rng.random(len(self.visits)) < probability)
+
+    def noisy(self, level: Floats, *, sd: float = 0.0, cv: float = 0.0, digits: int = 0) -> Floats:
+        error = self.rng.standard_normal(len(level))
+        return np.round(level * (1 + cv * error) + sd * error, digits)
+
+    def add(self, key: str, at: Bools, value: Floats | None = None) -> None:
+        rows = np.flatnonzero(at)
+        self.add_rows(
+            key, rows, self.visits.person[rows], self.visits.start[rows], None if value is None else value[rows]
+        )
+
+    def add_rows(
+        self, key: str, visit: Ints, person: NDArray[np.intp], time: Floats, value: Floats | None = None
+    ) -> None:
+        n = len(person)
+        number = np.full(n, np.nan) if value is None else value.astype(np.float64)
+        self.parts.append(Rows(visit, person, time, np.full(n, KEY_INDEX[key], dtype=np.int16), number))
+
+    def together(self) -> Rows:
+        columns = {name: np.concatenate([getattr(part, name) for part in self.parts]) for name in Rows.__slots__}
+        order = np.lexsort((columns["key"], columns["time"], columns["person"]))
+        return Rows(**{name: column[order] for name, column in columns.items()})
+
+
+def measurements(rng: np.random.Generator, people: People, lives: Lives, visits: Visits) -> Rows:
+    """Vital signs and laboratory results, with the noise of biology and assay."""
+    notes = _Notes(rng, visits)
+    at = people.take(visits.person)
+    factors = risk_factors(at, visits.start)
+    ill = known_disease(people, lives, visits)
+    ambulatory = visits.reason <= EVENT
+
+    def taken(routine: Floats | float, at_intake: float) -> Bools:
+        return ambulatory & notes.happens(np.where(visits.reason == INTAKE, at_intake, routine))
+
+    _vital_signs(notes, factors, pressure=taken(0.75, 0.95), weighed=taken(0.35, 0.9))
+    lipids = taken(
+        0.08
+        + 0.06 * (factors.age_years > 45)
+        + 0.25 * ill["hyperlipidaemia"]
+        + 0.15 * ill["t2d"]
+        - 0.01 * (at.deprivation - 3),
+        0.80,
+    )
+    _lipids(notes, factors, lipids, on_statin=lives.statin_day[visits.person] < visits.start)
+    sugar = taken(0.06 + 0.08 * (factors.bmi > 30) + 0.50 * ill["t2d"], 0.70)
+    _sugar(notes, factors, at, sugar, diabetes=ill["t2d"])
+    kidney = taken(0.12 + 0.10 * (factors.age_years > 60) + 0.20 * (ill["t2d"] | ill["hypertension"]), 0.80)
+    kidney |= (visits.reason == ADMITTED) & notes.happens(0.85)
+    egfr = np.clip(notes.noisy(factors.egfr, sd=4.0), 5, 140)
+    notes.add("egfr", kidney, egfr)
+    notes.add("creatinine", kidney, np.round(creatinine(egfr, factors.age_years, female=at.female), 2))
+    ratio = notes.noisy(np.exp(2.0 + 0.02 * (90 - factors.egfr)), cv=0.2, digits=1)
+    notes.add("acr", taken(0.25 * ill["t2d"], 0.0), ratio)
+    return notes.together()
+
+
+def _vital_signs(notes: _Notes, factors: RiskFactors, *, pressure: Bools, weighed: Bools) -> None:
+    notes.add("sbp", pressure, notes.noisy(factors.sbp, sd=6.0))
+    notes.add("dbp", pressure, notes.noisy(45 + 0.28 * factors.sbp, sd=5.0))
+    notes.add("bmi", weighed, notes.noisy(factors.bmi, sd=0.4, digits=1))
+
+
+def _lipids(notes: _Notes, factors: RiskFactors, taken: Bools, *, on_statin: Bools) -> None:
+    ldl = notes.noisy(factors.ldl_on(on_statin), cv=0.06)
+    hdl = notes.noisy(factors.hdl, cv=0.05)
+    triglycerides = np.maximum(notes.noisy(factors.triglycerides, cv=0.12), 30)
+    notes.add("ldl", taken, ldl)
+    notes.add("hdl", taken, hdl)
+    notes.add("tg", taken, triglycerides)
+    notes.add("tc", taken, np.round(ldl + hdl + triglycerides / 5))  # Friedewald's equation turned round
+
+
+def _sugar(notes: _Notes, factors: RiskFactors, at: People, taken: Bools, *, diabetes: Bools) -> None:
+    """Fasting glucose, and HbA1c by the ADAG line (Nathan 2008): average glucose = 28.7 HbA1c - 46.7."""
+    glucose = np.where(diabetes, 150 + 25 * at.u_glucose, factors.glucose)
+    notes.add("glucose", taken & notes.happens(0.8), np.clip(notes.noisy(glucose, cv=0.04), 55, 400))
+    notes.add("hba1c", taken, notes.noisy((glucose * 1.12 + 46.7) / 28.7, sd=0.15, digits=1))
+
+
+def creatinine(egfr: Floats, age_years: Floats, *, female: Bools) -> Floats:
+    """Serum creatinine in mg/dL whose CKD-EPI 2021 value is `egfr` (Inker 2021, N Engl J Med 385:1737)."""
+    kappa, low = np.where(female, 0.7, 0.9), np.where(female, -0.241, -0.302)
+    at_kappa = 142 * 0.9938**age_years * np.where(female, 1.012, 1.0)
+    share = egfr / at_kappa
+    return kappa * share ** (1 / np.where(share < 1, -1.200, low))
+
+
+def conditions(rng: np.random.Generator, people: People, lives: Lives, visits: Visits) -> Rows:
+    """Diagnoses: what a visit was for, known chronic disease from time to time, and acute complaints."""
+    notes = _Notes(rng, visits)
+    ambulatory = visits.reason <= EVENT
+    for key in sorted(set(visits.diagnosis) - {""}):
+        notes.add(key, visits.diagnosis == key)
+    for key, present in known_disease(people, lives, visits).items():
+        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.22))
+        notes.add(key, present & (visits.diagnosis != key) & notes.happens(coded))
+    complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.35)
+    which = np.searchsorted(np.cumsum(list(ACUTE.values())), rng.random(len(visits)), side="right")
+    for i, key in enumerate(ACUTE):
+        notes.add(key, complaint & (which == i))
+    return notes.together()
+
+
+def prescriptions(rng: np.random.Generator, people: People, lives: Lives, visits: Visits) -> Rows:
+    """Drugs; `value` is the days' supply. Statins are refilled from the day they start, the others at visits."""
+    notes = _Notes(rng, visits)
+    _statins(notes, people, lives)
+    ill = known_disease(people, lives, visits)
+    ambulatory = visits.reason <= EVENT
+    half_a_year = np.full(len(visits), float(SUPPLY_DAYS))
+    first_line = people.person_id[visits.person] % 3
+    for i, key in enumerate(("lisinopril_10", "amlodipine_5", "hydrochlorothiazide_25")):
+        notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.8), half_a_year)
+    notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.6), half_a_year)
+    notes.add("aspirin_81", ambulatory & ill["cad"] & notes.happens(0.6), half_a_year)
+    notes.add("warfarin", ambulatory & ill["atrial_fibrillation"] & notes.happens(0.4), half_a_year / 2)
+    notes.add("albuterol", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.4), half_a_year / 3)
+    week = np.full(len(visits), 7.0)
+    for key, share in (("ibuprofen", 0.08), ("amoxicillin", 0.05), ("prednisone", 0.02)):
+        notes.add(key, ambulatory & notes.happens(share), week)
+    return notes.together()
+
+
+def _statins(notes: _Notes, people: People, lives: Lives) -> None:
+    user = np.flatnonzero(np.isfinite(lives.statin_day))
+    begin = np.maximum(np.floor(lives.statin_day[user]) + 0.5, people.entry_day[user] + 0.5)
+    stop = np.minimum(lives.death_day[user], END_DAY)
+    count = np.maximum(np.ceil((stop - begin) / SUPPLY_DAYS), 1).astype(np.int64)
+    person, first = np.repeat(user, count), np.repeat(begin, count)
+    number = np.arange(len(person)) - np.repeat(np.cumsum(count) - count, count)
+    delay = np.where(number == 0, 0, notes.rng.integers(0, 25, len(person)))
+    time = first + number * SUPPLY_DAYS + delay
+    keep = (time < np.minimum(lives.death_day[person], END_DAY)) & lives.enrolled(person, time)
+    person, time = person[keep], time[keep]
+    for i, key in enumerate(("simvastatin_20", "atorvastatin_80")):
+        mine = (people.person_id[person] % 5 == 0) == bool(i)
+        n = int(mine.sum())
+        notes.add_rows(key, np.full(n, -1), person[mine], time[mine], np.full(n, float(SUPPLY_DAYS)))
+
+
+def observations(rng: np.random.Generator, people: People, lives: Lives, visits: Visits) -> Rows:
+    """Smoking status (value 0 never, 1 former, 2 current), deprivation quintile, and family history where asked."""
+    notes = _Notes(rng, visits)
+    factors = risk_factors(people.take(visits.person), visits.start)
+    ambulatory = visits.reason <= EVENT
+    asked = ambulatory & notes.happens(np.where(visits.reason == INTAKE, 0.9, 0.25))
+    notes.add("smoking", asked, factors.smoking)
+    for which in (0, 1):
+        start = lives.periods[:, which, 0]
+        joins = np.flatnonzero(start <= lives.periods[:, which, 1])
+        notes.add_rows(
+            "deprivation", np.full(len(joins), -1), joins, start[joins].astype(np.float64), people.deprivation[joins]
+        )
+    for trait, history in people.family_history.items():
+        positive = history[visits.person]
+        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.80, 0.60), np.where(positive, 0.06, 0.02))
+        of_interest = people.female[visits.person] if trait == "breast_cancer" else True
+        notes.add(f"family_{trait}", ambulatory & of_interest & notes.happens(probability), positive)
+    return notes.together()

@@ -1,0 +1,71 @@
+"""Whose genome was looked at, when and why: a biobank's genotyping, and clinical tests for a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.simulation.effects import Floats
+from training.simulation.lives import Lives
+from training.simulation.population import DAYS_PER_YEAR, END_DAY, EPOCH, Bools, Ints, People, risk_factors
+
+GENOTYPED_SHARE = 0.35
+BIOBANK_SHARE, BIOBANK_DAYS = 0.85, 730
+# How much likelier a group, and a less deprived quintile, is to take part (log of the odds; assumptions in the
+# direction of Fry 2017, Am J Epidemiol 186:1026 and Mills & Rahal 2019, Commun Biol 2:9).
+GROUP_LOG_ODDS = {"AFR": -0.7, "AMR": -0.6, "EAS": -0.2, "EUR": 0.0, "SAS": -0.4}
+DEPRIVATION_LOG_ODDS = -0.25
+# Share of the indicated who are ever tested, and of everybody offered screening.
+TESTED = {"lipid": 0.40, "cancer": 0.20, "screening": 0.01}
+
+
+def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
+    """person_id and collected (date): 35 % of people, chosen by deprivation and ancestry, mostly by the biobank's start.
+
+    Taking part is drawn without replacement by exponential keys (Efraimidis and Spirakis 2006), among those who are
+    enrolled and alive on the day they would give a sample.
+    """
+    n = len(people)
+    biobank = rng.random(n) < BIOBANK_SHARE
+    # most of the biobank's samples come early in its two years
+    day = np.floor(np.where(biobank, BIOBANK_DAYS * rng.beta(1.0, 2.2, n), rng.uniform(BIOBANK_DAYS, END_DAY, n)))
+    late = people.entry_day > 0
+    day = np.where(late, np.floor(people.entry_day + 60 + rng.exponential(700, n)), day)
+    able = (day < END_DAY) & (day <= lives.death_day) & lives.enrolled(slice(None), day)
+    odds = np.exp(
+        np.array([GROUP_LOG_ODDS[g] for g in people.group]) + DEPRIVATION_LOG_ODDS * (people.deprivation - 3)
+    )
+    key = np.where(able, rng.standard_exponential(n) / odds, np.inf)
+    chosen = np.sort(np.argsort(key, kind="stable")[: min(round(GENOTYPED_SHARE * n), int(able.sum()))])
+    return pd.DataFrame({"person_id": people.person_id[chosen], "collected": _dates(day[chosen])})
+
+
+def clinically_tested(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
+    """person_id, panel (lipid, cancer, screening) and collected (date of the sample), for a reason of care.
+
+    lipid: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease. cancer: women with a
+    family history of breast cancer, or the disease itself before 60. screening: anybody.
+    """
+    factors = risk_factors(people, people.entry_day.astype(np.float64))
+    young = lives.breast_day < people.birth_day + 60 * DAYS_PER_YEAR
+    indicated = {
+        "lipid": (factors.ldl >= 190) | (people.family_history["chd"] & (factors.ldl >= 160)),
+        "cancer": people.female & (people.family_history["breast_cancer"] | young),
+        "screening": np.ones(len(people), dtype=bool),
+    }
+    parts = [_tested(rng, people, lives, panel, who) for panel, who in indicated.items()]
+    return pd.concat(parts).sort_values(["person_id", "panel"], ignore_index=True)
+
+
+def _tested(rng: np.random.Generator, people: People, lives: Lives, panel: str, indicated: Bools) -> pd.DataFrame:
+    n = len(people)
+    collected = np.floor(rng.uniform(people.entry_day + 90, END_DAY))
+    done = indicated & (rng.random(n) < TESTED[panel])
+    done &= (collected <= lives.death_day) & lives.enrolled(slice(None), collected)
+    rows = np.flatnonzero(done)
+    return pd.DataFrame({"person_id": people.person_id[rows], "panel": panel, "collected": _dates(collected[rows])})
+
+
+def _dates(day: Floats | Ints) -> pd.Series[pd.Timestamp]:
+    return pd.Series((EPOCH + day.astype(np.int64)).astype("datetime64[s]"))
