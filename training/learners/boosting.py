@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32] | sparse.csr_matrix
 
 PATIENCE = 40
+FEW_CELLS = 500_000  # below, a second thread waits more than it works
 ROUNDS_AT_ONCE = 5
 MAX_ROUNDS = 1500
 
@@ -98,6 +99,8 @@ def boost(
 
     Rows of weight zero are not learned from but get an out-of-fold margin.
     """
+    if matrix.shape[0] * matrix.shape[1] < FEW_CELLS:
+        grid = Grid(grid.depths, {**grid.parameters, "nthread": 1})
     trials = [_cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
     best = min(range(len(trials)), key=lambda i: trials[i].loss)
     trial, depth = trials[best], grid.depths[best]
@@ -179,6 +182,7 @@ def _quantile_matrix(
     reference: xgb.QuantileDMatrix | None = None,
 ) -> xgb.QuantileDMatrix:
     whole = len(rows) == matrix.shape[0]
+    few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
     return xgb.QuantileDMatrix(
         matrix if whole else matrix[rows],
         label=label[rows],
@@ -186,6 +190,7 @@ def _quantile_matrix(
         feature_types=types,
         enable_categorical=True,
         ref=reference,
+        nthread=1 if few else None,
     )
 
 
