@@ -24,7 +24,7 @@ TRAIT_NAMES = {
 }
 MISSING_SHARE = 0.01
 REFERENCE_PEOPLE_PER_GROUP = 300
-# A reference panel's groups are not of one source: 1000 Genomes' AFR holds African Americans and Caribbeans, its AMR four
+# Groups of a panel are not of one source: 1000 Genomes' AFR holds African Americans and Caribbeans, its AMR four
 # American populations (Nature 2015;526:68-74). Mean shares, and the concentration of the Dirichlet they come from.
 REFERENCE_MIXTURES = {
     "AFR": ({"AFR": 0.88, "EUR": 0.12}, 8.0),

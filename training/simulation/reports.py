@@ -50,7 +50,9 @@ PANELS: dict[tuple[str, str], dict[str, str]] = {
     (CSV_LABORATORY, "screening"): dict.fromkeys(("LDLR", "APOB", "PCSK9", "BRCA1", "BRCA2"), _NO_COPY_NUMBER),
 }
 
+PANEL_OF_INDICATION = {"familial_hypercholesterolaemia": "lipid", "hereditary_breast_cancer": "cancer"}
 FHIR_SHARE = 0.6
+SCREENING_SHARE = 0.1  # of tests, the wider panel whatever the indication
 UNCERTAIN_SHARE = 0.02  # of tested people, a variant of uncertain significance beside whatever else
 RECLASSIFIED_SHARE = 0.10  # of positive reports, first reported as of uncertain significance
 WITHDRAWN_SHARE = 0.005  # of negative reports, entered in error
@@ -97,7 +99,7 @@ def write_reports(
 ) -> None:
     """Write the reports of everybody tested that were issued up to `until`.
 
-    `tested`: person_id, panel (lipid, cancer, screening) and collected (date of the sample); `carriers` as
+    `tested`: person_id, indication (a key of PANEL_OF_INDICATION), collected and reported (dates); `carriers` as
     `training.simulation.carriers.draw_carriers` gives them. A variant in a gene outside the panel is not seen.
     """
     reports = [r for r in draw_reports(tested, carriers, rng=rng) if r.reported <= until]
@@ -112,11 +114,13 @@ def draw_reports(
     carried = {person: rows.to_dict("records") for person, rows in carriers.groupby("person_id")}
     uncertain = variant_table().query("classification == 'uncertain significance'").to_dict("records")
     numbers = rng.permutation(len(tested))
-    for number, (person, panel, collected) in zip(
-        numbers, tested[["person_id", "panel", "collected"]].itertuples(index=False, name=None), strict=True
+    columns = tested[["person_id", "indication", "collected", "reported"]]
+    for number, (person, indication, collected, reported) in zip(
+        numbers, columns.itertuples(index=False, name=None), strict=True
     ):
         chance = rng.random(6)
         laboratory = FHIR_LABORATORY if chance[0] < FHIR_SHARE else CSV_LABORATORY
+        panel = "screening" if chance[3] < SCREENING_SHARE else PANEL_OF_INDICATION[indication]
         covered = PANELS[laboratory, panel]
         rows = [*carried.get(person, [])]
         if chance[1] < UNCERTAIN_SHARE:
@@ -127,7 +131,7 @@ def draw_reports(
             laboratory=laboratory,
             person_id=int(person),
             collected=taken,
-            reported=taken + timedelta(days=14 + int(chance[3] * 28)),
+            reported=pd.Timestamp(reported).date(),
             status="final",
             panel=panel,
             covered=covered,
