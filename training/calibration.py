@@ -50,7 +50,7 @@ class Calibrator:
 
 
 @dataclass(frozen=True, slots=True)
-class CurveCalibration:
+class Calibration:
     """One calibrator per horizon."""
 
     horizons_days: tuple[float, ...]
@@ -78,16 +78,16 @@ class CurveCalibration:
         ]
 
     @classmethod
-    def from_json(cls, stored: Sequence[Mapping[str, Any]]) -> CurveCalibration:
+    def from_json(cls, stored: Sequence[Mapping[str, Any]]) -> Calibration:
         """What `to_json` gave."""
         horizons = tuple(math.nan if row["horizon_days"] is None else float(row["horizon_days"]) for row in stored)
         rows = [{name: float(value) for name, value in row.items() if name != "horizon_days"} for row in stored]
         return cls(horizons, tuple(Calibrator(**row) for row in rows))
 
 
-def calibrate_curves(
+def learn_calibration(
     curves: RiskCurves, outcome: Outcome, *, method: Method = "logistic", uncensored: Uncensored | None = None
-) -> CurveCalibration:
+) -> Calibration:
     """Learn one calibrator per horizon from risks (n, h) of people held out, or of the training people out of fold.
 
     uncensored: covariate-conditional probabilities of being followed; None uses Kaplan-Meier.
@@ -102,7 +102,7 @@ def calibrate_curves(
         else:
             label, weight = known_by(outcome, horizon, followed)
         calibrators.append(learn_calibrator(curves.probabilities[:, i], label, weight, method=method))
-    return CurveCalibration(curves.horizons_days, tuple(calibrators))
+    return Calibration(curves.horizons_days, tuple(calibrators))
 
 
 def learn_calibrator(risk: Floats, label: npt.NDArray[np.bool_], weight: Floats, *, method: Method) -> Calibrator:

@@ -42,7 +42,7 @@ class CalibrationBases:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Agreement:
     """in_the_large: log odds by which risks are too low (0 is ideal). slope: 1 is ideal, below 1 too extreme.
 
     observed_to_expected: ratio, 1 is ideal. ici, e50, e90: mean, median and 90th percentile of the distance between
@@ -57,19 +57,19 @@ class Calibration:
     e90: float
 
 
-def calibration(bases: CalibrationBases, label: Flags, weight: Floats, count: Floats, *, smooth: bool) -> Calibration:
+def calibration(bases: CalibrationBases, label: Flags, weight: Floats, count: Floats, *, smooth: bool) -> Agreement:
     """Recalibration of weighted rows; `count` (n,) is how often each counts when distances are averaged."""
     total = float(weight.sum())
     observed = float(weight @ label)
     if total <= 0 or observed <= 0 or observed >= total:
-        return Calibration(*[math.nan] * 6)
+        return Agreement(*[math.nan] * 6)
     y = label.astype(np.float64)
     offset = bases.line[:, 1]
     intercept = weighted_logistic(bases.line[:, :1].copy(), y, weight, offset)
     line = weighted_logistic(bases.line, y, weight, np.zeros(len(y)))
     expected = float(weight @ bases.risk)
     distances = _distances(bases, y, weight, count) if smooth else (math.nan, math.nan, math.nan)
-    return Calibration(
+    return Agreement(
         float(intercept[0]), float(line[1]), observed / expected if expected > 0 else math.nan, *distances
     )
 
