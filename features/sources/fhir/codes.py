@@ -1,0 +1,123 @@
+"""FHIR's names of code systems as vocabularies, and its codes of encounters, genders and races as OMOP writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# https://terminology.hl7.org/external_terminologies.html (URIs and OIDs), to vocabulary_id as in OHDSI's Athena.
+_VOCABULARIES = {
+    "http://snomed.info/sct": "SNOMED",
+    "2.16.840.1.113883.6.96": "SNOMED",
+    "http://loinc.org": "LOINC",
+    "2.16.840.1.113883.6.1": "LOINC",
+    "http://www.nlm.nih.gov/research/umls/rxnorm": "RxNorm",
+    "2.16.840.1.113883.6.88": "RxNorm",
+    "http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM",
+    "2.16.840.1.113883.6.90": "ICD10CM",
+    "http://hl7.org/fhir/sid/icd-10": "ICD10",
+    "http://hl7.org/fhir/sid/icd-10-de": "ICD10GM",
+    "http://fhir.de/codesystem/bfarm/icd-10-gm": "ICD10GM",
+    "http://fhir.de/codesystem/dimdi/icd-10-gm": "ICD10GM",
+    "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM",
+    "2.16.840.1.113883.6.103": "ICD9CM",
+    "2.16.840.1.113883.6.104": "ICD9Proc",
+    "http://www.cms.gov/medicare/coding/icd10": "ICD10PCS",
+    "http://hl7.org/fhir/sid/icd-10-pcs": "ICD10PCS",
+    "2.16.840.1.113883.6.4": "ICD10PCS",
+    "http://hl7.org/fhir/sid/cvx": "CVX",
+    "2.16.840.1.113883.12.292": "CVX",
+    "http://hl7.org/fhir/sid/ndc": "NDC",
+    "2.16.840.1.113883.6.69": "NDC",
+    "http://www.ama-assn.org/go/cpt": "CPT4",
+    "2.16.840.1.113883.6.12": "CPT4",
+    "http://www.cms.gov/medicare/coding/hcpcsreleasecodesets": "HCPCS",
+    "http://terminology.hl7.org/codesystem/hcpcs-all-codes": "HCPCS",
+    "2.16.840.1.113883.6.285": "HCPCS",
+    "http://www.whocc.no/atc": "ATC",
+    "2.16.840.1.113883.6.73": "ATC",
+    "http://www.ada.org/cdt": "CDT",
+    "http://www.ada.org/snodent": "SNODENT",
+    "http://hl7.org/fhir/sid/icpc-2": "ICPC2",
+    "http://read.info/readv2": "Read",
+    "http://read.info/ctv3": "CTV3",
+    "https://dmd.nhs.uk": "dm+d",
+    "http://purl.obolibrary.org/obo/hp.owl": "HPO",
+    "http://human-phenotype-ontology.org": "HPO",
+    "urn:oid:2.16.840.1.113883.6.238": "CDCREC",
+    "2.16.840.1.113883.6.238": "CDCREC",
+    "http://unitsofmeasure.org": "UCUM",
+}
+
+# HL7 v3 ActCode of Encounter.class, to codes of OMOP's vocabulary Visit.
+VISITS = {
+    "AMB": "OP",
+    "VR": "OP",
+    "OBSENC": "OP",
+    "EMER": "ER",
+    "IMP": "IP",
+    "ACUTE": "IP",
+    "NONAC": "IP",
+    "SS": "IP",
+}
+ADMITTED_FROM_EMERGENCY = "emd"  # http://terminology.hl7.org/CodeSystem/admit-source
+
+GENDERS = {"male": "Gender//M", "female": "Gender//F", "other": "Gender//O"}
+
+# CDC race and ethnicity (https://terminology.hl7.org/CodeSystem-CDCREC.html), to OMOP's vocabularies.
+RACES = {
+    "1002-5": "Race//1",
+    "2028-9": "Race//2",
+    "2054-5": "Race//3",
+    "2076-8": "Race//4",
+    "2106-3": "Race//5",
+}
+ETHNICITIES = {"2135-2": "Ethnicity//Hispanic", "2186-5": "Ethnicity//Not Hispanic"}
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A codeable concept: the code it becomes, its other codings (the same in other vocabularies), and words for it."""
+
+    code: str
+    others: tuple[str, ...] = ()
+    words: str | None = None
+
+
+def vocabulary(system: str | None) -> str:
+    """The vocabulary a code system's URI stands for; an unknown system keeps its URI."""
+    if not system:
+        return "unknown system"
+    key = system.strip().rstrip("/")
+    return _VOCABULARIES.get(key.lower().removeprefix("urn:oid:"), _VOCABULARIES.get(key.lower(), key))
+
+
+def code_of(coding: Mapping[str, Any]) -> str | None:
+    """`VOCABULARY//CODE` of one coding; None where it has no code."""
+    code = coding.get("code")
+    return f"{vocabulary(coding.get('system'))}//{str(code).strip()}" if code not in (None, "") else None
+
+
+def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | None:
+    """A codeable concept as one code: the coding its user chose, else the first of a known vocabulary, else the first.
+
+    One without codings is known by its text, `<text_prefix>//<text>`; None where it has neither.
+    """
+    if not isinstance(concept, Mapping):
+        return None
+    codings = [coding for coding in concept.get("coding") or [] if isinstance(coding, Mapping) and code_of(coding)]
+    text = concept.get("text")
+    if not codings:
+        return Coded(f"{text_prefix}//{text.strip()[:200]}", words=text) if isinstance(text, str) and text else None
+    chosen = min(codings, key=_reluctance)
+    code = code_of(chosen)
+    others = tuple(sorted({other for coding in codings if (other := code_of(coding)) and other != code}))
+    return Coded(str(code), others, chosen.get("display") or text)
+
+
+def _reluctance(coding: Mapping[str, Any]) -> int:
+    if coding.get("userSelected") is True:
+        return 0
+    system = coding.get("system")
+    return 1 if system and vocabulary(system) != system.strip().rstrip("/") else 2

@@ -1,0 +1,315 @@
+"""FHIR R4 resources as facts: one pure function a resource type, none of which knows of other resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from features.sources.fhir.codes import Coded, code_of, coded
+
+ENTERED_IN_ERROR = "entered in error"
+REFUTED = "refuted"
+NO_CODE = "no code"
+NO_VALUE = "no value (a reason is given)"
+
+
+class Fact(NamedTuple):
+    """One event to be. Moments are FHIR's text (a day, a month, a year or a moment), references are FHIR's, too.
+
+    known: moments at which the fact was known at the latest, beside its start. at_visit_end: it counts as known only
+    when its encounter has ended. medication: where the code is that of another resource.
+    """
+
+    coded: Coded | None
+    start: str | None
+    known: tuple[str | None, ...] = ()
+    number: float | None = None
+    text: str | None = None
+    unit: str | None = None
+    encounter: str | None = None
+    at_visit_end: bool = False
+    medication: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a resource says of a person (a reference, or an identifier), or the reason why it says nothing."""
+
+    person: str | None
+    facts: tuple[Fact, ...] = ()
+    reason: str | None = None
+    note: str | None = None
+
+
+def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
+    """The facts of a resource of one of the types in MAPPERS."""
+    person = reference(resource.get("subject") or resource.get("patient") or resource.get("beneficiary"))
+    reason = _not_to_be_used(kind, resource)
+    if reason:
+        return Mapped(person, reason=reason)
+    facts = tuple(MAPPERS[kind](resource))
+    if not facts:
+        nothing = NO_VALUE if resource.get("dataAbsentReason") else NO_CODE
+        return Mapped(person, reason=nothing)
+    return Mapped(person, facts, note=_note(kind, resource))
+
+
+def reference(target: Any) -> str | None:
+    """`Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of a logical reference."""
+    if not isinstance(target, Mapping):
+        return None
+    literal = target.get("reference")
+    if isinstance(literal, str) and literal:
+        if "?identifier=" in literal:
+            return "identifier:" + literal.split("?identifier=", 1)[1]
+        return literal.split("/_history/", 1)[0]
+    identifier = target.get("identifier")
+    return identifier_key(identifier) if isinstance(identifier, Mapping) else None
+
+
+def identifier_key(identifier: Mapping[str, Any]) -> str | None:
+    """`identifier:system|value`, by which logical references find a resource."""
+    value = identifier.get("value")
+    return f"identifier:{identifier.get('system') or ''}|{value}" if value else None
+
+
+def id_of(ref: str | None) -> str | None:
+    """The id a literal reference ends with."""
+    if ref is None or ref.startswith(("#", "identifier:")):
+        return ref
+    return ref.rsplit("/", 1)[-1].removeprefix("urn:uuid:").removeprefix("urn:oid:")
+
+
+def _status_codes(resource: Mapping[str, Any], name: str) -> frozenset[str]:
+    concept = resource.get(name)
+    if isinstance(concept, str):
+        return frozenset([concept])
+    codings = concept.get("coding") or [] if isinstance(concept, Mapping) else []
+    return frozenset(str(coding.get("code")) for coding in codings if isinstance(coding, Mapping))
+
+
+# Statuses that say that the thing did not happen, or has no result (http://hl7.org/fhir/R4, value sets of `status`).
+_NEVER_HAPPENED = {
+    "Encounter": frozenset({"planned", "cancelled"}),
+    "Observation": frozenset({"cancelled", "registered"}),
+    "DiagnosticReport": frozenset({"cancelled", "registered"}),
+    "MedicationRequest": frozenset({"cancelled", "draft"}),
+    "MedicationAdministration": frozenset({"not-done"}),
+    "MedicationDispense": frozenset({"cancelled", "declined", "preparation"}),
+    "MedicationStatement": frozenset({"not-taken", "intended"}),
+    "Procedure": frozenset({"not-done", "preparation"}),
+    "Immunization": frozenset({"not-done"}),
+    "FamilyMemberHistory": frozenset({"health-unknown"}),
+    "Coverage": frozenset({"cancelled", "draft"}),
+}
+
+
+def _not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
+    status = resource.get("status")
+    verification = _status_codes(resource, "verificationStatus")
+    if status == "entered-in-error" or "entered-in-error" in verification:
+        return ENTERED_IN_ERROR
+    if "refuted" in verification:
+        return REFUTED
+    if status in _NEVER_HAPPENED.get(kind, ()):
+        return f"status {status}"
+    if kind == "MedicationRequest" and (resource.get("intent") in ("proposal", "plan") or resource.get("doNotPerform")):
+        return "a proposal, a plan or a prohibition"
+    return None
+
+
+def _note(kind: str, resource: Mapping[str, Any]) -> str | None:
+    unsure = _status_codes(resource, "verificationStatus") & {"unconfirmed", "provisional", "differential"}
+    return f"{min(unsure)} (kept)" if kind == "Condition" and unsure else None
+
+
+def _when(resource: Mapping[str, Any], stem: str) -> tuple[str | None, str | None]:
+    """Start and end of `<stem>DateTime`, `<stem>Instant` or `<stem>Period`."""
+    for name in ("DateTime", "Instant", "Date"):
+        if isinstance(moment := resource.get(stem + name), str):
+            return moment, None
+    period = resource.get(stem + "Period") or {}
+    return period.get("start") or period.get("end"), period.get("end")
+
+
+def _encounter(resource: Mapping[str, Any]) -> str | None:
+    return reference(resource.get("encounter") or resource.get("context"))
+
+
+def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    found = coded(resource.get("code"), text_prefix="Source/condition")
+    onset, _ = _when(resource, "onset")
+    recorded = resource.get("recordedDate")
+    if found:
+        yield Fact(found, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
+
+
+def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    start, end = _when(resource, "effective")
+    issued = resource.get("issued")
+    components = [part for part in resource.get("component") or [] if isinstance(part, Mapping)]
+    for part in (resource, *components):
+        found = coded(part.get("code"), text_prefix="Source/observation")
+        number, text, unit, present = _value(part)
+        # A panel is told by its components; a result that is missing for a reason is no result.
+        empty_panel = part is resource and components and not present
+        if found and not empty_panel and (present or not part.get("dataAbsentReason")):
+            moments = (end, issued)
+            yield Fact(found, start or issued, moments, number, text, unit, encounter=_encounter(resource))
+
+
+def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
+    """Number, text, unit, and whether there is a value at all."""
+    if isinstance(quantity := part.get("valueQuantity"), Mapping):
+        number = _number(quantity.get("value"))
+        unit = quantity.get("code") or quantity.get("unit")
+        return number, quantity.get("comparator"), unit, number is not None
+    if isinstance(concept := part.get("valueCodeableConcept"), Mapping):
+        said = concept.get("text") or next(
+            (one.get("display") or one.get("code") for one in concept.get("coding") or []), None
+        )
+        return None, said, None, said is not None
+    for name in ("valueString", "valueDateTime", "valueTime"):
+        if isinstance(text := part.get(name), str):
+            return None, text, None, True
+    if isinstance(whole := part.get("valueInteger"), int):
+        return float(whole), None, None, True
+    if isinstance(truth := part.get("valueBoolean"), bool):
+        return float(truth), None, None, True
+    if isinstance(ratio := part.get("valueRatio"), Mapping):
+        return _ratio(ratio)
+    return None, None, None, any(name.startswith("value") for name in part)
+
+
+def _ratio(ratio: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
+    above, below = (ratio.get(name) or {} for name in ("numerator", "denominator"))
+    top, bottom = _number(above.get("value")), _number(below.get("value"))
+    if top is None or not bottom:
+        return None, None, None, True
+    units = [part.get("code") or part.get("unit") or "1" for part in (above, below)]
+    return top / bottom, None, None if units == ["1", "1"] else "/".join(units), True
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    found = coded(resource.get("code"), text_prefix="Source/procedure")
+    start, _ = _when(resource, "performed")
+    if found:
+        yield Fact(found, start, encounter=_encounter(resource), at_visit_end=True)
+
+
+def _immunization(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    found = coded(resource.get("vaccineCode"), text_prefix="Source/immunization")
+    start, _ = _when(resource, "occurrence")
+    if found:
+        yield Fact(found, start, (resource.get("recorded"),), encounter=_encounter(resource))
+
+
+_DAYS = {"d": 1.0, "wk": 7.0, "mo": 30.4375, "a": 365.25, "h": 1 / 24, "day": 1.0, "days": 1.0}
+
+
+def _days(quantity: Any) -> float | None:
+    """A duration in days; null where it is none."""
+    if not isinstance(quantity, Mapping):
+        return None
+    number = _number(quantity.get("value"))
+    size = _DAYS.get(str(quantity.get("code") or quantity.get("unit") or "d"))
+    return number * size if number and number > 0 and size else None
+
+
+def _medication(resource: Mapping[str, Any], start: str | None, known: str | None, days: float | None) -> Iterator[Fact]:
+    found = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
+    pointed = reference(resource.get("medicationReference"))
+    if pointed and pointed.startswith("#"):
+        held = [one for one in resource.get("contained") or [] if one.get("id") == pointed[1:]]
+        found = found or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
+        pointed = None
+    if found or pointed:
+        unit = None if days is None else "d"
+        yield Fact(
+            found, start, (known,), days, None, unit, _encounter(resource), medication=None if found else pointed
+        )
+
+
+def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    days = _days((resource.get("dispenseRequest") or {}).get("expectedSupplyDuration"))
+    yield from _medication(resource, resource.get("authoredOn"), None, days)
+
+
+def _medication_administration(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    yield from _medication(resource, _when(resource, "effective")[0], None, None)
+
+
+def _medication_dispense(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    start = resource.get("whenHandedOver") or resource.get("whenPrepared")
+    yield from _medication(resource, start, None, _days(resource.get("daysSupply")))
+
+
+def _medication_statement(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    asserted = resource.get("dateAsserted")
+    yield from _medication(resource, _when(resource, "effective")[0] or asserted, asserted, None)
+
+
+def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    """`FAMILY_HISTORY//<code>` for each condition of a relative, with the relationship's code as its text."""
+    relation = code_of(next(iter((resource.get("relationship") or {}).get("coding") or [{}])))
+    relative = relation.split("//")[-1] if relation else (resource.get("relationship") or {}).get("text")
+    for condition in resource.get("condition") or []:
+        if found := coded(condition.get("code"), text_prefix="Source/condition"):
+            kept = Coded(f"FAMILY_HISTORY//{found.code}", (), found.words)
+            yield Fact(kept, resource.get("date"), number=1.0, text=relative)
+
+
+def _allergy(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    """`ALLERGY//<code>`: an allergy to a drug is not a prescription of it."""
+    found = coded(resource.get("code"), text_prefix="Source/allergy")
+    onset, _ = _when(resource, "onset")
+    recorded = resource.get("recordedDate")
+    if found:
+        kept = Coded(f"ALLERGY//{found.code}", (), found.words)
+        yield Fact(kept, onset or recorded, (recorded,), encounter=_encounter(resource))
+
+
+def _report(resource: Mapping[str, Any]) -> Iterator[Fact]:
+    """That the report was made; its results are Observations."""
+    found = coded(resource.get("code"), text_prefix="Source/report")
+    start, end = _when(resource, "effective")
+    issued = resource.get("issued")
+    if found:
+        yield Fact(found, start or issued, (end, issued), encounter=_encounter(resource))
+
+
+Mapper = Callable[[Mapping[str, Any]], Iterator[Fact]]
+
+MAPPERS: Mapping[str, Mapper] = {
+    "Condition": _condition,
+    "Observation": _observation,
+    "Procedure": _procedure,
+    "Immunization": _immunization,
+    "MedicationRequest": _medication_request,
+    "MedicationAdministration": _medication_administration,
+    "MedicationDispense": _medication_dispense,
+    "MedicationStatement": _medication_statement,
+    "FamilyMemberHistory": _family_history,
+    "AllergyIntolerance": _allergy,
+    "DiagnosticReport": _report,
+}
+"""Types with dated facts. Patient, Encounter, Coverage, Medication, Organization and Practitioner have their own ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A person, as FHIR's text and references."""
+
+    id: str | None
+    birth: str | None
+    deceased: str | None
+    dead_without_date: bool
+    static_codes: tuple[str, ...]
+    care_site: str | None
+    provider: str | None
+    aliases: tuple[str, ...] = field(default=())
