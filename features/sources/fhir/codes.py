@@ -48,6 +48,7 @@ _VOCABULARIES = {
     "urn:oid:2.16.840.1.113883.6.238": "CDCREC",
     "2.16.840.1.113883.6.238": "CDCREC",
     "http://unitsofmeasure.org": "UCUM",
+    "urn:presage:vocabulary": "Presage",
 }
 
 # HL7 v3 ActCode of Encounter.class, to codes of OMOP's vocabulary Visit.
