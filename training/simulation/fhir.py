@@ -60,9 +60,12 @@ VITAL_SIGNS = {"8480-6", "8462-4", "39156-5"}
 
 @dataclass(frozen=True, slots=True)
 class _Concept:
+    """`broader`: ids of its ancestors, the nearest first."""
+
     vocabulary: str
     code: str
     name: str
+    broader: tuple[int, ...]
 
 
 Concepts = Mapping[int, _Concept]
@@ -78,10 +81,7 @@ def write_fhir(folder: Path, tables: Mapping[str, pa.Table], person_ids: Sequenc
 
 def bundles(tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> Iterable[Json]:
     """The bundles of these people, in their order."""
-    concepts = {
-        row["concept_id"]: _Concept(row["vocabulary_id"], row["concept_code"], row["concept_name"])
-        for row in tables["concept"].to_pylist()
-    }
+    concepts = _concepts(tables)
     wanted = pa.array(person_ids, pa.int64())
     rows = {name: _by_person(tables[name], wanted) for name in ("person", "death", *_MAKERS)}
     for person in person_ids:
@@ -91,6 +91,23 @@ def bundles(tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> Iterab
         for name, make in _MAKERS.items():
             resources += [make(row, concepts) for row in rows[name].get(person, [])]
         yield {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(r) for r in resources]}
+
+
+def _concepts(tables: Mapping[str, pa.Table]) -> dict[int, _Concept]:
+    above: dict[int, list[tuple[int, int]]] = {}
+    for row in tables["concept_ancestor"].to_pylist():
+        levels = row["min_levels_of_separation"]
+        if levels:
+            above.setdefault(row["descendant_concept_id"], []).append((levels, row["ancestor_concept_id"]))
+    return {
+        row["concept_id"]: _Concept(
+            vocabulary=row["vocabulary_id"],
+            code=row["concept_code"],
+            name=row["concept_name"],
+            broader=tuple(ancestor for _, ancestor in sorted(above.get(row["concept_id"], []))),
+        )
+        for row in tables["concept"].to_pylist()
+    }
 
 
 def _by_person(table: pa.Table, wanted: pa.Array) -> dict[int, list[Row]]:
@@ -263,9 +280,13 @@ def _observed(row: Row, stem: str, concepts: Concepts) -> Json:
 
 
 def _coded(row: Row, stem: str, concepts: Concepts) -> Json:
-    """The source concept first, as the one the user chose, then the standard one."""
-    ids = [row[f"{stem}_source_concept_id"], row[f"{stem}_concept_id"]]
-    known = [concepts[int(str(i))] for i in dict.fromkeys(ids) if i]
+    """The source concept first, as the one the user chose, the standard one, then broader ones.
+
+    A bundle brings no hierarchy along: the broader codings let code lists written in ingredients and SNOMED find it.
+    """
+    ids = [int(str(row[name])) for name in (f"{stem}_source_concept_id", f"{stem}_concept_id") if row[name]]
+    ids += [broader for concept_id in ids for broader in concepts[concept_id].broader]
+    known = [concepts[concept_id] for concept_id in dict.fromkeys(ids)]
     codings: list[Json] = [
         {"system": SYSTEMS[concept.vocabulary], "code": concept.code, "display": concept.name} for concept in known
     ]
