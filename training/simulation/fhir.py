@@ -220,7 +220,7 @@ def _condition(row: Row, concepts: Concepts) -> Json:
 
 
 def _medication_request(row: Row, concepts: Concepts) -> Json:
-    request = {
+    request: Json = {
         "resourceType": "MedicationRequest",
         "id": str(row["drug_exposure_id"]),
         "status": "completed",
