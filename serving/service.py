@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -96,6 +97,24 @@ def application(backend: Backend) -> Any:
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_only_the_kind)
     return service(backend).to_asgi()
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Run the service in this process until it is stopped. No access log: addresses name people."""
+    import uvicorn
+
+    uvicorn.run(
+        application(Backend(settings)),
+        host=host,
+        port=port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        log_level="warning",
+    )
 
 
 def _only_the_kind(record: logging.LogRecord) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import PresageError
@@ -29,6 +29,15 @@ class Settings:
             store_url=os.environ.get("PRESAGE_STORE_URL", f"sqlite:///{home / 'presage.db'}"),
             record=Path(record).absolute() if record else None,
             secure_cookies=os.environ.get("PRESAGE_SECURE_COOKIES") == "true",
+        )
+
+    def serving(self, *, record: Path | None, host: str) -> Settings:
+        """These settings for a service on `host`: beyond loopback, cookies travel over TLS only."""
+        loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+        return replace(
+            self,
+            record=record.absolute() if record is not None else self.record,
+            secure_cookies=self.secure_cookies or not loopback,
         )
 
     def secret(self) -> bytes:

@@ -41,6 +41,7 @@ from serving.store.rows import (
     Viewer,
 )
 from serving.store.schema import (
+    STANDING,
     audit,
     flag_events,
     flags,
@@ -187,6 +188,24 @@ def panel_id(connection: Connection, name: str) -> int:
 def panel_names(connection: Connection) -> dict[int, str]:
     """Every panel by its number."""
     return {row.id: row.name for row in connection.execute(select(panels).order_by(panels.c.name))}
+
+
+def panels_with_most_findings(connection: Connection, *, limit: int) -> list[str]:
+    """Panels by how many standing flags of findings, then of any kind, they have: where a demonstration shows most."""
+    findings = func.sum(case((flags.c.kind == "finding", 1), else_=0))
+    query = (
+        select(panels.c.name)
+        .select_from(
+            flags.join(persons, flags.c.subject_id == persons.c.subject_id).join(
+                panels, persons.c.panel_id == panels.c.id
+            )
+        )
+        .where(flags.c.status.in_(STANDING))
+        .group_by(panels.c.name)
+        .order_by(findings.desc(), func.count(flags.c.id).desc(), panels.c.name)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
 
 
 # --- looking, with the audit row ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI, Form, Request
 from fastapi.exceptions import RequestValidationError
@@ -259,7 +259,13 @@ def _worklist(app: FastAPI, view: View) -> None:
         return view(
             request,
             "_decided.html",
-            {"flag": decided, "decision": decision, "counts": counts, "statuses": STATUSES},
+            {
+                "flag": decided,
+                "decision": decision,
+                "counts": counts,
+                "statuses": STATUSES,
+                "current": _status_shown(request),
+            },
         )
 
 
@@ -275,6 +281,12 @@ def _check_order(flag: Flag, decision: Decision) -> None:
         raise HTTPException(409, "This flag has lapsed: its reason is gone.")
     if decision == "done" and flag.status != "accepted":
         raise HTTPException(409, "Accept the flag before it is marked as done.")
+
+
+def _status_shown(request: Request) -> str:
+    """The tab of the page that htmx asks from; none on a person's page."""
+    address = urlsplit(request.headers.get("hx-current-url", ""))
+    return parse_qs(address.query).get("status", ["open"])[0] if address.path == "/worklist" else ""
 
 
 def _back(request: Request) -> str:
