@@ -221,7 +221,9 @@ def _days(quantity: Any) -> float | None:
     return number * size if number and number > 0 and size else None
 
 
-def _medication(resource: Mapping[str, Any], start: str | None, known: str | None, days: float | None) -> Iterator[Fact]:
+def _medication(
+    resource: Mapping[str, Any], start: str | None, known: str | None, days: float | None
+) -> Iterator[Fact]:
     found = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
     pointed = reference(resource.get("medicationReference"))
     if pointed and pointed.startswith("#"):

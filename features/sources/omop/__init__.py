@@ -124,8 +124,9 @@ class _Ingest:
         if not self.cdm.has("visit_occurrence"):
             return world
         rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
-        rows = self.con.create_table("visit_rows", rows)
-        self._account("visit_occurrence", rows)
+        staged = self.con.create_table("visit_rows", rows.drop("source_row"))
+        account(self.space, self.report, "visit_occurrence", staged, rows, broken=self._broken("visit_occurrence"))
+        rows = staged
         good = rows.filter(rows.reason.isnull())
         ended = good.filter(good.end_time.notnull())
         days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
@@ -141,10 +142,9 @@ class _Ingest:
         staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
         staged, repeated = self._without_repeats(spec, rows, staged)
         account(self.space, self.report, spec.name, staged, rows, repeated=repeated, broken=self._broken(spec.name))
-        self._keep(
-            spec.name,
-            staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"),
-        )
+        table = self.report.table(spec.name)
+        table.events = table.rows - sum(table.rejected.values())
+        self.events.append(staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"))
         self.cdm.release(spec.name)
 
     def _without_repeats(

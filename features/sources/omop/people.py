@@ -62,12 +62,21 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
         care_site=c.text(raw, "care_site_id").nullif("0"),
         provider=c.text(raw, "provider_id").nullif("0"),
     )
-    first = ibis.row_number().over(group_by=rows.person_key, order_by=rows.source_row) == 0
+    first = _first_of(rows, "person_key")
     return rows.mutate(
         source_id=rows.person_key.cast("string"),
         reason=ibis.cases((rows.person_key.isnull(), NO_PERSON), (~first, SECOND_ROW), else_=ibis.null("string")),
         mended=ibis.cases((rows.birth.isnull(), NO_BIRTH), else_=ibis.null("string")),
     )
+
+
+def _first_of(rows: ir.Table, key: str) -> ir.BooleanValue:
+    """Whether a row is the first with its key, by the text of the rows; that text is made only where a key repeats."""
+    keys = rows.aggregate(n=rows[key].count(), n_distinct=rows[key].nunique())
+    counted = keys.to_pyarrow().to_pylist()[0]
+    if counted["n"] == counted["n_distinct"]:
+        return ibis.literal(True)
+    return ibis.row_number().over(group_by=rows[key], order_by=rows.source_row) == 0
 
 
 def death_rows(raw: ir.Table, world: World) -> ir.Table:
@@ -149,7 +158,7 @@ def visit_rows(raw: ir.Table, world: World) -> ir.Table:
     rows = with_person(rows, world)
     known = world.concepts.select("concept_id", "code")
     rows = rows.left_join(known, rows.standard == known.concept_id)
-    first = ibis.row_number().over(group_by=rows.visit_id, order_by=rows.source_row) == 0
+    first = _first_of(rows, "visit_id")
     backwards = rows.end_known < rows.known
     ends = rows.end_time.notnull() & ~((rows.end_time < rows.time) & backwards)
     unresolved = "OMOP//" + ibis.coalesce(rows.standard, rows.source).cast("string")
