@@ -84,25 +84,25 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
     def taken(routine: Floats | float, at_intake: float) -> Bools:
         return ambulatory & notes.happens(np.where(visits.reason == INTAKE, at_intake, routine))
 
-    _vital_signs(notes, factors, pressure=taken(0.75, 0.95), weighed=taken(0.35, 0.9))
+    _vital_signs(notes, factors, pressure=taken(0.55, 0.95), weighed=taken(0.30, 0.9))
     lipids = taken(
-        0.08
-        + 0.06 * (factors.age_years > 45)
-        + 0.25 * ill["hyperlipidaemia"]
-        + 0.15 * ill["t2d"]
+        0.07
+        + 0.05 * (factors.age_years > 45)
+        + 0.15 * ill["hyperlipidaemia"]
+        + 0.10 * ill["t2d"]
         - 0.01 * (at.deprivation - 3),
         0.80,
     )
     _lipids(notes, factors, lipids, on_statin=lives.statin_day[visits.person] < visits.start)
-    sugar = taken(0.06 + 0.08 * (factors.bmi > 30) + 0.50 * ill["t2d"], 0.70)
+    sugar = taken(0.05 + 0.05 * (factors.bmi > 30) + 0.35 * ill["t2d"], 0.75)
     _sugar(notes, factors, at, sugar, diabetes=ill["t2d"])
-    kidney = taken(0.12 + 0.10 * (factors.age_years > 60) + 0.20 * (ill["t2d"] | ill["hypertension"]), 0.80)
+    kidney = taken(0.08 + 0.05 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.80)
     kidney |= (visits.reason == ADMITTED) & notes.happens(0.85)
     egfr = np.clip(notes.noisy(factors.egfr, sd=4.0), 5, 140)
     notes.add("egfr", kidney, egfr)
     notes.add("creatinine", kidney, np.round(creatinine(egfr, factors.age_years, female=at.female), 2))
     ratio = notes.noisy(np.exp(2.0 + 0.02 * (90 - factors.egfr)), cv=0.2, digits=1)
-    notes.add("acr", taken(0.25 * ill["t2d"], 0.0), ratio)
+    notes.add("acr", taken(0.20 * ill["t2d"], 0.0), ratio)
     return notes.together()
 
 
@@ -144,9 +144,9 @@ def conditions(rng: np.random.Generator, people: People, lives: Lives, visits: V
     for key in sorted(set(visits.diagnosis) - {""}):
         notes.add(key, visits.diagnosis == key)
     for key, present in known_disease(people, lives, visits).items():
-        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.22))
+        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.15))
         notes.add(key, present & (visits.diagnosis != key) & notes.happens(coded))
-    complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.35)
+    complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.25)
     which = np.searchsorted(np.cumsum(list(ACUTE.values())), rng.random(len(visits)), side="right")
     for i, key in enumerate(ACUTE):
         notes.add(key, complaint & (which == i))
@@ -162,11 +162,11 @@ def prescriptions(rng: np.random.Generator, people: People, lives: Lives, visits
     half_a_year = np.full(len(visits), float(SUPPLY_DAYS))
     first_line = people.person_id[visits.person] % 3
     for i, key in enumerate(("lisinopril_10", "amlodipine_5", "hydrochlorothiazide_25")):
-        notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.8), half_a_year)
-    notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.6), half_a_year)
+        notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.6), half_a_year)
+    notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.5), half_a_year)
     notes.add("aspirin_81", ambulatory & ill["cad"] & notes.happens(0.6), half_a_year)
     notes.add("warfarin", ambulatory & ill["atrial_fibrillation"] & notes.happens(0.4), half_a_year / 2)
-    notes.add("albuterol", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.4), half_a_year / 3)
+    notes.add("albuterol", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.3), half_a_year / 3)
     week = np.full(len(visits), 7.0)
     for key, share in (("ibuprofen", 0.08), ("amoxicillin", 0.05), ("prednisone", 0.02)):
         notes.add(key, ambulatory & notes.happens(share), week)

@@ -268,7 +268,7 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
         hdl=np.clip(44 + 9 * female - 0.5 * (bmi - 28) + 13 * column(people.u_hdl), 20, 110),
         triglycerides=np.clip(tg, 35, 390),
         glucose=np.clip(
-            85 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 7 * column(people.u_glucose), 65, 125
+            83 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 7 * column(people.u_glucose), 65, 125
         ),
         egfr=np.clip(95 - 0.9 * (age - 50) + 14 * column(people.u_egfr), 16, 135),
         smoking=np.where(column(people.smoked), np.where(day < column(people.quit_day), 2, 1), 0).astype(np.int8),

@@ -16,8 +16,9 @@ BIOBANK_SHARE, BIOBANK_DAYS = 0.85, 730
 # direction of Fry 2017, Am J Epidemiol 186:1026 and Mills & Rahal 2019, Commun Biol 2:9).
 GROUP_LOG_ODDS = {"AFR": -0.7, "AMR": -0.6, "EAS": -0.2, "EUR": 0.0, "SAS": -0.4}
 DEPRIVATION_LOG_ODDS = -0.25
-# Share of the indicated who are ever tested, and of everybody offered screening.
-TESTED = {"lipid": 0.40, "cancer": 0.20, "screening": 0.01}
+# Share of the indicated who are ever tested, and of those without an indication (assumptions).
+TESTED = {"familial_hypercholesterolaemia": 0.40, "hereditary_breast_cancer": 0.20}
+TESTED_ANYWAY = 0.005
 
 
 def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
@@ -42,29 +43,39 @@ def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.Data
 
 
 def clinically_tested(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
-    """person_id, panel (lipid, cancer, screening) and collected (date of the sample), for a reason of care.
+    """person_id, indication (a key of TESTED), collected and reported (dates), for a reason of care or without one.
 
-    lipid: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease. cancer: women with a
-    family history of breast cancer, or the disease itself before 60. screening: anybody.
+    Indicated: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease; in women, a family
+    history of breast cancer, or the disease itself before 60.
     """
     factors = risk_factors(people, people.entry_day.astype(np.float64))
     young = lives.breast_day < people.birth_day + 60 * DAYS_PER_YEAR
     indicated = {
-        "lipid": (factors.ldl >= 190) | (people.family_history["chd"] & (factors.ldl >= 160)),
-        "cancer": people.female & (people.family_history["breast_cancer"] | young),
-        "screening": np.ones(len(people), dtype=bool),
+        "familial_hypercholesterolaemia": (factors.ldl >= 190)
+        | (people.family_history["chd"] & (factors.ldl >= 160)),
+        "hereditary_breast_cancer": people.female & (people.family_history["breast_cancer"] | young),
     }
-    parts = [_tested(rng, people, lives, panel, who) for panel, who in indicated.items()]
-    return pd.concat(parts).sort_values(["person_id", "panel"], ignore_index=True)
+    parts = [_tested(rng, people, lives, indication, who) for indication, who in indicated.items()]
+    return pd.concat(parts).sort_values(["person_id", "indication"], ignore_index=True)
 
 
-def _tested(rng: np.random.Generator, people: People, lives: Lives, panel: str, indicated: Bools) -> pd.DataFrame:
+def _tested(
+    rng: np.random.Generator, people: People, lives: Lives, indication: str, indicated: Bools
+) -> pd.DataFrame:
     n = len(people)
     collected = np.floor(rng.uniform(people.entry_day + 90, END_DAY))
-    done = indicated & (rng.random(n) < TESTED[panel])
-    done &= (collected <= lives.death_day) & lives.enrolled(slice(None), collected)
+    reported = collected + rng.integers(14, 43, n)
+    done = rng.random(n) < np.where(indicated, TESTED[indication], TESTED_ANYWAY)
+    done &= (reported < END_DAY) & (reported <= lives.death_day) & lives.enrolled(slice(None), collected)
     rows = np.flatnonzero(done)
-    return pd.DataFrame({"person_id": people.person_id[rows], "panel": panel, "collected": _dates(collected[rows])})
+    return pd.DataFrame(
+        {
+            "person_id": people.person_id[rows],
+            "indication": indication,
+            "collected": _dates(collected[rows]),
+            "reported": _dates(reported[rows]),
+        }
+    )
 
 
 def _dates(day: Floats | Ints) -> pd.Series[pd.Timestamp]:

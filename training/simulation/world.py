@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +16,7 @@ from features.errors import PresageError
 from features.progress import Progress, silent
 from training.simulation import care, omop
 from training.simulation.effects import effects_of
+from training.simulation.fhir import write_fhir
 from training.simulation.genomes import Genomes, simulate_genomes
 from training.simulation.hazards import Hazards, hazards_of
 from training.simulation.lives import Lives, live
@@ -27,6 +27,7 @@ from training.simulation.truth import true_risks
 from training.simulation.visits import make_visits
 
 FEWEST_PEOPLE = 100
+PEOPLE_IN_FHIR = 200
 END_OF_RECORDS = date(2025, 1, 1)
 
 
@@ -42,6 +43,7 @@ class World:
     tested: pd.DataFrame
     record_rng: np.random.Generator
     report_rng: np.random.Generator
+    fhir_rng: np.random.Generator
 
 
 def simulate(
@@ -61,10 +63,11 @@ def simulate(
         tables = clinical_tables(world, progress=progress)
         omop.write_tables(tables, partial / "omop", progress=progress)
         _write_genomics(world, partial, progress=progress)
+        write_fhir(partial / "fhir", tables, _in_fhir(world))
         truth = true_risks(world.people, world.hazards, world.lives, progress=progress)
         pq.write_table(truth, partial / "truth.parquet", compression="zstd")
         shutil.rmtree(out, ignore_errors=True)
-        os.replace(partial, out)
+        partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -72,7 +75,7 @@ def simulate(
 def make_world(*, people: int, seed: int, scenario: str = "default", progress: Progress = silent) -> World:
     """Draw a population and its 25 years. Scenarios of one seed share every random number."""
     effects = effects_of(scenario)
-    streams = np.random.default_rng(seed).spawn(7)
+    streams = np.random.default_rng(seed).spawn(8)
     ancestry = draw_ancestry(streams[0], people)
     with progress("genomes"):
         genomes = simulate_genomes(ancestry, rng=streams[1], scenario=scenario)
@@ -90,6 +93,7 @@ def make_world(*, people: int, seed: int, scenario: str = "default", progress: P
         tested=clinically_tested(tested_rng, persons, lives),
         record_rng=streams[5],
         report_rng=streams[6],
+        fhir_rng=streams[7],
     )
 
 
@@ -129,6 +133,12 @@ def _write_genomics(world: World, folder: Path, *, progress: Progress) -> None:
         write_reports(
             folder / "reports", world.tested, world.genomes.carriers, until=END_OF_RECORDS, rng=world.report_rng
         )
+
+
+def _in_fhir(world: World) -> list[int]:
+    """The same people as FHIR: a random few, so that every kind of person is among them."""
+    people = world.people.person_id
+    return np.sort(world.fhir_rng.choice(people, size=min(PEOPLE_IN_FHIR, len(people)), replace=False)).tolist()
 
 
 def _check(out: Path, people: int) -> None:
