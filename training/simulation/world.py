@@ -130,6 +130,7 @@ def _write_genomics(world: World, folder: Path, *, progress: Progress) -> None:
             folder / "genotypes", list(world.genotyped["person_id"]), list(world.genotyped["collected"])
         )
         world.genomes.write_scores(folder / "scores")
+        world.genomes.write_reference(folder / "reference")
         write_reports(
             folder / "reports", world.tested, world.genomes.carriers, until=END_OF_RECORDS, rng=world.report_rng
         )
