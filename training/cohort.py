@@ -56,7 +56,8 @@ class Cohort:
     ids: (n,) what predictions are written under: the table's id, or the subject_id of a record.
     genotyped: (n,) whether the combined model may serve this row; why_not: (n,) the reason where it may not.
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
-    `as_of` is NaT in a flat table without an index date.
+    catalogue_json, catalogue_hash: what builds the frame from a record. genomic_required: features without which the
+    combined model does not serve. `as_of` is NaT in a flat table without an index date.
     """
 
     frame: FeatureFrame
@@ -69,6 +70,10 @@ class Cohort:
     columns: Mapping[str, Strings] = field(default_factory=dict)
     dosages: Dosages | None = None
     attrition: tuple[Step, ...] = ()
+    catalogue_json: str | None = None
+    catalogue_hash: str | None = None
+    age_feature: str | None = None
+    genomic_required: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -265,6 +265,8 @@ def _dosages(path: Path, ids: Strings) -> Dosages:
     where = np.array([position.get(label, -1) for label in ids], dtype=np.int64)
     called = where >= 0
     if not bool(called.any()):
-        raise PresageError(str(path), "no sample has an id of the table", way_out="[source] id names the column to join on")
+        raise PresageError(
+            str(path), "no sample has an id of the table", way_out="[source] id names the column to join on"
+        )
     values = np.where(called[:, None], counts[where], np.float32(np.nan))
     return Dosages(tuple(variants["id"].to_pylist()), tuple(variants["alt"].to_pylist()), values, called)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.frame import FeatureFrame
 from training.bundle import Bundle, load
 
 
-class PresageModel(PythonModel):  # type: ignore[misc]
+class PresageModel(PythonModel):
     """Scores a data frame of features: one risk column per horizon, the model used, and why."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -5,6 +5,8 @@ Nothing here holds a person: metrics, counts, curves and the bundle only.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -21,6 +23,7 @@ import numpy as np
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 PARAMETER_LENGTH = 500
@@ -50,18 +53,15 @@ def tracking_uri() -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """MLflow without its chatter; SQLAlchemy's and MLflow's own deprecations are theirs to mend."""
-    logger = logging.getLogger("mlflow")
     alembic = logging.getLogger("alembic")
-    levels = logger.level, alembic.level
-    logger.setLevel(logging.ERROR)
+    level = alembic.level
     alembic.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(levels[0])
-        alembic.setLevel(levels[1])
+        alembic.setLevel(level)
 
 
 def client() -> Any:
@@ -69,7 +69,6 @@ def client() -> Any:
     with quiet():
         import mlflow
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         mlflow.set_tracking_uri(tracking_uri())
         return mlflow.MlflowClient()
 

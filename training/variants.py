@@ -8,6 +8,7 @@ adds is not confounded by who was tested, and what the many untested people teac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ from features.frame import FeatureFrame
 from training.calibration import Calibration, learn_calibration
 from training.cohort import Cohort, Dosages, Ints
 from training.learners import LEARNERS
+from training.learners.censoring import conditional
 from training.learners.protocol import Fitted, Learner
-from training.outcomes import EVENT, Outcome
+from training.outcomes import EVENT, Outcome, RiskCurves
 from training.variants_dosages import DosageScore, learn_dosage_score
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +40,7 @@ class Clinical:
 
     def risk(self, frame: FeatureFrame, horizons: tuple[float, ...]) -> Floats:
         """(n, h) calibrated cumulative incidence."""
-        return self.calibration.apply(self.fitted.risk_at(_only(frame, self.names), horizons)).probabilities
+        return _probabilities(self.calibration, self.fitted.risk_at(_only(frame, self.names), horizons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Combined:
         """(n, h) calibrated cumulative incidence, given the clinical model's."""
         score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
         stage = stage_frame(frame, self.names, clinical_risk[:, -1], score)
-        return self.calibration.apply(self.fitted.risk_at(stage, horizons)).probabilities
+        return _probabilities(self.calibration, self.fitted.risk_at(stage, horizons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,9 @@ def fit_clinical(
 ) -> Clinical:
     """Learn from all rows, then calibrate on the learner's own held-out risks."""
     outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
-    fitted = learner.fit(_only(cohort.frame.take(rows), names), outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, outcome)
+    frame = _only(cohort.frame.take(rows), names)
+    fitted = learner.fit(frame, outcome, persons=persons, rng=rng)
+    calibration, held_out = _calibrated(fitted, frame, outcome)
     return Clinical(names, fitted, calibration, held_out)
 
 
@@ -136,7 +139,7 @@ def fit_combined(
     held_out_score = None if score is None else score.out_of_fold
     stage = stage_frame(cohort.frame.take(rows[has]), names, risk, held_out_score)
     fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, outcome)
+    calibration, held_out = _calibrated(fitted, stage, outcome)
     return Combined(names, fitted, calibration, score, has, held_out)
 
 
@@ -145,7 +148,7 @@ def stage_frame(
 ) -> FeatureFrame:
     """The combined model's features: the clinical score, the genomic columns, and the score of the dosages."""
     genomic = _only(frame, names)
-    columns = [score_of(clinical_risk)[:, None], genomic.values]
+    columns: list[npt.NDArray[np.floating[Any]]] = [score_of(clinical_risk)[:, None], genomic.values]
     all_names = (CLINICAL_SCORE, *names)
     if dosage_score is not None:
         columns.append(dosage_score[:, None])
@@ -163,11 +166,18 @@ def _only(frame: FeatureFrame, names: tuple[str, ...]) -> FeatureFrame:
     return frame if frame.names == names else frame.only(names)
 
 
-def _calibrated(fitted: Fitted, outcome: Outcome) -> tuple[Calibration, Floats]:
+def _probabilities(calibration: Calibration, curves: RiskCurves) -> Floats:
+    probabilities: Floats = calibration.apply(curves).probabilities
+    return probabilities
+
+
+def _calibrated(fitted: Fitted, frame: FeatureFrame, outcome: Outcome) -> tuple[Calibration, Floats]:
+    """On held-out risks, the censored stood in for by people like them."""
     if fitted.out_of_fold is None:
         raise PresageError(fitted.name, "a learner that gives held-out risks")
-    calibration = learn_calibration(fitted.out_of_fold, outcome)
-    return calibration, calibration.apply(fitted.out_of_fold).probabilities
+    uncensored = conditional(frame, outcome) if outcome.horizons_days else None
+    calibration = learn_calibration(fitted.out_of_fold, outcome, uncensored=uncensored)
+    return calibration, _probabilities(calibration, fitted.out_of_fold)
 
 
 def _residual(outcome: Outcome, risk: Floats) -> Floats:

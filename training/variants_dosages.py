@@ -55,9 +55,7 @@ class DosageScore:
         )
 
 
-def learn_dosage_score(
-    dosages: Dosages, residual: Floats, persons: Ints, *, rng: np.random.Generator
-) -> DosageScore:
+def learn_dosage_score(dosages: Dosages, residual: Floats, persons: Ints, *, rng: np.random.Generator) -> DosageScore:
     """Ridge of the outcome's residual (given the clinical risk) on all dosages of n rows.
 
     residual: (n,) label minus expected risk, times any censoring weight.

@@ -1,0 +1,267 @@
+"""From a study file to a registered bundle: the protocol, step by step."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from features.progress import Progress, silent
+from training.bundle_contents import write_bundle
+from training.cohort import Cohort
+from training.explain_sentence import block_sentence
+from training.flat import read_flat
+from training.learners import LEARNERS
+from training.outcomes import EVENT
+from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
+from training.run_predictions import write_predictions
+from training.run_validation import HeldOut, hold_out, nested_blocks, stream
+from training.splits import Scheme, make_splits
+from training.study import Study, read_study
+from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
+from training.variants import Pair, fit_pair
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Risks of every cohort row that no candidate made; NaN where they do not apply.
+
+    equation, oracle: (n,) at the last horizon, or None. why_no_equation: the reason where the study has none.
+    """
+
+    equation: Floats | None = None
+    equation_name: str | None = None
+    oracle: Floats | None = None
+
+
+def train(
+    study_path: Path,
+    *,
+    record_dir: Path | None = None,
+    truth: Path | None = None,
+    json_out: Path | None = None,
+    predictions_out: Path | None = None,
+    seed: int = 7,
+    progress: Progress = silent,
+) -> Summary:
+    """Cohort, splits, candidates, numbers, bundle, registry. Same files and seed: the same numbers.
+
+    Raises PresageError for whatever in the study, table or record its owner can mend.
+    """
+    study, folder = read_study(study_path), study_path.parent
+    cohort, references = _cohort(study, folder, record_dir, truth, progress)
+    candidates = candidates_of(study, cohort)
+    scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
+    with progress("fitting candidates", total=len(candidates) * len(scheme.splits)) as advance:
+        held = {name: hold_out(name, cohort, scheme, seed=seed, advance=advance) for name in candidates}
+    chosen = min(held.values(), key=lambda found: found.inner_brier)
+    with progress("measuring"):
+        document = _document(study, cohort, scheme, held, chosen, references, seed=seed)
+    final = _final_pair(chosen, cohort, scheme, seed=seed)
+    with progress("writing the bundle and the run"):
+        document["registered"] = _register(study, study_path, cohort, scheme, held, chosen, final, document, seed=seed)
+    _write(json_out, document)
+    if predictions_out is not None:
+        write_predictions(predictions_out, cohort, list(held.values()))
+    return Summary(document)
+
+
+def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
+    """The study's candidates, or those that suit the outcome. Raises PresageError for a name that is not a learner."""
+    if not study.models.candidates:
+        return ("cox", "xgboost") if cohort.outcome.horizons_days else ("logistic", "xgboost")
+    for name in study.models.candidates:
+        if name not in LEARNERS:
+            raise PresageError("[models] candidates", f"a learner among {', '.join(LEARNERS)}; there is no '{name}'")
+    return study.models.candidates
+
+
+def _cohort(
+    study: Study, folder: Path, record_dir: Path | None, truth: Path | None, progress: Progress
+) -> tuple[Cohort, References]:
+    if study.is_flat:
+        with progress("reading the table"):
+            return read_flat(study, folder), References()
+    if record_dir is None:
+        raise PresageError("--record", f"a record: study {study.name} has no [source] table")
+    from training.cohort_features import read_record
+
+    return read_record(study, folder, record_dir, truth, progress=progress)
+
+
+def _document(
+    study: Study,
+    cohort: Cohort,
+    scheme: Scheme,
+    held: Mapping[str, HeldOut],
+    chosen: HeldOut,
+    references: References,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """The summary's JSON (contract 5)."""
+    bench = Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed)
+    nested = nested_blocks(chosen, cohort, scheme, seed=seed) if len(cohort.blocks) > 1 else ()
+    deltas = block_deltas(bench, nested)
+    groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
+    event = cohort.outcome.event == EVENT
+    return {
+        "study": study.name,
+        "title": study.title,
+        "kind": study.kind,
+        "people": len(np.unique(cohort.persons)),
+        "rows": len(cohort),
+        "events": len(np.unique(cohort.persons[event])),
+        "attrition": [asdict(step) for step in cohort.attrition],
+        "validation": _validation(cohort, scheme, study),
+        "chosen": {
+            "candidate": chosen.candidate,
+            "horizon_days": finite(cohort.horizons[-1]),
+            "metrics": metrics_json(bench.measure(chosen.served)),
+        },
+        "candidates": {name: _by_horizon(bench, cohort, found.served) for name, found in held.items()},
+        "inner_brier": {name: found.inner_brier for name, found in held.items()},
+        "comparison": _comparison(bench, chosen, references),
+        "equation": _against_equation(bench, chosen, references),
+        "blocks": [
+            {
+                "added": step.block.name,
+                "to": list(step.before),
+                "people": people,
+                "delta": metrics_json(delta),
+                "sentence": block_sentence(step.block.name, step.before, people, delta),
+            }
+            for step, people, delta in deltas
+        ],
+        "groups": groups_json(groups),
+        "gaps": gaps,
+        "notes": [*cohort.notes, *_combined_notes(chosen)],
+        "seed": seed,
+        "study_digest": study.digest(),
+    }
+
+
+def _validation(cohort: Cohort, scheme: Scheme, study: Study) -> dict[str, Any]:
+    test = np.unique(np.concatenate([split.test for split in scheme.splits]))
+    train_rows = np.unique(np.concatenate([split.train for split in scheme.splits]))
+    return {
+        "scheme": scheme.words,
+        "splits": len(scheme.splits),
+        "train_people": len(np.unique(cohort.persons[train_rows])),
+        "test_people": len(np.unique(cohort.persons[test])),
+        "test_rows": len(test),
+        "bootstraps": study.validation.bootstraps,
+    }
+
+
+def _by_horizon(bench: Bench, cohort: Cohort, risk: Floats) -> dict[str, Any]:
+    names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
+    return {name: metrics_json(bench.measure(risk, i)) for i, name in enumerate(names)}
+
+
+def _risks(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Floats]:
+    """(N, 1 or h) of every model; the order is the table's."""
+    risks = {"clinical": chosen.clinical, "combined": chosen.combined, "as served": chosen.served}
+    for name, found in (("equation", references.equation), ("oracle", references.oracle)):
+        if found is not None:
+            risks[name] = found[bench.rows][:, None]
+    return risks
+
+
+def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any]:
+    """Clinical, combined, equation and oracle on the same test people."""
+    risks = _risks(bench, chosen, references)
+    everyone = np.ones(len(bench.rows), dtype=np.bool_)
+    genomic = ~np.isnan(chosen.combined[:, -1])
+    known = everyone if references.equation is None else ~np.isnan(references.equation[bench.rows])
+    sets: list[tuple[str, str, npt.NDArray[np.bool_]]] = [("everyone", "All test people", everyone)]
+    if genomic.any():
+        sets.append(("genomic", "Test people with genomic results", genomic))
+    if references.equation is not None and known.any() and not known.all():
+        sets.append(("equation", "Test people the equation applies to", known))
+        if (known & genomic).any():
+            sets.append(("genomic_equation", "With genomic results, and the equation applies", known & genomic))
+    found: dict[str, Any] = {}
+    for key, title, rows in sets:
+        wanted = {name: risk for name, risk in risks.items() if not (name == "combined" and "genomic" not in key)}
+        if "genomic" in key or not genomic.any():
+            wanted.pop("as served")
+        compared: SideBySide | None = side_by_side(bench, wanted, rows)
+        if compared is not None:
+            found[key] = side_by_side_json(compared, title)
+    return found
+
+
+def _against_equation(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any] | None:
+    if references.equation_name is None:
+        return None
+    if references.equation is None:
+        return {
+            "name": references.equation_name,
+            "people": 0,
+            "delta": {},
+            "reason": "another horizon than the study's",
+        }
+    risk = references.equation[bench.rows][:, None]
+    rows = np.flatnonzero(~np.isnan(risk[:, 0]))
+    if len(rows) == 0:
+        return {"name": references.equation_name, "people": 0, "delta": {}, "reason": "it applies to nobody here"}
+    some = bench.take(rows)
+    delta = some.compare(chosen.served[rows], np.broadcast_to(risk[rows], chosen.served[rows].shape))
+    return {"name": references.equation_name, "people": some.people, "delta": metrics_json(delta)}
+
+
+def _combined_notes(chosen: HeldOut) -> list[str]:
+    reasons = sorted({pair.why_no_combined for pair in chosen.pairs if pair.combined is None})
+    return [f"no combined model: {reason}" for reason in reasons]
+
+
+def _final_pair(chosen: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -> Pair:
+    """The very model that was evaluated where there is one split; else one fitted to everybody."""
+    if scheme.temporal:
+        return chosen.pairs[0]
+    return fit_pair(chosen.candidate, cohort, np.arange(len(cohort)), rng=stream(seed, chosen.candidate, "all"))
+
+
+def _register(
+    study: Study,
+    study_path: Path,
+    cohort: Cohort,
+    scheme: Scheme,
+    held: Mapping[str, HeldOut],
+    chosen: HeldOut,
+    final: Pair,
+    document: dict[str, Any],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    from training.run_log import log_run
+
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = Path(scratch) / "bundle"
+        digest = write_bundle(bundle, study, study_path, cohort, scheme, final, document)
+        registered = log_run(study, cohort, held, chosen, document, bundle, digest=digest, seed=seed)
+    return {
+        "model": registered.model,
+        "version": registered.version,
+        "run_id": registered.run_id,
+        "digest": digest,
+    }
+
+
+def _write(path: Path | None, document: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    scratch.replace(path)

@@ -1,0 +1,174 @@
+"""Every number of a training: candidates, the models side by side on the same people, blocks, groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from training.censoring import Uncensored
+from training.cohort import Cohort, Ints
+from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, largest_gap
+from training.evaluation.incidence import aalen_johansen
+from training.learners.censoring import conditional
+from training.outcomes import Outcome, RiskCurves
+from training.run_validation import HeldOut, Nested, stream
+
+Floats = npt.NDArray[np.float64]
+Metrics = dict[str, Estimate]
+
+GRID_POINTS = 25
+SMALLEST = 1e-9
+ROUGH = Ask(smooth=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The test rows that every model is measured on: outcomes, censoring weights, people, replicates.
+
+    Two models compared on the same rows see the same replicates, as each measure starts the same stream of chance.
+    """
+
+    rows: Ints
+    outcome: Outcome
+    persons: Ints
+    uncensored: Uncensored | None
+    n_boot: int
+    seed: int
+
+    @classmethod
+    def of(cls, cohort: Cohort, held: HeldOut, *, n_boot: int, seed: int) -> Bench:
+        """Censoring weights depend on the clinical features, as marginal ones reward predicting censoring."""
+        rows = held.rows
+        outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
+        uncensored = None
+        if outcome.horizons_days:
+            tested, where = np.unique(rows, return_inverse=True)
+            frame = cohort.frame.take(tested).only(cohort.clinical_names)
+            own = conditional(frame, cohort.outcome.take(tested))
+            uncensored = Uncensored(own.at_time[where], own.at_horizons[where])
+        return cls(rows, outcome, persons, uncensored, n_boot, seed)
+
+    def take(self, chosen: Ints) -> Bench:
+        """Some of the test rows."""
+        some = self.uncensored
+        if some is not None:
+            some = Uncensored(some.at_time[chosen], some.at_horizons[chosen])
+        return Bench(self.rows[chosen], self.outcome.take(chosen), self.persons[chosen], some, self.n_boot, self.seed)
+
+    @property
+    def people(self) -> int:
+        """Persons, not rows."""
+        return len(np.unique(self.persons))
+
+    def measure(self, risk: Floats, horizon: int = -1, *, n_boot: int | None = None, ask: Ask = ROUGH) -> Metrics:
+        """Metrics of (n, h) risks at one horizon; the integrated Brier score at the last."""
+        last = horizon in (-1, risk.shape[1] - 1) and bool(self.outcome.horizons_days)
+        return evaluate(
+            self.outcome,
+            risk[:, horizon],
+            horizon_days=self._days(horizon),
+            persons=self.persons,
+            rng=stream(self.seed, "bootstrap"),
+            n_boot=self.n_boot if n_boot is None else n_boot,
+            uncensored=self.uncensored,
+            curves=self._curves(risk) if last else None,
+            ask=ask,
+        )
+
+    def compare(self, risk: Floats, reference: Floats, horizon: int = -1) -> Metrics:
+        """Paired differences: metric of `risk` minus metric of `reference`."""
+        return difference(
+            self.outcome,
+            risk[:, horizon],
+            reference[:, horizon],
+            horizon_days=self._days(horizon),
+            persons=self.persons,
+            rng=stream(self.seed, "bootstrap"),
+            n_boot=self.n_boot,
+            uncensored=self.uncensored,
+            ask=ROUGH,
+        )
+
+    def groups(self, risk: Floats, labels: npt.NDArray[np.object_], *, min_people: int) -> dict[str, GroupResult]:
+        """Metrics within each group of known label."""
+        known = np.flatnonzero(np.array([label is not None for label in labels]))
+        some = self.take(known)
+        return by_group(
+            some.outcome,
+            risk[known, -1],
+            labels[known].astype(str),
+            horizon_days=self._days(-1),
+            persons=some.persons,
+            rng=stream(self.seed, "groups"),
+            n_boot=self.n_boot,
+            uncensored=some.uncensored,
+            min_people=min_people,
+        )
+
+    def _days(self, horizon: int) -> float:
+        return self.outcome.horizons_days[horizon] if self.outcome.horizons_days else math.nan
+
+    def _curves(self, risk: Floats) -> RiskCurves:
+        """Risks over a grid of times up to the last horizon, along the incidence curve of all: the log of the
+        cumulative hazard is shifted so that it meets the model's risk at the next horizon.
+        """
+        horizons = self.outcome.horizons_days
+        grid = tuple(float(t) for t in np.linspace(horizons[-1] / GRID_POINTS, horizons[-1], GRID_POINTS))
+        base = np.array([_cumulative(aalen_johansen(self.outcome, t)) for t in grid])
+        at = np.array([_cumulative(aalen_johansen(self.outcome, t)) for t in horizons])
+        hazard = -np.log1p(-np.clip(risk, 0.0, 1 - SMALLEST))
+        following = np.minimum(np.searchsorted(horizons, grid), len(horizons) - 1)
+        curves = -np.expm1(-hazard[:, following] * (base / at[following]))
+        return RiskCurves(grid, np.maximum.accumulate(curves, axis=1))
+
+
+def _cumulative(incidence: float) -> float:
+    return -math.log1p(-min(max(incidence, SMALLEST), 1 - SMALLEST))
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Models on the same test people. models: name to metrics at the last horizon."""
+
+    people: int
+    events: int
+    models: Mapping[str, Metrics]
+
+
+def side_by_side(bench: Bench, risks: Mapping[str, Floats], rows: npt.NDArray[np.bool_]) -> SideBySide | None:
+    """Every model that has a risk for all of `rows` (n,); None where fewer than two outcomes are seen there."""
+    chosen = np.flatnonzero(rows)
+    if len(chosen) == 0:
+        return None
+    some = bench.take(chosen)
+    whole = {name: risk[chosen] for name, risk in risks.items() if not bool(np.isnan(risk[chosen, -1]).any())}
+    events = len(np.unique(some.persons[some.outcome.event == 1]))
+    return SideBySide(some.people, events, {name: some.measure(risk) for name, risk in whole.items()})
+
+
+def block_deltas(bench: Bench, nested: Sequence[Nested]) -> list[tuple[Nested, int, Metrics]]:
+    """For each block: the people it was tested on, and what it adds there."""
+    found = []
+    for step in nested:
+        rows = np.flatnonzero(~np.isnan(step.risk[:, -1]) & ~np.isnan(step.without[:, -1]))
+        some = bench.take(rows)
+        found.append((step, some.people, some.compare(step.risk[rows], step.without[rows])))
+    return found
+
+
+def group_results(
+    bench: Bench, cohort: Cohort, risk: Floats, *, min_people: int
+) -> tuple[dict[str, dict[str, GroupResult]], dict[str, dict[str, float | str]]]:
+    """Metrics by group, and the widest gap in AUC of each grouping."""
+    results: dict[str, dict[str, GroupResult]] = {}
+    gaps: dict[str, dict[str, float | str]] = {}
+    for name, labels in cohort.groups.items():
+        results[name] = bench.groups(risk, labels[bench.rows], min_people=min_people)
+        gap = largest_gap(results[name], "auc")
+        if gap is not None:
+            gaps[name] = {"auc": gap.difference.value, "lowest": gap.lowest, "highest": gap.highest}
+    return results, gaps

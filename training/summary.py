@@ -1,0 +1,173 @@
+"""The summary of a training: one JSON document (contract 5), and the same as tables for the console."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from training.evaluation import Estimate, GroupResult
+from training.run_metrics import SideBySide
+
+SHOWN = (
+    ("auc", "AUC"),
+    ("c_harrell", "C (Harrell)"),
+    ("auprc", "AUPRC"),
+    ("brier", "Brier"),
+    ("calibration_slope", "slope"),
+    ("calibration_in_the_large", "in the large"),
+)
+FEWEST_SHOWN = 11  # counts of 1 to 10 people are not exported
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a training found. `document` is the JSON; it holds aggregates only."""
+
+    document: dict[str, Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Attrition, models side by side, candidates, what each block adds, groups."""
+        d = self.document
+        yield Panel(_headline(d), title=d["study"], title_align="left", border_style="cyan")
+        if d["attrition"]:
+            yield _attrition(d["attrition"])
+        for name, compared in d["comparison"].items():
+            yield _models(f"{compared['title']}: {compared['people']:,} people", compared["models"], first="model")
+            del name
+        if len(d["candidates"]) > 1:
+            last = {name: list(found.values())[-1] for name, found in d["candidates"].items()}
+            yield _models("Candidates, at the last horizon", last, first="candidate", mark=d["chosen"]["candidate"])
+        for block in d["blocks"]:
+            yield Text.assemble(("› ", "cyan"), block["sentence"])
+        yield from _groups(d)
+        if d.get("registered"):
+            yield _registered(d["registered"])
+
+
+def metrics_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+    """Metrics with intervals; None for what is not defined."""
+    return {name: found.to_json() for name, found in metrics.items()}
+
+
+def side_by_side_json(compared: SideBySide, title: str) -> dict[str, Any]:
+    """One set of test people and the models on it."""
+    models = {name: metrics_json(found) for name, found in compared.models.items()}
+    return {"title": title, "people": compared.people, "events": compared.events, "models": models}
+
+
+def groups_json(results: Mapping[str, Mapping[str, GroupResult]]) -> dict[str, dict[str, Any]]:
+    """Groups by column and level; a level of 1 to 10 people keeps its name only, and so does the next smallest."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, levels in results.items():
+        hidden = _hidden(levels)
+        found[name] = {
+            level: {"people": None, "metrics": {}, "reason": "suppressed: a count of 1 to 10 could be derived"}
+            if level in hidden
+            else _group_json(result)
+            for level, result in levels.items()
+        }
+    return found
+
+
+def _group_json(result: GroupResult) -> dict[str, Any]:
+    events = None if 0 < result.events < FEWEST_SHOWN else result.events
+    reason = {"reason": result.reason} if result.reason else {}
+    return {"people": result.people, "events": events, "metrics": metrics_json(result.metrics)} | reason
+
+
+def _hidden(levels: Mapping[str, GroupResult]) -> set[str]:
+    small = {level for level, result in levels.items() if 0 < result.people < FEWEST_SHOWN}
+    if len(small) == 1 and len(levels) > 1:
+        rest = {level: result.people for level, result in levels.items() if level not in small}
+        small.add(min(rest, key=lambda level: (rest[level], level)))
+    return small
+
+
+def _headline(d: Mapping[str, Any]) -> Text:
+    chosen = d["chosen"]
+    horizon = "" if chosen["horizon_days"] is None else f" at {chosen['horizon_days']:g} days"
+    lines = [
+        d["title"] or d["study"],
+        f"{d['people']:,} people, {d['events']:,} with the event; {d['validation']['scheme']}",
+        f"chosen: {chosen['candidate']}{horizon}, by held-out training rows",
+    ]
+    return Text("\n".join(lines))
+
+
+def _attrition(steps: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Who is left")
+    table.add_column("step")
+    table.add_column("people", justify="right")
+    table.add_column("rows", justify="right")
+    for step in steps:
+        table.add_row(step["step"], f"{step['people']:,}", f"{step['rows']:,}")
+    return table
+
+
+def _models(title: str, models: Mapping[str, Mapping[str, Any]], *, first: str, mark: str = "") -> Table:
+    table = _table(title)
+    table.add_column(first)
+    shown = [(key, label) for key, label in SHOWN if any(_value(m, key) is not None for m in models.values())]
+    for _, label in shown:
+        table.add_column(label, justify="right")
+    for name, metrics in models.items():
+        style = "bold green" if name == mark else ""
+        table.add_row(Text(name, style=style), *[_cell(metrics.get(key)) for key, _ in shown])
+    return table
+
+
+def _value(metrics: Mapping[str, Any], key: str) -> float | None:
+    value: float | None = metrics.get(key, {}).get("value")
+    return value
+
+
+def _cell(metric: Mapping[str, float | None] | None) -> Group | Text:
+    if not metric or metric["value"] is None:
+        return Text("not defined", style="dim")
+    digits = 4 if abs(metric["value"]) < 0.1 else 3
+    text = Text(f"{metric['value']:.{digits}f}")
+    if metric["low"] is not None and metric["high"] is not None:
+        text.append(f"\n{metric['low']:.{digits}f} to {metric['high']:.{digits}f}", style="dim")
+    return text
+
+
+def _groups(d: Mapping[str, Any]) -> RenderResult:
+    for name, levels in d["groups"].items():
+        table = _table(f"By {name.replace('_', ' ')}")
+        table.add_column("group")
+        table.add_column("people", justify="right")
+        for label in ("AUC", "slope"):
+            table.add_column(label, justify="right")
+        for level, found in levels.items():
+            people = "1–10" if found["people"] is None else f"{found['people']:,}"
+            cells = [_cell(found["metrics"].get(key)) for key in ("auc", "calibration_slope")]
+            table.add_row(level, people, *(cells if found["metrics"] else [Text("too few", style="dim"), ""]))
+        yield table
+
+
+def _registered(registered: Mapping[str, Any]) -> Text:
+    model, version = registered["model"], registered["version"]
+    return Text.assemble(
+        ("registered ", ""),
+        (f"{model} version {version}", "bold"),
+        f", bundle {registered['digest'][:12]}, MLflow run {registered['run_id']}\n",
+        ("next: ", "dim"),
+        f"presage promote {model} {version}",
+    )
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def finite(value: float) -> float | None:
+    """None for nan, as JSON has none."""
+    return value if math.isfinite(value) else None
