@@ -103,8 +103,8 @@ def write_reports(
     `training.simulation.carriers.draw_carriers` gives them. A variant in a gene outside the panel is not seen.
     """
     reports = [r for r in draw_reports(tested, carriers, rng=rng) if r.reported <= until]
-    _write_bundles(folder / "northfield", [r for r in reports if r.laboratory == FHIR_LABORATORY])
-    _write_tables(folder / "harbour", [r for r in reports if r.laboratory == CSV_LABORATORY])
+    write_bundles(folder / "northfield", [r for r in reports if r.laboratory == FHIR_LABORATORY])
+    write_tables(folder / "harbour", [r for r in reports if r.laboratory == CSV_LABORATORY])
 
 
 def draw_reports(
@@ -164,7 +164,8 @@ def _variant(row: Mapping[Hashable, str]) -> ReportedVariant:
     )
 
 
-def _write_bundles(folder: Path, reports: list[LaboratoryReport]) -> None:
+def write_bundles(folder: Path, reports: list[LaboratoryReport]) -> None:
+    """One Genomics Reporting bundle a file, later versions of a report beside the first."""
     folder.mkdir(parents=True, exist_ok=True)
     for report in reports:
         name = report.accession if report.status == "final" else f"{report.accession}-{report.status}"
@@ -172,7 +173,8 @@ def _write_bundles(folder: Path, reports: list[LaboratoryReport]) -> None:
         (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
 
 
-def _write_tables(folder: Path, reports: list[LaboratoryReport]) -> None:
+def write_tables(folder: Path, reports: list[LaboratoryReport]) -> None:
+    """One CSV per year of reporting, a row per report and gene (`features.findings.laboratory_csv` reads it)."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame([row for report in reports for row in _csv_rows(report)])
     for year, table in rows.groupby(rows["reported"].str[:4]) if len(rows) else []:
