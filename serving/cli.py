@@ -77,6 +77,47 @@ def ingest_findings(source: Path, record: RecordOption) -> None:
 
 
 @app.command()
+def train(
+    study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
+    record: Annotated[Path | None, typer.Option("--record", help="The record; not for a study of a flat table.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="truth.parquet of a simulation: shows the oracle beside.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write held-out predictions as Parquet.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 7,
+) -> None:
+    """Train, evaluate and register the models of a study."""
+    from training.run import train as run
+
+    console.print(
+        run(
+            study,
+            record_dir=record,
+            truth=truth,
+            json_out=json_out,
+            predictions_out=predictions,
+            seed=seed,
+            progress=progress,
+        )
+    )
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="The study's name.")],
+    version: int,
+    override: Annotated[bool, typer.Option("--override", help="Promote although the gate fails.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why; recorded with the model.")] = None,
+) -> None:
+    """Make a version the champion, if it passes its study's gate."""
+    from training.registry import promote as run
+
+    outcome = run(model, version, override=override, reason=reason)
+    console.print(outcome)
+    if not outcome.promoted:
+        raise typer.Exit(1)
+
+
+@app.command()
 def score(
     model: Annotated[str, typer.Argument(help="A registered model with a champion.")],
     record: RecordOption,
