@@ -8,9 +8,11 @@ from typing import Any
 
 from features.errors import PresageError
 from training.learners.cox import Cox, CoxFit
+from training.learners.extra_trees import ExtraTrees
 from training.learners.linear import read_learner
 from training.learners.logistic import Logistic, LogisticFit
 from training.learners.protocol import Contributions, Fitted, Learner
+from training.learners.stack import Stack, StackFit
 from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
 from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
 
@@ -21,12 +23,15 @@ LEARNERS: Mapping[str, Callable[..., Learner]] = {
     "cox": Cox,
     "xgboost": XGBoostHorizon,
     "xgboost_cox": XGBoostCox,
+    "extra_trees": ExtraTrees,
+    "stack": Stack,
 }
 _READERS: Mapping[str, Any] = {
     "logistic": LogisticFit,
     "cox": CoxFit,
     "xgboost": XGBoostHorizonFit,
     "xgboost_cox": XGBoostCoxFit,
+    "stack": StackFit,
 }
 
 

@@ -47,12 +47,7 @@ class Baseline:
 
     def _competing(self, eta: Floats, horizons_days: tuple[float, ...]) -> Floats:
         jumps = np.diff(self.hazards, axis=1, prepend=0.0)
-        event = np.exp(eta[:, :1]) * jumps[0]
-        both = event + np.exp(eta[:, 1:2]) * jumps[1]
-        before = np.exp(-(np.cumsum(both, axis=1) - both))
-        leaving = -np.expm1(-both)
-        share = np.divide(event, both, out=np.zeros_like(event), where=both > 0)
-        incidence = np.cumsum(before * leaving * share, axis=1)
+        incidence = cumulative_incidence(np.exp(eta[:, :1]) * jumps[0], np.exp(eta[:, 1:2]) * jumps[1])
         at = np.searchsorted(self.times, horizons_days, side="right")
         return np.concatenate([np.zeros((len(eta), 1)), incidence], axis=1)[:, at]
 
@@ -67,6 +62,14 @@ class Baseline:
         table = pq.read_table(path)
         columns = [table.column(name).to_numpy() for name in table.column_names]
         return cls(columns[0], np.stack(columns[1:]))
+
+
+def cumulative_incidence(event: Floats, other: Floats) -> Floats:
+    """(n, m) incidence from the jumps (n, m) of both cumulative hazards, their ratio constant between grid times."""
+    both = event + other
+    before = np.exp(-(np.cumsum(both, axis=1) - both))
+    share = np.divide(event, both, out=np.zeros_like(event), where=both > 0)
+    return np.asarray(np.cumsum(before * -np.expm1(-both) * share, axis=1), dtype=np.float64)
 
 
 def learn_baseline(outcome: Outcome, eta: Floats, weights: Floats | None) -> Baseline:

@@ -1,0 +1,134 @@
+"""Extremely randomised trees (scikit-survival, scikit-learn): a comparator, as it cannot be written without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import ExtraTreesClassifier
+from sksurv.ensemble import ExtraSurvivalTrees
+from sksurv.util import Surv
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.learners.baseline import cumulative_incidence
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
+from training.learners.protocol import Contributions
+from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+
+GRID = 60
+TREES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraTreesFit:
+    """One forest per cause, on a grid of event times; one classifier where the outcome is binary."""
+
+    names: tuple[str, ...]
+    fill: Floats
+    absent: npt.NDArray[np.bool_]
+    grid_days: Floats
+    forests: tuple[Any, ...]
+    settings: Mapping[str, float | int | str] = field(default_factory=dict)
+    out_of_fold: RiskCurves | None = None
+    name: str = "extra_trees"
+
+    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
+        """Cumulative incidence by each horizon."""
+        X = _matrix(frame.only(self.names).values, self.fill, self.absent)
+        if len(self.grid_days) == 0:
+            return RiskCurves(horizons_days, self.forests[0].predict_proba(X)[:, 1:])
+        hazards = [self._jumps(forest, X) for forest in self.forests]
+        other = hazards[1] if len(hazards) > 1 else np.zeros_like(hazards[0])
+        incidence = cumulative_incidence(hazards[0], other)
+        at = np.searchsorted(self.grid_days, horizons_days, side="right")
+        return RiskCurves(horizons_days, np.concatenate([np.zeros((len(X), 1)), incidence], axis=1)[:, at])
+
+    def _jumps(self, forest: Any, X: Floats) -> Floats:
+        """(n, m) jumps of the cumulative hazard on the grid, which the forest counts 1, 2, ..."""
+        cumulative = forest.predict_cumulative_hazard_function(X, return_array=True)
+        known = np.concatenate([np.zeros((len(X), 1)), cumulative], axis=1)
+        at = np.searchsorted(forest.unique_times_, np.arange(1, len(self.grid_days) + 1), side="right")
+        return np.diff(known[:, at], axis=1, prepend=0.0)
+
+    def contributions(self, frame: FeatureFrame) -> Contributions:
+        """Comparators explain nothing."""
+        raise PresageError("models", "a learner that explains itself", way_out="choose cox, logistic, xgboost or stack")
+
+    def write(self, folder: Path) -> None:
+        """Refused: its trees would need pickle."""
+        raise PresageError(
+            "models", "a learner that can be served", way_out="'extra_trees' is a comparator; choose another candidate"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraTrees:
+    """Random splits, averaged; event times on a grid of at most 60 points."""
+
+    trees: int = TREES
+    min_leaf: int = 15
+    name: str = "extra_trees"
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> ExtraTreesFit:
+        """Forests on all rows, and out-of-fold risks from as many forests as there are inner folds."""
+        check_learnable(outcome, persons)
+        folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
+        seed = int(rng.integers(2**31))
+        horizons = outcome.horizons_days or (float("nan"),)
+        risks = np.empty((len(frame), len(horizons)))
+        for k in range(INNER_FOLDS):
+            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+            some = None if weights is None else weights[learn]
+            part = self._forests(frame.take(learn), outcome.take(learn), some, seed)
+            risks[hold] = part.risk_at(frame.take(hold), horizons).probabilities
+        fitted = self._forests(frame, outcome, weights, seed)
+        return replace(fitted, out_of_fold=RiskCurves(horizons, risks))
+
+    def _forests(self, frame: FeatureFrame, outcome: Outcome, weights: Floats | None, seed: int) -> ExtraTreesFit:
+        values = frame.values
+        some = ~np.isnan(values).all(axis=0)
+        fill = np.zeros(values.shape[1])
+        fill[some] = np.nanmedian(values[:, some], axis=0)
+        absent: npt.NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=0) & some)
+        X = _matrix(values, fill, absent)
+        shared = {"n_estimators": self.trees, "min_samples_leaf": self.min_leaf, "random_state": seed, "n_jobs": -1}
+        settings: dict[str, float | int | str] = {"trees": self.trees, "min_leaf": self.min_leaf}
+        if outcome.kind == "binary":
+            forest = ExtraTreesClassifier(**shared).fit(X, outcome.event == EVENT, sample_weight=weights)
+            return ExtraTreesFit(frame.names, fill, absent, np.empty(0), (forest,), settings)
+        grid = _grid(outcome)
+        index = np.searchsorted(grid, outcome.time_days, side="left") + 1.0
+        competing = int((outcome.event == COMPETING).sum()) >= MIN_EVENTS
+        forests = tuple(
+            ExtraSurvivalTrees(**shared).fit(X, Surv.from_arrays(outcome.event == cause, index), sample_weight=weights)
+            for cause in ((EVENT, COMPETING) if competing else (EVENT,))
+        )
+        return ExtraTreesFit(frame.names, fill, absent, grid, forests, settings)
+
+
+def _grid(outcome: Outcome) -> Floats:
+    """At most 60 event times, and the horizons' last event times; an event counts at the next grid time."""
+    times = np.unique(outcome.time_days[outcome.event != 0])
+    if len(times) <= GRID:
+        return times
+    return np.unique(times[np.linspace(0, len(times) - 1, GRID).round().astype(np.int64)])
+
+
+def _matrix(values: npt.NDArray[np.float32], fill: Floats, absent: npt.NDArray[np.bool_]) -> Floats:
+    missing = np.isnan(values)
+    return np.concatenate([np.where(missing, fill, values), missing[:, absent]], axis=1).astype(np.float64)

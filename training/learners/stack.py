@@ -1,0 +1,142 @@
+"""A weighted mean of learners, weights by out-of-fold Brier score, drawn towards equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from features.frame import FeatureFrame
+from training.learners.cox import Cox
+from training.learners.linear import read_learner, write_learner
+from training.learners.logistic import Logistic
+from training.learners.protocol import Contributions, Fitted, Learner
+from training.learners.targets import Target, targets
+from training.learners.xgboost_cox import XGBoostCox
+from training.learners.xgboost_horizon import XGBoostHorizon
+from training.outcomes import EVENT, Outcome, RiskCurves
+
+Floats = npt.NDArray[np.float64]
+
+EVENTS_OF_PRIOR = 200.0  # as if so many events had spoken for equal weights
+
+
+@dataclass(frozen=True, slots=True)
+class StackFit:
+    """Members and their weights, which sum to one."""
+
+    members: tuple[Fitted, ...]
+    weights: Floats
+    settings: Mapping[str, float | int | str] = field(default_factory=dict)
+    out_of_fold: RiskCurves | None = None
+    name: str = "stack"
+
+    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
+        """The members' weighted mean."""
+        parts = [w * m.risk_at(frame, horizons_days).probabilities for m, w in self._used()]
+        return RiskCurves(horizons_days, np.sum(parts, axis=0))
+
+    def contributions(self, frame: FeatureFrame) -> Contributions:
+        """The members' terms, weighted alike; each is on the log-hazard or log-odds scale."""
+        parts = [(member.contributions(frame), w) for member, w in self._used()]
+        names = tuple(dict.fromkeys(name for part, _ in parts for name in part.names))
+        where = {name: i for i, name in enumerate(names)}
+        values = np.zeros((len(frame), len(names)))
+        for part, w in parts:
+            values[:, [where[name] for name in part.names]] += w * part.values
+        return Contributions(names, values, float(sum(w * part.baseline for part, w in parts)))
+
+    def write(self, folder: Path) -> None:
+        """`learner.json` and one folder per member with a weight. Raises PresageError if one cannot be written."""
+        used = self._used()
+        for i, (member, _) in enumerate(used):
+            member.write(folder / f"member_{i}")
+        stored = {"learner": self.name, "weights": [float(w) for _, w in used], "settings": dict(self.settings)}
+        write_learner(folder, stored)
+
+    def _used(self) -> list[tuple[Fitted, float]]:
+        return [(m, float(w)) for m, w in zip(self.members, self.weights, strict=True) if w > 0]
+
+    @classmethod
+    def read(cls, folder: Path) -> StackFit:
+        """What `write` wrote."""
+        from training.learners import read_fitted
+
+        stored = read_learner(folder)
+        weights = np.array(stored["weights"], dtype=np.float64)
+        members = tuple(read_fitted(folder / f"member_{i}") for i in range(len(weights)))
+        return cls(members, weights, stored["settings"])
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Fits every member on the same rows; their out-of-fold risks give the weights, so nothing is fitted twice."""
+
+    members: tuple[Learner, ...] = ()
+    name: str = "stack"
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> StackFit:
+        """Members default to what can be served: penalised regression and XGBoost of the outcome's kind."""
+        learners = self.members or _default_members(outcome)
+        fitted = tuple(learner.fit(frame, outcome, persons=persons, rng=rng, weights=weights) for learner in learners)
+        curves = [member.out_of_fold for member in fitted if member.out_of_fold is not None]
+        risks = np.stack([curve.probabilities for curve in curves])
+        share = stack_weights(risks, targets(frame, outcome, weights=weights), int((outcome.event == EVENT).sum()))
+        held_out = RiskCurves(curves[0].horizons_days, np.tensordot(share, risks, axes=1))
+        settings = {f"weight_{member.name}": float(w) for member, w in zip(fitted, share, strict=True)}
+        return StackFit(fitted, share, settings, held_out)
+
+
+def stack_weights(risks: Floats, goals: list[Target], events: int) -> Floats:
+    """(m,) weights on the simplex with the least mean Brier score over the horizons; risks (m, n, h).
+
+    A ridge towards equal weights, worth `EVENTS_OF_PRIOR` events, keeps chance from choosing a member.
+    """
+    m = len(risks)
+    quadratic, linear, spread = np.zeros((m, m)), np.zeros(m), 0.0
+    for h, goal in enumerate(goals):
+        p = risks[:, :, h]
+        w = goal.weight / goal.weight.sum() / len(goals)
+        quadratic += (p * w) @ p.T
+        linear += (p * w) @ goal.label
+        spread += float((((p - p.mean(axis=0)) ** 2) @ w).mean())
+    ridge = spread * EVENTS_OF_PRIOR / max(events, 1)
+    return simplex_minimum(quadratic + ridge * np.eye(m), linear + ridge / m)
+
+
+def simplex_minimum(quadratic: Floats, linear: Floats) -> Floats:
+    """argmin w'Qw - 2 l'w with w >= 0 summing to one, by trying every support: members are few."""
+    m = len(linear)
+    best, best_value = np.full(m, 1 / m), np.inf
+    for size in range(1, m + 1):
+        for support in combinations(range(m), size):
+            chosen = np.array(support)
+            system = np.ones((size + 1, size + 1))
+            system[:size, :size] = quadratic[np.ix_(chosen, chosen)] + 1e-12 * np.eye(size)
+            system[size, size] = 0.0
+            solved = np.linalg.lstsq(system, np.append(linear[chosen], 1.0), rcond=None)[0][:size]
+            if (solved < -1e-12).any():
+                continue
+            w = np.zeros(m)
+            w[chosen] = np.maximum(solved, 0.0)
+            w /= w.sum()
+            value = float(w @ quadratic @ w - 2 * linear @ w)
+            if value < best_value - 1e-15:
+                best, best_value = w, value
+    return best
+
+
+def _default_members(outcome: Outcome) -> tuple[Learner, ...]:
+    return (Logistic(), XGBoostHorizon()) if outcome.kind == "binary" else (Cox(), XGBoostCox())
