@@ -25,9 +25,15 @@ app = typer.Typer(
 )
 ingest = typer.Typer(help="Read a source into a record.", no_args_is_help=True)
 app.add_typer(ingest, name="ingest")
+ancestry_app = typer.Typer(help="The reference that polygenic scores are adjusted by.", no_args_is_help=True)
+app.add_typer(ancestry_app, name="ancestry")
 user = typer.Typer(help="Sign-ins: who may see what.", no_args_is_help=True)
 app.add_typer(user, name="user")
 
+ScoresOption = Annotated[list[Path], typer.Option("--scores", help="Scoring file; again for each further one.")]
+FrequenciesOption = Annotated[Path | None, typer.Option(help="plink2 .afreq of a reference, for missing calls.")]
+AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: presage ancestry fit.")]
+BuildOption = Annotated[str | None, typer.Option(help="GRCh37 or GRCh38, where the genotypes' header does not say.")]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
 
@@ -68,6 +74,35 @@ def ingest_meds(source: Path, record: RecordOption) -> None:
     console.print(run(source, record, progress=progress))
 
 
+@ingest.command("genotypes")
+def ingest_genotypes(
+    source: Path,
+    record: RecordOption,
+    scores: ScoresOption,
+    samples: Annotated[
+        Path | None, typer.Option(help="sample_id, person_id, collected; samples.csv beside SOURCE.")
+    ] = None,
+    reference_frequencies: FrequenciesOption = None,
+    ancestry: AncestryOption = None,
+    build: BuildOption = None,
+) -> None:
+    """PGEN, BED or VCF genotypes and PGS Catalog scoring files into polygenic scores."""
+    from features.polygenic.ingest import ingest as run
+    from features.polygenic.run import Settings
+
+    report = run(
+        source,
+        record,
+        scores=scores,
+        samples=samples,
+        reference_frequencies=reference_frequencies,
+        ancestry=ancestry,
+        settings=Settings(build=build),
+        progress=progress,
+    )
+    console.print(report)
+
+
 @ingest.command("findings")
 def ingest_findings(source: Path, record: RecordOption) -> None:
     """Laboratories' genomics reports: FHIR Genomics Reporting, and a laboratory's own CSV."""
@@ -79,7 +114,9 @@ def ingest_findings(source: Path, record: RecordOption) -> None:
 @app.command()
 def train(
     study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
-    record: Annotated[Path | None, typer.Option("--record", help="The record; not for a study of a flat table.")] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="The record; not for a study of a flat table.")
+    ] = None,
     truth: Annotated[Path | None, typer.Option(help="truth.parquet of a simulation: shows the oracle beside.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write held-out predictions as Parquet.")] = None,
@@ -238,6 +275,71 @@ def _password() -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+@app.command()
+def prs(
+    genotypes: Annotated[Path, typer.Argument(help=".pgen, .bed, .vcf, .vcf.gz, .bcf; or chr{1..22}.pgen.")],
+    scores: ScoresOption,
+    out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv; the match report is written beside it.")],
+    reference_frequencies: FrequenciesOption = None,
+    ancestry: AncestryOption = None,
+    build: BuildOption = None,
+    min_overlap: Annotated[float, typer.Option(help="Share of variants and weight that must match.")] = 0.75,
+    keep_ambiguous: Annotated[bool, typer.Option(help="Use palindromes (A/T, C/G) as if on one strand.")] = False,
+    keep_multiallelic: Annotated[bool, typer.Option(help="Use records with several alternates.")] = False,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
+) -> None:
+    """Polygenic scores of genotypes: sums, what matched, and ancestry-adjusted z where a reference is given."""
+    from features.polygenic.command import prs as run
+    from features.polygenic.matching import MatchRules
+    from features.polygenic.run import Settings
+
+    settings = Settings(
+        build=build,
+        min_overlap=min_overlap,
+        rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
+        threads=threads,
+        max_memory_mb=max_memory,
+    )
+    done = run(
+        genotypes,
+        scores,
+        out,
+        settings=settings,
+        reference_frequencies=reference_frequencies,
+        ancestry=ancestry,
+        progress=progress,
+    )
+    console.print(done, highlight=False, markup=False)
+
+
+@ancestry_app.command("fit")
+def ancestry_fit(
+    panel: Annotated[Path, typer.Argument(help="Genotypes of the reference, or a prefix of .UD .mu .bed .V.")],
+    labels: Annotated[str, typer.Option(help="File of sample and group, or a column of the panel's .psam.")],
+    out: Annotated[Path, typer.Option(help="Folder to freeze the reference in.")],
+    scores: Annotated[list[Path] | None, typer.Option(help="Scoring file to be adjusted; again for each.")] = None,
+    components: Annotated[int, typer.Option(min=1, max=20)] = 4,
+    unrelated: Annotated[Path | None, typer.Option(help="Sample ids that the regressions leave out.")] = None,
+    build: BuildOption = None,
+) -> None:
+    """Fit an ancestry reference once and freeze it."""
+    from features.polygenic.reference import fit_reference as run
+    from features.polygenic.run import Settings
+
+    done = run(
+        panel,
+        labels=labels,
+        out=out,
+        scores=scores or [],
+        n_components=components,
+        unrelated=unrelated,
+        settings=Settings(build=build),
+        progress=progress,
+    )
+    console.print(done, highlight=False, markup=False)
 
 
 def main() -> None:

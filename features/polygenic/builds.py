@@ -49,7 +49,9 @@ def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
     found = {build for line in lines for build in _builds_of_line(line)}
     if len(found) > 1:
         raise PresageError(
-            where, "the header names GRCh37 and GRCh38 at once", way_out="say which with --build after mending the header"
+            where,
+            "the header names GRCh37 and GRCh38 at once",
+            way_out="say which with --build after mending the header",
         )
     return found.pop() if found else None
 

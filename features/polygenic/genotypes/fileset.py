@@ -61,11 +61,16 @@ def _open_one(path: Path, alleles: Alleles) -> Genotypes:
         )
     opener = next((opener for suffixes, opener in _FORMATS if name.endswith(suffixes)), None)
     if opener is None:
-        raise PresageError(str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf")
+        raise PresageError(
+            str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
+        )
     return opener(path, alleles)
 
 
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles], Genotypes]], ...] = (((".pgen",), Pgen), ((".bed",), Bed))
+_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles], Genotypes]], ...] = (
+    ((".pgen",), Pgen),
+    ((".bed",), Bed),
+)
 
 
 class Fileset:
@@ -78,7 +83,9 @@ class Fileset:
         for part in files[1:]:
             if part.samples.ids != self.samples.ids:
                 raise PresageError(
-                    part.name, f"its samples are not those of {files[0].name}", way_out="export all chromosomes together"
+                    part.name,
+                    f"its samples are not those of {files[0].name}",
+                    way_out="export all chromosomes together",
                 )
         builds = {part.build for part in files if part.build}
         if len(builds) > 1:

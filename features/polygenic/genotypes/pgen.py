@@ -55,13 +55,17 @@ class PgenSites:
 
     def __init__(self, path: Path, n_samples: int, n_records: int, offsets: NDArray[np.uintp] | None) -> None:
         self._path = path
-        self._multiallelic: NDArray[np.bool_] | None = None if offsets is None else np.diff(offsets.astype(np.int64)) > 2
+        self._multiallelic: NDArray[np.bool_] | None = (
+            None if offsets is None else np.diff(offsets.astype(np.int64)) > 2
+        )
         try:
             self._reader = pgenlib.PgenReader(
                 str(path).encode(), raw_sample_ct=n_samples, variant_ct=n_records, allele_idx_offsets=offsets
             )
         except (RuntimeError, MemoryError, OSError) as error:
-            raise PresageError(str(path), _reason(error, n_samples, n_records), way_out="export the genotypes again") from error
+            raise PresageError(
+                str(path), _reason(error, n_samples, n_records), way_out="export the genotypes again"
+            ) from error
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Allele counts, -9 where missing."""

@@ -110,7 +110,9 @@ def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
 
 def _open(path: Path) -> io.BufferedIOBase:
     if not path.exists():
-        raise PresageError(str(path), "no such file", way_out="PGEN needs .pgen, .pvar, .psam; BED needs .bed, .bim, .fam")
+        raise PresageError(
+            str(path), "no such file", way_out="PGEN needs .pgen, .pvar, .psam; BED needs .bed, .bim, .fam"
+        )
     if path.suffix == ".zst":
         import zstandard
 
@@ -147,7 +149,9 @@ def _read_table(path: Path, content: bytes, columns: list[str]) -> pa.Table:
         )
     except pa.ArrowInvalid as error:
         raise PresageError(
-            str(path), f"a line does not have {len(columns)} columns with a whole number in POS", way_out="export it again"
+            str(path),
+            f"a line does not have {len(columns)} columns with a whole number in POS",
+            way_out="export it again",
         ) from error
 
 

@@ -1,0 +1,109 @@
+"""Scores adjusted for genetic ancestry: mean, and mean and variance, as functions of the components.
+
+`z_norm1`: Khera AV et al., Circulation 2019;139:1593-602. `z_norm2`: Khan A et al., Nature Medicine 2022;28:1412-20, both
+regressions refitted together by maximum likelihood. As in pgsc_calc (Lambert SA et al., Nature Genetics 2024;56:1989-94).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+from features.errors import PresageError
+
+Floats = NDArray[np.float64]
+PERCENTILES = np.linspace(0.0, 100.0, 201)
+MIN_REFERENCE = 50  # people, below which five regression coefficients and a variance are guesses
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """How a score depends on standardised components in the reference.
+
+    `mean`, `joint_mean`: intercept and slopes; `sd`: of the residuals of `mean`; `log_variance`: intercept and slopes of the
+    log of the variance around `joint_mean`; `quantiles`: of the reference's z_norm2 at `PERCENTILES`.
+    """
+
+    n_reference: int
+    mean: Floats
+    sd: float
+    joint_mean: Floats
+    log_variance: Floats
+    quantiles: Floats
+
+    def z_norm1(self, sums: Floats, components: Floats, *, shift: Floats | float = 0.0, ratio: float = 1.0) -> Floats:
+        """Residual from the expected mean in SD. `shift`, `ratio`: what unmatched variants take from mean and variance."""
+        z: Floats = (sums - (_design(components) @ self.mean - shift)) / (self.sd * np.sqrt(ratio))
+        return z
+
+    def z_norm2(self, sums: Floats, components: Floats, *, shift: Floats | float = 0.0, ratio: float = 1.0) -> Floats:
+        """Residual from the expected mean over the expected SD, both at the person's components."""
+        z: Floats = (sums - (_design(components) @ self.joint_mean - shift)) / (
+            self.spread(components) * np.sqrt(ratio)
+        )
+        return z
+
+    def spread(self, components: Floats) -> Floats:
+        """Expected SD of the score at these components."""
+        sd: Floats = np.exp(0.5 * (_design(components) @ self.log_variance))
+        return sd
+
+    def percentile(self, z: Floats) -> Floats:
+        """Share of the reference, in percent, with a lower z_norm2; nan stays nan."""
+        found: Floats = np.interp(z, self.quantiles, PERCENTILES)
+        return np.where(np.isnan(z), np.nan, found)
+
+
+def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
+    """Fit on a reference. `components` (person, component), standardised. Raises PresageError for too small a reference.
+
+    Assumes the score's mean is linear and its log variance linear in the components; groups that depart from this keep a
+    mean that is not 0.
+    """
+    n, k = components.shape
+    if n < MIN_REFERENCE:
+        raise PresageError(
+            "the ancestry panel", f"expected {MIN_REFERENCE} people or more", way_out="use a larger panel"
+        )
+    design = _design(components)
+    mean: Floats = np.linalg.lstsq(design, sums, rcond=None)[0]
+    residual = sums - design @ mean
+    sd = float(residual.std())
+    if sd <= 1e-12 * max(1.0, float(np.abs(sums).max())):
+        raise PresageError("the ancestry panel", "a score has no variance in it", way_out="check the panel's genotypes")
+    theta = _maximise(sums / sd, design, np.concatenate([mean / sd, [0.0], np.zeros(k)]))
+    joint_mean, log_variance = theta[: k + 1] * sd, theta[k + 1 :].copy()
+    log_variance[0] += 2 * np.log(sd)
+    z = (sums - design @ joint_mean) / np.exp(0.5 * (design @ log_variance))
+    return Adjustment(n, mean, sd, joint_mean, log_variance, np.percentile(z, PERCENTILES))
+
+
+def _maximise(y: Floats, design: Floats, start: Floats) -> Floats:
+    """Normal likelihood with linear mean and log-linear variance; y in units of its residual SD."""
+    k = design.shape[1]
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        log_variance = np.clip(design @ theta[k:], -30, 30)
+        residual = y - design @ theta[:k]
+        precise = residual * np.exp(-log_variance)
+        value = 0.5 * np.mean(log_variance + residual * precise)
+        gradient = np.concatenate([-(design.T @ precise), 0.5 * design.T @ (1 - residual * precise)]) / len(y)
+        return float(value), gradient
+
+    result = minimize(loss, start, jac=True, method="BFGS", options={"maxiter": 1000, "gtol": 1e-9})
+    theta: Floats = result.x
+    return theta
+
+
+def _design(components: Floats) -> Floats:
+    return np.column_stack([np.ones(len(components)), components])
+
+
+def interval(z: Floats, lost_share: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's variance."""
+    reach = norm.ppf(0.5 + level / 2) * np.sqrt(lost_share)
+    return z - reach, z + reach

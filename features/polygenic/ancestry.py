@@ -1,0 +1,308 @@
+"""The frozen ancestry reference: components, groups, and how each score depends on them, as JSON and Parquet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import chi2
+
+from features.errors import PresageError
+from features.polygenic.adjustment import Adjustment
+from features.polygenic.contributions import Contribution
+from features.polygenic.matching import TargetIndex
+from features.polygenic.variants import Alleles, Keys
+
+Floats = NDArray[np.float64]
+FORMAT = 1
+SITES, MODEL = "sites.parquet", "model.json"
+BEYOND = 1e-6  # chance of a larger distance within the reference, below which a person is beyond it
+MIN_PLACED = 0.5  # share of the components' sites that must be found to place anybody
+_SUM_TO_ONE = 1e4  # weight of the row that makes admixture shares sum to 1
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTable:
+    """Sites of the components and of the scores: alleles, frequency of ALT, loadings (nan where not of the components)."""
+
+    keys: Keys
+    ref: tuple[str, ...]
+    alt: tuple[str, ...]
+    frequency: Floats
+    mean: Floats
+    scale: Floats
+    loadings: Floats
+
+    @property
+    def of_components(self) -> NDArray[np.bool_]:
+        """Where a site has loadings."""
+        return ~np.isnan(self.loadings[:, 0])
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where people stand in the reference.
+
+    `components`: standardised. `group`, `probability`: the most probable group and its probability among the groups,
+    from normal distributions. `distance`: from the nearest mixture of the groups' centres, in SD within groups.
+    `beyond`: further than the reference reaches.
+    """
+
+    components: Floats
+    group: NDArray[np.str_]
+    probability: Floats
+    distance: Floats
+    beyond: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class AncestryModel:
+    """A reference fitted once. `version`: digest of its content."""
+
+    name: str
+    build: str | None
+    version: str
+    n_people: int
+    component_mean: Floats
+    component_sd: Floats
+    groups: tuple[str, ...]
+    centres: Floats  # (group, component), standardised
+    covariances: Floats  # (group, component, component)
+    sites: SiteTable
+    scores: Mapping[str, Adjustment]
+    score_parts: Mapping[str, pa.Table]  # per score: site, slopes on the components, variance
+
+    @property
+    def label(self) -> str:
+        """What a result says it was compared with."""
+        return f"{self.name} {self.version[:12]}"
+
+    def standardise(self, components: Floats) -> Floats:
+        """Components in SD of the reference."""
+        standard: Floats = (components - self.component_mean) / self.component_sd
+        return standard
+
+    def place(self, components: Floats, *, beyond: float = BEYOND) -> Placement:
+        """Place people by their raw components."""
+        standard = self.standardise(components)
+        probability = self._probabilities(standard)
+        best = probability.argmax(axis=1)
+        distance = self._distances(standard)
+        limit = float(np.sqrt(chi2.isf(beyond, standard.shape[1])))
+        group = np.array(self.groups)[best]
+        return Placement(standard, group, probability[np.arange(len(best)), best], distance, distance > limit)
+
+    def _probabilities(self, standard: Floats) -> Floats:
+        """Posterior of each group with equal priors."""
+        logs = np.empty((len(standard), len(self.groups)))
+        for number, (centre, covariance) in enumerate(zip(self.centres, self.covariances, strict=True)):
+            root = np.linalg.cholesky(covariance)
+            scaled = np.linalg.solve(root, (standard - centre).T)
+            logs[:, number] = -0.5 * (scaled**2).sum(axis=0) - np.log(np.diag(root)).sum()
+        logs -= logs.max(axis=1, keepdims=True)
+        weight = np.exp(logs)
+        posterior: Floats = weight / weight.sum(axis=1, keepdims=True)
+        return posterior
+
+    def _distances(self, standard: Floats) -> Floats:
+        """How far outside every mixture of the groups: admixed people lie between the centres, others do not."""
+        root = np.linalg.inv(np.linalg.cholesky(self.covariances.mean(axis=0)))
+        corners = np.vstack([root @ self.centres.T, np.full(len(self.groups), _SUM_TO_ONE)])
+        points = standard @ root.T
+        return np.array([nnls(corners, np.append(point, _SUM_TO_ONE))[1] for point in points])
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """How raw sums over the found sites become components: `contributions` one for each component, then `mix`."""
+
+    contributions: tuple[Contribution, ...]
+    mix: Floats
+    found: float
+
+
+def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Projection:
+    """Least-squares projection on the loadings at the sites that the genotypes have, either allele as reference."""
+    sites = model.sites
+    variant, turned = _find(sites, target, alleles)
+    use = sites.of_components & (variant >= 0)
+    loadings = sites.loadings[use] / sites.scale[use, None]
+    gram = sites.loadings[use].T @ sites.loadings[use]
+    found = float(use.sum() / max(sites.of_components.sum(), 1))
+    if found < MIN_PLACED:
+        return Projection((), np.empty((0, 0)), found)
+    order = np.argsort(variant[use], kind="stable")
+    codes = variant[use][order] * 2
+    sign = np.where(turned[use], -1.0, 1.0)[order]
+    expected = np.where(turned[use], 2 - sites.mean[use], sites.mean[use])[order]
+    parts = []
+    for k in range(loadings.shape[1]):
+        weight = loadings[order, k] * sign
+        parts.append(Contribution(codes, weight, None, float(-(weight @ expected))))
+    return Projection(tuple(parts), np.linalg.inv(gram), found)
+
+
+def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Floats:
+    """The reference's frequency of each variant's alternate allele, nan where it has none."""
+    variant, turned = _find(model.sites, target, alleles)
+    found = np.full(len(target.variants), np.nan)
+    here = variant >= 0
+    frequency = np.where(turned, 1 - model.sites.frequency, model.sites.frequency)
+    found[variant[here]] = frequency[here]
+    return found
+
+
+def _find(sites: SiteTable, target: TargetIndex, alleles: Alleles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each site the variant with its alleles, -1 where there is none, and whether REF and ALT change places."""
+    ref = np.array([alleles.code(name) for name in sites.ref], np.int32)
+    alt = np.array([alleles.code(name) for name in sites.alt], np.int32)
+    low, high = (np.searchsorted(target.keys, sites.keys, side=side) for side in ("left", "right"))
+    variant = np.full(len(sites.keys), -1, np.int64)
+    turned = np.zeros(len(sites.keys), np.bool_)
+    variants = target.variants
+    for step in range(int((high - low).max(initial=0))):
+        place = np.minimum(low + step, max(len(target.keys) - 1, 0))
+        candidate = place if target.order is None else target.order[place]
+        inside = (low + step < high) & (variant < 0)
+        same = inside & (variants.ref[candidate] == ref) & (variants.alt[candidate] == alt)
+        swapped = inside & (variants.ref[candidate] == alt) & (variants.alt[candidate] == ref)
+        swapped &= ~variants.multiallelic[candidate]
+        variant[same | swapped] = candidate[same | swapped]
+        turned[swapped] = True
+    return variant, turned
+
+
+def write_model(model: AncestryModel, folder: Path) -> None:
+    """Write model.json, sites.parquet and one parts/*.parquet for each score; `folder` must not exist or be empty."""
+    (folder / "parts").mkdir(parents=True)
+    pq.write_table(_site_table(model.sites), folder / SITES)
+    for score_id, table in model.score_parts.items():
+        pq.write_table(table, folder / "parts" / _part_name(score_id))
+    (folder / MODEL).write_text(json.dumps(_as_json(model, folder), indent=1) + "\n")
+
+
+def read_model(folder: Path) -> AncestryModel:
+    """A frozen reference. Raises PresageError where a file is missing or is not the one that was frozen."""
+    path = folder / MODEL
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+        if told["format"] != FORMAT:
+            raise PresageError(str(path), f"format {told['format']} is not {FORMAT}", way_out="fit the reference again")
+        for name, digest in told["files"].items():
+            if _digest(folder / name) != digest:
+                raise PresageError(
+                    str(folder / name), "not the file that was frozen", way_out="fit the reference again"
+                )
+        return _from_json(told, folder)
+    except FileNotFoundError as error:
+        raise PresageError(
+            str(error.filename), "no such file", way_out="make a reference: presage ancestry fit PANEL --out MODEL"
+        ) from error
+    except (KeyError, ValueError, pa.ArrowInvalid) as error:
+        raise PresageError(str(path), "not an ancestry reference", way_out="fit the reference again") from error
+
+
+def _as_json(model: AncestryModel, folder: Path) -> dict[str, Any]:
+    names = [SITES, *(f"parts/{_part_name(score_id)}" for score_id in model.score_parts)]
+    files = {name: _digest(folder / name) for name in names}
+    content = {
+        "format": FORMAT,
+        "name": model.name,
+        "build": model.build,
+        "n_people": model.n_people,
+        "component_mean": model.component_mean.tolist(),
+        "component_sd": model.component_sd.tolist(),
+        "groups": list(model.groups),
+        "centres": model.centres.tolist(),
+        "covariances": model.covariances.tolist(),
+        "scores": {score_id: _adjustment_json(fit) for score_id, fit in sorted(model.scores.items())},
+        "files": files,
+    }
+    return {"version": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()} | content
+
+
+def _adjustment_json(fit: Adjustment) -> dict[str, Any]:
+    return {
+        "n_reference": fit.n_reference,
+        "mean": fit.mean.tolist(),
+        "sd": fit.sd,
+        "joint_mean": fit.joint_mean.tolist(),
+        "log_variance": fit.log_variance.tolist(),
+        "quantiles": fit.quantiles.tolist(),
+    }
+
+
+def _from_json(told: dict[str, Any], folder: Path) -> AncestryModel:
+    scores = {
+        score_id: Adjustment(
+            n_reference=fit["n_reference"],
+            mean=np.array(fit["mean"]),
+            sd=fit["sd"],
+            joint_mean=np.array(fit["joint_mean"]),
+            log_variance=np.array(fit["log_variance"]),
+            quantiles=np.array(fit["quantiles"]),
+        )
+        for score_id, fit in told["scores"].items()
+    }
+    parts = {
+        score_id: pq.read_table(folder / "parts" / _part_name(score_id))
+        for score_id in scores
+        if f"parts/{_part_name(score_id)}" in told["files"]
+    }
+    return AncestryModel(
+        name=told["name"],
+        build=told["build"],
+        version=told["version"],
+        n_people=told["n_people"],
+        component_mean=np.array(told["component_mean"]),
+        component_sd=np.array(told["component_sd"]),
+        groups=tuple(told["groups"]),
+        centres=np.array(told["centres"]),
+        covariances=np.array(told["covariances"]),
+        sites=_sites(pq.read_table(folder / SITES)),
+        scores=scores,
+        score_parts=parts,
+    )
+
+
+def _site_table(sites: SiteTable) -> pa.Table:
+    columns = {
+        "key": sites.keys,
+        "ref": sites.ref,
+        "alt": sites.alt,
+        "frequency": sites.frequency,
+        "mean": sites.mean,
+        "scale": sites.scale,
+    }
+    return pa.table(columns | {f"PC{k + 1}": sites.loadings[:, k] for k in range(sites.loadings.shape[1])})
+
+
+def _sites(table: pa.Table) -> SiteTable:
+    names = [name for name in table.column_names if name.startswith("PC")]
+    return SiteTable(
+        keys=table["key"].to_numpy(),
+        ref=tuple(table["ref"].to_pylist()),
+        alt=tuple(table["alt"].to_pylist()),
+        frequency=table["frequency"].to_numpy(),
+        mean=table["mean"].to_numpy(),
+        scale=table["scale"].to_numpy(),
+        loadings=np.column_stack([table[name].to_numpy() for name in names]),
+    )
+
+
+def _part_name(score_id: str) -> str:
+    """A score's id may hold what a file name may not."""
+    return hashlib.sha256(score_id.encode()).hexdigest()[:16] + ".parquet"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

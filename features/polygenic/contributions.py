@@ -1,0 +1,192 @@
+"""What each score adds at each site, kept compactly: in memory while small, in an unnamed file beyond."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.polygenic.genotypes.protocol import Sites
+from features.polygenic.matching import Matches
+from features.polygenic.scoring_file import Score
+from features.polygenic.variants import Variants
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWeights:
+    """Weights of a group of scores over a run of sites (score, site): per allele, and for carrying exactly one."""
+
+    additive: NDArray[np.float64]
+    heterozygote: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One score on the genotypes' alleles: f(g) = constant + additive g + heterozygote [g = 1] at each of `codes`.
+
+    `codes`: 2 x variant, plus 1 where the reference allele of a multiallelic record is counted; increasing.
+    """
+
+    codes: NDArray[np.int64]
+    additive: NDArray[np.float64]
+    heterozygote: NDArray[np.float64] | None
+    constant: float
+
+
+def contribution(score: Score, matches: Matches, variants: Variants) -> Contribution:
+    """Turn the used rows of a score into weights per copy of the allele that is read."""
+    used = np.flatnonzero(matches.used)
+    variant, counts_ref = matches.variant[used], matches.counts_ref[used]
+    multiallelic = variants.multiallelic[variant]
+    codes = variant * 2 + (counts_ref & multiallelic)
+    effects = score.effects[used]
+    turned = counts_ref & ~multiallelic
+    effects[turned] = effects[turned, ::-1]
+    additive = (effects[:, 2] - effects[:, 0]) / 2
+    heterozygote = effects[:, 1] - (effects[:, 0] + effects[:, 2]) / 2
+    constant = float(effects[:, 0].sum())
+    order = None if (np.diff(codes) > 0).all() else np.argsort(codes, kind="stable")
+    if order is not None:
+        codes, first = np.unique(codes[order], return_index=True)
+        additive = np.add.reduceat(additive[order], first) if len(first) else additive
+        heterozygote = np.add.reduceat(heterozygote[order], first) if len(first) else heterozygote
+    heterozygote[np.abs(heterozygote) < 1e-15 * np.abs(additive)] = 0  # rounding of (0, w, 2w)
+    return Contribution(codes, additive, heterozygote if heterozygote.any() else None, constant)
+
+
+class ContributionStore:
+    """Collects contributions one by one, then hands them out by runs of sites."""
+
+    def __init__(self, *, in_memory_mb: float = 120) -> None:
+        self._limit = in_memory_mb * 1e6
+        self._held = 0.0
+        self._spool: IO[bytes] | None = None
+        self._parts: list[tuple[_Column, _Column, _Column | None]] = []
+        self._constants: list[float] = []
+
+    def add(self, part: Contribution) -> None:
+        """Keep one score's weights."""
+        previous = self._parts[-1][0] if self._parts else None
+        same = (
+            previous is not None
+            and len(previous) == len(part.codes)
+            and bool((previous.read(0, len(previous)) == part.codes).all())
+        )
+        codes = previous if same and previous is not None else self._keep(part.codes)
+        heterozygote = None if part.heterozygote is None else self._keep(part.heterozygote)
+        self._parts.append((codes, self._keep(part.additive), heterozygote))
+        self._constants.append(part.constant)
+
+    def finish(self, variants: Variants, frequencies: NDArray[np.float64] | None) -> Contributions:
+        """Fix the sites. `frequencies`: of each variant's alternate allele, or None."""
+        used = np.zeros(2 * len(variants), np.bool_)
+        distinct = {id(codes): codes for codes, _, _ in self._parts}.values()
+        for codes in distinct:
+            used[codes.read(0, len(codes))] = True
+        site_codes = np.flatnonzero(used)
+        variant, reads_ref = site_codes >> 1, (site_codes & 1).astype(np.bool_)
+        sites = Sites(variants.row[variant], np.where(reads_ref, 0, variants.allele[variant]).astype(np.int32))
+        by_site = None
+        if frequencies is not None:
+            by_site = np.where(reads_ref, 1 - _total_alternate(variants, frequencies)[variant], frequencies[variant])
+        return Contributions(sites, site_codes, by_site, np.array(self._constants), self._parts)
+
+    def _keep(self, values: NDArray[np.float64] | NDArray[np.int64]) -> _Column:
+        self._held += values.nbytes
+        if self._held <= self._limit:
+            return _Column(values.dtype, len(values), values, None, 0)
+        if self._spool is None:
+            self._spool = tempfile.TemporaryFile(prefix="presage-weights-")  # noqa: SIM115
+        start = self._spool.seek(0, 2)
+        self._spool.write(np.ascontiguousarray(values).tobytes())
+        self._spool.flush()
+        return _Column(values.dtype, len(values), None, self._spool, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    dtype: np.dtype[np.generic]
+    length: int
+    values: NDArray[np.float64] | NDArray[np.int64] | None
+    spool: IO[bytes] | None
+    start: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, low: int, high: int) -> NDArray[np.float64] | NDArray[np.int64]:
+        if self.values is not None:
+            return self.values[low:high]
+        size = self.dtype.itemsize
+        spool = self.spool
+        if spool is None:
+            raise ValueError("a column is either held or spooled")
+        content = os.pread(spool.fileno(), (high - low) * size, self.start + low * size)
+        return np.frombuffer(content, self.dtype)
+
+    def place(self, value: int) -> int:
+        """Where `value` would stand in an increasing column."""
+        if self.values is not None:
+            return int(np.searchsorted(self.values, value))
+        return bisect_left(range(self.length), value, key=lambda i: int(self.read(i, i + 1)[0]))
+
+
+class Contributions:
+    """All scores' weights over one list of sites.
+
+    `frequencies`: of the allele each site counts, or None where nobody said. `constants`: what a score adds whatever the
+    genotypes.
+    """
+
+    def __init__(
+        self,
+        sites: Sites,
+        codes: NDArray[np.int64],
+        frequencies: NDArray[np.float64] | None,
+        constants: NDArray[np.float64],
+        parts: Sequence[tuple[_Column, _Column, _Column | None]],
+    ) -> None:
+        self.sites = sites
+        self.frequencies = frequencies
+        self.constants = constants
+        self._codes = codes
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def weights(self, start: int, stop: int, scores: range) -> ChunkWeights:
+        """Weights of some scores over sites start to stop."""
+        additive = np.zeros((len(scores), stop - start))
+        heterozygote: NDArray[np.float64] | None = None
+        codes = self._codes[start:stop]
+        places: dict[int, tuple[int, int, NDArray[np.intp]]] = {}
+        for number, score in enumerate(scores):
+            score_codes, weights, het = self._parts[score]
+            if id(score_codes) not in places:
+                places[id(score_codes)] = self._place(score_codes, codes)
+            low, high, columns = places[id(score_codes)]
+            additive[number, columns] = weights.read(low, high)
+            if het is not None:
+                heterozygote = np.zeros_like(additive) if heterozygote is None else heterozygote
+                heterozygote[number, columns] = het.read(low, high)
+        return ChunkWeights(additive, heterozygote)
+
+    def _place(self, score_codes: _Column, codes: NDArray[np.int64]) -> tuple[int, int, NDArray[np.intp]]:
+        if not len(codes):
+            return 0, 0, np.empty(0, np.intp)
+        low, high = score_codes.place(int(codes[0])), score_codes.place(int(codes[-1]) + 1)
+        return low, high, np.searchsorted(codes, score_codes.read(low, high))
+
+
+def _total_alternate(variants: Variants, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frequency of all alternates of a variant's record together."""
+    totals = np.bincount(variants.row, weights=frequencies, minlength=int(variants.row.max(initial=0)) + 1)
+    total: NDArray[np.float64] = totals[variants.row]
+    return total

@@ -1,0 +1,183 @@
+"""`presage ancestry fit`: a panel, its labels and the scores, frozen into a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic import ancestry_fit
+from features.polygenic.ancestry import SiteTable
+from features.polygenic.ancestry_fit import Components
+from features.polygenic.contributions import ContributionStore, contribution
+from features.polygenic.genotypes import Genotypes, open_genotypes
+from features.polygenic.loadings import read_loadings
+from features.polygenic.matching import TargetIndex, match
+from features.polygenic.report import not_scored, summarise
+from features.polygenic.run import Settings, panel_build
+from features.polygenic.scoring import score_samples
+from features.polygenic.scoring_file import Score, read_scores
+from features.polygenic.variants import Alleles
+from features.progress import Progress, silent
+
+Floats = NDArray[np.float64]
+
+
+def fit_reference(
+    panel: Path,
+    *,
+    labels: str,
+    out: Path,
+    scores: Sequence[Path] = (),
+    n_components: int = 4,
+    unrelated: Path | None = None,
+    settings: Settings,
+    progress: Progress = silent,
+) -> str:
+    """Fit and freeze. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them (.UD, .mu, .bed, .V).
+
+    `labels`: a file of sample and group, or a column of the panel's .psam. `unrelated`: a file of sample ids that the
+    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the panel and
+    for scores that match too little of it.
+    """
+    if Path(f"{panel}.UD").exists():
+        return _fit_loadings(panel, labels, out)
+    alleles = Alleles()
+    with open_genotypes(panel, alleles) as genotypes:
+        groups = read_labels(labels, panel, genotypes.samples.ids)
+        with progress("Components"):
+            components = ancestry_fit.principal_components(genotypes, alleles, n_components=n_components)
+        train = None if unrelated is None else ~np.isin(genotypes.samples.ids, _ids(unrelated))
+        sums, parts = _score_panel(genotypes, scores, components.people, alleles, settings, progress)
+        model = ancestry_fit.assemble(
+            name=panel.stem,
+            build=panel_build(genotypes, settings.build),
+            components=Components(components.people, _with_scores(components.sites, parts)),
+            labels=groups,
+            scores=sums,
+            parts=parts,
+            train=train,
+        )
+    ancestry_fit.freeze(model, out)
+    return (
+        f"{len(groups):,} people in {len(model.groups)} groups, {n_components} components of "
+        f"{int(components.sites.of_components.sum()):,} sites, {len(sums)} scores; frozen in {out}"
+    )
+
+
+def _fit_loadings(prefix: Path, labels: str, out: Path) -> str:
+    people, components = read_loadings(prefix)
+    groups = read_labels(labels, prefix, people)
+    model = ancestry_fit.assemble(
+        name=prefix.name, build=None, components=components, labels=groups, scores={}, parts={}
+    )
+    ancestry_fit.freeze(model, out)
+    return (
+        f"{len(people):,} people in {len(model.groups)} groups, {len(components.sites.keys):,} sites; frozen in {out}"
+    )
+
+
+def read_labels(labels: str, panel: Path, sample_ids: Sequence[str]) -> list[str]:
+    """The group of every sample, from a file whose first columns are sample and group, or a column of the .psam."""
+    file = Path(labels)
+    if file.is_file():
+        rows = [
+            line.replace(",", "\t").split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+        known = {row[0]: row[1] for row in rows if len(row) > 1}
+        where = labels
+    else:
+        where = str(panel.with_suffix(".psam"))
+        known = _psam_column(Path(where), labels)
+    absent = [sample for sample in sample_ids if sample not in known]
+    if absent:
+        raise PresageError(
+            where,
+            f"{len(absent)} of {len(sample_ids)} samples have no group",
+            way_out="label every sample of the panel",
+        )
+    return [known[sample] for sample in sample_ids]
+
+
+def _psam_column(path: Path, name: str) -> dict[str, str]:
+    if not path.exists():
+        raise PresageError(
+            "--labels", "neither a file nor a column of the panel's .psam", way_out="give a file of labels"
+        )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = lines[0].lstrip("#").split()
+    if name not in header or "IID" not in header:
+        raise PresageError(
+            f"{path}, line 1", "the header has no such column", way_out=f"its columns: {', '.join(header)}"
+        )
+    rows = [line.split() for line in lines[1:] if line.strip()]
+    return {row[header.index("IID")]: row[header.index(name)] for row in rows}
+
+
+def _ids(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split()[-1] for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _score_panel(
+    genotypes: Genotypes,
+    paths: Sequence[Path],
+    components: Floats,
+    alleles: Alleles,
+    settings: Settings,
+    progress: Progress,
+) -> tuple[dict[str, Floats], dict[str, pa.Table]]:
+    """Every score's sums over the panel, and its sites. A score that cannot be computed on the panel is one error."""
+    target = TargetIndex.of(genotypes.variants, alleles)
+    store, ids, parts = ContributionStore(), [], {}
+    standard = (components - components.mean(axis=0)) / components.std(axis=0)
+    with progress("Reading scores", total=len(paths)) as advance:
+        for path in paths:
+            for score in read_scores(path, alleles, build=panel_build(genotypes, settings.build)):
+                part = _contribution(score, target, alleles, settings)
+                store.add(part)
+                ids.append(score.header.score_id)
+                parts[score.header.score_id] = ancestry_fit.score_part(genotypes, part, standard, alleles)
+            advance(1)
+    if not ids:
+        return {}, {}
+    sums = score_samples(genotypes, store.finish(genotypes.variants, None), threads=settings.threads, progress=progress)
+    return dict(zip(ids, sums.sums, strict=True)), parts
+
+
+def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings):  # type: ignore[no-untyped-def]
+    reason = score.refused
+    if reason is None:
+        matches = match(score.rows, target, alleles, settings.rules)
+        reason = not_scored(summarise(score, matches), min_overlap=settings.min_overlap)
+    if reason is not None:
+        raise PresageError(
+            str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
+        )
+    return contribution(score, matches, target.variants)
+
+
+def _with_scores(sites: SiteTable, parts: Mapping[str, pa.Table]) -> SiteTable:
+    """The components' sites and the scores', so that the reference has a frequency for each."""
+    known = set(zip(sites.keys.tolist(), sites.ref, sites.alt, strict=True))
+    extra: dict[tuple[int, str, str], float] = {}
+    for table in parts.values():
+        rows = zip(*(table[name].to_pylist() for name in ("key", "ref", "alt", "frequency")), strict=True)
+        extra |= {(key, ref, alt): frequency for key, ref, alt, frequency in rows if (key, ref, alt) not in known}
+    keys = np.array([key for key, _, _ in extra], np.int64)
+    frequency = np.array(list(extra.values()))
+    return replace(
+        sites,
+        keys=np.concatenate([sites.keys, keys]),
+        ref=(*sites.ref, *(ref for _, ref, _ in extra)),
+        alt=(*sites.alt, *(alt for _, _, alt in extra)),
+        frequency=np.concatenate([sites.frequency, frequency]),
+        mean=np.concatenate([sites.mean, 2 * frequency]),
+        scale=np.concatenate([sites.scale, np.ones(len(extra))]),
+        loadings=np.vstack([sites.loadings, np.full((len(extra), sites.loadings.shape[1]), np.nan)]),
+    )

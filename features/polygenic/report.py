@@ -1,0 +1,154 @@
+"""What became of every score and every row of it: counts in JSON, rows in Parquet, sentences for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.polygenic.matching import MATCH_TYPES, REASONS, Matches
+from features.polygenic.scoring_file import Score
+from features.polygenic.variants import Alleles, Variants, chromosome_name, split_key
+
+VARIANT_REPORT = pa.schema(
+    [
+        pa.field("score_id", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("line", pa.int32()),  # in the scoring file
+        pa.field("chrom", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("pos", pa.int32()),
+        pa.field("effect_allele", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("other_allele", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("variant_id", pa.string()),  # of the genotypes
+        pa.field("match_type", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("status", pa.dictionary(pa.int32(), pa.string())),  # matched, excluded, unmatched
+        pa.field("reason", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
+_CHROMOSOMES = pa.array(["", *(chromosome_name(code) for code in range(1, 27))], pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSummary:
+    """Of one score: how many rows of how many, which share of the absolute weight, and why the others are not used.
+
+    `reasons`: rows and share of weight by reason. `positions_found`: share of rows whose position the genotypes have.
+    `lost_ratio`: squared weight of the rows not used over that of the rows used.
+    """
+
+    score_id: str
+    n_rows: int
+    n_matched: int
+    matched_weight: float
+    kinds: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, tuple[int, float]] = field(default_factory=dict)
+    positions_found: float = 0.0
+    lost_ratio: float = 0.0
+
+    @property
+    def matched_share(self) -> float:
+        """Share of the rows."""
+        return self.n_matched / self.n_rows if self.n_rows else 0.0
+
+
+def summarise(score: Score, matches: Matches) -> MatchSummary:
+    """Count one score's matches."""
+    weight = score.weight
+    total = float(weight.sum())
+    share = weight / total if total > 0 else np.full(len(weight), 1 / max(len(weight), 1))
+    used = matches.used
+    reasons = {}
+    for bit, name in REASONS.items():
+        rows = _leading(matches.reasons) == bit
+        if rows.any():
+            reasons[name] = (int(rows.sum()), float(share[rows].sum()))
+    kinds = np.bincount(matches.kind[used], minlength=len(MATCH_TYPES))
+    found = np.isin(_leading(matches.reasons), [16, 64, 128, 256], invert=True)
+    return MatchSummary(
+        score_id=score.header.score_id,
+        n_rows=len(score.rows),
+        n_matched=int(used.sum()),
+        matched_weight=float(min(share[used].sum(), 1.0)),
+        kinds={name: int(n) for name, n in zip(MATCH_TYPES, kinds, strict=True) if n},
+        reasons=reasons,
+        positions_found=float(found.mean()) if len(found) else 0.0,
+        lost_ratio=_ratio((weight[~used] ** 2).sum(), (weight[used] ** 2).sum()),
+    )
+
+
+def _ratio(lost: float, used: float) -> float:
+    return float(lost / used) if used > 0 else 0.0
+
+
+def _leading(reasons: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The first reason of each row: its lowest bit."""
+    leading: NDArray[np.int16] = reasons & -reasons
+    return leading
+
+
+def not_scored(summary: MatchSummary, *, min_overlap: float) -> str | None:
+    """Why a score with too little matched is not scored, largest reasons first; None where enough is."""
+    if summary.matched_share >= min_overlap and summary.matched_weight >= min_overlap:
+        return None
+    largest = sorted(summary.reasons.items(), key=lambda item: -item[1][1])[:3]
+    why = "; ".join(f"{n:,} rows ({share:.0%} of the weight): {name}" for name, (n, share) in largest)
+    return (
+        f"{summary.matched_share:.0%} of variants and {summary.matched_weight:.0%} of the weight matched, "
+        f"{min_overlap:.0%} needed; {why}" + _hint(summary)
+    )
+
+
+def _hint(summary: MatchSummary) -> str:
+    if summary.positions_found < 0.05 and summary.n_rows >= 20:
+        return "; hardly any position is found: the genotypes may be of another build, or cover another region"
+    return ""
+
+
+def variant_rows(score: Score, matches: Matches, variants: Variants, alleles: Alleles) -> pa.Table:
+    """One row for each row of the score: what it matched and how, or why it is not used."""
+    chromosome, position = split_key(score.rows.keys)
+    rows = score.rows
+    ids = variants.ids.take(pa.array(matches.variant, mask=matches.variant < 0))
+    kind, kinds = matches.kind, pa.array(MATCH_TYPES)
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([score.header.score_id])),
+        pa.array(rows.line, pa.int32()),
+        pa.DictionaryArray.from_arrays(pa.array(chromosome, pa.int32(), mask=rows.keys < 0), _CHROMOSOMES),
+        pa.array(position, pa.int32(), mask=rows.keys < 0),
+        alleles.arrow(rows.effect),
+        alleles.arrow(rows.other),
+        ids,
+        pa.DictionaryArray.from_arrays(pa.array(kind, pa.int32(), mask=kind < 0), kinds),
+        _status(matches),
+        _reasons(matches.reasons),
+    ]
+    return pa.Table.from_arrays(columns, schema=VARIANT_REPORT)
+
+
+def _status(matches: Matches) -> pa.DictionaryArray:
+    code = np.where(matches.used, 0, np.where(matches.variant >= 0, 1, 2)).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(code), pa.array(["matched", "excluded", "unmatched"]))
+
+
+def _reasons(reasons: NDArray[np.int16]) -> pa.DictionaryArray:
+    """All reasons of a row, joined; null where it is used."""
+    present = np.flatnonzero(np.bincount(reasons, minlength=1))
+    words = ["; ".join(name for bit, name in REASONS.items() if combination & bit) for combination in present.tolist()]
+    place = np.searchsorted(present, reasons).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(place, mask=reasons == 0), pa.array(words, pa.string()))
+
+
+def as_json(summary: MatchSummary) -> dict[str, Any]:
+    """For the report file."""
+    return {
+        "score_id": summary.score_id,
+        "rows": summary.n_rows,
+        "matched": summary.n_matched,
+        "matched_share": round(summary.matched_share, 6),
+        "matched_weight": round(summary.matched_weight, 6),
+        "positions_found": round(summary.positions_found, 6),
+        "match_types": summary.kinds,
+        "not_used": {name: {"rows": n, "weight": round(share, 6)} for name, (n, share) in summary.reasons.items()},
+    }

@@ -1,0 +1,177 @@
+"""A run as a table, as a report, and as a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.polygenic.report import as_json
+from features.polygenic.run import ScoredSamples, ScoredScore
+
+Floats = NDArray[np.float64]
+MISSING_WITHOUT_FREQUENCY = (
+    "missing calls, fewer than 50 samples and no reference frequencies (give --reference-frequencies)"
+)
+BEYOND_REFERENCE = "beyond the ancestry reference: the sum stands, its adjusted score is withheld"
+
+
+def as_table(scored: ScoredSamples) -> pa.Table:
+    """One row per sample and score, by sample, in the order of the files.
+
+    `alleles`: called alleles at the score's sites. `z_low` to `z_high`: 95 % interval of z_norm2 from missing calls and
+    unmatched variants. `trait_spread`: largest minus smallest z_norm2 among the scores of one trait.
+    """
+    n, scores = len(scored.sample_ids), scored.scores
+    columns = {
+        "sample_id": pa.array(scored.sample_ids, pa.string()).take(pa.array(np.repeat(np.arange(n), len(scores)))),
+        "score_id": pa.array([score.header.score_id for score in scores] * n, pa.string()),
+        "sum": _column(spread(scored, scored.sums.sums)),
+        "alleles": _alleles(scored),
+        "matched_weight": pa.array([matched_weight(score) for score in scores] * n, pa.float64()),
+    }
+    return pa.table(
+        columns | _adjusted_columns(scored) | {"not_scored": pa.array(reasons(scored).ravel().tolist(), pa.string())}
+    )
+
+
+def _adjusted_columns(scored: ScoredSamples) -> dict[str, pa.Array]:
+    n, k = len(scored.sample_ids), len(scored.scores)
+    numbers = ("z_norm1", "z_norm2", "percentile", "z_low", "z_high")
+    adjusted = scored.adjusted
+    if adjusted is None:
+        empty = pa.nulls(n * k, pa.float64())
+        columns = dict.fromkeys((*numbers, "trait_spread"), empty)
+        columns |= {"ancestry_group": pa.nulls(n * k, pa.string())}
+        return columns | dict.fromkeys(("ancestry_probability", "ancestry_distance"), empty)
+    columns = {name: _column(spread(scored, getattr(adjusted, name))) for name in numbers}
+    columns["trait_spread"] = _column(trait_spread(scored))
+    place = adjusted.placement
+    repeated = pa.array(np.repeat(np.arange(n), k))
+    group = pa.array(place.group.tolist(), pa.string()) if place else pa.nulls(n, pa.string())
+    columns["ancestry_group"] = group.take(repeated)
+    for name in ("probability", "distance"):
+        values = pa.array(getattr(place, name)) if place else pa.nulls(n, pa.float64())
+        columns[f"ancestry_{name}"] = values.take(repeated)
+    return columns
+
+
+def spread(scored: ScoredSamples, values: Floats) -> Floats:
+    """(summed score, sample) values as (sample, score); nan for scores that were not summed."""
+    out = np.full((len(scored.sample_ids), len(scored.scores)), np.nan)
+    for place, score in enumerate(scored.scores):
+        if score.column is not None:
+            out[:, place] = values[score.column]
+    return out
+
+
+def trait_spread(scored: ScoredSamples) -> Floats:
+    """(sample, score): how far the scores of one trait disagree on a person, in SD; nan for a trait of one score."""
+    out = np.full((len(scored.sample_ids), len(scored.scores)), np.nan)
+    if scored.adjusted is None:
+        return out
+    z = spread(scored, scored.adjusted.z_norm2)
+    traits: dict[str, list[int]] = {}
+    for place, score in enumerate(scored.scores):
+        trait = score.header.trait_id or score.header.trait
+        if trait and not np.isnan(z[:, place]).all():
+            traits.setdefault(trait, []).append(place)
+    for places in traits.values():
+        if len(places) > 1:
+            out[:, places] = (z[:, places].max(axis=1) - z[:, places].min(axis=1))[:, None]
+    return out
+
+
+def matched_weight(score: ScoredScore) -> float | None:
+    """Share of the score's absolute weight that is summed; None where the score was refused."""
+    return score.summary.matched_weight if score.summary else None
+
+
+def alleles(scored: ScoredSamples) -> NDArray[np.int64]:
+    """(sample, score): called alleles at the score's sites, -1 where it was not summed."""
+    out = np.full((len(scored.sample_ids), len(scored.scores)), -1, np.int64)
+    for place, score in enumerate(scored.scores):
+        if score.column is not None and score.summary is not None:
+            out[:, place] = 2 * (score.summary.n_matched - scored.sums.missing[score.column])
+    return out
+
+
+def reasons(scored: ScoredSamples) -> NDArray[np.object_]:
+    """(sample, score): why there is no sum, or no adjusted score although there is a reference; None where all is there."""
+    shared = [_shared_reason(scored, score) for score in scored.scores]
+    out = np.tile(np.array(shared, dtype=object), (len(scored.sample_ids), 1))
+    for place, score in enumerate(scored.scores):
+        if score.column is None:
+            continue
+        if scored.adjusted is not None and shared[place] is None:
+            out[scored.adjusted.beyond, place] = BEYOND_REFERENCE
+        out[np.isnan(scored.sums.sums[score.column]), place] = MISSING_WITHOUT_FREQUENCY
+    return out
+
+
+def _shared_reason(scored: ScoredSamples, score: ScoredScore) -> str | None:
+    if score.column is None or scored.adjusted is None:
+        return score.not_scored
+    return scored.adjusted.withheld[score.column]
+
+
+def _alleles(scored: ScoredSamples) -> pa.Array:
+    counts = alleles(scored).ravel()
+    return pa.array(counts, mask=counts < 0)
+
+
+def _column(values: Floats) -> pa.Array:
+    return pa.array(values.ravel(), from_pandas=True)
+
+
+def report_json(scored: ScoredSamples) -> dict[str, Any]:
+    """The report's counts, with each score's licence and citation."""
+    return {
+        "samples": len(scored.sample_ids),
+        "build": scored.build,
+        "imputation": scored.imputation,
+        "ancestry": _ancestry_json(scored),
+        "scores": [_score_json(scored, score) for score in scored.scores],
+    }
+
+
+def _ancestry_json(scored: ScoredSamples) -> dict[str, Any] | None:
+    adjusted = scored.adjusted
+    if adjusted is None:
+        return None
+    told: dict[str, Any] = {"reference": adjusted.model.name, "version": adjusted.model.version}
+    if adjusted.placement is not None:
+        groups, counts = np.unique(adjusted.placement.group, return_counts=True)
+        told |= {
+            "groups": dict(zip(groups.tolist(), counts.tolist(), strict=True)),
+            "beyond": int(adjusted.beyond.sum()),
+        }
+    return told
+
+
+def _score_json(scored: ScoredSamples, score: ScoredScore) -> dict[str, Any]:
+    return {
+        "score_id": score.header.score_id,
+        "name": score.header.name,
+        "trait": score.header.trait,
+        "build": score.header.build,
+        "licence": score.header.licence,
+        "citation": score.header.citation,
+        "not_scored": _shared_reason(scored, score),
+        "match": as_json(score.summary) if score.summary else None,
+    }
+
+
+def sentence(scored: ScoredSamples) -> str:
+    """What a run did, for the screen."""
+    done = [score for score in scored.scores if score.column is not None]
+    lines = [f"{len(done)} of {len(scored.scores)} scores for {len(scored.sample_ids):,} samples; {scored.imputation}"]
+    for score in scored.scores:
+        reason = _shared_reason(scored, score)
+        if reason:
+            what = "not scored" if score.column is None else "not adjusted"
+            lines.append(f"  {score.header.score_id} {what}: {reason}")
+    lines += [f"  {score.header.score_id}: {score.header.licence}" for score in done if score.header.licence]
+    return "\n".join(lines)

@@ -1,0 +1,231 @@
+"""The sum: many scores over many people in one pass, in bounded memory, the same whatever the number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from threading import local
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from features.polygenic import kernels
+from features.polygenic.contributions import Contributions
+from features.polygenic.genotypes.protocol import Genotypes, SiteReader, Sites
+from features.progress import Progress, silent
+
+BLOCK_SITES = 512
+BLOCKS_PER_CHUNK = 16
+FEW_SCORES = 8  # up to here summing directly beats a matrix product
+MIN_OWN_FREQUENCY_SAMPLES = 50  # as in plink2
+
+Genotype = NDArray[np.int8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Per score and sample, in the order of the contributions and of the file.
+
+    `sums` (score, sample): nan where a call is missing and nothing says what to expect.
+    `missing`: sites of the score that are not called. `lost`: variance of the sum that the missing calls hide, and
+    `variance` (score,) of the whole sum, both as if sites were independent and in Hardy-Weinberg proportions.
+    """
+
+    sums: NDArray[np.float64]
+    missing: NDArray[np.int64]
+    lost: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def score_samples(
+    genotypes: Genotypes,
+    contributions: Contributions,
+    *,
+    threads: int = 1,
+    max_memory_mb: int = 400,
+    progress: Progress = silent,
+) -> Sums:
+    """Sum every score over every sample; missing calls stand at twice the allele frequency.
+
+    Frequencies: the contributions' where they have them, else the samples' own from 50 samples on, else none. Memory
+    grows with samples times scores: where that exceeds `max_memory_mb`, scores are taken in groups, one pass each.
+    """
+    n, s = len(genotypes.samples), len(contributions)
+    group = max(1, int(max_memory_mb * 1e6 / 2 / (n * 16 * (threads + 2))))
+    out = Sums(np.zeros((s, n)), np.zeros((s, n), np.int64), np.zeros((s, n)), np.zeros(s))
+    groups = [range(start, min(start + group, s)) for start in range(0, s, group)]
+    total = len(groups) * len(contributions.sites)
+    with progress("Scoring", total=total) as advance, threadpool_limits(1):
+        for scores in groups:
+            part = slice(scores.start, scores.stop)
+            for done in _accumulate(genotypes, contributions, scores, threads, max_memory_mb):
+                out.sums[part] += done.sums
+                out.missing[part] += done.missing.T.astype(np.int64)
+                out.lost[part] += done.lost.T
+                out.variance[part] += done.variance
+                advance(done.n_sites)
+    return _finish(out, contributions, n_samples=n)
+
+
+def _finish(out: Sums, contributions: Contributions, *, n_samples: int) -> Sums:
+    out.sums[:] += contributions.constants[:, None]
+    if contributions.frequencies is None and n_samples < MIN_OWN_FREQUENCY_SAMPLES:
+        out.sums[out.missing > 0] = np.nan
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    n_sites: int
+    sums: NDArray[np.float64]
+    missing: NDArray[np.float32]
+    lost: NDArray[np.float32]
+    variance: NDArray[np.float64]
+
+
+def _accumulate(
+    genotypes: Genotypes, contributions: Contributions, scores: range, threads: int, max_memory_mb: int
+) -> Iterator[_Chunk]:
+    """Chunks in order, so that the sum does not depend on which thread was first."""
+    block = int(min(BLOCK_SITES, max(8, max_memory_mb * 1e6 / 4 / (5 * len(genotypes.samples) * threads))))
+    chunk = block * BLOCKS_PER_CHUNK
+    n_sites = len(contributions.sites)
+    starts = range(0, n_sites, chunk) if n_sites else range(1)
+    worker = _Worker(genotypes, contributions, scores, block)
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = ((start, min(start + chunk, n_sites)) for start in starts)
+        waiting: list[Future[_Chunk]] = [pool.submit(worker, *job) for job in islice(jobs, threads + 1)]
+        while waiting:
+            done = waiting.pop(0).result()
+            waiting += [pool.submit(worker, *job) for job in islice(jobs, 1)]
+            yield done
+    worker.close()
+
+
+class _Worker:
+    """Sums one chunk of sites for one group of scores; each thread has its own reader and buffers."""
+
+    def __init__(self, genotypes: Genotypes, contributions: Contributions, scores: range, block: int) -> None:
+        self._genotypes = genotypes
+        self._contributions = contributions
+        self._scores = scores
+        self._block = block
+        self._own = local()
+        self._readers: list[SiteReader] = []
+
+    def __call__(self, start: int, stop: int) -> _Chunk:
+        n, s = len(self._genotypes.samples), len(self._scores)
+        lost, absent = np.zeros((n, s), np.float32), np.zeros((n, s), np.float32)
+        out = _Chunk(stop - start, np.zeros((s, n)), absent, lost, np.zeros(s))
+        weights = self._contributions.weights(start, stop, self._scores)
+        for low in range(start, stop, self._block):
+            high = min(low + self._block, stop)
+            part = slice(low - start, high - start)
+            counts = self._read(self._contributions.sites[low:high])
+            frequency = self._frequency(counts, low, high)
+            additive = weights.additive[:, part]
+            het = weights.heterozygote[:, part] if weights.heterozygote is not None else None
+            self._add(counts, frequency, additive, het, out)
+        return out
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for reader in self._readers:
+            reader.close()
+
+    def _read(self, sites: Sites) -> Genotype:
+        if not hasattr(self._own, "reader"):
+            self._own.reader = self._genotypes.reader()
+            self._readers.append(self._own.reader)
+            kind = np.float32 if self._genotypes.has_dosages else np.int8
+            self._own.counts = np.empty((self._block, len(self._genotypes.samples)), kind)
+            self._own.centred = None
+        counts: Genotype = self._own.counts[: len(sites)]
+        if counts.dtype == np.int8:
+            self._own.reader.read(sites, counts)
+        else:
+            self._own.reader.read_dosages(sites, counts)
+        return counts
+
+    def _frequency(self, counts: Genotype, low: int, high: int) -> NDArray[np.float64]:
+        known = self._contributions.frequencies
+        if known is not None:
+            return known[low:high]
+        if counts.shape[1] < MIN_OWN_FREQUENCY_SAMPLES:
+            return np.full(len(counts), 0.5)
+        totals, missing = np.empty(len(counts)), np.empty(len(counts), np.int64)
+        kernels.tally(counts, totals, missing)
+        called: NDArray[np.float64] = np.maximum(counts.shape[1] - missing, 1)
+        return totals / (2 * called)
+
+    def _add(
+        self,
+        counts: Genotype,
+        frequency: NDArray[np.float64],
+        additive: NDArray[np.float64],
+        heterozygote: NDArray[np.float64] | None,
+        out: _Chunk,
+    ) -> None:
+        centres = (2 * frequency).astype(np.float32)
+        weights = np.ascontiguousarray(additive, np.float32)
+        if len(weights) <= FEW_SCORES:
+            sums = np.zeros(out.sums.shape, np.float32)
+            kernels.add_centred(counts, centres, weights, sums)
+        else:
+            centred = self._centred(len(counts))
+            kernels.centre(counts, centres, centred)
+            sums = weights @ centred
+        np.add(out.sums, sums, out=out.sums)
+        out.sums[:] += (additive @ centres.astype(np.float64))[:, None]
+        if heterozygote is not None and heterozygote.any():
+            self._add_heterozygotes(counts, frequency, heterozygote, out)
+        self._add_missing(counts, frequency, additive, heterozygote, out)
+
+    def _add_heterozygotes(
+        self, counts: Genotype, frequency: NDArray[np.float64], weights: NDArray[np.float64], out: _Chunk
+    ) -> None:
+        centres = (2 * frequency * (1 - frequency)).astype(np.float32)
+        centred = self._centred(len(counts))
+        kernels.centre_heterozygotes(counts, centres, centred)
+        np.add(out.sums, weights.astype(np.float32) @ centred, out=out.sums)
+        out.sums[:] += (weights @ centres.astype(np.float64))[:, None]
+
+    def _add_missing(
+        self,
+        counts: Genotype,
+        frequency: NDArray[np.float64],
+        additive: NDArray[np.float64],
+        heterozygote: NDArray[np.float64] | None,
+        out: _Chunk,
+    ) -> None:
+        variance, used = site_variances(frequency, additive, heterozygote)
+        out.variance[:] += variance.sum(axis=1)
+        any_missing = kernels.count_missing(counts) if counts.dtype == np.int8 else (counts < 0).any()
+        if any_missing:
+            lost, absent = np.ascontiguousarray(variance.T, np.float32), np.ascontiguousarray(used.T, np.float32)
+            kernels.add_missing(counts, lost, absent, out.lost, out.missing)
+
+    def _centred(self, n_sites: int) -> NDArray[np.float32]:
+        if self._own.centred is None:
+            self._own.centred = np.empty((self._block, len(self._genotypes.samples)), np.float32)
+        centred: NDArray[np.float32] = self._own.centred[:n_sites]
+        return centred
+
+
+def site_variances(
+    frequency: NDArray[np.float64], additive: NDArray[np.float64], heterozygote: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Variance of what each site adds to each score, in Hardy-Weinberg proportions, and which sites a score uses."""
+    pq = 2 * frequency * (1 - frequency)
+    variance: NDArray[np.float64] = additive**2 * pq
+    used: NDArray[np.bool_] = additive != 0
+    if heterozygote is not None:
+        variance = variance + 2 * additive * heterozygote * pq * (1 - 2 * frequency) + heterozygote**2 * pq * (1 - pq)
+        used = used | (heterozygote != 0)
+    return variance, used
+
+
+__all__ = ["Sums", "score_samples", "site_variances"]

@@ -1,0 +1,417 @@
+"""Scoring files: PGS Catalog formats old and new, harmonised or not, and PLINK-style tables of several scores."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic.builds import canonical_build
+from features.polygenic.variants import Alleles, Codes, Keys, chromosome_codes, position_keys
+
+# Other spellings: files from before the catalogue's 2.0 format, and PRSweb.
+_ALIASES = {
+    "reference_allele": "other_allele",
+    "CHROM": "chr_name",
+    "POS": "chr_position",
+    "EA": "effect_allele",
+    "OA": "other_allele",
+    "WEIGHT": "effect_weight",
+}
+_HEADER_ALIASES = {
+    "pgs id": "pgs_id",
+    "pgs name": "pgs_name",
+    "reported trait": "trait_reported",
+    "original genome build": "genome_build",
+    "number of variants": "variants_number",
+    "pgp id": "pgp_id",
+    "genome build": "genome_build",
+    "prsweb reference": "pgs_id",
+    "accession": "pgs_id",
+}
+_COMPLEX = ("is_haplotype", "is_diplotype", "is_interaction")
+MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out as haplotypes
+_DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
+_NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
+_POSITIONS = ("chr_position", "hm_pos")
+_WIDE_FIRST = ("ID", "effect_allele")
+_NULLS = ["", "NA", "None"]
+_TRUE = pa.array(["true", "1", "yes"])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreHeader:
+    """Who made a score and what it may be used for."""
+
+    score_id: str
+    name: str | None = None
+    trait: str | None = None
+    trait_id: str | None = None
+    build: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRows:
+    """The variants of a score, in file order. `keys` -1: no usable position. `other` -1: no other allele.
+
+    `effect` -1: not a sequence. `complex`: a haplotype or diplotype, which counts of one allele cannot score.
+    `line`: where each row stands in the file. `frequency`: of the effect allele as the file tells it, nan where it does not.
+    """
+
+    keys: Keys
+    effect: Codes
+    other: Codes
+    complex: NDArray[np.bool_]
+    frequency: NDArray[np.float64]
+    line: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One score: its header, its variants, and what 0, 1 and 2 effect alleles add (row, 3).
+
+    `refused`: why it cannot be computed from genotypes at all; the rows are empty then.
+    """
+
+    header: ScoreHeader
+    path: Path
+    rows: ScoreRows
+    effects: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    refused: str | None = None
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """What a row can add at most, without sign: its share of the score's total absolute weight."""
+        spread: NDArray[np.float64] = self.effects.max(axis=1) - self.effects.min(axis=1)
+        return spread
+
+
+def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[Score]:
+    """The scores of one file. `build`: the genotypes', which picks between the file's own and harmonised positions.
+
+    Raises PresageError with file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
+    """
+    header, columns, body, first_line = _split(path)
+    if tuple(columns[:2]) == _WIDE_FIRST and "effect_weight" not in columns:
+        yield from _read_wide(path, columns, body, first_line, alleles)
+        return
+    yield _read_catalogue(path, header, columns, body, first_line, alleles, build)
+
+
+def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int]:
+    """Header fields, column names, the rows' bytes, and the line on which the rows start."""
+    content = _content(path)
+    header: dict[str, str] = {}
+    start, line = 0, 1
+    while content[start : start + 1] == b"#" or content[start : start + 1] in (b"\n", b"\r"):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        name, value = _header_field(content[start:end].decode("utf-8", "replace"))
+        if name and value:
+            header.setdefault(name, value)
+        start, line = end + 1, line + 1
+    end = content.find(b"\n", start)
+    columns = content[start : end if end >= 0 else len(content)].decode("utf-8", "replace").strip("\r\n").split("\t")
+    body = content[end + 1 :] if end >= 0 else b""
+    if not body.strip():
+        raise PresageError(str(path), "the scoring file has no rows", way_out="download it again")
+    return header, [_ALIASES.get(name.strip(), name.strip()) for name in columns], body, line + 1
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except FileNotFoundError as error:
+        raise PresageError(str(path), "no such scoring file", way_out="check the path") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise PresageError(str(path), "not a whole gzip file", way_out="download it again") from error
+    if not content.strip():
+        raise PresageError(str(path), "the scoring file is empty", way_out="download it again")
+    if b"\0" in content[:4096]:
+        raise PresageError(str(path), "not a text file", way_out="give a PGS Catalog scoring file")
+    return content
+
+
+def _header_field(line: str) -> tuple[str, str]:
+    name, _, value = line.lstrip("#").partition("=" if "=" in line else "\t")
+    key = name.strip().lower()
+    return _HEADER_ALIASES.get(key, key), value.strip()
+
+
+def _read_catalogue(
+    path: Path,
+    fields: Mapping[str, str],
+    columns: list[str],
+    body: bytes,
+    first_line: int,
+    alleles: Alleles,
+    build: str | None,
+) -> Score:
+    if "effect_allele" not in columns or not {"effect_weight", *_DOSAGE_WEIGHTS} & set(columns):
+        raise PresageError(
+            f"{path}, line {first_line - 1}",
+            "expected the columns effect_allele and effect_weight",
+            way_out="give a PGS Catalog scoring file",
+        )
+    table = _read_rows(path, columns, body, first_line)
+    harmonised, used_build = _positions_used(columns, fields, build)
+    header = _header(path, fields, table, used_build)
+    rows = _rows(table, alleles, harmonised=harmonised, first_line=first_line)
+    effects = _effects(path, table, rows.line)
+    score = Score(header, path, rows, effects)
+    reason = _refusal(table, score)
+    if reason:
+        return Score(header, path, _no_rows(), refused=reason)
+    if not ((rows.keys >= 0) & (rows.effect >= 0)).any():
+        raise PresageError(
+            str(path),
+            "no row has a chromosome, a position and an effect allele",
+            way_out="download the harmonised file of your build (hm_chr, hm_pos) from the PGS Catalog",
+        )
+    return score
+
+
+def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> pa.Table:
+    wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
+    wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
+    wanted |= {"accession", "variant_type", *_COMPLEX, *_DOSAGE_WEIGHTS}
+    if len(set(columns)) < len(columns):
+        raise PresageError(f"{path}, line {first_line - 1}", "a column name occurs twice", way_out="mend the header")
+    types = {name: pa.string() for name in columns}
+    types |= {name: pa.float64() for name in columns if name in _NUMBERS}
+    types |= {name: pa.int64() for name in columns if name in _POSITIONS}
+    bad: list[int] = []
+
+    def note(row: csv.InvalidRow) -> str:
+        bad.append(row.number or 0)
+        return "error"
+
+    try:
+        return csv.read_csv(
+            pa.py_buffer(body),
+            read_options=csv.ReadOptions(column_names=columns, use_threads=False, block_size=1 << 24),
+            parse_options=csv.ParseOptions(delimiter="\t", invalid_row_handler=note),
+            convert_options=csv.ConvertOptions(
+                include_columns=[name for name in columns if name in wanted],
+                column_types=types,
+                null_values=_NULLS,
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _conversion_error(path, columns, body, first_line, bad, error) from error
+
+
+def _conversion_error(
+    path: Path, columns: list[str], body: bytes, first_line: int, bad: list[int], error: pa.ArrowInvalid
+) -> PresageError:
+    """The first row that breaks a rule, found again slowly."""
+    lines = body.decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, start=first_line):
+        cells = line.split("\t")
+        if line.strip() and '"' not in line and len(cells) != len(columns):
+            rule = f"expected {len(columns)} columns, found {len(cells)}"
+            return PresageError(
+                f"{path}, line {number}", rule, way_out="the file is cut short or edited: download it again"
+            )
+        for name, cell in zip(columns, cells, strict=False):
+            if (
+                name in (*_NUMBERS, *_POSITIONS)
+                and cell not in _NULLS
+                and not _is_number(cell, whole=name in _POSITIONS)
+            ):
+                kind = "a whole number" if name in _POSITIONS else "a number"
+                return PresageError(f"{path}, line {number}, column {name}", f"expected {kind}", way_out="mend the row")
+    where = f"{path}, line {bad[0] + first_line - 1}" if bad else str(path)
+    return PresageError(where, f"not a tab-separated scoring file ({error})", way_out="download it again")
+
+
+def _is_number(cell: str, *, whole: bool) -> bool:
+    if whole:
+        return bool(re.fullmatch(r"\d+", cell))
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _positions_used(columns: list[str], fields: Mapping[str, str], build: str | None) -> tuple[bool, str | None]:
+    """Harmonised columns, unless the file's own are of the genotypes' build and the harmonised ones are not."""
+    own = canonical_build(fields.get("genome_build"))
+    if "hm_pos" not in columns or "hm_chr" not in columns:
+        return False, own
+    harmonised = canonical_build(fields.get("hmpos_build"))
+    if build is not None and own == build != harmonised and {"chr_name", "chr_position"} <= set(columns):
+        return False, own
+    return True, harmonised
+
+
+def _header(path: Path, fields: Mapping[str, str], table: pa.Table, build: str | None) -> ScoreHeader:
+    score_id = fields.get("pgs_id") or fields.get("pgs_name")
+    if not score_id and "accession" in table.column_names and table.num_rows:
+        names = pc.unique(table["accession"]).to_pylist()
+        if len(names) > 1:
+            raise PresageError(str(path), "its rows belong to several scores", way_out="give one file for each score")
+        score_id = names[0]
+    return ScoreHeader(
+        score_id=score_id or re.sub(r"\.(txt|tsv|gz|csv)", "", path.name),
+        name=fields.get("pgs_name"),
+        trait=fields.get("trait_mapped") or fields.get("trait_reported"),
+        trait_id=fields.get("trait_efo"),
+        build=build,
+        licence=fields.get("license"),
+        citation=fields.get("citation"),
+    )
+
+
+def _refusal(table: pa.Table, score: Score) -> str | None:
+    """Haplotypes, diplotypes and interactions need more than a count of one allele.
+
+    A few haplotypes of little weight are left out and counted as unmatched; an interaction changes what its partners mean.
+    """
+    interactions = int(_flag(table, "is_interaction").sum())
+    if interactions:
+        return f"{interactions} of {table.num_rows} rows are interactions, which a sum over variants cannot hold"
+    lost, total = score.weight[score.rows.complex].sum(), score.weight.sum()
+    if lost <= MAX_COMPLEX_WEIGHT * total:
+        return None
+    return (
+        f"{int(score.rows.complex.sum())} of {table.num_rows} rows, {lost / total:.0%} of the weight, are haplotypes or "
+        "diplotypes, which counts of one allele cannot score"
+    )
+
+
+def _flag(table: pa.Table, name: str) -> NDArray[np.bool_]:
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, np.bool_)
+    flags: NDArray[np.bool_] = pc.is_in(pc.utf8_lower(table[name]), value_set=_TRUE).to_numpy()
+    return flags
+
+
+def _rows(table: pa.Table, alleles: Alleles, *, harmonised: bool, first_line: int) -> ScoreRows:
+    n = table.num_rows
+    chromosome = _column(table, "hm_chr" if harmonised else "chr_name", pa.string())
+    position = _column(table, "hm_pos" if harmonised else "chr_position", pa.int64())
+    keys = position_keys(chromosome_codes(chromosome), pc.fill_null(position, 0).to_numpy())
+    effect = alleles.encode(_column(table, "effect_allele", pa.string()))
+    other = _column(table, "other_allele", pa.string())
+    if harmonised:
+        other = pc.coalesce(other, _column(table, "hm_inferOtherAllele", pa.string()))
+    other_codes = alleles.encode(other)
+    several = alleles.sequences(other_codes)  # `A/C`: not known which
+    other_codes[~several] = -1
+    effect[~alleles.sequences(effect)] = -1
+    frequency = pc.fill_null(_column(table, "allelefrequency_effect", pa.float64()), np.nan).to_numpy()
+    haplotype = _flag(table, "is_haplotype") | _flag(table, "is_diplotype")
+    return ScoreRows(keys, effect, other_codes, haplotype, frequency, np.arange(first_line, first_line + n))
+
+
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    if name in table.column_names:
+        return table[name]
+    return pa.chunked_array([pa.nulls(table.num_rows, kind)])
+
+
+def _effects(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What 0, 1 and 2 effect alleles add. Raises PresageError where a weight is missing, nan or infinite."""
+    weight = pc.fill_null(_column(table, "effect_weight", pa.float64()), np.nan).to_numpy()
+    effects = weight[:, None] * np.array([0.0, 1.0, 2.0])
+    dominant, recessive = _model(path, table, lines)
+    effects[dominant, 2] = weight[dominant]
+    effects[recessive, 1] = 0.0
+    effects[recessive, 2] = weight[recessive]
+    if set(_DOSAGE_WEIGHTS) <= set(table.column_names):
+        by_dosage = np.stack([pc.fill_null(table[name], np.nan).to_numpy() for name in _DOSAGE_WEIGHTS], axis=1)
+        given = np.isnan(weight) | ~np.isnan(by_dosage).all(axis=1)
+        effects[given] = by_dosage[given]
+    bad = ~np.isfinite(effects).all(axis=1)
+    if bad.any():
+        raise PresageError(
+            f"{path}, line {lines[np.argmax(bad)]}, column effect_weight",
+            "expected a finite number",
+            way_out="download the file again, or mend the row",
+        )
+    return effects
+
+
+def _model(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows are dominant and which recessive, by flags or by an effect_type column."""
+    kinds = {}
+    for kind in ("dominant", "recessive"):
+        flagged = _flag(table, f"is_{kind}")
+        if "effect_type" in table.column_names:
+            flagged = flagged | pc.fill_null(pc.equal(table["effect_type"], kind), False).to_numpy()
+        kinds[kind] = flagged
+    both = kinds["dominant"] & kinds["recessive"]
+    if both.any():
+        where = f"{path}, line {lines[np.argmax(both)]}"
+        raise PresageError(where, "a row is dominant and recessive at once", way_out="mend the row")
+    return kinds["dominant"], kinds["recessive"]
+
+
+def _read_wide(path: Path, columns: list[str], body: bytes, first_line: int, alleles: Alleles) -> Iterator[Score]:
+    """`ID effect_allele SCORE...`, the table plink2 takes: ids are chromosome:position:allele:allele."""
+    types = {"ID": pa.string(), "effect_allele": pa.string()} | {name: pa.float64() for name in columns[2:]}
+    try:
+        table = csv.read_csv(
+            pa.py_buffer(body),
+            read_options=csv.ReadOptions(column_names=columns),
+            parse_options=csv.ParseOptions(delimiter="\t"),
+            convert_options=csv.ConvertOptions(column_types=types, null_values=_NULLS),
+        )
+    except pa.ArrowInvalid as error:
+        raise _conversion_error(path, columns, body, first_line, [], error) from error
+    rows = _rows_of_ids(path, table, alleles, first_line)
+    for name in columns[2:]:
+        yield Score(
+            ScoreHeader(score_id=name),
+            path,
+            rows,
+            _effects(path, table.select([name]).rename_columns(["effect_weight"]), rows.line),
+        )
+
+
+def _rows_of_ids(path: Path, table: pa.Table, alleles: Alleles, first_line: int) -> ScoreRows:
+    parts = pc.split_pattern(table["ID"].combine_chunks(), ":")
+    if not pc.all(pc.equal(pc.list_value_length(parts), 4)).as_py():
+        raise PresageError(
+            f"{path}, column ID",
+            "expected chromosome:position:allele:allele",
+            way_out="or use the PGS Catalog's columns",
+        )
+    cells = pc.list_flatten(parts)
+    chromosome, position, first, second = (cells.take(pa.array(np.arange(i, len(cells), 4))) for i in range(4))
+    keys = position_keys(chromosome_codes(chromosome), position.cast(pa.int64()).to_numpy())
+    effect = alleles.encode(table["effect_allele"])
+    one, two = alleles.encode(first), alleles.encode(second)
+    other = np.where(effect == one, two, np.where(effect == two, one, -1)).astype(np.int32)
+    n = len(keys)
+    return ScoreRows(
+        keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), np.arange(first_line, first_line + n)
+    )
+
+
+def _no_rows() -> ScoreRows:
+    empty = np.empty(0, np.int64)
+    return ScoreRows(empty, empty.astype(np.int32), empty.astype(np.int32), empty.astype(np.bool_), np.empty(0), empty)
+
+
+__all__ = ["Score", "ScoreHeader", "ScoreRows", "read_scores"]
