@@ -91,12 +91,12 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
         + 0.15 * ill["hyperlipidaemia"]
         + 0.10 * ill["t2d"]
         - 0.01 * (at.deprivation - 3),
-        0.80,
+        0.88,
     )
     _lipids(notes, factors, lipids, on_statin=lives.statin_day[visits.person] < visits.start)
-    sugar = taken(0.05 + 0.05 * (factors.bmi > 30) + 0.35 * ill["t2d"], 0.75)
+    sugar = taken(0.05 + 0.05 * (factors.bmi > 30) + 0.35 * ill["t2d"], 0.85)
     _sugar(notes, factors, at, sugar, diabetes=ill["t2d"])
-    kidney = taken(0.08 + 0.05 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.80)
+    kidney = taken(0.08 + 0.05 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.88)
     kidney |= (visits.reason == ADMITTED) & notes.happens(0.85)
     egfr = np.clip(notes.noisy(factors.egfr, sd=4.0), 5, 140)
     notes.add("egfr", kidney, egfr)
@@ -125,7 +125,7 @@ def _lipids(notes: _Notes, factors: RiskFactors, taken: Bools, *, on_statin: Boo
 def _sugar(notes: _Notes, factors: RiskFactors, at: People, taken: Bools, *, diabetes: Bools) -> None:
     """Fasting glucose, and HbA1c by the ADAG line (Nathan 2008): average glucose = 28.7 HbA1c - 46.7."""
     glucose = np.where(diabetes, 150 + 25 * at.u_glucose, factors.glucose)
-    notes.add("glucose", taken & notes.happens(0.8), np.clip(notes.noisy(glucose, cv=0.04), 55, 400))
+    notes.add("glucose", taken & notes.happens(0.9), np.clip(notes.noisy(glucose, cv=0.03), 55, 400))
     notes.add("hba1c", taken, notes.noisy((glucose * 1.12 + 46.7) / 28.7, sd=0.15, digits=1))
 
 

@@ -25,18 +25,18 @@ JANUARY_FIRSTS = np.array(
 )
 
 # Keep the mean 10-year risk of coronary disease of people aged 40 to 79 at that of the published equation.
-CHD_LEVEL = {"M": 1.38, "F": 1.28}
+CHD_LEVEL = {"M": 1.343, "F": 1.237}
 # A 10-year risk is an average over ten years of ageing: the hazard now is that of the risk five years ago.
 HALF_WINDOW_YEARS = {"chd": 5.0, "t2d": 3.75}
 
 # Start of a statin per year: by the published 10-year risk, LDL cholesterol and diabetes (assumptions).
-STATIN_AT_FIVE_PERCENT = 0.018
+STATIN_AT_FIVE_PERCENT = 0.010
 STATIN_PER_LOG_ODDS = 0.5
 STATIN_PER_30_MG_DL = 0.6
 STATIN_DIABETES = 1.0
 STATIN_FAMILY_HISTORY = 0.3
 STATIN_MOST = 0.5
-STATIN_AFTER_CHD = 1.2
+STATIN_AFTER_CHD = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,8 +184,8 @@ def _draw_smoking(
     rng: np.random.Generator, female: Bools, deprivation: Ints, entry_day: Ints
 ) -> tuple[Bools, Floats]:
     n = len(female)
-    ever = rng.random(n) < 0.42 + 0.10 * ~female + 0.03 * (deprivation - 3)
-    former_at_entry = rng.random(n) < 0.48 - 0.06 * (deprivation - 3)
+    ever = rng.random(n) < 0.45 + 0.10 * ~female + 0.03 * (deprivation - 3)
+    former_at_entry = rng.random(n) < 0.45 - 0.06 * (deprivation - 3)
     past = entry_day - DAYS_PER_YEAR * 20 * rng.random(n) - 1
     future = entry_day + DAYS_PER_YEAR * rng.exponential(1 / 0.03, size=n)
     return ever, np.where(former_at_entry, past, future)
@@ -255,7 +255,7 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
     deprived = column(people.deprivation) - 3
     bmi = np.clip(28.8 + 0.5 * deprived + 0.05 * (np.minimum(age, 65) - 50) + 4.8 * column(people.u_bmi), 17, 55)
     untreated = (
-        125 + 0.50 * (age - 50) + 3 * ~female + 0.6 * (bmi - 28) + 1.0 * deprived + 15 * column(people.u_sbp)
+        127 + 0.50 * (age - 50) + 3 * ~female + 0.6 * (bmi - 28) + 1.0 * deprived + 17 * column(people.u_sbp)
     )
     treated = untreated >= 143 + 6 * column(people.u_threshold)
     tg = np.exp(np.log(125) + 0.02 * (bmi - 28) + 0.40 * column(people.u_tg))
@@ -264,12 +264,12 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
         bmi=bmi,
         sbp=np.clip(untreated - 12 * treated, 85, 200),
         on_antihypertensive=treated,
-        ldl=np.clip(134 + 34 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
-        hdl=np.clip(44 + 9 * female - 0.5 * (bmi - 28) + 13 * column(people.u_hdl), 20, 110),
+        ldl=np.clip(134 + 38 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
+        hdl=np.clip(44 + 9 * female - 0.5 * (bmi - 28) + 15 * column(people.u_hdl), 20, 110),
         triglycerides=np.clip(tg, 35, 390),
         glucose=np.clip(
-            83 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 7 * column(people.u_glucose), 65, 125
+            82 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 8 * column(people.u_glucose), 65, 125
         ),
-        egfr=np.clip(95 - 0.9 * (age - 50) + 14 * column(people.u_egfr), 16, 135),
+        egfr=np.clip(95 - 0.9 * (age - 50) + 16 * column(people.u_egfr), 16, 135),
         smoking=np.where(column(people.smoked), np.where(day < column(people.quit_day), 2, 1), 0).astype(np.int8),
     )
