@@ -12,8 +12,8 @@ TIMESTAMP = "timestamp(6)"
 # OHDSI's Data Quality Dashboard (check plausibleBeforeDeath) allows 60 days: late results, autopsies, billing.
 AFTER_DEATH_DAYS = 60
 
-NO_SUCH_PERSON = "person is not in the person table"
-NO_PERSON = "person_id is empty or not a number"
+NO_SUCH_PERSON = "person is not among the persons"
+NO_PERSON = "no person, or not a valid id"
 NO_DATE = "no date"
 BAD_DATE = "date is not a date"
 BEFORE_BIRTH = "before birth"

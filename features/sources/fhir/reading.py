@@ -123,7 +123,7 @@ def _opened(source: Path, name: str) -> Iterator[IO[bytes]]:
             yield lines  # type: ignore[misc]
     else:
         with zipfile.ZipFile(source) as archive, archive.open(name) as member:
-            yield gzip.open(member, "rb") if name.lower().endswith(".gz") else member  # type: ignore[misc]
+            yield gzip.GzipFile(fileobj=member) if name.lower().endswith(".gz") else member  # type: ignore[misc]
 
 
 def _of_lines(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Found]:

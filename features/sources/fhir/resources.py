@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from features.sources.fhir.codes import Coded, code_of, coded
@@ -43,11 +43,13 @@ class Mapped:
 
 
 def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
-    """The facts of a resource of one of the types in MAPPERS."""
+    """Whose resource it is, whether it is to be used, and its facts where its type has a mapper."""
     person = reference(resource.get("subject") or resource.get("patient") or resource.get("beneficiary"))
     reason = _not_to_be_used(kind, resource)
     if reason:
         return Mapped(person, reason=reason)
+    if kind not in MAPPERS:
+        return Mapped(person)
     facts = tuple(MAPPERS[kind](resource))
     if not facts:
         nothing = NO_VALUE if resource.get("dataAbsentReason") else NO_CODE
@@ -300,18 +302,4 @@ MAPPERS: Mapping[str, Mapper] = {
     "AllergyIntolerance": _allergy,
     "DiagnosticReport": _report,
 }
-"""Types with dated facts. Patient, Encounter, Coverage, Medication, Organization and Practitioner have their own ways."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """A person, as FHIR's text and references."""
-
-    id: str | None
-    birth: str | None
-    deceased: str | None
-    dead_without_date: bool
-    static_codes: tuple[str, ...]
-    care_site: str | None
-    provider: str | None
-    aliases: tuple[str, ...] = field(default=())
+"""Types with dated facts. People, visits, coverage and what is only referred to have ways of their own."""

@@ -1,0 +1,240 @@
+"""FHIR resources into flat tables on disk: one pass over the source, batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.progress import Advance
+from features.sources.fhir import people
+from features.sources.fhir.codes import Coded, coded
+from features.sources.fhir.reading import Found, resources
+from features.sources.fhir.resources import MAPPERS, Fact, id_of, identifier_key, map_resource
+
+_TEXT = pa.string()
+SCHEMAS = {
+    "resources": pa.schema(
+        [
+            ("seq", pa.int64()),
+            ("kind", _TEXT),
+            ("id", _TEXT),
+            ("updated", _TEXT),
+            ("person", _TEXT),
+            ("reason", _TEXT),
+            ("note", _TEXT),
+        ]
+    ),
+    "facts": pa.schema(
+        [
+            ("seq", pa.int64()),
+            ("code", _TEXT),
+            ("start", _TEXT),
+            ("known_1", _TEXT),
+            ("known_2", _TEXT),
+            ("number", pa.float64()),
+            ("text", _TEXT),
+            ("unit", _TEXT),
+            ("encounter", _TEXT),
+            ("at_visit_end", pa.bool_()),
+            ("medication", _TEXT),
+        ]
+    ),
+    "patients": pa.schema(
+        [
+            ("seq", pa.int64()),
+            ("birth", _TEXT),
+            ("deceased", _TEXT),
+            ("dead_without_date", pa.bool_()),
+            ("care_site", _TEXT),
+            ("provider", _TEXT),
+        ]
+    ),
+    "statics": pa.schema([("seq", pa.int64()), ("code", _TEXT)]),
+    "aliases": pa.schema([("seq", pa.int64()), ("called", _TEXT)]),
+    "encounters": pa.schema([("seq", pa.int64()), ("code", _TEXT), ("start", _TEXT), ("end", _TEXT)]),
+    "coverages": pa.schema([("seq", pa.int64()), ("start", _TEXT), ("end", _TEXT)]),
+    "medications": pa.schema([("id", _TEXT), ("code", _TEXT)]),
+    "names": pa.schema([("id", _TEXT), ("label", _TEXT)]),
+}
+
+PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
+WANTED = PERSONAL | {"Medication", "Organization", "Practitioner"}
+_BATCH = 100_000
+MISSHAPEN = "not shaped as FHIR says"
+
+
+@dataclass(slots=True)
+class Extract:
+    """Where the flat tables are, and what is small enough to stay in memory.
+
+    rows: resources read, by type. wrong: pieces of files that are no resources, by what their file is named after
+    and reason. words: a description for a code. same: other codes that a resource gave for a code.
+    """
+
+    folder: Path
+    rows: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
+    same: dict[str, set[str]] = field(default_factory=dict)
+
+    def path(self, table: str) -> Path:
+        """The file of one of SCHEMAS."""
+        return self.folder / f"{table}.parquet"
+
+
+def extract(source: Path, folder: Path, advance: Advance) -> Extract:
+    """Read every resource once. `seq` numbers the pieces of the source in the order of reading, broken ones too."""
+    folder.mkdir()
+    found = Extract(folder)
+    with _Tables(found) as tables:
+        for seq, one in enumerate(resources(source, WANTED, advance)):
+            if one.wrong:
+                found.wrong[one.kind, one.wrong] += 1
+                continue
+            found.rows[one.kind] += 1
+            if one.content is not None:
+                _add_or_reject(tables, found, seq, one, one.content)
+    return found
+
+
+def _add_or_reject(tables: _Tables, found: Extract, seq: int, one: Found, content: Mapping[str, Any]) -> None:
+    try:
+        _add(tables, found, seq, one, content)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # JSON of another shape than FHIR's: a text where an object should be, and the like.
+        if one.kind in PERSONAL:
+            tables.add("resources", seq, one.kind, None, None, None, MISSHAPEN, None)
+
+
+class _Tables:
+    """Rows gathered by table and written in batches."""
+
+    def __init__(self, found: Extract) -> None:
+        self._writers = {name: pq.ParquetWriter(found.path(name), schema) for name, schema in SCHEMAS.items()}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in SCHEMAS}
+
+    def __enter__(self) -> _Tables:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for name, writer in self._writers.items():
+            self._flush(name)
+            writer.close()
+
+    def add(self, name: str, *row: Any) -> None:
+        rows = self._rows[name]
+        rows.append(row)
+        if len(rows) >= _BATCH:
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        rows, schema = self._rows[name], SCHEMAS[name]
+        if rows:
+            columns = [
+                pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+            ]
+            self._writers[name].write_table(pa.Table.from_arrays(columns, schema=schema))
+            rows.clear()
+
+
+def _add(tables: _Tables, found: Extract, seq: int, one: Found, content: Mapping[str, Any]) -> None:
+    kind = one.kind
+    id_ = _text(content.get("id"))
+    if kind == "Medication":
+        if drug := coded(content.get("code"), text_prefix="Source/drug"):
+            tables.add("medications", id_, _known(found, drug))
+    elif kind in ("Organization", "Practitioner"):
+        _add_name(tables, content, id_)
+    elif kind == "Patient":
+        _add_patient(tables, seq, content, id_, one.urls)
+    elif kind in ("Encounter", "Coverage"):
+        _add_period(tables, seq, kind, content, id_, one.urls)
+    else:
+        mapped = map_resource(kind, content)
+        person = _resolved(mapped.person, one.urls)
+        tables.add("resources", seq, kind, id_, _updated(content), person, mapped.reason, mapped.note)
+        for fact in mapped.facts:
+            _add_fact(tables, found, seq, fact, one.urls)
+
+
+def _add_fact(tables: _Tables, found: Extract, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
+    code = None if fact.coded is None else _known(found, fact.coded)
+    known = [_text(moment) for moment in fact.known if moment][:2]
+    tables.add(
+        "facts",
+        seq,
+        code,
+        _text(fact.start),
+        *known,
+        *[None] * (2 - len(known)),
+        fact.number,
+        _text(fact.text),
+        _text(fact.unit),
+        _resolved(fact.encounter, urls),
+        fact.at_visit_end,
+        _resolved(fact.medication, urls),
+    )
+
+
+def _add_patient(
+    tables: _Tables, seq: int, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
+) -> None:
+    person = people.patient(content)
+    tables.add("resources", seq, "Patient", id_, _updated(content), id_, None if id_ else "no id", None)
+    care_site, provider = _resolved(person.care_site, urls), _resolved(person.provider, urls)
+    birth, deceased = _text(person.birth), _text(person.deceased)
+    tables.add("patients", seq, birth, deceased, person.dead_without_date, care_site, provider)
+    for code in person.static_codes:
+        tables.add("statics", seq, code)
+    for alias in (id_, *person.aliases):
+        if alias:
+            tables.add("aliases", seq, alias)
+
+
+def _add_period(
+    tables: _Tables, seq: int, kind: str, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
+) -> None:
+    mapped = map_resource(kind, content)
+    if kind == "Encounter":
+        visit = people.encounter(content)
+        tables.add("encounters", seq, visit.code, _text(visit.start), _text(visit.end))
+    else:
+        tables.add("coverages", seq, *map(_text, people.coverage(content)))
+    tables.add("resources", seq, kind, id_, _updated(content), _resolved(mapped.person, urls), mapped.reason, None)
+
+
+def _add_name(tables: _Tables, content: Mapping[str, Any], id_: str | None) -> None:
+    """An organization or practitioner is known by its first identifier's value, and may be referred to by each."""
+    identifiers = [one for one in content.get("identifier") or [] if isinstance(one, Mapping) and one.get("value")]
+    label = str(identifiers[0]["value"]) if identifiers else id_
+    for key in filter(None, [id_, *(identifier_key(one) for one in identifiers)]):
+        tables.add("names", key, label)
+
+
+def _known(found: Extract, drug: Coded) -> str:
+    """The code, after remembering its words and its other codings."""
+    if drug.words and drug.code not in found.words:
+        found.words[drug.code] = drug.words
+    if drug.others:
+        found.same.setdefault(drug.code, set()).update(drug.others)
+    return drug.code
+
+
+def _resolved(ref: str | None, urls: Mapping[str, str] | None) -> str | None:
+    """The id a reference points to; within a bundle, through the urls of its entries."""
+    return id_of((urls or {}).get(ref, ref) if ref else None)
+
+
+def _updated(content: Mapping[str, Any]) -> str | None:
+    meta = content.get("meta")
+    return _text(meta.get("lastUpdated")) if isinstance(meta, Mapping) else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

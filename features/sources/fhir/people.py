@@ -1,0 +1,89 @@
+"""Patients, encounters and coverage of FHIR R4: the resources that other resources are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from features.sources.fhir.codes import ADMITTED_FROM_EMERGENCY, ETHNICITIES, GENDERS, RACES, VISITS, code_of
+from features.sources.fhir.resources import identifier_key, reference
+
+_US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
+
+
+class Patient(NamedTuple):
+    """One person; moments are FHIR's text, references FHIR's. aliases: what logical references may call the person."""
+
+    birth: str | None
+    deceased: str | None
+    dead_without_date: bool
+    static_codes: tuple[str, ...]
+    care_site: str | None
+    provider: str | None
+    aliases: tuple[str, ...]
+
+
+class Encounter(NamedTuple):
+    """One visit."""
+
+    code: str
+    start: str | None
+    end: str | None
+
+
+def patient(resource: Mapping[str, Any]) -> Patient:
+    """A Patient resource."""
+    doctors = resource.get("generalPractitioner") or []
+    return Patient(
+        birth=resource.get("birthDate"),
+        deceased=resource.get("deceasedDateTime"),
+        dead_without_date=resource.get("deceasedBoolean") is True,
+        static_codes=tuple(_static_codes(resource)),
+        care_site=reference(resource.get("managingOrganization")),
+        provider=next((ref for doctor in doctors if (ref := reference(doctor))), None),
+        aliases=tuple(
+            key
+            for identifier in resource.get("identifier") or []
+            if isinstance(identifier, Mapping) and (key := identifier_key(identifier))
+        ),
+    )
+
+
+def _static_codes(resource: Mapping[str, Any]) -> Iterator[str]:
+    gender = GENDERS.get(str(resource.get("gender")))
+    if gender:
+        yield gender
+    for extension in resource.get("extension") or []:
+        url = extension.get("url") or ""
+        for name, known, prefix in (("race", RACES, "Race"), ("ethnicity", ETHNICITIES, "Ethnicity")):
+            if url == _US_CORE + name:
+                yield from _us_core(extension, known, prefix)
+
+
+def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """The category of a US Core race or ethnicity; where it has none, its text."""
+    parts = extension.get("extension") or []
+    codings = [part.get("valueCoding") or {} for part in parts if part.get("url") == "ombCategory"]
+    codes = [known.get(str(coding.get("code"))) or code_of(coding) for coding in codings]
+    text = next((part.get("valueString") for part in parts if part.get("url") == "text"), None)
+    found = sorted({code for code in codes if code})
+    yield from found or ([f"{prefix}//{text}"] if text else [])
+
+
+def encounter(resource: Mapping[str, Any]) -> Encounter:
+    """An Encounter resource; one that came through the emergency department is an unplanned admission."""
+    raw = resource.get("class")
+    act = raw.get("code") if isinstance(raw, Mapping) else None
+    kind = VISITS.get(str(act), str(act) if act else "unknown")
+    source = (resource.get("hospitalization") or {}).get("admitSource") or {}
+    admitted_from = {coding.get("code") for coding in source.get("coding") or []}
+    if kind == "IP" and ADMITTED_FROM_EMERGENCY in admitted_from:
+        kind = "ERIP"
+    period = resource.get("period") or {}
+    return Encounter(f"Visit//{kind}", period.get("start"), period.get("end"))
+
+
+def coverage(resource: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Start and end of a Coverage's period."""
+    period = resource.get("period") or {}
+    return period.get("start"), period.get("end")

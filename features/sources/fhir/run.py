@@ -1,0 +1,406 @@
+"""One run: resources become flat tables, these are checked as rows of other sources are, and become events."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+from features import identity
+from features.progress import Progress, silent
+from features.schema import ANCESTORS, CODES
+from features.sources.checks import (
+    BAD_DATE,
+    BAD_NUMBER,
+    BEFORE_BIRTH,
+    END_BEFORE_START,
+    EVENT_COLUMNS,
+    NO_DATE,
+    NO_PERSON,
+    NO_SUCH_PERSON,
+    REPEATED,
+    TIMESTAMP,
+    merged_periods,
+    moment,
+    person_and_date_reasons,
+)
+from features.sources.fhir.extract import PERSONAL, SCHEMAS, WANTED, Extract, extract
+from features.sources.fhir.reading import Log, read_log, resources, size_of
+from features.sources.fhir.resources import NO_CODE
+from features.sources.fhir.times import fhir_moment
+from features.sources.report import IngestReport
+from features.sources.store import FIXED_CODES, Workspace, workspace, write
+
+SOURCE = "fhir"
+NO_BIRTH = "birth date is not a date"
+NOT_IN_LOG = "resources more or fewer than the export's log counts"
+
+
+def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
+    """Read a bulk export (NDJSON) or bundles into the record; what it had from FHIR is replaced.
+
+    Raises PresageError where the source holds no FHIR file.
+    """
+    with workspace(record_dir, SOURCE) as space:
+        with progress("reading FHIR resources", total=size_of(source)) as advance:
+            found = extract(source, space.folder / "extract", advance)
+        report = IngestReport(SOURCE, "R4")
+        run = _Run(space, found, read_log(source), report)
+        with progress("checking", total=None):
+            events, subjects, verdicts = run.events()
+            run.account(verdicts)
+        _keep_rejects(space, source, verdicts, found)
+        codes, ancestors = _metadata(found, events)
+        return write(
+            space,
+            events=events,
+            subjects=subjects,
+            codes=ibis.memtable(codes),
+            ancestors=ibis.memtable(ancestors),
+            report=report,
+            progress=progress,
+        )
+
+
+class _Run:
+    """The flat tables of one source on their way to events."""
+
+    def __init__(self, space: Workspace, found: Extract, log: Log, report: IngestReport) -> None:
+        self.space, self.found, self.log, self.report, self.con = space, found, log, report, space.con
+        self.flat = {name: self.con.read_parquet(str(found.path(name)), table_name=f"flat_{name}") for name in SCHEMAS}
+
+    def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
+        """All events; the identity map; and of every resource seq, kind, reason, mended, note."""
+        unique = _without_repeats(self.con, self.flat["resources"])
+        patients, subjects = self._patients(unique)
+        known = self._with_people(unique, patients)
+        visits = self.con.create_table("visits", self._visits(known))
+        facts = self.con.create_table("facts", self._facts(known, visits))
+        coverages = self.con.create_table("coverages", self._coverages(known))
+        good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts, coverages)]
+        periods = self._periods(good[0], good[1], good[2], patients)
+        parts = {
+            "person": _person_events(patients, self.flat["statics"], self.flat["names"]),
+            "visit": _visit_events(good[0]),
+            "fact": good[1].select(EVENT_COLUMNS),
+            "period": periods,
+        }
+        self._count_events(parts, good[1])
+        events = self.con.create_table("events", reduce(lambda left, right: left.union(right), parts.values()))
+        return events, subjects, self._verdicts(unique, known, visits, facts, coverages, patients)
+
+    def _patients(self, unique: ir.Table) -> tuple[ir.Table, ir.Table]:
+        """person_key, subject_id, birth, death, and what else a Patient says."""
+        rows = unique.filter(unique.kind == "Patient", unique.reason.isnull()).join(self.flat["patients"], "seq")
+        subjects = identity.assign(self.con, self.space.record_dir, SOURCE, rows.select(source_id=rows.id).distinct())
+        rows = rows.join(subjects.select("subject_id", "source_id"), rows.id == subjects.source_id)
+        birth, death = fhir_moment(rows.birth), fhir_moment(rows.deceased)
+        rows = rows.mutate(
+            birth_text=rows.birth,
+            birth=birth.time.cast("date"),
+            birth_time=birth.time,
+            death=death.time.cast("date"),
+            death_time=death.time,
+            death_known=death.known,
+        )
+        backwards = (rows.death < rows.birth).fill_null(False)
+        rows = rows.mutate(
+            death=ibis.ifelse(backwards, ibis.null("date"), rows.death),
+            mended=ibis.cases(
+                (backwards, "death before birth (death left out)"),
+                (rows.birth.isnull() & rows.birth_text.notnull(), NO_BIRTH),
+                (rows.death.isnull() & rows.deceased.notnull(), "date of death is not a date"),
+                else_=ibis.null("string"),
+            ),
+        )
+        return self.con.create_table("patients", rows), subjects
+
+    def _with_people(self, unique: ir.Table, patients: ir.Table) -> ir.Table:
+        """Resources that are still in, with their person: subject_id, birth, death."""
+        names = self.flat["aliases"].join(patients.select("seq", "subject_id", "birth", "death"), "seq")
+        names = names.group_by("called").agg(
+            people=names.subject_id.nunique(),
+            subject_id=names.subject_id.min(),
+            birth=names.birth.min(),
+            death=names.death.min(),
+        )
+        names = names.filter(names.people == 1).drop("people")
+        rows = unique.filter(unique.reason.isnull(), unique.kind != "Patient")
+        rows = rows.left_join(names, rows.person == names.called).drop("called", "reason")
+        return self.con.create_table("with_people", rows.rename(person_key="person"))
+
+    def _visits(self, known: ir.Table) -> ir.Table:
+        rows = known.join(self.flat["encounters"], "seq")
+        start, end = fhir_moment(rows.start), fhir_moment(rows.end)
+        rows = rows.mutate(
+            day=start.time.cast("date"),
+            dated=rows.start.notnull(),
+            time=start.time,
+            known=start.known,
+            end_time=end.time,
+            end_known=end.known,
+        )
+        # Local times go back by an hour when summer ends.
+        backwards = (rows.end_time + ibis.interval(hours=1) < rows.time) & (rows.end_known < rows.known)
+        ends = rows.end_time.notnull() & ~backwards
+        return rows.mutate(
+            end_time=ibis.ifelse(ends, ibis.greatest(rows.end_time, rows.time), ibis.null(TIMESTAMP)),
+            end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(TIMESTAMP)),
+            reason=_reason(rows),
+            mended=ibis.cases(
+                (rows.end_time.notnull() & ~ends, END_BEFORE_START),
+                (rows.end_time.isnull() & rows.end.notnull(), "end " + BAD_DATE),
+                else_=ibis.null("string"),
+            ),
+        )
+
+    def _facts(self, known: ir.Table, visits: ir.Table) -> ir.Table:
+        """One row a fact: the columns of an event, seq, kind, reason, mended."""
+        drugs = self.flat["medications"].group_by("id").agg(drug=lambda t: t.code.min())
+        rows = self.flat["facts"].left_join(drugs, self.flat["facts"].medication == drugs.id).drop("id")
+        rows = rows.join(known, "seq")
+        ended = visits.filter(visits.reason.isnull())
+        ended = ended.group_by("id", "subject_id").agg(visit_known=ended.end_known.max())
+        ended = ended.select(visit_id=ended.id, visit_subject=ended.subject_id, visit_known=ended.visit_known)
+        rows = rows.left_join(ended, [rows.encounter == ended.visit_id, rows.subject_id == ended.visit_subject])
+        start = fhir_moment(rows.start)
+        rows = rows.mutate(day=start.time.cast("date"), dated=rows.start.notnull(), time=start.time, known=start.known)
+        others = [fhir_moment(rows[name]).known for name in ("known_1", "known_2")]
+        visit = ibis.ifelse(rows.at_visit_end, rows.visit_known, ibis.null(TIMESTAMP))
+        available = ibis.greatest(rows.known, *(ibis.coalesce(one, rows.known) for one in [*others, visit]))
+        finite = rows.number.abs() < 3.4e38
+        return rows.select(
+            "seq",
+            "kind",
+            "subject_id",
+            "time",
+            code=ibis.coalesce(rows.code, rows.drug),
+            numeric_value=ibis.ifelse(finite, rows.number, ibis.null("float64")).cast("float32"),
+            text_value=rows.text,
+            available_time=available,
+            unit=rows.unit,
+            reason=ibis.coalesce(
+                _reason(rows), ibis.ifelse(rows.code.isnull() & rows.drug.isnull(), NO_CODE, ibis.null("string"))
+            ),
+            mended=ibis.cases((rows.number.notnull() & ~finite, BAD_NUMBER), else_=ibis.null("string")),
+            after_death=(rows.day > rows.death).fill_null(False),
+        )
+
+    def _coverages(self, known: ir.Table) -> ir.Table:
+        """One row a Coverage: subject_id, start, end (null: it has not ended), reason."""
+        rows = known.join(self.flat["coverages"], "seq")
+        start, end = fhir_moment(rows.start), fhir_moment(rows.end)
+        rows = rows.mutate(
+            start=start.time.cast("date"), end=end.known.cast("date"), has_start=rows.start.notnull(), ended=rows.end
+        )
+        unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.ended.notnull())
+        return rows.mutate(
+            reason=ibis.cases(
+                (rows.person_key.isnull(), NO_PERSON),
+                (rows.subject_id.isnull(), NO_SUCH_PERSON),
+                (unreadable, BAD_DATE),
+                (rows.start.isnull(), NO_DATE),
+                (rows.end < rows.start, END_BEFORE_START),
+                (rows.end < rows.birth, BEFORE_BIRTH),
+                else_=ibis.null("string"),
+            )
+        )
+
+    def _periods(self, visits: ir.Table, facts: ir.Table, coverages: ir.Table, patients: ir.Table) -> ir.Table:
+        """Enrolment by Coverage; for people without one from their first to their last event, as OMOP advises.
+
+        Coverage that has not ended lasts until the export, or the last event of all where the log does not say when
+        that was.
+        """
+        times = visits.select("subject_id", "time").union(facts.select("subject_id", "time"))
+        last = times.time.max().execute()
+        export = (self.log.transaction_time or (last.isoformat() if last is not None and last == last else None) or "")[
+            :10
+        ]
+        until = ibis.literal(export or None, type="string").try_cast("date")
+        covered = coverages.select(
+            "subject_id", "birth", start=coverages.start, end=ibis.coalesce(coverages.end, until)
+        )
+        covered = covered.filter(covered.end >= covered.start)
+        seen = (
+            times.anti_join(covered, "subject_id")
+            .group_by("subject_id")
+            .agg(start=times.time.min().cast("date"), end=times.time.max().cast("date"))
+        )
+        n_derived = int(seen.count().execute())
+        if n_derived:
+            self.report.table("Coverage").noted["people without Coverage: enrolled from first to last event"] = (
+                n_derived
+            )
+        seen = seen.join(patients.select("subject_id", "birth"), "subject_id").select(
+            "subject_id", "birth", "start", "end"
+        )
+        merged = self.con.create_table("periods", merged_periods(covered.union(seen)))
+        start, end = (moment(merged[name], ibis.null(TIMESTAMP)) for name in ("start", "end"))
+        return _event(merged, time=start.time, code="OBSERVATION_PERIOD//START", known=start.known).union(
+            _event(merged, time=end.time, code="OBSERVATION_PERIOD//END", known=end.known)
+        )
+
+    def _verdicts(
+        self,
+        unique: ir.Table,
+        known: ir.Table,
+        visits: ir.Table,
+        facts: ir.Table,
+        coverages: ir.Table,
+        patients: ir.Table,
+    ) -> ir.Table:
+        """What became of each resource: seq, kind, reason, mended, note, after_death."""
+        nothing = {"mended": ibis.null("string"), "after_death": False}
+        out = unique.filter(unique.reason.notnull()).select("seq", "kind", "reason", "note").mutate(**nothing)
+        columns = ["seq", "kind", "reason", "mended", "after_death"]
+        by_fact = facts.group_by("seq", "kind").agg(
+            reason=facts.reason.min(), mended=facts.mended.min(), after_death=facts.after_death.any()
+        )
+        rows = (
+            by_fact.select(columns)
+            .union(visits.mutate(after_death=False).select(columns))
+            .union(coverages.mutate(**nothing).select(columns))
+            .union(patients.mutate(after_death=False, reason=ibis.null("string")).select(columns))
+        )
+        rows = rows.left_join(unique.select("seq", "note"), "seq").drop("seq_right")
+        return self.con.create_table("verdicts", rows.union(out.select(rows.columns)))
+
+    def _count_events(self, parts: dict[str, ir.Table], facts: ir.Table) -> None:
+        for kind in sorted(PERSONAL & set(self.found.rows)):
+            self.report.table(kind)
+        for row in facts.group_by("kind").agg(n=facts.count()).to_pyarrow().to_pylist():
+            self.report.table(row["kind"]).events = row["n"]
+        for kind, part in (("Patient", "person"), ("Encounter", "visit"), ("Coverage", "period")):
+            n = int(parts[part].count().execute())
+            if n or kind in self.found.rows:
+                self.report.table(kind).events = n
+
+    def account(self, verdicts: ir.Table) -> None:
+        """Count every resource of the source, by type and reason."""
+        for kind, rows in sorted(self.found.rows.items()):
+            table = self.report.table(kind)
+            table.rows = rows
+            if kind not in WANTED:
+                table.status = "not mapped"
+        for (kind, reason), rows in sorted(self.found.wrong.items()):
+            table = self.report.table(kind)
+            table.rows += rows
+            table.rejected[reason] += rows
+        counted = verdicts.group_by("kind", "reason", "mended", "note", "after_death").agg(n=verdicts.count())
+        for row in counted.to_pyarrow().to_pylist():
+            table, n = self.report.table(row["kind"]), row["n"]
+            if row["reason"]:
+                table.rejected[row["reason"]] += n
+                continue
+            if row["mended"]:
+                table.mended[row["mended"]] += n
+            if row["note"]:
+                table.noted[row["note"]] += n
+            if row["after_death"]:
+                table.noted["after death (kept)"] += n
+        for kind, expected in self.log.resources.items():
+            if kind in self.report.tables and self.report.tables[kind].rows != expected:
+                self.report.table(kind).noted[NOT_IN_LOG] = abs(self.report.tables[kind].rows - expected)
+
+
+def _reason(rows: ir.Table) -> ir.StringValue:
+    return ibis.cases(*person_and_date_reasons(rows), else_=ibis.null("string"))
+
+
+def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
+    """Resources of which the same id came several times are set aside but for the one updated last, or read first."""
+    order = [ibis.desc(rows.updated, nulls_first=False), rows.seq]
+    nth = ibis.row_number().over(group_by=[rows.kind, rows.id], order_by=order)
+    repeated = rows.id.notnull() & (nth > 0)
+    return con.create_table(
+        "unique_resources", rows.mutate(reason=ibis.coalesce(rows.reason, ibis.ifelse(repeated, REPEATED, None)))
+    )
+
+
+def _event(
+    rows: ir.Table,
+    *,
+    time: ir.TimestampValue,
+    code: ir.StringValue | str,
+    known: ir.TimestampValue,
+    number: ir.FloatingValue | None = None,
+    text: ir.StringValue | None = None,
+    unit: str | None = None,
+) -> ir.Table:
+    return rows.select(
+        subject_id=rows.subject_id,
+        time=time,
+        code=code if isinstance(code, ir.Value) else ibis.literal(code),
+        numeric_value=ibis.null("float32") if number is None else number,
+        text_value=ibis.null("string") if text is None else text,
+        available_time=known,
+        unit=ibis.null("string") if unit is None else ibis.literal(unit),
+    )
+
+
+def _person_events(patients: ir.Table, statics: ir.Table, names: ir.Table) -> ir.Table:
+    never = ibis.null(TIMESTAMP)
+    born, dead = patients.filter(patients.birth.notnull()), patients.filter(patients.death.notnull())
+    events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
+    events = events.union(_event(dead, time=dead.death_time, code="MEDS_DEATH", known=dead.death_known))
+    facts = statics.join(patients.select("seq", "subject_id"), "seq")
+    events = events.union(_event(facts, time=never, code=facts.code, known=never))
+    labels = names.group_by("id").agg(label=names.label.min()).rename(name_id="id")
+    for column, code in (("care_site", "CARE_SITE"), ("provider", "PROVIDER")):
+        rows = patients.filter(patients[column].notnull())
+        rows = rows.left_join(labels, rows[column] == labels.name_id)
+        label = ibis.coalesce(rows.label, rows[column])
+        events = events.union(_event(rows, time=never, code=code, known=never, text=label))
+    return events
+
+
+def _visit_events(visits: ir.Table) -> ir.Table:
+    ended = visits.filter(visits.end_time.notnull())
+    days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
+    end_code = "VISIT_END//" + ended.code.re_replace("^Visit//", "")
+    ends = _event(ended, time=ended.end_time, code=end_code, known=ended.end_known, number=days, unit="d")
+    return _event(visits, time=visits.time, code=visits.code, known=visits.known).union(ends)
+
+
+def _metadata(found: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+    """Codes with their words; other codings of the same resource count as ancestors."""
+    used: list[str] = sorted(events.select("code").distinct().to_pyarrow()["code"].to_pylist())
+    rows = [
+        {
+            "code": code,
+            "description": found.words.get(code) or FIXED_CODES.get(code),
+            "parent_codes": sorted(found.same.get(code, ())) or None,
+        }
+        for code in used
+    ]
+    pairs = [
+        dict(zip(ANCESTORS.names, (code, other), strict=True))
+        for code in used
+        for other in sorted(found.same.get(code, ()))
+    ]
+    nullable = pa.schema([field.with_nullable(True) for field in CODES])
+    return pa.Table.from_pylist(rows, nullable), pa.Table.from_pylist(pairs, ANCESTORS)
+
+
+def _keep_rejects(space: Workspace, source: Path, verdicts: ir.Table, found: Extract) -> None:
+    """Read the source again for the text of what was set aside or mended."""
+    aside = verdicts.filter(verdicts.reason.notnull() | verdicts.mended.notnull())
+    table = aside.select("seq", "kind", "reason", "mended").to_pyarrow().to_pylist()
+    why = {row["seq"]: row for row in table}
+    if not why and not found.wrong:
+        return
+    rows: dict[str, list[dict[str, object]]] = {}
+    for seq, one in enumerate(resources(source, frozenset(), lambda n: None)):
+        verdict = why.get(seq)
+        reason = one.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
+        if reason:
+            text = one.text.decode("utf-8", errors="replace")
+            kept = not one.wrong and verdict is not None and verdict["reason"] is None
+            rows.setdefault(one.kind, []).append({"source_row": text, "reason": reason, "kept": kept})
+    for kind, kept_rows in sorted(rows.items()):
+        space.set_aside(kind, ibis.memtable(pa.Table.from_pylist(kept_rows)))

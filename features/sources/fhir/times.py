@@ -1,0 +1,29 @@
+"""FHIR's dates, from a year to a moment with its offset, as Ibis expressions."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from features.sources.checks import TIMESTAMP, Moment, moment
+
+
+def fhir_moment(text: ir.StringValue) -> Moment:
+    """When it was and when it was known at the latest; null where the text is no date.
+
+    The record keeps the local time as it is written, without its offset: a day is the person's own day, as in OMOP.
+    A year or a month stands at its first day and was known at its end.
+    """
+    text = text.strip()
+    n = text.length()
+    day = ibis.cases((n == 4, text + "-01-01"), (n == 7, text + "-01"), else_=text.substr(0, 10)).try_cast("date")
+    clock = ibis.ifelse(n >= 16, text.substr(0, 19).replace("T", " "), ibis.null("string"))
+    whole = moment(day, clock.try_cast("timestamp").cast(TIMESTAMP))
+    first = day.cast(TIMESTAMP)
+    last_moment = ibis.interval(microseconds=1)
+    known = ibis.cases(
+        (n == 4, first + ibis.interval(years=1) - last_moment),
+        (n == 7, first + ibis.interval(months=1) - last_moment),
+        else_=whole.known,
+    )
+    return Moment(whole.time, known)
