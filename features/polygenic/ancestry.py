@@ -53,7 +53,7 @@ class Placement:
     """Where people stand in the reference.
 
     `components`: standardised. `group`, `probability`: the most probable group and its probability among the groups,
-    from normal distributions. `distance`: from the nearest mixture of the groups' centres, in SD within groups.
+    from normal distributions. `distance`: from the nearest group or mixture of groups' centres, in SD within groups.
     `beyond`: further than the reference reaches.
     """
 
@@ -94,27 +94,27 @@ class AncestryModel:
     def place(self, components: Floats, *, beyond: float = BEYOND) -> Placement:
         """Place people by their raw components."""
         standard = self.standardise(components)
-        probability = self._probabilities(standard)
+        squares, logs = self._by_group(standard)
+        weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+        probability = weight / weight.sum(axis=1, keepdims=True)
         best = probability.argmax(axis=1)
-        distance = self._distances(standard)
+        distance = np.minimum(np.sqrt(squares.min(axis=1)), self._from_mixtures(standard))
         limit = float(np.sqrt(chi2.isf(beyond, standard.shape[1])))
         group = np.array(self.groups)[best]
         return Placement(standard, group, probability[np.arange(len(best)), best], distance, distance > limit)
 
-    def _probabilities(self, standard: Floats) -> Floats:
-        """Posterior of each group with equal priors."""
-        logs = np.empty((len(standard), len(self.groups)))
+    def _by_group(self, standard: Floats) -> tuple[Floats, Floats]:
+        """Squared Mahalanobis distance to each group, and log density with equal priors (person, group)."""
+        squares = np.empty((len(standard), len(self.groups)))
+        log_volume = np.empty(len(self.groups))
         for number, (centre, covariance) in enumerate(zip(self.centres, self.covariances, strict=True)):
             root = np.linalg.cholesky(covariance)
-            scaled = np.linalg.solve(root, (standard - centre).T)
-            logs[:, number] = -0.5 * (scaled**2).sum(axis=0) - np.log(np.diag(root)).sum()
-        logs -= logs.max(axis=1, keepdims=True)
-        weight = np.exp(logs)
-        posterior: Floats = weight / weight.sum(axis=1, keepdims=True)
-        return posterior
+            squares[:, number] = (np.linalg.solve(root, (standard - centre).T) ** 2).sum(axis=0)
+            log_volume[number] = np.log(np.diag(root)).sum()
+        return squares, -0.5 * squares - log_volume
 
-    def _distances(self, standard: Floats) -> Floats:
-        """How far outside every mixture of the groups: admixed people lie between the centres, others do not."""
+    def _from_mixtures(self, standard: Floats) -> Floats:
+        """How far outside every mixture of the groups' centres: admixed people lie between them, others do not."""
         root = np.linalg.inv(np.linalg.cholesky(self.covariances.mean(axis=0)))
         corners = np.vstack([root @ self.centres.T, np.full(len(self.groups), _SUM_TO_ONE)])
         points = standard @ root.T

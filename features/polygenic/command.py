@@ -34,7 +34,7 @@ def prs(
     if out.suffix not in (".parquet", ".csv"):
         raise PresageError("--out", "expected a name that ends in .parquet or .csv", way_out="say --out scores.parquet")
     report, rows = report_paths(out)
-    with whole([out, report, rows]) as (out_part, report_part, rows_part):
+    with whole(out.parent, [out, report, rows]) as (out_part, report_part, rows_part):
         scored = run_with_rows(
             genotypes,
             scores,
@@ -81,9 +81,8 @@ def report_paths(out: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def whole(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Temporary siblings that take the names of `paths` together, or leave nothing."""
-    parent = paths[0].parent
+def whole(parent: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Temporary files in `parent` that take the names of `paths` (in it) together, or leave nothing."""
     if not parent.is_dir():
         raise PresageError(str(parent), "no such folder", way_out="make it first")
     with tempfile.TemporaryDirectory(dir=parent, prefix=".presage-") as folder:

@@ -63,7 +63,8 @@ def ingest(
         )
     names = ("genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet")
     names += (f"rejects/{SOURCE}/samples.parquet", "ingest_report.json")
-    with whole([record_dir / name for name in names]) as (table_part, told_part, rows_part, rejects_part, report_part):
+    with whole(record_dir, [record_dir / name for name in names]) as parts:
+        table_part, told_part, rows_part, rejects_part, report_part = parts
         scored = run_with_rows(
             genotypes,
             scores,
