@@ -21,7 +21,7 @@ COLUMNS = (
     "gene", "result", "hgvs", "zygosity", "class", "condition", "limitation",
 )  # fmt: skip
 RESULTS = {"DETECTED": "positive", "NOT DETECTED": "negative", "INCONCLUSIVE": "inconclusive"}
-Key = tuple[str, str, str, str, str]
+Key = tuple[str, ...]  # laboratory, accession, mrn, collected, reported, status
 
 
 def read(path: Path, *, where: str) -> Iterator[Report | Problem]:
@@ -53,14 +53,14 @@ def _reports(table: csv.DictReader[str], where: str) -> Iterator[Report | Proble
         if reason := _unusable(row):
             yield Problem(reason, place, text)
             continue
-        key = (row["laboratory"], row["accession"], row["mrn"], row["reported"], row["status"])
+        key = tuple(row[name] for name in ("laboratory", "accession", "mrn", "collected", "reported", "status"))
         held = parts.setdefault(key, [])
         try:
             held.extend(_parts(row))
         except (GeneUnclearError, BrokenRowError) as error:
             yield Problem(str(error), place, text)
-    for (laboratory, accession, mrn, reported, status), held in parts.items():
-        yield _report(laboratory, accession, mrn, reported, status, held)
+    for key, held in parts.items():
+        yield _report(key, held)
 
 
 class BrokenRowError(ValueError):
@@ -104,9 +104,8 @@ def _parts(row: dict[str, str]) -> Iterator[Finding | Covered]:
     yield Covered(gene.hgnc, gene.symbol, row["limitation"] or None, stated)
 
 
-def _report(
-    laboratory: str, accession: str, mrn: str, reported: str, status: str, parts: list[Finding | Covered]
-) -> Report:
+def _report(key: Key, parts: list[Finding | Covered]) -> Report:
+    laboratory, accession, mrn, collected, reported, status = key
     issued = moment(reported)
     if issued is None:
         raise ValueError("rows without a date were to be set aside")
@@ -115,7 +114,7 @@ def _report(
         laboratory=laboratory or "unnamed laboratory",
         status=vocabulary.status(status) or status,
         patient_ids=(mrn,),
-        time=issued,
+        time=min(moment(collected) or issued, issued),
         available_time=issued,
         findings=tuple(part for part in parts if isinstance(part, Finding)),
         coverage=tuple(part for part in parts if isinstance(part, Covered)),
