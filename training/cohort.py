@@ -115,6 +115,18 @@ class Cohort:
         return "time to event" if self.outcome.horizons_days else "binary"
 
 
+@dataclass(frozen=True, slots=True)
+class References:
+    """Risks of every cohort row that no candidate made, (n,) at the last horizon; NaN where they do not apply.
+
+    equation: of the published equation; None where the study names none, or one of another horizon.
+    """
+
+    equation: npt.NDArray[np.float64] | None = None
+    equation_name: str | None = None
+    oracle: npt.NDArray[np.float64] | None = None
+
+
 def people_and_rows(step: str, persons: Ints) -> Step:
     """The attrition line of what is left now."""
     return Step(step, people=len(np.unique(persons)), rows=len(persons))

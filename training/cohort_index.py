@@ -88,6 +88,8 @@ def _index_rows(events: ir.Table, backend: Backend, population: Population, firs
 def _moments(events: ir.Table, backend: Backend, population: Population) -> pa.Table:
     if population.index != "yearly":
         moments = [datetime.fromisoformat(population.index)]
+    elif population.index_years:
+        moments = [datetime(year, 1, 1) for year in sorted(set(population.index_years))]  # noqa: DTZ001 (MEDS is naive)
     else:
         low, high = population.index_from, population.index_until
         if low is None or high is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.blocks import matching, named_blocks
 from training.cohort import Block, Bools, Cohort, Dosages, Step, Strings, people_and_rows
 from training.outcomes import EVENT, Outcome
 from training.study import Source, Study
@@ -159,40 +159,13 @@ def _reserved(study: Study) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _matching(patterns: tuple[str, ...], names: list[str], where: str) -> list[str]:
-    found: list[str] = []
-    for pattern in patterns:
-        hits = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
-        if not hits:
-            raise PresageError(where, f"no column is called, or like, '{pattern}'")
-        found += [name for name in hits if name not in found]
-    return found
-
-
 def _blocks(table: pd.DataFrame, study: Study, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
-    """The study's blocks in order; columns of no block join the first one that everybody has."""
+    """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
     columns = [str(name) for name in table.columns]
-    excluded = set(_matching(study.features.exclude, columns, f"{path}, [features] exclude"))
+    excluded = set(matching(study.features.exclude, columns, f"{path}, [features] exclude"))
     usable = [name for name in columns if name not in excluded | _reserved(study)]
-    blocks: list[Block] = []
-    taken: set[str] = set()
-    for name, patterns in study.features.blocks.items():
-        genomic = study.features.is_genomic(name)
-        listed = tuple(p for p in patterns if p != DOSAGES or dosages is None)
-        members = [m for m in _matching(listed, columns, f"{path}, block '{name}'") if m in usable and m not in taken]
-        taken |= set(members)
-        blocks.append(Block(name, tuple(members), genomic))
-    rest = tuple(name for name in usable if name not in taken)
-    base = next((i for i, block in enumerate(blocks) if not block.genomic), None)
-    if base is None:
-        blocks.insert(0, Block("clinical", rest, genomic=False))
-    else:
-        blocks[base] = Block(blocks[base].name, blocks[base].features + rest, genomic=False)
-    if dosages is not None and not any(block.genomic for block in blocks):
-        blocks.append(Block("genomic", (), genomic=True))
-    if not blocks[0 if base is None else base].features:
-        raise PresageError(str(path), "at least one feature that everybody has; every column is taken or excluded")
-    return tuple(blocks)
+    marks = () if dosages is None else (DOSAGES,)
+    return named_blocks(study.features, usable, where=str(path), marks=marks)
 
 
 def _frame(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from features.errors import PresageError
 from training.bundle import Bundle, load
@@ -47,14 +48,14 @@ class Promotion:
         table.add_column("why", overflow="fold")
         colours = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
         for rule in self.rules:
-            table.add_row(rule.name, f"[{colours[rule.verdict]}]{rule.verdict}[/]", rule.why)
+            table.add_row(rule.name, Text(rule.verdict, style=colours[rule.verdict]), Text(rule.why))
         yield table
         if not self.promoted:
-            yield "[bold red]Not promoted.[/] Override with --override --reason '...'; the reason is recorded."
+            yield Text.assemble(("Not promoted.", "bold red"), " --override --reason '...' promotes anyway and is recorded.")
         elif self.overridden:
-            yield f"[yellow]Champion by override[/]: {self.overridden}"
+            yield Text.assemble(("Champion by override: ", "yellow"), self.overridden)
         else:
-            yield f"[green]{self.model} version {self.version} is the champion.[/]"
+            yield Text(f"{self.model} version {self.version} is the champion.", style="green")
 
 
 def gate(report: Mapping[str, Any], rules: Gate) -> tuple[Rule, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle_contents import write_bundle
-from training.cohort import Cohort
+from training.cohort import Cohort, References
 from training.explain_sentence import block_sentence
 from training.flat import read_flat
 from training.learners import LEARNERS
@@ -29,18 +29,6 @@ from training.summary import Summary, finite, groups_json, metrics_json, side_by
 from training.variants import Pair, fit_pair
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class References:
-    """Risks of every cohort row that no candidate made; NaN where they do not apply.
-
-    equation, oracle: (n,) at the last horizon, or None. why_no_equation: the reason where the study has none.
-    """
-
-    equation: Floats | None = None
-    equation_name: str | None = None
-    oracle: Floats | None = None
 
 
 def train(

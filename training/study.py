@@ -48,6 +48,7 @@ class Population(Section):
     index: str = "yearly"  # every 1 January, "first:CODELIST", or one date
     index_from: date | None = None
     index_until: date | None = None
+    index_years: tuple[int, ...] = ()  # yearly: only 1 January of these
     age_years: tuple[int, int] = (0, 130)  # both ends included
     history_days: int = Field(default=0, ge=0)  # of enrolment before the index
     exclude: tuple[str, ...] = ()  # code lists, or codes, on or before the index

@@ -182,10 +182,11 @@ def _calibrated(fitted: Fitted, frame: FeatureFrame, outcome: Outcome) -> tuple[
 
 def _residual(outcome: Outcome, risk: Floats) -> Floats:
     """Label minus risk; before the horizon's end a censored row counts what it has been expected so far."""
-    happened = (outcome.event == EVENT).astype(np.float64)
+    happened: Floats = (outcome.event == EVENT).astype(np.float64)
     if not outcome.horizons_days:
-        return happened - risk
+        return np.asarray(happened - risk, dtype=np.float64)
     horizon = outcome.horizons_days[-1]
     happened *= outcome.time_days <= horizon
     followed = np.minimum(outcome.time_days, horizon) / horizon
-    return happened + np.log1p(-np.clip(risk, 0.0, 1 - SMALLEST_RISK)) * followed
+    expected: Floats = -np.log1p(-np.clip(risk, 0.0, 1 - SMALLEST_RISK)) * followed
+    return happened - expected
