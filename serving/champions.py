@@ -61,6 +61,13 @@ def load_champion(name: str) -> Champion:
     return champion_of(name, str(version), bundle_of(name, version))
 
 
+def load_version(name: str, version: str) -> Champion:
+    """A version of a registered model, champion or not: what a receipt names."""
+    from training.registry import bundle_of
+
+    return champion_of(name, version, bundle_of(name, int(version)))
+
+
 def champion_of(name: str, version: str, bundle: Bundle) -> Champion:
     """Refuses a bundle whose catalogue is not the one it was sealed with."""
     from features.catalogue import Catalogue

@@ -49,13 +49,17 @@ def settle(
     receipts: Mapping[int, Receipt],
     run_id: int,
     now: datetime,
+    list_stands: bool = False,
 ) -> Settled:
-    """Bring the store's flags of a policy in line with what it proposes today. What people decided is not undone."""
+    """Bring the store's flags of a policy in line with what it proposes today. What people decided is not undone.
+
+    list_stands: these scores were listed before, so that only findings can be new.
+    """
     last = {(s.subject_id, s.kind, s.cause): s for s in repository.last_flags(connection, policy.name)}
     counted = {"raised": 0, "renewed": 0, "kept": 0, "lapsed": 0}
     for proposal in proposals:
         before = last.pop((proposal.subject_id, proposal.kind, proposal.cause), None)
-        what = _fate(proposal, before, now=now)
+        what = _fate(proposal, before, now=now, list_stands=list_stands)
         counted[what] += 1
         if what == "kept":
             continue
@@ -69,18 +73,18 @@ def settle(
         else:
             repository.raise_flag(connection, proposal, policy=row, receipt_id=receipt_id, run_id=run_id, now=now)
     for gone in last.values():
-        if _lapses(gone):
+        if _lapses(gone) and not (list_stands and gone.kind == "risk"):
             note = NO_LONGER_LISTED if gone.kind == "risk" else NO_LONGER_ACTIONABLE
             repository.lapse_flag(connection, gone.flag_id, note=note, run_id=run_id, now=now)
             counted["lapsed"] += 1
     return Settled(**counted)
 
 
-def _fate(proposal: Proposal, before: Standing | None, *, now: datetime) -> str:
+def _fate(proposal: Proposal, before: Standing | None, *, now: datetime, list_stands: bool) -> str:
     if before is None or before.status == "lapsed":
         return "raised"
     if before.status == "open":
-        return "renewed"
+        return "kept" if list_stands and proposal.report_id == before.report_id else "renewed"
     if before.status == "deferred" and before.deferred_until is not None and before.deferred_until <= now.date():
         return "renewed"
     if before.status in ("accepted", "deferred"):

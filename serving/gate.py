@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -70,6 +71,8 @@ class Gate:
             return
         door = self._door()
         guarded = _with_headers(send, path=scope["path"], secure=door.secure_cookies)
+        if _is_api(scope["path"]):
+            guarded = _in_one_shape(guarded)
         refusal = _bad_body(scope) or await self._admit(scope, door)
         if refusal is not None:
             await refusal(scope, receive, guarded)
@@ -90,9 +93,9 @@ class Gate:
         if viewer is None:
             return _unknown(scope)
         if rule is None:
-            return _error(404, "this address", "one that exists", scope)
+            return problem(404, "this address", "one that exists")
         if rule[1] is not None and not may(viewer, rule[1]):
-            return _error(403, "this address", f"a sign-in whose role includes: {rule[1]}", scope)
+            return problem(403, "this address", f"a sign-in whose role includes: {rule[1]}")
         return None
 
 
@@ -124,12 +127,12 @@ def _bad_body(scope: Scope) -> Response | None:
     headers = Headers(scope=scope)
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > LARGEST_BODY:
-        return _error(413, "the request's body", f"at most {LARGEST_BODY} bytes", scope)
+        return problem(413, "the request's body", f"at most {LARGEST_BODY} bytes")
     wanted = "application/json" if _is_api(scope["path"]) else "application/x-www-form-urlencoded"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
-        return _error(415, "the header Content-Type", wanted, scope)
+        return problem(415, "the header Content-Type", wanted)
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or _foreign_origin(headers):
-        return _error(403, "the request", "one that comes from this service's own pages", scope)
+        return problem(403, "the request", "one that comes from this service's own pages")
     return None
 
 
@@ -165,9 +168,47 @@ def _with_headers(send: Send, *, path: str, secure: bool) -> Send:
     return guarded
 
 
+def _in_one_shape(send: Send) -> Send:
+    """BentoML's own refusals of an API request, brought to the shape of `problem`."""
+    start: MutableMapping[str, Any] = {}
+    body = bytearray()
+
+    async def shaped(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            start.update(message)
+            return
+        if not start:
+            await send(message)
+            return
+        body.extend(message.get("body", b""))
+        if not message.get("more_body", False):
+            answer = _as_problem(start["status"], bytes(body))
+            kept = [(name, value) for name, value in start["headers"] if name.lower() not in (b"content-length",)]
+            length = (b"content-length", str(len(answer)).encode())
+            await send({**start, "headers": [*kept, length]})
+            await send({"type": "http.response.body", "body": answer})
+
+    return shaped
+
+
+def _as_problem(status: int, body: bytes) -> bytes:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and isinstance(told.get("error"), dict):
+        return body
+    if isinstance(told, dict) and told.get("detail"):
+        first = told["detail"][0]
+        where = ".".join(str(step) for step in first.get("loc", ())) or "the request's body"
+        return bytes(problem(status, where, str(first.get("msg", "")).removeprefix("Value error, ")).body)
+    expected = "a request that the service can answer" if status >= 500 else HTTPStatus(status).phrase
+    return bytes(problem(status, "the request", expected).body)
+
+
 def _unknown(scope: Scope) -> Response:
     if _is_api(scope["path"]) or scope["method"] != "GET":
-        response = _error(401, "the request", "a sign-in", scope)
+        response = problem(401, "the request", "a sign-in")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
     if "hx-request" in Headers(scope=scope):
@@ -179,11 +220,10 @@ def _to_sign_in(path: str) -> Response:
     return RedirectResponse(f"/sign-in?onward={quote(path)}" if path != "/" else "/sign-in", status_code=303)
 
 
-def _error(status: int, where: str, expected: str, scope: Scope) -> Response:
-    body = {"error": {"where": where, "expected": expected}}
-    if _is_api(scope["path"]) or "text/html" not in Headers(scope=scope).get("accept", ""):
-        return JSONResponse(body, status_code=status)
-    return Response(json.dumps(body), status_code=status, media_type="application/json")
+def problem(status: int, where: str, expected: str, way_out: str | None = None) -> JSONResponse:
+    """One clear error: where it is, what was expected, the way out. It repeats nothing that was sent."""
+    error = {"where": where, "expected": expected} | ({"way_out": way_out} if way_out else {})
+    return JSONResponse({"error": error}, status_code=status)
 
 
 def _is_api(path: str) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -16,14 +16,19 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
+import anyio.to_thread
 import bentoml
 
+from features.errors import PresageError
 from serving.access import Door, Signer
+from serving.api import NOBODY, SENT, People, ScoreRequest, ScoreResponse, response_of, score_one
 from serving.champions import Champions
-from serving.gate import Gate
+from serving.gate import Gate, problem
 from serving.genetics import GeneticRecord, genetic_records
 from serving.settings import Settings
-from serving.store.engine import open_store
+from serving.store import repository
+from serving.store.engine import open_store, transaction
+from serving.store.rows import Viewer
 from serving.web.pages import Backstage, ModelRow, pages
 from serving.web.wording import horizon
 
@@ -32,12 +37,21 @@ TIMEOUT_SECONDS = 30  # BentoML keeps a request's memory for as long as this
 _TALKATIVE = ("bentoml._internal.server.http_app", "_bentoml_impl.server.app", "bentoml.serve")
 
 
+class UnseenError(Exception):
+    """Somebody the viewer may not look at, or who does not exist: the answer is the same."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """What the service stands on, opened when first needed."""
 
     settings: Settings
     champions: Champions = field(default_factory=Champions)
+
+    @cached_property
+    def people(self) -> People:
+        """The record's people, one at a time."""
+        return People(self.settings.record)
 
     @cached_property
     def opened(self) -> Door:
@@ -54,6 +68,35 @@ class Backend:
             return GeneticRecord()
         found = genetic_records(self.settings.record, as_of=now, subject_ids=[subject_id])
         return found.get(subject_id, GeneticRecord())
+
+    def score(self, viewer: Viewer, request: ScoreRequest) -> ScoreResponse:
+        """A receipt. The audit row is written before anything of a person is read; without it nothing is.
+
+        Raises UnseenError for somebody who is on none of the viewer's panels, or of whom the record knows nothing.
+        """
+        champion = self.champions.get(request.model)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        seen = self.people.panel(request.subject_id) if request.subject_id is not None else None
+        with transaction(self.opened.engine) as connection:
+            if request.subject_id is not None:
+                held = {name for key, name in repository.panel_names(connection).items() if key in viewer.panel_ids}
+                if seen not in held:
+                    raise UnseenError(NOBODY)
+            repository.add_audit(
+                connection,
+                user_id=viewer.user_id,
+                action="scored",
+                now=now,
+                subject_ids=[request.subject_id],
+                detail=f"{champion.name} version {champion.version}",
+            )
+        if request.person is not None:
+            record, subject_id = self.people.sent(request.person, as_of=request.as_of), SENT
+        else:
+            subject_id = int(request.subject_id or 0)
+            record = self.people.known(subject_id)
+        receipt = score_one(champion, record, as_of=request.as_of, subject_id=subject_id)
+        return response_of(receipt, subject_id=request.subject_id)
 
     def models(self) -> list[ModelRow]:
         """The champions as a data scientist sees them."""
@@ -75,11 +118,23 @@ def service(backend: Backend) -> Any:
     """The BentoML service on this backend; `to_asgi()` makes the application that `presage serve` runs."""
 
     class Presage:
+        """Risk of one person as a receipt."""
+
         def __init__(self) -> None:
             backend.door()
             backend.champions.preload()
             gc.collect()
             gc.freeze()  # what was loaded lives as long as the process: no collection needs to visit it again
+
+        @bentoml.api(route="/api/score")  # type: ignore[untyped-decorator]
+        async def score(self, request: ScoreRequest, /, ctx: bentoml.Context) -> ScoreResponse:
+            """Score somebody of the record, or a person whose events are sent."""
+            try:
+                return await anyio.to_thread.run_sync(backend.score, ctx.request.scope["presage.viewer"], request)
+            except UnseenError as error:
+                return problem(404, "subject_id", str(error))  # type: ignore[return-value]
+            except PresageError as error:
+                return problem(422, error.where, error.expected, error.way_out)  # type: ignore[return-value]
 
     made = bentoml.service(
         name="presage",

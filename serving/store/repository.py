@@ -448,6 +448,13 @@ def run_of(connection: Connection, policy_hash: str, scores_digest: str) -> int 
     )
 
 
+def last_as_of(connection: Connection, policy_name: str) -> datetime | None:
+    """The newest as-of time that any version of a policy was applied at."""
+    query = select(func.max(runs.c.as_of)).join(policies, runs.c.policy_hash == policies.c.hash)
+    found: datetime | None = connection.scalar(query.where(policies.c.name == policy_name))
+    return found
+
+
 def add_run(connection: Connection, run: Run) -> int:
     """Remember that a policy was applied to a file of scores."""
     added = connection.execute(

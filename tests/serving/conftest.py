@@ -20,7 +20,7 @@ from serving.store import repository
 from serving.store.engine import open_store, transaction
 from serving.store.rows import Person, Proposal, Reason, Receipt, Run
 
-NOW = datetime(2025, 1, 6, 9, 0)
+NOW = datetime.fromisoformat("2025-01-06T09:00:00")  # UTC without a zone, as the store keeps it
 PASSWORD = "correct horse battery"
 NORTH, SOUTH = "North Clinic", "South Clinic"
 USERS = {
@@ -170,7 +170,7 @@ def seed(engine: Engine) -> None:
 
 
 def write_genomics(record: Path) -> None:
-    known = datetime(2024, 11, 20, 12)
+    known = datetime.fromisoformat("2024-11-20T12:00:00")
     report = {"laboratory": "Helix Laboratory", "time": known, "available_time": known}
     finding = {
         "subject_id": 101,

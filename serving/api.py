@@ -1,0 +1,247 @@
+"""The score API's request and answer, and how one person becomes a receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from features.errors import PresageError
+from features.record import Record
+from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC
+from serving.champions import Champion
+from serving.people import panels_of
+from serving.scoring import score_record
+from serving.store.rows import UNASSIGNED, Receipt
+
+SENT = 0  # the subject_id of a person whose events are sent: nobody of the record
+PERIOD_START, PERIOD_END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
+NOBODY = "There is nobody with this number on your panels."
+
+
+def _naive(moment: datetime) -> datetime:
+    """MEDS keeps local clock time without a zone; a time with one is read as UTC."""
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+Moment = Annotated[datetime, AfterValidator(_naive)]
+Words = Annotated[str, Field(max_length=500)]
+
+
+class _Part(BaseModel):
+    # No error may repeat what was sent: it is about a person.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Event(_Part):
+    """One MEDS event. `available_time` absent: known at its time."""
+
+    code: Annotated[str, Field(min_length=1, max_length=200)]
+    time: Moment | None = None
+    numeric_value: float | None = None
+    text_value: Words | None = None
+    unit: Annotated[str, Field(max_length=50)] | None = None
+    available_time: Moment | None = None
+
+
+class PolygenicResult(_Part):
+    """A polygenic score, adjusted for ancestry; `not_scored` holds the reason where `z` was withheld."""
+
+    score_id: Annotated[str, Field(min_length=1, max_length=100)]
+    z: Annotated[float, Field(ge=-20, le=20)] | None = None
+    matched_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    not_scored: Words | None = None
+    available_time: Moment | None = None
+
+
+class FindingResult(_Part):
+    """A reported variant."""
+
+    gene_symbol: Annotated[str, Field(min_length=1, max_length=30)]
+    gene_hgnc: Annotated[str, Field(max_length=30)] | None = None
+    variant: Words | None = None
+    zygosity: Words | None = None
+    classification: Words
+    condition: Words | None = None
+    report_id: Words | None = None
+    available_time: Moment | None = None
+
+
+class CoverageResult(_Part):
+    """A gene that a report looked at."""
+
+    gene_symbol: Annotated[str, Field(min_length=1, max_length=30)]
+    result: Literal["positive", "negative", "inconclusive"]
+    report_id: Words | None = None
+    available_time: Moment | None = None
+
+
+class PersonData(_Part):
+    """What is known of one person."""
+
+    events: Annotated[list[Event], Field(min_length=1, max_length=20_000)]
+    polygenic: Annotated[list[PolygenicResult], Field(max_length=100)] = []
+    findings: Annotated[list[FindingResult], Field(max_length=1000)] = []
+    coverage: Annotated[list[CoverageResult], Field(max_length=5000)] = []
+
+
+class ScoreRequest(_Part):
+    """Score somebody of the record by `subject_id`, or the `person` whose events are sent: one of the two."""
+
+    model: Annotated[str, Field(min_length=1, max_length=100)]
+    as_of: Moment
+    subject_id: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    person: PersonData | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ScoreRequest:
+        if (self.subject_id is None) == (self.person is None):
+            raise ValueError("give subject_id or person, one of the two")
+        return self
+
+
+class ScoreResponse(BaseModel):
+    """A receipt (contract 7). `not_scored` set: why there is no risk, and nothing else is wrong."""
+
+    subject_id: int | None
+    as_of: datetime
+    study: str
+    model: Literal["clinical", "combined"] | None
+    model_reason: str | None
+    model_version: str
+    bundle_digest: str
+    catalogue_hash: str
+    feature_hash: str | None
+    horizons_days: list[float | None]
+    risks: list[float] | None
+    not_scored: str | None
+
+
+def response_of(receipt: Receipt, *, subject_id: int | None) -> ScoreResponse:
+    """The receipt as it is sent."""
+    return ScoreResponse.model_validate(
+        {
+            "subject_id": subject_id,
+            "as_of": receipt.as_of,
+            "study": receipt.study,
+            "model": receipt.model or None,
+            "model_reason": receipt.model_reason or None,
+            "model_version": receipt.model_version,
+            "bundle_digest": receipt.bundle_digest,
+            "catalogue_hash": receipt.catalogue_hash,
+            "feature_hash": receipt.feature_hash or None,
+            "horizons_days": list(receipt.horizons_days),
+            "risks": list(receipt.risks) or None,
+            "not_scored": receipt.not_scored,
+        }
+    )
+
+
+def score_one(champion: Champion, record: Record, *, as_of: datetime, subject_id: int) -> Receipt:
+    """The receipt of the one person in `record`, by the same code as the batch."""
+    found = score_record(champion, record, as_of=as_of)
+    if found:
+        return found[0]
+    return Receipt(
+        subject_id=subject_id,
+        as_of=as_of,
+        study=champion.bundle.name,
+        model="",
+        model_reason="",
+        model_version=champion.version,
+        bundle_digest=champion.bundle.digest,
+        catalogue_hash=champion.bundle.catalogue_hash,
+        feature_hash="",
+        horizons_days=champion.horizons_days,
+        risks=(),
+        not_scored="not enrolled and alive at the index moment; a score needs a moment within enrolment",
+    )
+
+
+@dataclass(slots=True)
+class People:
+    """One person's tables at a time, out of a record on disk or out of a request."""
+
+    record_dir: Path | None
+    _hierarchy: dict[str, pa.Table] = field(default_factory=dict)
+
+    def panel(self, subject_id: int) -> str | None:
+        """The care site of somebody in the record; None where the record knows nobody of this number."""
+        if self.record_dir is None:
+            return None
+        panel = panels_of(self.record_dir, [subject_id]).get(subject_id)
+        if panel is None and not len(self._person("events", subject_id)):
+            return None
+        return panel or UNASSIGNED
+
+    def known(self, subject_id: int) -> Record:
+        """The tables of somebody in the record."""
+        if self.record_dir is None:
+            raise PresageError("subject_id", "a service that was started with a record", way_out="send `person`")
+        tables = {name: self._person(name, subject_id) for name in GENOMIC}
+        return Record.in_memory(self._person("events", subject_id), **tables, **self._vocabulary())
+
+    def sent(self, person: PersonData, *, as_of: datetime) -> Record:
+        """The tables of a person whose events came with the request. Who says nothing of enrolment is enrolled."""
+        events = [_event(event) for event in person.events]
+        codes = {event.code for event in person.events}
+        times = [event.time for event in person.events if event.time is not None and event.time <= as_of]
+        if PERIOD_START not in codes or PERIOD_END not in codes:
+            events = [event for event in events if event["code"] not in (PERIOD_START, PERIOD_END)]
+            start = min((t for e, t in _timed(person.events) if e.code != "MEDS_BIRTH" and t <= as_of), default=as_of)
+            events += [_enrolment(PERIOD_START, start), _enrolment(PERIOD_END, max([*times, as_of]))]
+        genomic: Mapping[str, Sequence[_Part]] = {
+            "polygenic": person.polygenic,
+            "findings": person.findings,
+            "coverage": person.coverage,
+        }
+        tables = {name: _table([row.model_dump() for row in rows], GENOMIC[name]) for name, rows in genomic.items()}
+        return Record.in_memory(_table(events, EVENTS), **tables, **self._vocabulary())
+
+    def _person(self, name: str, subject_id: int) -> pa.Table:
+        schema = EVENTS if name == "events" else GENOMIC[name]
+        path = (self.record_dir or Path()) / ("data" if name == "events" else f"genomic/{name}.parquet")
+        if not path.exists():
+            return schema.empty_table()
+        return ds.dataset(path, schema=schema, format="parquet").to_table(filter=pc.field("subject_id") == subject_id)
+
+    def _vocabulary(self) -> dict[str, pa.Table]:
+        """The record's codes and hierarchy: what code lists with descendants are read by."""
+        if not self._hierarchy and self.record_dir is not None:
+            for name, schema in (("codes", CODES), ("ancestors", ANCESTORS)):
+                path = self.record_dir / "metadata" / f"{name}.parquet"
+                self._hierarchy[name] = pq.read_table(path) if path.exists() else schema.empty_table()
+        return self._hierarchy
+
+
+def _event(event: Event) -> dict[str, object]:
+    row: dict[str, object] = event.model_dump()
+    row["available_time"] = event.available_time or event.time
+    return row
+
+
+def _timed(events: Sequence[Event]) -> list[tuple[Event, datetime]]:
+    return [(event, event.time) for event in events if event.time is not None]
+
+
+def _enrolment(code: str, time: datetime) -> dict[str, object]:
+    return {"code": code, "time": time, "available_time": time}
+
+
+def _table(rows: Sequence[dict[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows of the one person who was sent, in order of time, statics first."""
+    told = [{**row, "subject_id": SENT} for row in rows]
+    table = pa.Table.from_pylist(told, schema=schema)
+    return table if "time" not in schema.names else table.take(_order(table))
+
+
+def _order(table: pa.Table) -> pa.Array:
+    return pc.sort_indices(table, sort_keys=[("time", "ascending")], null_placement="at_start")

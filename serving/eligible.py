@@ -1,0 +1,71 @@
+"""Who belongs to the population a model was studied in on a day, and why others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ibis.backends.duckdb import Backend
+
+from features.record import Record
+from training.bundle import Bundle
+from training.cohort_index import index_facts
+from training.cohort_record import Facts, criteria, resolve
+from training.study import OutcomeSection, Population
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """People who are enrolled and alive at the index moment, by subject.
+
+    subject_ids, as_of: (n,). outside: (n,) why a person is not of the studied population, "" for those who are.
+    """
+
+    subject_ids: npt.NDArray[np.int64]
+    as_of: npt.NDArray[np.datetime64]
+    outside: npt.NDArray[np.object_]
+
+
+def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetime) -> Eligible:
+    """Everybody enrolled and alive, with the study's own rules from its bundle.
+
+    A study of landmark dates looks at everybody at `as_of`. A study that starts at a first event looks at people whose
+    event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there.
+    """
+    population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of)
+    section = OutcomeSection.model_validate(bundle.manifest["outcome"])
+    first = [population.index.removeprefix("first:")] if population.index.startswith("first:") else []
+    table = index_facts(
+        record,
+        backend,
+        population,
+        first_codes=_codes(first, bundle, record, backend),
+        exclude=_codes(population.exclude, bundle, record, backend),
+        outcome=_codes([str(section.codes)], bundle, record, backend),
+        competing=_codes(section.competing, bundle, record, backend),
+    )
+    facts = Facts.of(table)
+    (_, alive), *rules = criteria(facts, population, section)
+    outside = np.full(len(facts.subject_ids), "", dtype=object)
+    for rule, passed in reversed(rules):
+        outside[~passed] = f"outside the studied population, which is {rule}"
+    rows = np.flatnonzero(alive)
+    return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
+
+
+def _at(population: Population, bundle: Bundle, as_of: datetime) -> Population:
+    if not population.index.startswith("first:"):
+        return population.model_copy(update={"index": as_of.isoformat()})
+    longest = max((days for days in bundle.horizons_days if not np.isnan(days)), default=365.0)
+    since = (as_of - timedelta(days=longest)).date()
+    return population.model_copy(update={"index_from": since, "index_until": as_of.date()})
+
+
+def _codes(entries: Sequence[str], bundle: Bundle, record: Record, backend: Backend) -> list[str]:
+    """Codes of the bundle's own copies of the study's code lists."""
+    copies = [f"codelist_{Path(entry).name}" if entry.endswith(".csv") else entry for entry in entries]
+    return resolve(copies, bundle.folder, record, backend, may_be_absent=True)
