@@ -14,8 +14,35 @@ export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test check lint types lock clean
 
+SOURCE := $(DEMO)/source
+RECORD := $(DEMO)/record
+SCORES := $(foreach trait,CHD T2D BC,--scores $(SOURCE)/scores/SIM-$(trait).txt.gz)
+STUDIES := chd-10y t2d-5y admission-12m
+AS_OF := 2024-12-31
+
+# A health system from its source systems to the worklist.
 demo: .venv/.installed
-	PRESAGE=$(CURDIR)/$(PRESAGE) PEOPLE=$(PEOPLE) SEED=$(SEED) SERVE=$(SERVE) DEMO=$(DEMO) sh demo.sh
+	rm -rf $(DEMO)
+	$(PRESAGE) simulate $(SOURCE) --people $(PEOPLE) --seed $(SEED)
+	$(PRESAGE) ingest omop $(SOURCE)/omop --record $(RECORD)
+	$(PRESAGE) ancestry fit $(SOURCE)/reference/panel.pgen --labels SuperPop $(SCORES) --out $(DEMO)/ancestry
+	$(PRESAGE) ingest genotypes $(SOURCE)/genotypes/genotypes.pgen $(SCORES) --ancestry $(DEMO)/ancestry \
+		--reference-frequencies $(SOURCE)/scores/reference_frequencies.afreq --record $(RECORD)
+	$(PRESAGE) ingest findings $(SOURCE)/reports --record $(RECORD)
+	for study in $(STUDIES); do \
+		$(PRESAGE) train training/studies/$$study.toml --record $(RECORD) --truth $(SOURCE)/truth.parquet \
+			--json $(DEMO)/$$study.json && \
+		$(PRESAGE) promote $$study latest && \
+		$(PRESAGE) score $$study --record $(RECORD) --as-of $(AS_OF) --out $(DEMO)/$$study.scores.parquet && \
+		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy serving/policies/$$study.toml --record $(RECORD) \
+		|| exit $$?; \
+	done
+	$(PRESAGE) user demo
+	@echo "MLflow's runs:  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(PRESAGE_HOME)/mlflow.db --port 5000"
+	@echo "The worklist:   http://127.0.0.1:3000  (serve it with: $(PRESAGE) serve --record $(RECORD))"
+ifeq ($(SERVE),1)
+	$(PRESAGE) serve --record $(RECORD)
+endif
 
 test: .venv/.installed-for-tests
 	$(BIN)/pytest -q
