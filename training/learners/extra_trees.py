@@ -73,7 +73,7 @@ class ExtraTrees:
     """Random splits, averaged; event times on a grid of at most 60 points."""
 
     trees: int = TREES
-    min_leaf: int = 15
+    min_leaf: int = 10
     name: str = "extra_trees"
 
     def fit(
@@ -115,7 +115,9 @@ class ExtraTrees:
         index = np.searchsorted(grid, outcome.time_days, side="left") + 1.0
         competing = int((outcome.event == COMPETING).sum()) >= MIN_EVENTS
         forests = tuple(
-            ExtraSurvivalTrees(**shared).fit(X, Surv.from_arrays(outcome.event == cause, index), sample_weight=weights)
+            ExtraSurvivalTrees(max_features=None, **shared).fit(
+                X, Surv.from_arrays(outcome.event == cause, index), sample_weight=weights
+            )
             for cause in ((EVENT, COMPETING) if competing else (EVENT,))
         )
         return ExtraTreesFit(frame.names, fill, absent, grid, forests, settings)
