@@ -114,15 +114,15 @@ def prevent(outcome: str, years: int, *, female: Floats, **factors: Floats) -> F
 _FEATURES = {
     "female": Input("sex_female", "sex", (0, 1)),
     "age_years": Input("age_years", "age", (30, 80), below=True),
-    "total_cholesterol_mg_dl": Input("total_cholesterol_mg_dl_latest", "total cholesterol", (130, 320)),
-    "hdl_mg_dl": Input("hdl_mg_dl_latest", "HDL cholesterol", (20, 100)),
-    "sbp_mmhg": Input("sbp_mmhg_latest", "systolic pressure", (90, 200)),
-    "egfr": Input("egfr_ml_min_173m2_latest", "eGFR", (15, 150)),
-    "diabetes": Input("diabetes", "diabetes", (0, 1)),
+    "total_cholesterol_mg_dl": Input("total_cholesterol_mg_dl_latest_1825d", "total cholesterol", (130, 320)),
+    "hdl_mg_dl": Input("hdl_mg_dl_latest_1825d", "HDL cholesterol", (20, 100)),
+    "sbp_mmhg": Input("sbp_mmhg_latest_730d", "systolic pressure", (90, 200)),
+    "egfr": Input("egfr_ml_min_173m2_latest_1825d", "eGFR", (15, 150)),
+    "diabetes": Input("diabetes_ever", "diabetes", (0, 1)),
     "smoking": Input("smoking_current", "smoking status", (0, 1)),
     "antihypertensive": Input("antihypertensive_current", "antihypertensive treatment", (0, 1)),
     "statin": Input("statin_current", "statin treatment", (0, 1)),
-    "bmi_kg_m2": Input("bmi_kg_m2_latest", "BMI", (18.5, 40), below=True),
+    "bmi_kg_m2": Input("bmi_kg_m2_latest_1825d", "BMI", (18.5, 40), below=True),
 }
 _TO_59 = Input("age_years", "age", (30, 60), below=True)
 

@@ -33,12 +33,12 @@ VECTORS = [
 COLUMNS = {
     "age_years": 50.0,
     "sex_female": 1.0,
-    "total_cholesterol_mg_dl_latest": 200.0,
-    "hdl_mg_dl_latest": 45.0,
-    "sbp_mmhg_latest": 160.0,
-    "bmi_kg_m2_latest": 35.0,
-    "egfr_ml_min_173m2_latest": 90.0,
-    "diabetes": 1.0,
+    "total_cholesterol_mg_dl_latest_1825d": 200.0,
+    "hdl_mg_dl_latest_1825d": 45.0,
+    "sbp_mmhg_latest_730d": 160.0,
+    "bmi_kg_m2_latest_1825d": 35.0,
+    "egfr_ml_min_173m2_latest_1825d": 90.0,
+    "diabetes_ever": 1.0,
     "smoking_current": 0.0,
     "antihypertensive_current": 1.0,
     "statin_current": 0.0,
@@ -71,8 +71,8 @@ def test_the_equation_on_features_gives_the_same_number() -> None:
     [
         ("age_years", 29.9, "age outside 30 to below 80"),
         ("age_years", 80.0, "age outside 30 to below 80"),
-        ("sbp_mmhg_latest", 201.0, "systolic pressure outside 90 to 200"),
-        ("hdl_mg_dl_latest", float("nan"), "HDL cholesterol missing"),
+        ("sbp_mmhg_latest_730d", 201.0, "systolic pressure outside 90 to 200"),
+        ("hdl_mg_dl_latest_1825d", float("nan"), "HDL cholesterol missing"),
         ("smoking_current", float("nan"), "smoking status missing"),
     ],
 )
@@ -86,9 +86,9 @@ def test_the_30_year_equations_end_at_59_and_bmi_matters_to_heart_failure_only()
     assert (
         EQUATIONS["prevent_cvd_30y"].risk(one(COLUMNS | {"age_years": 60.0})).reason[0] == "age outside 30 to below 60"
     )
-    no_bmi = {name: value for name, value in COLUMNS.items() if name != "bmi_kg_m2_latest"}
+    no_bmi = {name: value for name, value in COLUMNS.items() if name != "bmi_kg_m2_latest_1825d"}
     assert np.isfinite(EQUATIONS["prevent_chd_10y"].risk(one(no_bmi)).risk[0])
-    assert EQUATIONS["prevent_hf_10y"].risk(one(no_bmi | {"bmi_kg_m2_latest": np.nan})).reason[0] == "BMI missing"
+    assert EQUATIONS["prevent_hf_10y"].risk(one(no_bmi | {"bmi_kg_m2_latest_1825d": np.nan})).reason[0] == "BMI missing"
 
 
 @pytest.mark.realdata

@@ -1,0 +1,203 @@
+"""Features of an index from a record: the one way to a feature frame, for training, batch and bedside alike."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from ibis.backends import BaseBackend
+from pyarrow import parquet
+from scipy import sparse
+
+from features.catalogue import Catalogue
+from features.codelists import ancestors_of
+from features.engine.code_map import CodeMap
+from features.engine.engine import Engine
+from features.engine.session import IbisSession, WarmSession, duckdb_session
+from features.frame import FeatureFrame
+from features.index import Index
+from features.progress import Progress, silent
+from features.record import Record
+from features.schema import ANCESTORS, GENOMIC
+
+SHARD_PAIRS = 1_500_000  # index rows times events in a shard, about: bounds memory
+# Facts about people and care that are no clinical codes.
+NOT_CODES = ("MEDS_", "Gender//", "Race//", "Ethnicity//", "CARE_SITE", "PROVIDER", "OBSERVATION_PERIOD//",
+             "VISIT_END//", "Presage//")  # fmt: skip
+Rows = npt.NDArray[np.intp]
+
+
+def build(
+    index: Index,
+    record: Record,
+    catalogue: Catalogue,
+    *,
+    progress: Progress = silent,
+    backend: BaseBackend | None = None,
+    max_memory: str | None = None,
+) -> FeatureFrame:
+    """The catalogue's features for every row of the index, in its order, float32.
+
+    A row sees what was available strictly before its moment. The bits are the same whether a person is alone or in a
+    batch, and in whatever order events stand. By default a DuckDB of its own runs in shards of people, with at most
+    `max_memory` (`"2GB"`); `backend` runs the same expressions elsewhere. A record in memory is answered by a warm
+    connection.
+    """
+    if record.path is None and backend is None:
+        return _warm(catalogue).build(index, record)
+    reading = Reading(record, Engine(catalogue), _session(backend, max_memory))
+    shards = [np.arange(len(index), dtype=np.intp)] if backend is not None else shard_rows(index, record)
+    frames = []
+    with progress("features", total=len(index)) as advance:
+        for rows in shards:
+            frames.append(reading.frame(index.take(rows)))
+            advance(len(rows))
+    return _stack(frames, np.concatenate(shards), index)
+
+
+def learn_vocabulary(
+    index: Index, record: Record, catalogue: Catalogue, *, backend: BaseBackend | None = None
+) -> Catalogue:
+    """The catalogue with its vocabulary: codes that at least `code_prevalence` of these index rows have ever had.
+
+    Call it with the rows of training folds only. A catalogue without the code-based family comes back as it is.
+    """
+    if catalogue.code_prevalence is None:
+        return catalogue
+    reading = Reading(record, Engine(catalogue), _session(backend, None))
+    codes = sorted({code for code, _ in reading.pairs if not code.startswith(NOT_CODES)})
+    everything = Catalogue((), catalogue.code_prevalence, (None,), tuple(codes))
+    counting = Reading(record, Engine(everything), reading.session, pairs=[])
+    people = np.zeros(len(codes), dtype=np.int64)
+    for rows in shard_rows(index, record):
+        counts = counting.frame(index.take(rows)).codes
+        if counts is not None:
+            people += np.bincount(counts.indices, minlength=len(codes))
+    least = max(1, math.ceil(catalogue.code_prevalence * len(index)))
+    return catalogue.with_vocabulary(code for code, n in zip(codes, people.tolist(), strict=True) if n >= least)
+
+
+def shard_rows(index: Index, record: Record) -> list[Rows]:
+    """Rows of the index in shards of whole people, in order of subject."""
+    order = np.argsort(index.subject_ids, kind="stable")
+    subjects = np.unique(index.subject_ids)
+    pairs = _count_events(record) * max(1.0, len(index) / max(1, len(subjects)))
+    edges = np.linspace(0, len(subjects), 1 + max(1, math.ceil(pairs / SHARD_PAIRS))).astype(np.intp)
+    if not len(subjects):
+        return [order]
+    starts = np.searchsorted(index.subject_ids[order], subjects[np.unique(edges[1:-1])])
+    return [rows for rows in np.split(order, starts) if len(rows)]
+
+
+def _count_events(record: Record) -> int:
+    if record.path is None:
+        return len(record.tables["events"])
+    return sum(parquet.read_metadata(file).num_rows for file in (record.path / "data").rglob("*.parquet"))
+
+
+def _session(backend: BaseBackend | None, max_memory: str | None) -> IbisSession:
+    return duckdb_session(max_memory=max_memory) if backend is None else IbisSession(backend)
+
+
+class Reading:
+    """A record being read by an engine through a session: codes resolved once, events shard by shard."""
+
+    def __init__(
+        self, record: Record, engine: Engine, session: IbisSession, *, pairs: list[tuple[str, str]] | None = None
+    ) -> None:
+        self.session, self._engine = session, engine
+        self._events = record.events(session.backend)
+        self.pairs = _pairs(self._events) if pairs is None else pairs
+        patterns = [pattern for source in engine.plan.sources for pattern in source.codes]
+        code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns))
+        session.put("presage_codes", code_map.table(self.pairs))
+        session.put("presage_vocabulary", engine.vocabulary_table())
+        self._genomic = {name: _genomic(record, session, name, engine.score_ids) for name in engine.genomic_tables}
+
+    def frame(self, index: Index) -> FeatureFrame:
+        """The frame of one shard."""
+        if len(index):
+            low, high = int(index.subject_ids.min()), int(index.subject_ids.max())
+            self.session.put("presage_events", self._events.filter(self._events.subject_id.between(low, high)))
+        else:
+            self.session.put("presage_events", self._events.limit(0))
+        return self._engine.frame(index, self.session, self._genomic)
+
+
+def _pairs(events: ibis.expr.types.Table) -> list[tuple[str, str]]:
+    found = events.select(code=events.code, unit=events.unit.coalesce("")).distinct().to_pyarrow()
+    return sorted(zip(found["code"].to_pylist(), found["unit"].to_pylist(), strict=True))
+
+
+def _genomic(record: Record, session: IbisSession, name: str, score_ids: tuple[str, ...]) -> pa.Table:
+    table = record.genomic(session.backend, name)
+    if name == "polygenic":
+        table = table.filter(table.score_id.isin(score_ids))
+    return session.backend.to_pyarrow(table)
+
+
+def _stack(frames: list[FeatureFrame], order: Rows, index: Index) -> FeatureFrame:
+    first = frames[0]
+    back = np.empty(len(index), dtype=np.intp)
+    back[order] = np.arange(len(index), dtype=np.intp)
+    codes = None
+    if first.codes is not None:
+        blocks = [frame.codes for frame in frames if frame.codes is not None]
+        codes = sparse.csr_matrix(sparse.vstack(blocks, format="csr", dtype=np.float32)[back])
+    values = np.concatenate([frame.values for frame in frames])[back]
+    return FeatureFrame(index.subject_ids, index.as_of, first.names, values, first.levels, codes, first.code_names)
+
+
+class Warm:
+    """The engine of a catalogue with a DuckDB connection kept open, for records in memory."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._engine, self._session, self._lock = Engine(catalogue), WarmSession(), threading.Lock()
+        self._session.put("presage_vocabulary", self._engine.vocabulary_table())
+        self._patterns = [pattern for source in self._engine.plan.sources for pattern in source.codes]
+        self._hierarchy: pa.Table | None = None
+        self._code_map = CodeMap(self._engine.plan, {})
+
+    def build(self, index: Index, record: Record) -> FeatureFrame:
+        """As `build` says. One caller at a time; others wait."""
+        events = record.tables["events"]
+        units = (unit or "" for unit in events["unit"].to_pylist())
+        with self._lock:
+            self._use(record)
+            self._session.put(
+                "presage_codes", self._code_map.table(zip(events["code"].to_pylist(), units, strict=True))
+            )
+            self._session.put("presage_events", events)
+            tables = {
+                name: record.tables.get(name, GENOMIC[name].empty_table()) for name in self._engine.genomic_tables
+            }
+            return self._engine.frame(index, self._session, tables)
+
+    def _use(self, record: Record) -> None:
+        """Resolve codes by this record's hierarchy; the same table is not read twice."""
+        hierarchy = record.tables.get("ancestors")
+        if hierarchy is self._hierarchy:
+            return
+        memory = Record(tables={"ancestors": hierarchy if hierarchy is not None else ANCESTORS.empty_table()})
+        self._code_map = CodeMap(self._engine.plan, ancestors_of(memory, ibis.duckdb.connect(), self._patterns))
+        self._hierarchy = hierarchy
+
+
+_WARM: list[Warm] = []
+_WARM_LOCK = threading.Lock()
+_KEPT = 8  # catalogues; a service has one for each model
+
+
+def _warm(catalogue: Catalogue) -> Warm:
+    with _WARM_LOCK:
+        for warm in _WARM:
+            if warm.catalogue is catalogue:
+                return warm
+        _WARM.insert(0, Warm(catalogue))
+        del _WARM[_KEPT:]
+        return _WARM[0]

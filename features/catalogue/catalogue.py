@@ -1,0 +1,140 @@
+"""A catalogue is the ordered features of one study, and the vocabulary of its code-based family."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from features.catalogue import clinical, equations, genomic, history, measurements
+from features.catalogue.spec import FeatureSpec
+from features.errors import PresageError
+
+CODE_WINDOWS_DAYS: tuple[int | None, ...] = (365, None)
+CODE_PREVALENCE = 0.01
+
+_DENSE: Mapping[str, Callable[[], tuple[FeatureSpec, ...]]] = {
+    "demographics": history.demographics,
+    "groups": history.groups,
+    "measurements": measurements.measurements,
+    "conditions": clinical.conditions,
+    "medications": clinical.medications,
+    "utilisation": clinical.utilisation,
+    "family_history": history.family_history,
+    "social": history.social,
+    "monogenic": genomic.monogenic,
+    "equations": equations.equations,
+}
+FAMILIES = (*_DENSE, "polygenic", "codes")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """specs: dense features in the order of the frame's columns. helpers: computed for derived features, not shown.
+
+    code_prevalence: None without the code-based family; otherwise the share of index rows that a code must reach to be
+    learned into `vocabulary` (codes, sorted), of which each window of `code_windows_days` is a column.
+    """
+
+    specs: tuple[FeatureSpec, ...]
+    code_prevalence: float | None = None
+    code_windows_days: tuple[int | None, ...] = CODE_WINDOWS_DAYS
+    vocabulary: tuple[str, ...] = ()
+    helpers: tuple[FeatureSpec, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the dense features."""
+        return tuple(spec.name for spec in self.specs)
+
+    @property
+    def code_names(self) -> tuple[str, ...]:
+        """Names of the sparse columns: all codes of the first window, then of the next."""
+        return tuple(f"{code}@{_window(days)}" for days in self.code_windows_days for code in self.vocabulary)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Canonical: sorted keys, no blanks, ASCII."""
+        body = {
+            "specs": [spec.to_dict() for spec in self.specs],
+            "helpers": [spec.to_dict() for spec in self.helpers],
+            "code_prevalence": self.code_prevalence,
+            "code_windows_days": list(self.code_windows_days),
+            "vocabulary": list(self.vocabulary),
+        }
+        return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Catalogue:
+        """The inverse of `to_json`."""
+        body = json.loads(text)
+        return cls(
+            tuple(FeatureSpec.from_dict(row) for row in body["specs"]),
+            body["code_prevalence"],
+            tuple(body["code_windows_days"]),
+            tuple(body["vocabulary"]),
+            tuple(FeatureSpec.from_dict(row) for row in body["helpers"]),
+        )
+
+    def with_vocabulary(self, codes: Iterable[str]) -> Catalogue:
+        """The same catalogue with this vocabulary frozen in."""
+        return replace(self, vocabulary=tuple(sorted(set(codes))))
+
+    def spec(self, name: str) -> FeatureSpec:
+        """The declaration of a feature."""
+        return next(spec for spec in self.specs if spec.name == name)
+
+
+def _window(days: int | None) -> str:
+    return "ever" if days is None else f"{days}d"
+
+
+def catalogue(
+    families: Sequence[str],
+    *,
+    polygenic: Sequence[str] = (),
+    code_prevalence: float = CODE_PREVALENCE,
+) -> Catalogue:
+    """The features of these families, in this order. `polygenic`: ids of scores, each with z, tested, matched weight.
+
+    The code-based family is asked for by the name `codes`; its vocabulary is learned later, inside training folds.
+    Raises PresageError for a family that does not exist.
+    """
+    specs: list[FeatureSpec] = []
+    for family in dict.fromkeys(families):
+        if family in _DENSE:
+            specs.extend(_DENSE[family]())
+        elif family not in FAMILIES:
+            raise PresageError(f"family '{family}'", f"one of {', '.join(FAMILIES)}")
+    for score in dict.fromkeys(polygenic):
+        specs.extend(genomic.polygenic(score))
+    return Catalogue(tuple(specs), code_prevalence if "codes" in families else None, helpers=_helpers(specs))
+
+
+def of_names(names: Sequence[str]) -> Catalogue:
+    """The catalogue of exactly these features, in this order: the inputs of an equation, say.
+
+    Raises PresageError for a name that no family declares.
+    """
+    known = _declared()
+    for name in names:
+        if name not in known:
+            raise PresageError(f"feature '{name}'", "a feature of the catalogue", way_out="see presage catalogue")
+    specs = [known[name] for name in names]
+    return Catalogue(tuple(specs), helpers=_helpers(specs))
+
+
+def _declared() -> dict[str, FeatureSpec]:
+    return {spec.name: spec for family in _DENSE.values() for spec in family()}
+
+
+def _helpers(specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, ...]:
+    """Inputs of derived features that are not shown themselves, inputs before what reads them."""
+    shown = {spec.name for spec in specs}
+    needed = dict.fromkeys(name for spec in specs for name in spec.inputs if name not in shown)
+    return tuple(_declared()[name] for name in needed)

@@ -1,0 +1,24 @@
+"""Published equations as features."""
+
+from __future__ import annotations
+
+from features.catalogue.spec import FeatureSpec
+from features.equations import EQUATIONS
+
+
+def equations() -> tuple[FeatureSpec, ...]:
+    """Every equation that ships: its risk, missing where it refuses."""
+    return tuple(
+        FeatureSpec(
+            f"{name}_risk" if not equation.points else f"{name}_points",
+            "equations",
+            equation.label,
+            unit="1",
+            missing="refused: an input is missing or outside the range the equation was derived over",
+            aggregate="derived",
+            codes=(name,),
+            inputs=equation.inputs,
+            reference=equation.reference,
+        )
+        for name, equation in EQUATIONS.items()
+    )

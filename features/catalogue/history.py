@@ -1,0 +1,143 @@
+"""What a person is and has told: demographics, groups for equity, family history, social circumstances."""
+
+from __future__ import annotations
+
+from features.catalogue.spec import FeatureSpec
+
+RACES = (
+    ("Race//1", "american indian or alaska native"),
+    ("Race//2", "asian"),
+    ("Race//3", "black or african american"),
+    ("Race//4", "native hawaiian or other pacific islander"),
+    ("Race//5", "white"),
+    ("Race//6", "other"),
+)
+ETHNICITIES = (
+    ("Ethnicity//Not Hispanic", "not hispanic or latino"),
+    ("Ethnicity//Hispanic", "hispanic or latino"),
+)
+SMOKING_TEXTS = {
+    "never": ("never", "never smoker", "never smoked tobacco", "non-smoker"),
+    "former": ("former", "former smoker", "ex-smoker"),
+    "current": (
+        "current",
+        "current every day smoker",
+        "current some day smoker",
+        "smoker",
+        "heavy tobacco smoker",
+        "light tobacco smoker",
+        "smokes tobacco daily",
+    ),
+}
+SMOKING_CODES = {"never": "SNOMED//266919005", "former": "SNOMED//8517006", "current": "SNOMED//449868002"}
+OMB = "OMB 1997 categories, OMOP vocabularies Race and Ethnicity"
+
+
+def demographics() -> tuple[FeatureSpec, ...]:
+    """Age and sex."""
+    return (
+        FeatureSpec(
+            "age_years",
+            "demographics",
+            "age",
+            unit="a",
+            missing="no date of birth",
+            aggregate="years_since_first",
+            codes=("MEDS_BIRTH",),
+        ),
+        FeatureSpec(
+            "sex_female",
+            "demographics",
+            "female sex",
+            unit="1",
+            missing="sex neither female nor male in the record, or not recorded",
+            aggregate="latest",
+            codes=("Gender//F", "Gender//M"),
+            values=(("Gender//F", 1.0), ("Gender//M", 0.0)),
+        ),
+    )
+
+
+def groups() -> tuple[FeatureSpec, ...]:
+    """Race and ethnicity as recorded: to look at fairness with, not to predict from."""
+    return (
+        _category("race", "race as recorded", RACES),
+        _category("ethnicity", "ethnicity as recorded", ETHNICITIES),
+    )
+
+
+def _category(name: str, label: str, categories: tuple[tuple[str, str], ...]) -> FeatureSpec:
+    return FeatureSpec(
+        name,
+        "groups",
+        label,
+        unit="1",
+        missing="not recorded, or outside these categories",
+        aggregate="latest",
+        codes=tuple(code for code, _ in categories),
+        values=tuple((code, float(number)) for number, (code, _) in enumerate(categories)),
+        categories=tuple(words for _, words in categories),
+        reference=OMB,
+    )
+
+
+def family_history() -> tuple[FeatureSpec, ...]:
+    """First-degree relatives: asked and yes is 1, asked and no is 0, never asked is missing."""
+    asked = (
+        ("chd", "CHD", "coronary disease", ("ICD10CM//Z82.4*", "ICD9CM//V17.3*")),
+        ("diabetes", "DIABETES", "diabetes", ("ICD10CM//Z83.3*", "ICD9CM//V18.0*")),
+        ("breast_cancer", "BREAST_CANCER", "breast cancer", ("ICD10CM//Z80.3*", "ICD9CM//V16.3*")),
+    )
+    return tuple(
+        FeatureSpec(
+            f"family_history_{name}",
+            "family_history",
+            f"family history of {words}",
+            unit="1",
+            missing="never asked",
+            aggregate="latest",
+            codes=(f"Presage//FAMILY_HISTORY_{code}", *icd),
+            value_unit="1",
+            valid=(0, 1),
+            values=tuple((pattern, 1.0) for pattern in icd),
+            monotone=1,
+        )
+        for name, code, words, icd in asked
+    )
+
+
+def social() -> tuple[FeatureSpec, ...]:
+    """Deprivation and smoking."""
+    deprivation = FeatureSpec(
+        "deprivation_quintile",
+        "social",
+        "deprivation fifth of the area (5: most deprived)",
+        unit="1",
+        missing="address not linked to an area",
+        aggregate="latest",
+        codes=("Presage//DEPRIVATION_QUINTILE",),
+        value_unit="1",
+        valid=(1, 5),
+    )
+    return (
+        deprivation,
+        _smoking("smoking_current", "smokes now", {"never": 0, "former": 0, "current": 1}),
+        _smoking("smoking_ever", "smokes or has smoked", {"never": 0, "former": 1, "current": 1}),
+    )
+
+
+def _smoking(name: str, label: str, numbers: dict[str, int]) -> FeatureSpec:
+    return FeatureSpec(
+        name,
+        "social",
+        label,
+        unit="1",
+        missing="smoking status never recorded",
+        aggregate="latest",
+        codes=("LOINC//72166-2", *SMOKING_CODES.values()),
+        values=tuple((SMOKING_CODES[status], float(number)) for status, number in numbers.items()),
+        levels=tuple((text, float(number)) for status, number in numbers.items() for text in SMOKING_TEXTS[status]),
+        monotone=1,
+        modifiable=True,
+        reference="LOINC 72166-2; SNOMED CT 266919005, 8517006, 449868002",
+    )

@@ -1,0 +1,134 @@
+"""From the long form to columns: each feature of each index row from the aggregates of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.catalogue.spec import Aggregate, FeatureSpec
+from features.engine.expression import MICRO
+from features.engine.plan import Plan, Source, column_name, window_of
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Moments = npt.NDArray[np.datetime64]
+
+DAY = np.timedelta64(86_400_000_000, "us")
+YEAR_DAYS = 365.25
+STATIC = np.datetime64("1800-01-01", "us")
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """The long form as arrays. row, source: (m,). columns: (m,) floats by name, NaN where null; moments: (m,), NaT."""
+
+    row: Ints
+    source: Ints
+    columns: Mapping[str, Floats]
+    moments: Mapping[str, Moments]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Long:
+        """The result of `expression.aggregates`."""
+        columns: dict[str, Floats] = {}
+        moments: dict[str, Moments] = {}
+        for name in table.column_names[2:]:
+            values = table[name].combine_chunks()
+            if pa.types.is_struct(values.type):
+                moments[name] = _moments(values.field("time"))
+                columns[name] = _floats(values.field("value"))
+            elif pa.types.is_timestamp(values.type):
+                moments[name] = _moments(values)
+            else:
+                columns[name] = _floats(values)
+        return cls(_ints(table["row"]), _ints(table["source"]), columns, moments)
+
+
+def _floats(values: pa.Array) -> Floats:
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _ints(values: pa.ChunkedArray) -> Ints:
+    return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def _moments(values: pa.Array) -> Moments:
+    return np.asarray(values.to_numpy(zero_copy_only=False)).astype("datetime64[us]")
+
+
+def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], plan: Plan, long: Long, as_of: Moments) -> None:
+    """Write the features that are read from events into their columns of `out` (n, p), in place."""
+    order = np.argsort(long.source, kind="stable")
+    edges = np.searchsorted(long.source[order], np.arange(len(plan.sources) + 1))
+    for column, spec in enumerate(specs):
+        compute = _COMPUTE.get(spec.aggregate)
+        if compute is None:
+            continue
+        out[:, column] = spec.absent
+        number = plan.sources.index(Source.of(spec))
+        at = order[edges[number] : edges[number + 1]]
+        if len(at):
+            values = compute(Group(long, at, as_of[long.row[at]], spec))
+            out[long.row[at], column] = np.where(np.isnan(values), spec.absent, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The long rows `at` of one source, seen as one feature."""
+
+    long: Long
+    at: npt.NDArray[np.intp]
+    as_of: Moments
+    spec: FeatureSpec
+
+    def column(self, kind: str) -> Floats:
+        """(k,) an aggregate over the feature's window."""
+        return self.long.columns[column_name(kind, window_of(kind, self.spec))][self.at]
+
+    def moment(self, kind: str) -> Moments:
+        """(k,) a moment; NaT for static facts and outside the feature's window."""
+        found = self.long.moments[kind][self.at]
+        if self.spec.window_days is not None:
+            found = np.where(found >= self.as_of - self.spec.window_days * DAY, found, np.datetime64("NaT"))
+        return found
+
+
+def _latest(group: Group) -> Floats:
+    late = group.column("late") / MICRO
+    return late if group.spec.window_days is None else np.where(np.isnat(group.moment("late")), np.nan, late)
+
+
+def _mean(group: Group) -> Floats:
+    n = group.column("n")
+    return np.where(n > 0, group.column("s") / MICRO / np.maximum(n, 1), np.nan)
+
+
+def _slope(group: Group) -> Floats:
+    n, s, st = group.column("n"), group.column("s"), group.column("st")
+    spread = n * group.column("stt") - st * st
+    rise = n * group.column("stv") - st * s
+    return np.where(spread > 0, rise / np.where(spread > 0, spread, 1) / MICRO * YEAR_DAYS, np.nan)
+
+
+def _days(moments: Moments) -> Callable[[Moments], Floats]:
+    return lambda as_of: np.where(moments == STATIC, np.nan, (as_of - moments) / DAY)
+
+
+_COMPUTE: Mapping[Aggregate, Callable[[Group], Floats]] = {
+    "latest": _latest,
+    "mean": _mean,
+    "min": lambda group: group.column("lo") / MICRO,
+    "max": lambda group: group.column("hi") / MICRO,
+    "slope": _slope,
+    "sum": lambda group: group.column("s") / MICRO,
+    "count": lambda group: group.column("n"),
+    "any": lambda group: (group.column("n") > 0).astype(np.float64),
+    "days_since": lambda group: _days(group.moment("last"))(group.as_of),
+    "years_since_first": lambda group: _days(group.moment("first"))(group.as_of) / YEAR_DAYS,
+    "current": lambda group: (group.column("until") >= -group.spec.grace_days * MICRO).astype(np.float64),
+    "covered": lambda group: np.minimum(1.0, group.column("s") / MICRO / float(group.spec.window_days or 1)),
+}

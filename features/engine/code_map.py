@@ -1,0 +1,88 @@
+"""How recorded codes and units become a plan's sources: rows of `presage_codes`, by plain rules, cached by code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+
+from features.codelists import Matcher
+from features.engine.expression import LARGEST
+from features.engine.plan import Plan, Source
+from features.units import Conversion, conversion
+
+SCHEMA = pa.schema(
+    [
+        pa.field("code", pa.string()),
+        pa.field("unit", pa.string()),
+        pa.field("source", pa.int32()),
+        pa.field("factor", pa.float64()),  # null: the unit cannot be converted, or values are not read
+        pa.field("offset", pa.float64()),
+        pa.field("constant", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("otherwise", pa.float64()),
+        pa.field("needs_value", pa.bool_()),
+    ]
+)
+Row = dict[str, object]
+
+
+class CodeMap:
+    """Answers for a pair of code and unit which sources read it, and how. Remembers what it has answered."""
+
+    def __init__(self, plan: Plan, ancestors: Mapping[str, Iterable[str]]) -> None:
+        self._plan = plan
+        self._readers: dict[str, list[tuple[int, str]]] = {}
+        for number, source in enumerate(plan.sources):
+            for pattern in source.codes:
+                self._readers.setdefault(pattern, []).append((number, pattern))
+        self._matcher = Matcher(self._readers, ancestors)
+        self._answers: dict[tuple[str, str], list[Row]] = {}
+
+    def table(self, pairs: Iterable[tuple[str, str]]) -> pa.Table:
+        """Rows for these pairs of code and unit ('' where none was recorded), in their order, once each."""
+        rows = [row for pair in dict.fromkeys(pairs) for row in self._rows(pair)]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def _rows(self, pair: tuple[str, str]) -> list[Row]:
+        if pair not in self._answers:
+            self._answers[pair] = self._answer(*pair)
+        return self._answers[pair]
+
+    def _answer(self, code: str, unit: str) -> list[Row]:
+        readers: dict[int, list[str]] = {}
+        for pattern in self._matcher(code):
+            for number, found in self._readers[pattern]:
+                readers.setdefault(number, []).append(found)
+        return [
+            _row(code, unit, number, self._plan.sources[number], patterns)
+            for number, patterns in sorted(readers.items())
+        ]
+
+
+def _row(code: str, unit: str, number: int, source: Source, patterns: list[str]) -> Row:
+    found = _conversion(code, unit, source)
+    constants = dict(source.values)
+    low, high = source.valid or (-LARGEST, LARGEST)
+    return {
+        "code": code,
+        "unit": unit,
+        "source": number,
+        "factor": found.factor if found else None,
+        "offset": found.offset if found else None,
+        "constant": next((constants[pattern] for pattern in patterns if pattern in constants), None),
+        "low": low,
+        "high": high,
+        "otherwise": source.default_value,
+        "needs_value": source.needs_value,
+    }
+
+
+def _conversion(code: str, unit: str, source: Source) -> Conversion | None:
+    """A value without a unit is taken to be in the feature's own; its plausible range then guards it."""
+    if source.value_unit is None:
+        return None
+    if not unit or unit == source.value_unit:
+        return Conversion(1.0)
+    return conversion(code, unit, source.value_unit)

@@ -1,0 +1,139 @@
+"""The windowed aggregates as Ibis expressions over three named tables, neutral to the engine that runs them.
+
+Tables: `presage_events` (the record's events), `presage_index` (row, subject_id, as_of, `from_W` for every window) and
+`presage_codes` (code, unit -> source, and how a value is understood).
+
+Every aggregate is independent of the order of rows: values are whole millionths (so sums are exact), days are whole,
+and of several values at the latest moment the largest counts. So one person alone and a batch give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ibis
+import ibis.expr.types as ir
+
+from features.engine.plan import Plan, column_name
+
+MICRO = 1e6  # values are whole millionths of their unit
+LARGEST = 1e12  # beyond it a number in a record is no measurement
+DAY_SECONDS = 86_400
+BEFORE_ALL = ibis.timestamp("1800-01-01")  # where static facts stand
+
+EVENTS = ibis.table(
+    {
+        "subject_id": "int64",
+        "time": "timestamp(6)",
+        "code": "string",
+        "numeric_value": "float32",
+        "text_value": "string",
+        "available_time": "timestamp(6)",
+        "unit": "string",
+    },
+    name="presage_events",
+)
+CODES = ibis.table(
+    {
+        "code": "string",
+        "unit": "string",
+        "source": "int32",
+        "factor": "float64",
+        "offset": "float64",
+        "constant": "float64",
+        "low": "float64",
+        "high": "float64",
+        "otherwise": "float64",
+        "needs_value": "boolean",
+    },
+    name="presage_codes",
+)
+VOCABULARY = ibis.table({"code": "string", "number": "int32"}, name="presage_vocabulary")
+
+
+def index_table(windows_days: Iterable[int]) -> ir.Table:
+    """The index with the start of each window."""
+    starts = {f"from_{days}": "timestamp(6)" for days in windows_days}
+    return ibis.table(
+        {"row": "int32", "subject_id": "int64", "as_of": "timestamp(6)", "as_of_day": "int32", **starts},
+        name="presage_index",
+    )
+
+
+def known_events(events: ir.Table) -> ir.Table:
+    """Events with `time` never null and `known`: the moment from which a feature may see them.
+
+    A fact is seen when it was available and had happened: an appointment that is known today lies ahead.
+    """
+    time = events.time.coalesce(BEFORE_ALL)
+    return events.mutate(time=time, known=ibis.greatest(events.available_time.coalesce(time), time))
+
+
+def seen(events: ir.Table, index: ir.Table, *columns: str) -> ir.Table:
+    """Pairs of index row and event that was known strictly before the row's moment."""
+    joined = events.inner_join(index, "subject_id")
+    return joined.filter(joined.known < joined.as_of).select(
+        *columns, "row", "time", "as_of_day", *(name for name in index.columns if name.startswith("from_"))
+    )
+
+
+def valued(plan: Plan) -> ir.Table:
+    """Events that some source reads, with `source` and `value` in whole millionths; null: no usable value."""
+    events = known_events(EVENTS.mutate(unit=EVENTS.unit.coalesce("")))
+    joined = events.inner_join(CODES, ["code", "unit"])
+    number = joined.numeric_value.cast("float64") * joined.factor + joined.offset
+    number = ibis.coalesce(joined.constant, number, _from_text(joined, plan))
+    plausible = number.between(joined.low, joined.high).fill_null(False)
+    number = ibis.ifelse(plausible, number, ibis.null("float64"))
+    value = (ibis.coalesce(number, joined.otherwise) * MICRO).round().cast("int64")
+    usable = joined.mutate(value=value).filter(lambda table: ~table.needs_value | table.value.notnull())
+    return usable.select("subject_id", "source", "time", "known", "value")
+
+
+def _from_text(joined: ir.Table, plan: Plan) -> ir.Value:
+    branches = [
+        (((joined.source == number) & joined.text_value.notnull() & (joined.text_value.lower() == text)), level)
+        for number, source in enumerate(plan.sources)
+        for text, level in source.levels
+    ]
+    return ibis.cases(*branches) if branches else ibis.null("float64")
+
+
+def aggregates(plan: Plan) -> ir.Table:
+    """Long form: one row for each index row and source that has events, one column for each of the plan's columns."""
+    pairs = seen(valued(plan), index_table(plan.windows_days), "source", "value")
+    day = (pairs.time.epoch_seconds() / DAY_SECONDS).floor().cast("int64")
+    pairs = pairs.mutate(days=day - pairs.as_of_day)
+    return pairs.group_by("row", "source").aggregate(
+        **{column_name(kind, window): _aggregate(pairs, kind, window) for kind, window in plan.columns}
+    )
+
+
+def _aggregate(pairs: ir.Table, kind: str, window: int | None) -> ir.Value:
+    where = None if window is None else pairs.time >= pairs[f"from_{window}"]
+    value = pairs.value
+    if kind == "n":
+        return pairs.count(where=where)
+    if kind == "late":
+        return ibis.struct({"time": pairs.time, "value": value}).max()
+    if kind in {"last", "first"}:
+        return pairs.time.max() if kind == "last" else pairs.time.min()
+    if kind in {"lo", "hi"}:
+        return value.min(where=where) if kind == "lo" else value.max(where=where)
+    if kind == "until":
+        return (pairs.days * int(MICRO) + value).max(where=where)
+    summed = {"s": value, "st": pairs.days, "stt": pairs.days * pairs.days, "stv": pairs.days * value}[kind]
+    return summed.sum(where=where).cast("float64")
+
+
+def code_counts(windows_days: Iterable[int | None]) -> ir.Table:
+    """Long form: for each index row and code of `presage_vocabulary` how often it stands in each window."""
+    windows = tuple(windows_days)
+    coded = known_events(EVENTS).inner_join(VOCABULARY, "code").select("subject_id", "number", "time", "known")
+    pairs = seen(coded, index_table(days for days in windows if days is not None), "number")
+    return pairs.group_by("row", "number").aggregate(
+        **{
+            column_name("n", days): pairs.count(where=None if days is None else pairs.time >= pairs[f"from_{days}"])
+            for days in windows
+        }
+    )

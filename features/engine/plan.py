@@ -1,0 +1,83 @@
+"""What must be aggregated for a catalogue: sources (what is read), windows, and the columns each feature needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from features.catalogue.spec import GENOMIC, Aggregate, FeatureSpec
+
+# What each aggregate is computed from, as (kind, whether by window). `n` counts, `s` sums of values, `lo`, `hi`,
+# `st`, `stt`, `stv` sums of days, squared days, days times value; `late` latest value, `last`, `first` moments,
+# `until` the end of supply. Kinds that are not by window are cut to the window by their moment.
+_KINDS: dict[Aggregate, tuple[str, ...]] = {
+    "latest": ("late",),
+    "mean": ("n", "s"),
+    "min": ("lo",),
+    "max": ("hi",),
+    "slope": ("n", "s", "st", "stt", "stv"),
+    "sum": ("s",),
+    "count": ("n",),
+    "any": ("n",),
+    "days_since": ("last",),
+    "years_since_first": ("first",),
+    "current": ("until",),
+    "covered": ("s",),
+}
+ONCE = frozenset({"late", "last", "first"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a group of features reads: codes, how values are understood, and which are plausible."""
+
+    codes: tuple[str, ...]
+    value_unit: str | None
+    valid: tuple[float, float] | None
+    values: tuple[tuple[str, float], ...]
+    levels: tuple[tuple[str, float], ...]
+    default_value: float | None
+    needs_value: bool
+
+    @classmethod
+    def of(cls, spec: FeatureSpec) -> Source:
+        """What this feature reads."""
+        return cls(
+            spec.codes, spec.value_unit, spec.valid, spec.values, spec.levels, spec.default_value, spec.needs_value
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """sources: by number. windows_days: the distinct finite windows. columns: (kind, window) to aggregate."""
+
+    sources: tuple[Source, ...]
+    windows_days: tuple[int, ...]
+    columns: tuple[tuple[str, int | None], ...]
+
+    @classmethod
+    def of(cls, specs: Iterable[FeatureSpec]) -> Plan:
+        """The plan for the features that are read from events."""
+        sources: dict[Source, None] = {}
+        columns: set[tuple[str, int | None]] = set()
+        windows: set[int] = set()
+        for spec in specs:
+            if spec.aggregate in GENOMIC or spec.aggregate == "derived":
+                continue
+            sources[Source.of(spec)] = None
+            if spec.window_days is not None:
+                windows.add(spec.window_days)
+            columns |= {(kind, window_of(kind, spec)) for kind in _KINDS[spec.aggregate]}
+        ordered = sorted(columns, key=lambda column: (column[0], math.inf if column[1] is None else column[1]))
+        return cls(tuple(sources), tuple(sorted(windows)), tuple(ordered))
+
+
+def window_of(kind: str, spec: FeatureSpec) -> int | None:
+    """The window that a kind of aggregate is computed over for this feature."""
+    return None if kind in ONCE else spec.window_days
+
+
+def column_name(kind: str, window_days: int | None) -> str:
+    """`n_365`, `late`, `hi_ever`."""
+    return kind if kind in ONCE else f"{kind}_{'ever' if window_days is None else window_days}"
