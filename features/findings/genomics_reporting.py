@@ -73,6 +73,7 @@ def _read_report(
     reason = _unusable(status, issued, patient_ids)
     if reason or status is None or issued is None or taken is None:
         yield Problem(reason or "no date", where)
+        yield from (Problem("variant of a report that cannot be used", where) for o in observations if _is_variant(o))
         return
     findings: list[Finding] = []
     coverage: list[Covered] = []

@@ -57,7 +57,9 @@ def effect_counts(scores: pd.DataFrame, sites: pd.DataFrame, genotypes: NDArray[
     row_of = {(str(c), str(p)): i for i, (c, p) in enumerate(zip(sites["chrom"], sites["pos"], strict=True))}
     rows = [row_of[key] for key in zip(scores["chr_name"], scores["chr_position"], strict=True)]
     is_alt = scores["effect_allele"].to_numpy() == sites["alt"].to_numpy()[rows]
-    assert (np.where(is_alt, sites["ref"].to_numpy()[rows], sites["alt"].to_numpy()[rows]) == scores["other_allele"]).all()
+    assert (
+        np.where(is_alt, sites["ref"].to_numpy()[rows], sites["alt"].to_numpy()[rows]) == scores["other_allele"]
+    ).all()
     counts = genotypes[rows].astype(np.float64)
     return np.where(is_alt[:, None], counts, 2 - counts)
 
@@ -153,7 +155,9 @@ def test_plink2_scores_the_written_genotypes_alike(genomes: Genomes, written: Pa
     trait = {"SIM-CHD": "chd", "SIM-BC": "breast_cancer"}[score]
     single = (samples["person_id"] < 100 + PER_GROUP).to_numpy()  # one group: the sum's ranks are those of z
     z = genomes.z[trait][person[single]]
-    assert np.corrcoef(z, theirs["SCORE1_SUM"].reindex(samples.index[single]))[0, 1] > 0.95  # missing calls count as 0 here
+    assert (
+        np.corrcoef(z, theirs["SCORE1_SUM"].reindex(samples.index[single]))[0, 1] > 0.95
+    )  # missing calls count as 0 here
 
 
 def read_pgen(stem: Path, n_variants: int, n_samples: int) -> NDArray[np.int8]:

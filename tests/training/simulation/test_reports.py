@@ -70,9 +70,7 @@ def test_a_carrier_is_found_where_the_panel_covers_the_gene_and_nowhere_else(
         assert found == expected
 
 
-def test_both_laboratories_report_corrections_and_withdrawals(
-    tested: pd.DataFrame, carriers: pd.DataFrame
-) -> None:
+def test_both_laboratories_report_corrections_and_withdrawals(tested: pd.DataFrame, carriers: pd.DataFrame) -> None:
     many = pd.concat([tested.assign(person_id=tested["person_id"]) for _ in range(20)])
     drawn = list(draw_reports(many, carriers, rng=np.random.default_rng(8)))
     statuses = {(report.laboratory, report.status) for report in drawn}
@@ -121,7 +119,16 @@ def test_both_shapes_of_the_same_reports_give_the_same_findings_and_coverage(
         findings = pd.read_parquet(record / "genomic/findings.parquet")
         coverage = pd.read_parquet(record / "genomic/coverage.parquet")
         tables.append((findings, coverage))
-    same = ["subject_id", "gene_hgnc", "variant", "zygosity", "classification", "condition_mondo", "report_id", "status"]
+    same = [
+        "subject_id",
+        "gene_hgnc",
+        "variant",
+        "zygosity",
+        "classification",
+        "condition_mondo",
+        "report_id",
+        "status",
+    ]
     (findings_fhir, coverage_fhir), (findings_csv, coverage_csv) = tables
     pd.testing.assert_frame_equal(findings_fhir[same], findings_csv[same])
     for time in ("time", "available_time"):  # one shape has a clock time, the other the day
