@@ -71,6 +71,20 @@ class _Concept:
 Concepts = Mapping[int, _Concept]
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Source value (the id in FHIR) and name of sites and doctors, by OMOP id."""
+
+    sites: Mapping[int, tuple[str, str]]
+    providers: Mapping[int, tuple[str, str]]
+
+    def of_site(self, row: Row) -> tuple[str, str]:
+        return self.sites[int(str(row["care_site_id"]))]
+
+    def of_provider(self, row: Row) -> tuple[str, str]:
+        return self.providers[int(str(row["provider_id"]))]
+
+
 def write_fhir(folder: Path, tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> None:
     """Write person-<id>.json for each of these people. `tables`: OMOP CDM 5.4, by table name."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,12 +96,14 @@ def write_fhir(folder: Path, tables: Mapping[str, pa.Table], person_ids: Sequenc
 def bundles(tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> Iterable[Json]:
     """The bundles of these people, in their order."""
     concepts = _concepts(tables)
+    names = _Names(_names(tables, "care_site"), _names(tables, "provider"))
     wanted = pa.array(person_ids, pa.int64())
-    rows = {name: _by_person(tables[name], wanted) for name in ("person", "death", *_MAKERS)}
+    rows = {name: _by_person(tables[name], wanted) for name in ("person", "death", "visit_occurrence", *_MAKERS)}
     for person in person_ids:
         deaths = rows["death"].get(person, [])
         (row,) = rows["person"][person]
-        resources = [*_surroundings(row), _patient(row, deaths, concepts)]
+        resources = [*_surroundings(row, names), _patient(row, deaths, concepts, names)]
+        resources += [_encounter(row, concepts, names) for row in rows["visit_occurrence"].get(person, [])]
         for name, make in _MAKERS.items():
             resources += [make(row, concepts) for row in rows[name].get(person, [])]
         yield {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(r) for r in resources]}
@@ -126,47 +142,48 @@ def _entry(resource: Json) -> Json:
     }
 
 
-def _surroundings(person: Row) -> list[Json]:
+def _names(tables: Mapping[str, pa.Table], name: str) -> dict[int, tuple[str, str]]:
+    """Source value and name by id, of a CARE_SITE or PROVIDER."""
+    return {row[f"{name}_id"]: (row[f"{name}_source_value"], row[f"{name}_name"]) for row in tables[name].to_pylist()}
+
+
+def _surroundings(person: Row, names: _Names) -> list[Json]:
     """The practice and the doctor that the patient names."""
-    site, provider = person["care_site_id"], person["provider_id"]
+    site, provider = names.of_site(person), names.of_provider(person)
     return [
-        {"resourceType": "Organization", "id": str(site), "name": f"Simulated practice {site}"},
-        {"resourceType": "Practitioner", "id": str(provider), "name": [{"text": f"Simulated doctor {provider}"}]},
+        {"resourceType": "Organization", "id": site[0], "name": site[1]},
+        {"resourceType": "Practitioner", "id": provider[0], "name": [{"text": provider[1]}]},
     ]
 
 
-def _patient(person: Row, deaths: list[Row], concepts: Concepts) -> Json:
+def _patient(person: Row, deaths: list[Row], concepts: Concepts, names: _Names) -> Json:
     race = _RACE.get(_code(concepts, person["race_concept_id"]))
     ethnicity = _ETHNICITY.get(_code(concepts, person["ethnicity_concept_id"]))
     patient: Json = {
         "resourceType": "Patient",
         "id": str(person["person_id"]),
         "extension": [
-            *([_us_core("race", race)] if race else []),
-            *([_us_core("ethnicity", ethnicity)] if ethnicity else []),
+            _us_core("race", race, str(person["race_source_value"])),
+            _us_core("ethnicity", ethnicity, str(person["ethnicity_source_value"])),
         ],
         "identifier": [{"system": MRN_SYSTEM, "value": str(person["person_source_value"])}],
         "gender": "female" if _code(concepts, person["gender_concept_id"]) == "F" else "male",
         "birthDate": f"{person['year_of_birth']:04d}-{person['month_of_birth']:02d}-{person['day_of_birth']:02d}",
-        "managingOrganization": {"reference": f"Organization/{person['care_site_id']}"},
-        "generalPractitioner": [{"reference": f"Practitioner/{person['provider_id']}"}],
+        "managingOrganization": {"reference": f"Organization/{names.of_site(person)[0]}"},
+        "generalPractitioner": [{"reference": f"Practitioner/{names.of_provider(person)[0]}"}],
     }
-    if not patient["extension"]:
-        del patient["extension"]
     if deaths:
         patient["deceasedDateTime"] = _when(deaths[0], "death")
     return patient
 
 
-def _us_core(name: str, category: tuple[str, str]) -> Json:
-    coding = {"system": _OMB, "code": category[0], "display": category[1]}
-    return {
-        "url": f"{_US_CORE}us-core-{name}",
-        "extension": [
-            {"url": "ombCategory", "valueCoding": coding},
-            {"url": "text", "valueString": category[1]},
-        ],
-    }
+def _us_core(name: str, category: tuple[str, str] | None, words: str) -> Json:
+    """The category where there is one, and the words."""
+    parts: list[Json] = [{"url": "text", "valueString": category[1] if category else words}]
+    if category:
+        coding = {"system": _OMB, "code": category[0], "display": category[1]}
+        parts.insert(0, {"url": "ombCategory", "valueCoding": coding})
+    return {"url": f"{_US_CORE}us-core-{name}", "extension": parts}
 
 
 def _coverage(row: Row, concepts: Concepts) -> Json:
@@ -183,7 +200,7 @@ def _coverage(row: Row, concepts: Concepts) -> Json:
     }
 
 
-def _encounter(row: Row, concepts: Concepts) -> Json:
+def _encounter(row: Row, concepts: Concepts, names: _Names) -> Json:
     visit = _code(concepts, row["visit_concept_id"])
     code, display = _CLASS[visit]
     encounter: Json = {
@@ -192,9 +209,9 @@ def _encounter(row: Row, concepts: Concepts) -> Json:
         "status": "finished",
         "class": {"system": _TERMINOLOGY + "v3-ActCode", "code": code, "display": display},
         "subject": _subject(row),
-        "participant": [{"individual": {"reference": f"Practitioner/{row['provider_id']}"}}],
+        "participant": [{"individual": {"reference": f"Practitioner/{names.of_provider(row)[0]}"}}],
         "period": {"start": _when(row, "visit_start"), "end": _when(row, "visit_end")},
-        "serviceProvider": {"reference": f"Organization/{row['care_site_id']}"},
+        "serviceProvider": {"reference": f"Organization/{names.of_site(row)[0]}"},
     }
     if visit == "ERIP":
         source = _concept(_TERMINOLOGY + "admit-source", "emd", "From accident/emergency department")
@@ -261,7 +278,6 @@ def _answer(row: Row, concepts: Concepts) -> Json:
 
 _MAKERS: dict[str, Callable[[Row, Concepts], Json]] = {
     "observation_period": _coverage,
-    "visit_occurrence": _encounter,
     "condition_occurrence": _condition,
     "drug_exposure": _medication_request,
     "measurement": _measurement,

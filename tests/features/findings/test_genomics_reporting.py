@@ -240,7 +240,10 @@ def test_a_date_is_the_latest_moment_it_can_mean(text: str, expected: datetime |
 @given(st.dates(date(1900, 1, 1), date(2100, 1, 1)))
 def test_a_coarser_date_is_never_earlier(day: date) -> None:
     year, month, whole = (moment(day.isoformat()[:length]) for length in (4, 7, 10))
-    assert year and month and whole and year >= month >= whole
+    assert year is not None
+    assert month is not None
+    assert whole is not None
+    assert year >= month >= whole
 
 
 def test_a_gene_with_a_finding_was_looked_at_even_if_the_report_does_not_list_it() -> None:
