@@ -38,7 +38,7 @@ def account(
     file that are no rows (source_row, reason).
     """
     table = report.table(name)
-    table.rows += int(staged.count().execute())
+    table.rows += int(staged.count().to_pyarrow().as_py())
     count_by(table.rejected, staged, "reason")
     good = staged.filter(staged.reason.isnull())
     count_by(table.mended, good, "mended")
@@ -50,7 +50,7 @@ def account(
     if repeated is not None:
         aside.append(repeated.select("source_row", "reason", kept=ibis.literal(False)))
     if broken is not None:
-        table.rows += int(broken.count().execute())
+        table.rows += int(broken.count().to_pyarrow().as_py())
         count_by(table.rejected, broken, "reason")
         aside.append(broken.select("source_row", "reason", kept=ibis.literal(False)))
     if aside:

@@ -52,7 +52,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             staged = space.con.create_table("checked", rows.drop("source_row"))
             account(space, report, "data", staged, rows)
             events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
-            report.table("data").events = int(events.count().execute())
+            report.table("data").events = int(events.count().to_pyarrow().as_py())
         codes, ancestors = _metadata(source, events)
         return write(
             space,

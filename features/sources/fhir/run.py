@@ -217,10 +217,8 @@ class _Run:
         that was.
         """
         times = visits.select("subject_id", "time").union(facts.select("subject_id", "time"))
-        last = times.time.max().execute()
-        export = (self.log.transaction_time or (last.isoformat() if last is not None and last == last else None) or "")[
-            :10
-        ]
+        last = times.time.max().to_pyarrow().as_py()
+        export = (self.log.transaction_time or (last.isoformat() if last else None) or "")[:10]
         until = ibis.literal(export or None, type="string").try_cast("date")
         covered = coverages.select(
             "subject_id", "birth", start=coverages.start, end=ibis.coalesce(coverages.end, until)
@@ -231,7 +229,7 @@ class _Run:
             .group_by("subject_id")
             .agg(start=times.time.min().cast("date"), end=times.time.max().cast("date"))
         )
-        n_derived = int(seen.count().execute())
+        n_derived = int(seen.count().to_pyarrow().as_py())
         if n_derived:
             self.report.table("Coverage").noted["people without Coverage: enrolled from first to last event"] = (
                 n_derived
@@ -276,7 +274,7 @@ class _Run:
         for row in facts.group_by("kind").agg(n=facts.count()).to_pyarrow().to_pylist():
             self.report.table(row["kind"]).events = row["n"]
         for kind, part in (("Patient", "person"), ("Encounter", "visit"), ("Coverage", "period")):
-            n = int(parts[part].count().execute())
+            n = int(parts[part].count().to_pyarrow().as_py())
             if n or kind in self.found.rows:
                 self.report.table(kind).events = n
 

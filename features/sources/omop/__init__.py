@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from features import identity
 from features.progress import Progress, silent
@@ -102,7 +103,7 @@ class _Ingest:
             id=c.text(raw, f"{table}_id"),
             label=ibis.coalesce(c.text(raw, f"{table}_source_value"), c.text(raw, f"{table}_id")),
         )
-        self.report.table(table).rows = int(rows.count().execute())
+        self.report.table(table).rows = int(rows.count().to_pyarrow().as_py())
         return rows.filter(rows.id.notnull()).group_by("id").agg(label=rows.label.min())
 
     def _periods(self, world: World) -> None:
@@ -154,7 +155,7 @@ class _Ingest:
         good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
         shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1).select("row_key")
         shared = self.con.create_table(f"{spec.name}_shared", shared)
-        n_keys = int(shared.count().execute())
+        n_keys = int(shared.count().to_pyarrow().as_py())
         if not n_keys:
             return staged, None
         among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
@@ -166,8 +167,8 @@ class _Ingest:
         among = self.con.create_table(f"{spec.name}_among", among.mutate(nth=nth))
         repeats = among.filter(among.nth > 0)
         report = self.report.table(spec.name)
-        n_repeats = int(repeats.count().execute())
-        n_others = int(among.count().execute()) - n_repeats - n_keys
+        n_repeats = int(repeats.count().to_pyarrow().as_py())
+        n_others = int(among.count().to_pyarrow().as_py()) - n_repeats - n_keys
         if n_others:
             report.noted["shares its key with a row of another event (both kept)"] = n_others
         if not n_repeats:
@@ -189,13 +190,13 @@ class _Ingest:
             events = events.mutate(concept_id=ibis.null("int64"), standard_id=ibis.null("int64"))
         columns = [*EVENT_COLUMNS, "concept_id", "standard_id"]
         kept = self.con.create_table(f"{name}_events", events.select(columns))
-        self.report.table(name).events = int(kept.count().execute())
+        self.report.table(name).events = int(kept.count().to_pyarrow().as_py())
         self.events.append(kept)
 
     def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
         used = events.select("code", "concept_id", "standard_id").distinct()
         codes, ancestors = codes_and_ancestors(self.cdm, known, used)
-        fixed = ibis.memtable({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())})
+        fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
         return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
 

@@ -31,8 +31,9 @@ class Cdm:
     """The tables of one source, staged one at a time in a scratch database; names and columns in lower case."""
 
     con: Backend
+    scratch: Path
     files: Mapping[str, tuple[Format, Path]]
-    attached: Mapping[str, str] = field(default_factory=dict)
+    attached: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -48,7 +49,8 @@ class Cdm:
         """One table as it stands, in lower case. CSV comes as text. PresageError where a required column is missing."""
         staged = f"raw_{name}"
         if name in self.attached:
-            raw = self.con.sql(f"SELECT * FROM {self.attached[name]}")
+            schema, table = self.attached[name]
+            raw = self.con.table(table, database=("cdm_source", schema))
         elif self.files[name][0] == "parquet":
             raw = self.con.read_parquet(str(self.files[name][1]), table_name=staged)
         else:
@@ -70,31 +72,47 @@ class Cdm:
     def _stage_csv(self, name: str, staged: str) -> None:
         kind, path = self.files[name]
         columns, delimiter = _header(path, kind)
+        try:
+            self._read_csv(name, staged, path, kind, columns, delimiter)
+        except duckdb.InvalidInputException:
+            # Lines that end now one way, now another stop the strict reader.
+            even = _with_even_line_ends(path, kind, self.scratch / f"{name}.csv")
+            try:
+                self._read_csv(name, staged, even, "csv", columns, delimiter)
+            except duckdb.InvalidInputException as error:
+                raise PresageError(
+                    path.name, "cannot be read as CSV", way_out="check its quotes and line ends"
+                ) from error
+            even.unlink()
+        self.con.raw_sql(
+            f"CREATE OR REPLACE TABLE {BROKEN_LINES}_{name} AS SELECT DISTINCT ON (line)"
+            f" csv_line AS source_row, 'broken line: ' || lower(error_type::VARCHAR) AS reason FROM broken_{name}"
+        )
+        self.broken[name] = int(self.con.table(f"{BROKEN_LINES}_{name}").count().to_pyarrow().as_py())
+
+    def _read_csv(self, name: str, staged: str, path: Path, kind: Format, columns: list[str], delimiter: str) -> None:
         listed = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in columns)
         compression = "gzip" if kind == "csv.gz" else "none"
         # Athena writes its vocabulary tab-separated and unquoted.
         quote = "" if delimiter == "\t" else '"'
+        self.con.raw_sql(f"DROP TABLE IF EXISTS broken_{name}")
+        self.con.raw_sql(f"DROP TABLE IF EXISTS broken_scan_{name}")
         self.con.raw_sql(
             f"CREATE OR REPLACE TABLE {staged} AS SELECT * FROM read_csv({_quoted(str(path))}, header=true,"
             f" auto_detect=false, delim={_quoted(delimiter)}, quote='{quote}', escape='{quote}', columns={{{listed}}},"
             f" compression='{compression}', store_rejects=true, rejects_table='broken_{name}',"
             f" rejects_scan='broken_scan_{name}', rejects_limit=0, max_line_size=16777216)"
         )
-        self.con.raw_sql(
-            f"CREATE OR REPLACE TABLE {BROKEN_LINES}_{name} AS SELECT DISTINCT ON (line)"
-            f" csv_line AS source_row, 'broken line: ' || lower(error_type::VARCHAR) AS reason FROM broken_{name}"
-        )
-        self.broken[name] = int(self.con.table(f"{BROKEN_LINES}_{name}").count().execute())
 
 
 def open_source(source: Path, con: Backend, scratch: Path) -> Cdm:
     """Find the tables of a source. Raises PresageError where there is none, or no `person`."""
     if source.is_dir():
-        cdm = Cdm(con, dict(_files(source)))
+        cdm = Cdm(con, scratch, dict(_files(source)))
     elif zipfile.is_zipfile(source):
-        cdm = Cdm(con, dict(_unzipped(source, scratch)))
+        cdm = Cdm(con, scratch, dict(_unzipped(source, scratch)))
     elif source.is_file():
-        cdm = Cdm(con, {}, _attach(source, con))
+        cdm = Cdm(con, scratch, {}, _attach(source, con))
     else:
         raise PresageError(str(source), "no such file or folder", way_out=_WAY_OUT)
     if not cdm.has("person"):
@@ -139,7 +157,7 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
     yield from _files(folder)
 
 
-def _attach(source: Path, con: Backend) -> dict[str, str]:
+def _attach(source: Path, con: Backend) -> dict[str, tuple[str, str]]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
     except duckdb.Error as error:
@@ -148,7 +166,7 @@ def _attach(source: Path, con: Backend) -> dict[str, str]:
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
         " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
     ).fetchall()
-    return {table.lower(): f'cdm_source."{schema}"."{table}"' for schema, table in sorted(rows)}
+    return {table.lower(): (schema, table) for schema, table in sorted(rows)}
 
 
 def _header(path: Path, kind: Format) -> tuple[list[str], str]:
@@ -160,6 +178,13 @@ def _header(path: Path, kind: Format) -> tuple[list[str], str]:
     delimiter = max(",\t;|", key=first.count)
     columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
     return columns, delimiter
+
+
+def _with_even_line_ends(path: Path, kind: Format, copy: Path) -> Path:
+    opener = gzip.open if kind == "csv.gz" else open
+    with opener(path, "rb") as lines, copy.open("wb") as out:
+        out.writelines(line.rstrip(b"\r\n") + b"\n" for line in lines)
+    return copy
 
 
 def _quoted(text: str) -> str:

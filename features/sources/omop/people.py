@@ -28,7 +28,7 @@ NO_BIRTH = "no valid date or year of birth"
 def person_key(raw: ir.Table) -> c.Key:
     """How persons are told apart: whole numbers where every person_id is one, else the text of the id."""
     whole = c.integer(raw, "person_id")
-    n_text = raw.filter(c.text(raw, "person_id").notnull() & whole.isnull()).count().execute()
+    n_text = raw.filter(c.text(raw, "person_id").notnull() & whole.isnull()).count().to_pyarrow().as_py()
     return c.text if n_text else c.integer
 
 

@@ -6,6 +6,7 @@ from functools import reduce
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from features.sources.omop.columns import concept, integer, text
 from features.sources.omop.files import Cdm
@@ -31,14 +32,9 @@ _EVERYWHERE = (
 
 def concepts(cdm: Cdm) -> ir.Table:
     """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, without 0 ('no matching concept')."""
-    known = ibis.memtable(
-        {
-            "concept_id": [row[0] for row in _EVERYWHERE],
-            "vocabulary": [row[1] for row in _EVERYWHERE],
-            "bare_code": [row[2] for row in _EVERYWHERE],
-            "name": [row[3] for row in _EVERYWHERE],
-        }
-    )
+    columns = ("concept_id", "vocabulary", "bare_code", "name")
+    rows = [dict(zip(columns, row, strict=True)) for row in _EVERYWHERE]
+    known = ibis.memtable(pa.Table.from_pylist(rows)).select("concept_id", "vocabulary", "bare_code", "name")
     found = known
     if cdm.has("concept"):
         raw = cdm.table("concept")
