@@ -19,6 +19,7 @@ from training.simulation.visits import ADMITTED, EVENT, INTAKE, ROUTINE, Visits,
 
 KEYS = tuple(CONCEPTS)
 KEY_INDEX = {key: i for i, key in enumerate(KEYS)}
+Numbers = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.int8] | NDArray[np.bool_]
 ACUTE = {"uri": 0.35, "back": 0.25, "uti": 0.12, "gerd": 0.16, "knee": 0.12}
 SUPPLY_DAYS = 180
 
@@ -54,14 +55,14 @@ class _Notes:
         error = self.rng.standard_normal(len(level))
         return np.round(level * (1 + cv * error) + sd * error, digits)
 
-    def add(self, key: str, at: Bools, value: Floats | None = None) -> None:
+    def add(self, key: str, at: Bools, value: Numbers | None = None) -> None:
         rows = np.flatnonzero(at)
         self.add_rows(
             key, rows, self.visits.person[rows], self.visits.start[rows], None if value is None else value[rows]
         )
 
     def add_rows(
-        self, key: str, visit: Ints, person: NDArray[np.intp], time: Floats, value: Floats | None = None
+        self, key: str, visit: Ints, person: NDArray[np.intp], time: Floats, value: Numbers | None = None
     ) -> None:
         n = len(person)
         number = np.full(n, np.nan) if value is None else value.astype(np.float64)
@@ -81,7 +82,7 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
     ill = known_disease(people, lives, visits)
     ambulatory = visits.reason <= EVENT
 
-    def taken(routine: Floats | float, at_intake: float) -> Bools:
+    def taken(routine: NDArray[np.floating] | float, at_intake: float) -> Bools:
         return ambulatory & notes.happens(np.where(visits.reason == INTAKE, at_intake, routine))
 
     _vital_signs(notes, factors, pressure=taken(0.55, 0.95), weighed=taken(0.30, 0.9))
@@ -107,13 +108,13 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
 
 
 def _vital_signs(notes: _Notes, factors: RiskFactors, *, pressure: Bools, weighed: Bools) -> None:
-    notes.add("sbp", pressure, notes.noisy(factors.sbp, sd=6.0))
+    notes.add("sbp", pressure, notes.noisy(factors.sbp, sd=5.0))
     notes.add("dbp", pressure, notes.noisy(45 + 0.28 * factors.sbp, sd=5.0))
     notes.add("bmi", weighed, notes.noisy(factors.bmi, sd=0.4, digits=1))
 
 
 def _lipids(notes: _Notes, factors: RiskFactors, taken: Bools, *, on_statin: Bools) -> None:
-    ldl = notes.noisy(factors.ldl_on(on_statin), cv=0.06)
+    ldl = notes.noisy(factors.ldl_on(on_statin), cv=0.05)
     hdl = notes.noisy(factors.hdl, cv=0.05)
     triglycerides = np.maximum(notes.noisy(factors.triglycerides, cv=0.12), 30)
     notes.add("ldl", taken, ldl)
@@ -205,7 +206,7 @@ def observations(rng: np.random.Generator, people: People, lives: Lives, visits:
         )
     for trait, history in people.family_history.items():
         positive = history[visits.person]
-        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.80, 0.60), np.where(positive, 0.06, 0.02))
+        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.90, 0.70), np.where(positive, 0.06, 0.02))
         of_interest = people.female[visits.person] if trait == "breast_cancer" else True
         notes.add(f"family_{trait}", ambulatory & of_interest & notes.happens(probability), positive)
     return notes.together()

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from features.equations.prevent import log_odds as prevent_log_odds
 from training.simulation import effects as published
 from training.simulation.effects import Effects, Floats
 from training.simulation.population import EPOCH, FIRST_YEAR, LAST_YEAR, Bools, People, RiskFactors, risk_factors
-from training.simulation.prevent import chd_log_odds
 
 HORIZON_YEARS = 10
 N_RECORD_YEARS = LAST_YEAR - FIRST_YEAR
@@ -25,9 +25,11 @@ JANUARY_FIRSTS = np.array(
 )
 
 # Keep the mean 10-year risk of coronary disease of people aged 40 to 79 at that of the published equation.
-CHD_LEVEL = {"M": 1.343, "F": 1.237}
+CHD_LEVEL = {"M": 1.41, "F": 1.285}
 # A 10-year risk is an average over ten years of ageing: the hazard now is that of the risk five years ago.
 HALF_WINDOW_YEARS = {"chd": 5.0, "t2d": 3.75}
+
+PREVENT_AGES = (30.0, 90.0)
 
 # Start of a statin per year: by the published 10-year risk, LDL cholesterol and diabetes (assumptions).
 STATIN_AT_FIVE_PERCENT = 0.010
@@ -53,7 +55,7 @@ class Hazards:
     death: Floats  # without coronary disease, without diabetes
     admission: Floats  # unplanned, other than for a first infarction; without coronary disease, without diabetes
     statin: tuple[Floats, Floats]  # start of a statin, without coronary disease
-    published_chd_10y: Floats  # PREVENT on that 1 January, without diabetes and without statin
+    published_chd_10y: tuple[Floats, Floats]  # PREVENT on that 1 January, without a statin
 
 
 def hazards_of(people: People, effects: Effects) -> Hazards:
@@ -61,12 +63,12 @@ def hazards_of(people: People, effects: Effects) -> Hazards:
     factors = risk_factors(people, np.broadcast_to(JANUARY_FIRSTS[:N_YEARS], (len(people), N_YEARS)))
     female = people.female[:, None]
     chd_ratio = _chd_ratio(people, effects)[:, None]
-    shift = -HALF_WINDOW_YEARS["chd"]
+    earlier = factors.age_years - HALF_WINDOW_YEARS["chd"]
     without, with_diabetes = (
-        chd_ratio * -np.log1p(-expit(chd_log_odds(factors, female, diabetes=d, age_shift_years=shift))) / 10
+        chd_ratio * -np.log1p(-expit(chd_log_odds(factors, earlier, female=female, diabetes=d))) / 10
         for d in (False, True)
     )
-    now = tuple(chd_log_odds(factors, female, diabetes=d) for d in (False, True))
+    now = tuple(chd_log_odds(factors, factors.age_years, female=female, diabetes=d) for d in (False, True))
     removed_mmol = factors.ldl[:, :1] * published.STATIN_LDL_REDUCTION / published.MG_DL_PER_MMOL_CHOLESTEROL
     statin = effects.statin_per_mmol * removed_mmol + effects.statin_per_sd * people.z["chd"][:, None]
     start = tuple(_statin_start(people, factors, log_odds, diabetes=d) for log_odds, d in zip(now, (0, 1), strict=True))
@@ -78,7 +80,30 @@ def hazards_of(people: People, effects: Effects) -> Hazards:
         death=_death(people, factors),
         admission=_admission(people, factors),
         statin=(start[0], start[1]),
-        published_chd_10y=expit(now[0]),
+        published_chd_10y=(expit(now[0]), expit(now[1])),
+    )
+
+
+def chd_log_odds(factors: RiskFactors, age_years: Floats, *, female: Bools, diabetes: bool) -> Floats:
+    """PREVENT's log-odds of coronary disease within 10 years at these factors and this age, nobody on a statin.
+
+    Validated from 30 to 79 years; carried on to 90, and held at the ends beyond.
+    """
+    nobody = np.zeros_like(age_years)
+    return prevent_log_odds(
+        "chd",
+        10,
+        female=female.astype(np.float64),
+        age_years=np.clip(age_years, *PREVENT_AGES),
+        total_cholesterol_mg_dl=factors.total_cholesterol(on_statin=False),
+        hdl_mg_dl=factors.hdl,
+        sbp_mmhg=factors.sbp,
+        bmi_kg_m2=factors.bmi,
+        egfr=factors.egfr,
+        diabetes=nobody + diabetes,
+        smoking=(factors.smoking == 2).astype(np.float64),
+        antihypertensive=factors.on_antihypertensive.astype(np.float64),
+        statin=nobody,
     )
 
 
@@ -96,7 +121,7 @@ def _chd_ratio(people: People, effects: Effects) -> Floats:
     ratio = _mean_one(effects.polygenic["chd"], people.z["chd"])
     ratio *= np.where(people.fh_carrier, carrier_hr, 1.0) / (1 + share * (carrier_hr - 1))
     ratio *= np.exp(history_log_hr * people.family_history["chd"]) / (1 + prevalence * (np.exp(history_log_hr) - 1))
-    return ratio * np.where(people.female, CHD_LEVEL["F"], CHD_LEVEL["M"])
+    return np.asarray(ratio * np.where(people.female, CHD_LEVEL["F"], CHD_LEVEL["M"]))
 
 
 def _statin_start(people: People, factors: RiskFactors, log_odds: Floats, *, diabetes: int) -> Floats:
@@ -107,7 +132,7 @@ def _statin_start(people: People, factors: RiskFactors, log_odds: Floats, *, dia
         + STATIN_DIABETES * diabetes
         + STATIN_FAMILY_HISTORY * people.family_history["chd"][:, None]
     )
-    return np.minimum(np.exp(log_rate), STATIN_MOST)
+    return np.asarray(np.minimum(np.exp(log_rate), STATIN_MOST))
 
 
 def _t2d(people: People, factors: RiskFactors, effects: Effects) -> Floats:
@@ -123,7 +148,8 @@ def _t2d(people: People, factors: RiskFactors, effects: Effects) -> Floats:
         + 0.070 * factors.bmi
         + 0.481 * people.family_history["t2d"][:, None]
     )
-    return _mean_one(effects.polygenic["t2d"], people.z["t2d"])[:, None] * -np.log1p(-expit(log_odds)) / 7.5
+    ratio = _mean_one(effects.polygenic["t2d"], people.z["t2d"])[:, None]
+    return np.asarray(ratio * -np.log1p(-expit(log_odds)) / 7.5)
 
 
 def _breast_cancer(people: People, age_years: Floats, effects: Effects) -> Floats:
@@ -157,7 +183,7 @@ def _admission(people: People, factors: RiskFactors) -> Floats:
 
 
 def _shared_log_hr(people: People, factors: RiskFactors, log_hr: dict[str, float]) -> Floats:
-    smoking = np.array([0.0, log_hr["former"], log_hr["current"]])[factors.smoking]
+    smoking: Floats = np.array([0.0, log_hr["former"], log_hr["current"]])[factors.smoking]
     return smoking + log_hr["deprivation"] * (people.deprivation - 3)[:, None]
 
 

@@ -17,7 +17,7 @@ from training.simulation.hazards import JANUARY_FIRSTS, N_RECORD_YEARS, Hazards,
 from training.simulation.population import DAYS_PER_YEAR, END_DAY, Bools, Ints, People
 
 MOST_ADMISSIONS_A_YEAR = 6
-LEAVING_PER_YEAR = 0.022
+LEAVING_PER_YEAR = 0.012
 RETURNING = 0.3
 
 
@@ -129,7 +129,7 @@ def _carried_back(years: Floats, *, slope: float) -> Floats:
 
 
 def _enrol(rng: np.random.Generator, people: People, death_day: Floats) -> Ints:
-    """Enrolment depends on age and deprivation alone; the second period is a return after half a year to three years."""
+    """Leaving depends on age and deprivation alone; the second period is a return after half a year to three years."""
     n = len(people)
     age = (people.entry_day - people.birth_day) / DAYS_PER_YEAR
     rate = LEAVING_PER_YEAR * np.exp(0.15 * (people.deprivation - 3) - 0.02 * (age - 50))

@@ -81,8 +81,6 @@ COLUMNS = {
 _TEXTS = {"stop_reason", "sig", "lot_number", "measurement_time", "npi", "dea", "value_as_string"}
 _NUMBERS = {"value_as_number", "range_low", "range_high", "quantity"}
 
-Column = pa.Array | NDArray[np.generic]
-
 
 def _type(name: str) -> pa.DataType:
     if name.endswith("_datetime"):
@@ -99,7 +97,7 @@ def schema(table: str) -> pa.Schema:
     return pa.schema([pa.field(name, _type(name)) for name in COLUMNS[table].split()])
 
 
-def _table(name: str, columns: Mapping[str, Column]) -> pa.Table:
+def _table(name: str, columns: Mapping[str, pa.Array | NDArray[np.generic]]) -> pa.Table:
     """A table of this name; columns that are not given are null."""
     wanted = schema(name)
     length = len(next(iter(columns.values())))

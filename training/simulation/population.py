@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from training.simulation.effects import (
-    DEFAULT,
     FAMILY_HISTORY_PREVALENCE,
     STATIN_LDL_REDUCTION,
     Effects,
@@ -95,7 +95,7 @@ class People:
 
     def take(self, rows: NDArray[np.intp] | Bools) -> People:
         """These people, in this order, each as often as named."""
-        values = {}
+        values: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             values[field.name] = {k: v[rows] for k, v in value.items()} if isinstance(value, dict) else value[rows]
@@ -165,27 +165,25 @@ def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, genomes: Genom
 
 
 def _draw_entry(rng: np.random.Generator, n: int) -> Ints:
-    late = rng.random(n) < 0.15
+    late = rng.random(n) < 0.12
     return np.where(late, rng.integers(31, END_DAY - 3 * 365, size=n), 0).astype(np.int64)
 
 
 def _draw_age_at_entry(rng: np.random.Generator, entry_day: Ints) -> Ints:
-    founder = 28 + 54 * rng.beta(1.7, 1.5, size=len(entry_day))
+    founder = 32 + 52 * rng.beta(1.8, 1.5, size=len(entry_day))
     mover = 30 + 42 * rng.beta(1.2, 2.2, size=len(entry_day))
     return np.round(np.where(entry_day == 0, founder, mover) * DAYS_PER_YEAR).astype(np.int64)
 
 
 def _draw_deprivation(rng: np.random.Generator, group: NDArray[np.str_]) -> Ints:
     cumulative = np.array([np.cumsum(DEPRIVATION[g]) for g in GROUPS])[pd.Index(GROUPS).get_indexer(pd.Index(group))]
-    return 1 + (rng.random(len(group))[:, None] > cumulative[:, :4]).sum(axis=1)
+    return np.asarray(1 + (rng.random(len(group))[:, None] > cumulative[:, :4]).sum(axis=1), dtype=np.int64)
 
 
-def _draw_smoking(
-    rng: np.random.Generator, female: Bools, deprivation: Ints, entry_day: Ints
-) -> tuple[Bools, Floats]:
+def _draw_smoking(rng: np.random.Generator, female: Bools, deprivation: Ints, entry_day: Ints) -> tuple[Bools, Floats]:
     n = len(female)
-    ever = rng.random(n) < 0.45 + 0.10 * ~female + 0.03 * (deprivation - 3)
-    former_at_entry = rng.random(n) < 0.45 - 0.06 * (deprivation - 3)
+    ever = rng.random(n) < 0.48 + 0.10 * ~female + 0.03 * (deprivation - 3)
+    former_at_entry = rng.random(n) < 0.42 - 0.06 * (deprivation - 3)
     past = entry_day - DAYS_PER_YEAR * 20 * rng.random(n) - 1
     future = entry_day + DAYS_PER_YEAR * rng.exponential(1 / 0.03, size=n)
     return ever, np.where(former_at_entry, past, future)
@@ -200,7 +198,7 @@ def _draw_onset(rng: np.random.Generator, name: str, birth_day: Ints, smoked: Bo
     else:
         inside = np.exp(slope * (20 - 60)) + slope * cumulative
         age = np.where(inside > 0, 60 + np.log(np.maximum(inside, 1e-12)) / slope, 200.0)
-    return birth_day + age * DAYS_PER_YEAR
+    return np.asarray(birth_day + age * DAYS_PER_YEAR)
 
 
 def _draw_family_history(
@@ -221,7 +219,7 @@ def _draw_family_history(
 
 @dataclass(frozen=True, slots=True)
 class RiskFactors:
-    """Usual (error-free) levels at one day per element, in the units of the record. Lipids are those without a statin."""
+    """Usual (error-free) levels at one day per element, in the units of the record. Lipids are without a statin."""
 
     age_years: Floats
     bmi: Floats
@@ -234,28 +232,28 @@ class RiskFactors:
     egfr: Floats
     smoking: NDArray[np.int8]  # 0 never, 1 former, 2 current
 
-    def total_cholesterol(self, on_statin: Bools) -> Floats:
+    def total_cholesterol(self, *, on_statin: Bools | bool) -> Floats:
         """mg/dL by Friedewald's equation turned round, with a statin's effect on LDL where taken."""
         return self.ldl_on(on_statin) + self.hdl + self.triglycerides / 5
 
-    def ldl_on(self, on_statin: Bools) -> Floats:
+    def ldl_on(self, on_statin: Bools | bool) -> Floats:
         """LDL cholesterol, mg/dL, with a statin's effect where taken."""
         return self.ldl * np.where(on_statin, 1 - STATIN_LDL_REDUCTION, 1.0)
 
 
 def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
     """Levels of people at days; `day` is (n,), or (n, years) for every person at every landmark."""
-    wide = np.ndim(day) == 2
+    when = np.asarray(day, dtype=np.float64)
 
-    def column(x: NDArray[np.generic]) -> NDArray[np.generic]:
-        return x[:, None] if wide else x
+    def column(trait: Floats | Ints | Bools) -> Floats:
+        return trait.astype(np.float64).reshape(-1, *[1] * (when.ndim - 1))
 
-    age = (day - column(people.birth_day)) / DAYS_PER_YEAR
+    age = (when - column(people.birth_day)) / DAYS_PER_YEAR
     female = column(people.female)
     deprived = column(people.deprivation) - 3
     bmi = np.clip(28.8 + 0.5 * deprived + 0.05 * (np.minimum(age, 65) - 50) + 4.8 * column(people.u_bmi), 17, 55)
     untreated = (
-        127 + 0.50 * (age - 50) + 3 * ~female + 0.6 * (bmi - 28) + 1.0 * deprived + 17 * column(people.u_sbp)
+        127 + 0.50 * (age - 50) + 3 * (1 - female) + 0.6 * (bmi - 28) + 1.0 * deprived + 17 * column(people.u_sbp)
     )
     treated = untreated >= 143 + 6 * column(people.u_threshold)
     tg = np.exp(np.log(125) + 0.02 * (bmi - 28) + 0.40 * column(people.u_tg))
@@ -264,12 +262,12 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
         bmi=bmi,
         sbp=np.clip(untreated - 12 * treated, 85, 200),
         on_antihypertensive=treated,
-        ldl=np.clip(134 + 38 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
+        ldl=np.clip(138 + 38 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
         hdl=np.clip(44 + 9 * female - 0.5 * (bmi - 28) + 15 * column(people.u_hdl), 20, 110),
         triglycerides=np.clip(tg, 35, 390),
         glucose=np.clip(
             82 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 8 * column(people.u_glucose), 65, 125
         ),
         egfr=np.clip(95 - 0.9 * (age - 50) + 16 * column(people.u_egfr), 16, 135),
-        smoking=np.where(column(people.smoked), np.where(day < column(people.quit_day), 2, 1), 0).astype(np.int8),
+        smoking=np.where(column(people.smoked) == 1, np.where(when < column(people.quit_day), 2, 1), 0).astype(np.int8),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from training.simulation.effects import Floats
 from training.simulation.lives import Lives
@@ -22,7 +21,7 @@ TESTED_ANYWAY = 0.005
 
 
 def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
-    """person_id and collected (date): 35 % of people, chosen by deprivation and ancestry, mostly by the biobank's start.
+    """person_id and collected (date): 35 % of people, by deprivation and ancestry, mostly in the biobank's first years.
 
     Taking part is drawn without replacement by exponential keys (Efraimidis and Spirakis 2006), among those who are
     enrolled and alive on the day they would give a sample.
@@ -34,9 +33,7 @@ def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.Data
     late = people.entry_day > 0
     day = np.where(late, np.floor(people.entry_day + 60 + rng.exponential(700, n)), day)
     able = (day < END_DAY) & (day <= lives.death_day) & lives.enrolled(slice(None), day)
-    odds = np.exp(
-        np.array([GROUP_LOG_ODDS[g] for g in people.group]) + DEPRIVATION_LOG_ODDS * (people.deprivation - 3)
-    )
+    odds = np.exp(np.array([GROUP_LOG_ODDS[g] for g in people.group]) + DEPRIVATION_LOG_ODDS * (people.deprivation - 3))
     key = np.where(able, rng.standard_exponential(n) / odds, np.inf)
     chosen = np.sort(np.argsort(key, kind="stable")[: min(round(GENOTYPED_SHARE * n), int(able.sum()))])
     return pd.DataFrame({"person_id": people.person_id[chosen], "collected": _dates(day[chosen])})
@@ -45,23 +42,20 @@ def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.Data
 def clinically_tested(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
     """person_id, indication (a key of TESTED), collected and reported (dates), for a reason of care or without one.
 
-    Indicated: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease; in women, a family
-    history of breast cancer, or the disease itself before 60.
+    Indicated: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease; in women, a
+    family history of breast cancer, or the disease itself before 60.
     """
     factors = risk_factors(people, people.entry_day.astype(np.float64))
     young = lives.breast_day < people.birth_day + 60 * DAYS_PER_YEAR
     indicated = {
-        "familial_hypercholesterolaemia": (factors.ldl >= 190)
-        | (people.family_history["chd"] & (factors.ldl >= 160)),
+        "familial_hypercholesterolaemia": (factors.ldl >= 190) | (people.family_history["chd"] & (factors.ldl >= 160)),
         "hereditary_breast_cancer": people.female & (people.family_history["breast_cancer"] | young),
     }
     parts = [_tested(rng, people, lives, indication, who) for indication, who in indicated.items()]
     return pd.concat(parts).sort_values(["person_id", "indication"], ignore_index=True)
 
 
-def _tested(
-    rng: np.random.Generator, people: People, lives: Lives, indication: str, indicated: Bools
-) -> pd.DataFrame:
+def _tested(rng: np.random.Generator, people: People, lives: Lives, indication: str, indicated: Bools) -> pd.DataFrame:
     n = len(people)
     collected = np.floor(rng.uniform(people.entry_day + 90, END_DAY))
     reported = collected + rng.integers(14, 43, n)

@@ -1,8 +1,8 @@
 """Each person's true cumulative incidence at each landmark: the simulation's own hazards, integrated exactly.
 
 The risk is conditional on what a person is (all traits of `People`, hence every trajectory of risk factors, smoking and
-chronic disease) and on the state at the landmark (coronary disease, diabetes, statin). It is averaged over what is still
-to be drawn: new diabetes, new coronary disease, the start of a statin, and death, which competes.
+chronic disease) and on the state at the landmark (coronary disease, diabetes, statin). It is averaged over what is
+still to be drawn: new diabetes, new coronary disease, the start of a statin, and death, which competes.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ def cumulative_incidence(
 ) -> Floats:
     """(rows,) probability of `outcome` within its horizon of the 1 January of `year`, before death.
 
+    `rows` are free of the outcome on that day and `state` is theirs; `statin` is AS_IS, NEVER or ALWAYS.
+
     Backwards over calendar years. With total hazard A, event hazard e and a fraction D of a year, a year contributes
     e/A (1 - exp(-A D)), plus exp(-A D) times the expectation of what follows over the state on the next 1 January.
     """
@@ -114,27 +116,23 @@ def cumulative_incidence(
         for chd in ((False,) if outcome == "chd" else (False, True))
         for t2d in ((False,) if outcome == "t2d" else (False, True))
     ]
-    value = {(chd, t2d, s): np.zeros(len(rows)) for chd, t2d in diseases for s in on}
+    value = {(chd, t2d, treated): np.zeros(len(rows)) for chd, t2d in diseases for treated in on}
     for ahead in range(len(fractions) - 1, -1, -1):
         rates = _Rates(hazards, rows, year + ahead)
-        value = {
-            key: _one_year_value(rates, value, key, outcome=outcome, fraction=fractions[ahead]) for key in value
-        }
+        value = {key: _one_year_value(rates, value, key, outcome=outcome, fraction=fractions[ahead]) for key in value}
     risk = np.zeros(len(rows))
-    for chd, t2d, s in value:
-        is_here = (state.t2d == t2d) if outcome != "t2d" else np.ones(len(rows), dtype=bool)
-        is_here = is_here & (state.chd == chd) if outcome != "chd" else is_here
-        is_here = is_here & (state.statin == s) if statin == AS_IS else is_here
-        risk[is_here] = value[chd, t2d, s][is_here]
+    for (chd, t2d, treated), risk_here in value.items():
+        here = (state.chd == chd) & (state.t2d == t2d) & ((state.statin == treated) | (statin != AS_IS))
+        risk[here] = risk_here[here]
     return risk
 
 
 class _Rates:
-    """Hazards of these people in one calendar year, by state; each computed once."""
+    """Hazards of these people in one calendar year, by their state on its 1 January."""
 
     def __init__(self, hazards: Hazards, rows: NDArray[np.intp], year: int) -> None:
         def column(x: Floats) -> Floats:
-            return x[rows, year]
+            return np.asarray(x[rows, year])
 
         self.t2d, self.breast_cancer = column(hazards.t2d), column(hazards.breast_cancer)
         self._chd = tuple(column(x) for x in hazards.chd)
@@ -169,7 +167,6 @@ def _one_year_value(
     }[outcome]()
     total = event + rates.death(chd=chd, t2d=t2d)
     survive = np.exp(-total * fraction)
-    expected = after
     changes: list[tuple[int, Floats | float]] = []
     if not chd and outcome != "chd":
         changes.append((0, rates.chd(t2d=t2d, statin=statin)))
@@ -177,8 +174,7 @@ def _one_year_value(
         changes.append((1, rates.t2d))
     if not statin and (chd, t2d, True) in after:
         changes.append((2, rates.statin(chd=chd, t2d=t2d)))
-    expected_value = _expectation(expected, key, changes, fraction)
-    return event / total * (1 - survive) + survive * expected_value
+    return np.asarray(event / total * (1 - survive) + survive * _expectation(after, key, changes, fraction))
 
 
 def _expectation(
@@ -200,7 +196,7 @@ def _expectation(
 
 def _year_fractions(year: int, horizon_days: int) -> list[float]:
     """Length of each calendar year from `year` on within the horizon, in units of 365.25 days."""
-    days = []
+    days: list[int] = []
     while horizon_days > 0:
         length = int(JANUARY_FIRSTS[year + len(days) + 1] - JANUARY_FIRSTS[year + len(days)])
         days.append(min(length, horizon_days))
@@ -227,7 +223,5 @@ def _admission_risk(hazards: Hazards, rows: NDArray[np.intp], state: State, *, y
     share, slow = published.INFARCTION_SHARE, admission + death
     fast = slow + coronary
     still = np.exp(-slow * fraction) * (1 - share + share * np.exp(-coronary * fraction))
-    dead_first = death * (
-        (1 - share) * -np.expm1(-slow * fraction) / slow + share * -np.expm1(-fast * fraction) / fast
-    )
-    return 1 - still - dead_first
+    dead_first = death * ((1 - share) * -np.expm1(-slow * fraction) / slow + share * -np.expm1(-fast * fraction) / fast)
+    return np.asarray(1 - still - dead_first)

@@ -46,9 +46,7 @@ class World:
     fhir_rng: np.random.Generator
 
 
-def simulate(
-    out: Path, *, people: int, seed: int, scenario: str = "default", progress: Progress = silent
-) -> None:
+def simulate(out: Path, *, people: int, seed: int, scenario: str = "default", progress: Progress = silent) -> None:
     """Write omop/, genotypes/, scores/, reports/, fhir/ and truth.parquet under `out`; same seed, same bytes.
 
     The folder appears whole or not at all. Raises PresageError for an unknown scenario, too few people, or an `out`
@@ -139,7 +137,8 @@ def _write_genomics(world: World, folder: Path, *, progress: Progress) -> None:
 def _in_fhir(world: World) -> list[int]:
     """The same people as FHIR: a random few, so that every kind of person is among them."""
     people = world.people.person_id
-    return np.sort(world.fhir_rng.choice(people, size=min(PEOPLE_IN_FHIR, len(people)), replace=False)).tolist()
+    chosen = world.fhir_rng.choice(people, size=min(PEOPLE_IN_FHIR, len(people)), replace=False)
+    return [int(person) for person in np.sort(chosen)]
 
 
 def _check(out: Path, people: int) -> None:
