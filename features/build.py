@@ -15,7 +15,7 @@ from scipy import sparse
 
 from features.catalogue import Catalogue
 from features.codelists import ancestors_of
-from features.engine.code_map import CodeMap
+from features.engine.code_map import CodeMap, texts
 from features.engine.engine import Engine
 from features.engine.session import IbisSession, WarmSession, duckdb_session
 from features.frame import FeatureFrame
@@ -116,6 +116,7 @@ class Reading:
         code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns))
         session.put("presage_codes", code_map.table(self.pairs))
         session.put("presage_vocabulary", engine.vocabulary_table())
+        session.put("presage_texts", texts(engine.plan))
         self._genomic = {name: _genomic(record, session, name, engine.score_ids) for name in engine.genomic_tables}
 
     def frame(self, index: Index) -> FeatureFrame:
@@ -159,6 +160,7 @@ class Warm:
         self.catalogue = catalogue
         self._engine, self._session, self._lock = Engine(catalogue), WarmSession(), threading.Lock()
         self._session.put("presage_vocabulary", self._engine.vocabulary_table())
+        self._session.put("presage_texts", texts(self._engine.plan))
         self._patterns = [pattern for source in self._engine.plan.sources for pattern in source.codes]
         self._hierarchy: pa.Table | None = None
         self._code_map = CodeMap(self._engine.plan, {})

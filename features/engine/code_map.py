@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         pa.field("needs_value", pa.bool_()),
     ]
 )
+TEXTS = pa.schema([pa.field("source", pa.int32()), pa.field("text", pa.string()), pa.field("number", pa.float64())])
 Row = dict[str, object]
 
 
@@ -59,6 +60,16 @@ class CodeMap:
             _row(code, unit, number, self._plan.sources[number], patterns)
             for number, patterns in sorted(readers.items())
         ]
+
+
+def texts(plan: Plan) -> pa.Table:
+    """Rows of `presage_texts`: the numbers that stand for recorded text, by source."""
+    rows = [
+        {"source": number, "text": text, "number": level}
+        for number, source in enumerate(plan.sources)
+        for text, level in source.levels
+    ]
+    return pa.Table.from_pylist(rows, schema=TEXTS)
 
 
 def _row(code: str, unit: str, number: int, source: Source, patterns: list[str]) -> Row:

@@ -1,7 +1,7 @@
 """The windowed aggregates as Ibis expressions over three named tables, neutral to the engine that runs them.
 
-Tables: `presage_events` (the record's events), `presage_index` (row, subject_id, as_of, `from_W` for every window) and
-`presage_codes` (code, unit -> source, and how a value is understood).
+Tables: `presage_events` (the record's events), `presage_index` (row, subject_id, as_of, `from_W` for every window),
+`presage_codes` (code, unit -> source, and how a value is understood), `presage_texts` (source, text -> number).
 
 Every aggregate is independent of the order of rows: values are whole millionths (so sums are exact), days are whole,
 and of several values at the latest moment the largest counts. So one person alone and a batch give the same bits.
@@ -48,6 +48,11 @@ CODES = ibis.table(
     },
     name="presage_codes",
 )
+TEXTS = ibis.table({"source": "int32", "text": "string", "number": "float64"}, name="presage_texts")
+_READ = (
+    "subject_id", "time", "known", "numeric_value", "source", "factor", "offset", "constant", "low", "high", "otherwise",
+    "needs_value",
+)  # fmt: skip
 VOCABULARY = ibis.table({"code": "string", "number": "int32"}, name="presage_vocabulary")
 
 
@@ -79,24 +84,20 @@ def seen(events: ir.Table, index: ir.Table, *columns: str) -> ir.Table:
 
 def valued(plan: Plan) -> ir.Table:
     """Events that some source reads, with `source` and `value` in whole millionths; null: no usable value."""
-    events = known_events(EVENTS.mutate(unit=EVENTS.unit.coalesce("")))
+    events = known_events(EVENTS.mutate(unit=EVENTS.unit.coalesce(""), text=EVENTS.text_value.lower()))
     joined = events.inner_join(CODES, ["code", "unit"])
-    number = joined.numeric_value.cast("float64") * joined.factor + joined.offset
-    number = ibis.coalesce(joined.constant, number, _from_text(joined, plan))
-    plausible = number.between(joined.low, joined.high).fill_null(False)
-    number = ibis.ifelse(plausible, number, ibis.null("float64"))
-    value = (ibis.coalesce(number, joined.otherwise) * MICRO).round().cast("int64")
-    usable = joined.mutate(value=value).filter(lambda table: ~table.needs_value | table.value.notnull())
+    if any(source.levels for source in plan.sources):
+        joined = joined.left_join(TEXTS, ["source", "text"])
+    table = joined.select(*_READ, *(["number"] if "number" in joined.columns else []))
+    number = table.numeric_value.cast("float64") * table.factor + table.offset
+    if "number" in table.columns:
+        number = number.coalesce(table.number)
+    number = table.constant.coalesce(number)
+    plausible = ibis.ifelse((number >= table.low) & (number <= table.high), number, ibis.null("float64"))
+    value = (plausible.coalesce(table.otherwise) * MICRO).round().cast("int64")
+    usable = table.mutate(value=value)
+    usable = usable.filter(~usable.needs_value | usable.value.notnull())
     return usable.select("subject_id", "source", "time", "known", "value")
-
-
-def _from_text(joined: ir.Table, plan: Plan) -> ir.Value:
-    branches = [
-        (((joined.source == number) & joined.text_value.notnull() & (joined.text_value.lower() == text)), level)
-        for number, source in enumerate(plan.sources)
-        for text, level in source.levels
-    ]
-    return ibis.cases(*branches) if branches else ibis.null("float64")
 
 
 def aggregates(plan: Plan) -> ir.Table:

@@ -60,7 +60,7 @@ class WarmSession:
         if id(expression) not in self._sql:
             self._kept.append(expression)  # so that no other expression gets its id
             self._sql[id(expression)] = str(ibis.to_sql(expression, dialect="duckdb"))
-        return self._connection.execute(self._sql[id(expression)]).to_arrow_table()
+        return self._connection.sql(self._sql[id(expression)]).to_arrow_table()
 
 
 def duckdb_session(*, max_memory: str | None = None, threads: int | None = None) -> IbisSession:
