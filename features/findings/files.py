@@ -26,9 +26,9 @@ def report_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report | Problem]:
-    """Reports and problems of all files. FHIR comes last: resources of several files may belong together."""
+    """Reports and problems of all files. Loose FHIR resources come last: those of several files may belong together."""
     root = source if source.is_dir() else source.parent
-    fhir: list[tuple[str, Resource]] = []
+    loose: list[tuple[str, Resource]] = []
     for path in files:
         where = path.relative_to(root).as_posix()
         if path.suffix.lower() == ".csv":
@@ -39,12 +39,14 @@ def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report |
                     yield document
                 elif emerge.is_emerge(document):
                     yield from emerge.read(where, document)
+                elif document["resourceType"] == "Bundle":
+                    yield from genomics_reporting.read([(where, document)])
                 else:
-                    fhir.append((where, document))
+                    loose.append((where, document))
         else:
             yield Problem("file of another kind", where)
         advance(1)
-    yield from genomics_reporting.read(fhir)
+    yield from genomics_reporting.read(loose)
 
 
 def _documents(path: Path, where: str) -> Iterator[Resource | Problem]:
@@ -58,7 +60,8 @@ def _documents(path: Path, where: str) -> Iterator[Resource | Problem]:
         except (ValueError, RecursionError):
             yield Problem("not JSON", where)
             continue
-        if isinstance(document, dict) and ("resourceType" in document or emerge.is_emerge(document)):
+        is_fhir = isinstance(document, dict) and isinstance(document.get("resourceType"), str)
+        if is_fhir or (isinstance(document, dict) and emerge.is_emerge(document)):
             yield document
         else:
             yield Problem("JSON of unknown shape", where)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import PresageError
+from features.findings.actionable import actionable
 from features.findings.ingest import ingest
 from features.findings.laboratory_csv import COLUMNS
 from features.schema import COVERAGE, FINDINGS, IDENTITY
@@ -236,3 +237,26 @@ def test_no_table_is_fatal_and_every_row_is_read_or_counted(rows: list[list[str]
         report = ingest(write(Path(name) / "lab.csv", *(dict(zip(COLUMNS, r, strict=True)) for r in rows)), record)
         assert report.rejected <= len(rows)
         assert pq.read_table(record / "rejects/findings/reports.parquet").num_rows >= report.rejected
+
+
+@pytest.mark.realdata
+def test_real_reports_of_three_sources_are_read_into_one_table(real_data: Path, tmp_path: Path) -> None:
+    """HL7's examples, eMERGE's two reports; one person of each is known to the record."""
+    carrier, negative = "dd038a76-75a7-1234-bd73-89f222021b0e", "6b6de6bd-1290-4ba1-8c08-b0e9ba45b2be"
+    ids = ("ExamplePatient", "CGPatientExample01", carrier, negative)
+    record = record_of(tmp_path / "record", *((n, "fhir", i) for n, i in enumerate(ids, start=1)))
+    first = ingest(real_data / "fhir_genomics_reporting/examples", record)
+    second = ingest(real_data / "fhir_genomics_examples", record)
+    assert reasons(first)["variant not germline: somatic"] == 12
+    assert reasons(second)["file of another kind"] == 6
+    found = pq.read_table(record / "genomic/findings.parquet")
+    genes = {(r["subject_id"], r["gene_symbol"], r["classification"]) for r in found.to_pylist()}
+    assert genes == {
+        (1, "ACAD9", "pathogenic"), (2, "CYP2C19", None), (2, "VKORC1", None), (3, "BRCA2", "pathogenic"),
+    }  # fmt: skip
+    (acted_on,) = actionable(found)
+    assert (acted_on.subject_id, acted_on.gene_symbol) == (3, "BRCA2")
+    looked_at = {(subject, gene): result for subject, gene, result in coverage(record)}
+    assert looked_at[(3, "BRCA2")] == "positive"
+    assert looked_at[(4, "APOB")] == "negative"
+    assert (4, "BRCA2") not in looked_at  # on eMERGE's panel, but the report does not say so
