@@ -20,7 +20,7 @@ from features.errors import PresageError
 from features.polygenic.adjustment import Adjustment
 from features.polygenic.contributions import Contribution
 from features.polygenic.matching import TargetIndex
-from features.polygenic.variants import Alleles, Keys
+from features.polygenic.variants import Alleles, Codes, Keys
 
 Floats = NDArray[np.float64]
 FORMAT = 1
@@ -159,6 +159,13 @@ def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Al
     frequency = np.where(turned, 1 - model.sites.frequency, model.sites.frequency)
     found[variant[here]] = frequency[here]
     return found
+
+
+def model_sites(model: AncestryModel, alleles: Alleles) -> tuple[Keys, Codes, Codes]:
+    """Position, REF and ALT of the reference's sites."""
+    sites = model.sites
+    ref, alt = ([alleles.code(name) for name in names] for names in (sites.ref, sites.alt))
+    return sites.keys, np.array(ref, np.int32), np.array(alt, np.int32)
 
 
 def _find(sites: SiteTable, target: TargetIndex, alleles: Alleles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

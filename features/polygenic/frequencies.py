@@ -11,7 +11,7 @@ import pyarrow.csv as csv
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.variants import Alleles, Variants, chromosome_codes, position_keys, split_key
+from features.polygenic.variants import Alleles, Codes, Keys, Variants, chromosome_codes, position_keys, split_key
 
 _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
 
@@ -39,6 +39,12 @@ def read_afreq(path: Path, variants: Variants, alleles: Alleles) -> NDArray[np.f
             way_out="make it from a reference of the same build and ids",
         )
     return found
+
+
+def known_sites(path: Path, alleles: Alleles) -> tuple[Keys, Codes, Codes]:
+    """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
+    table = _read(path)
+    return _positions(table), alleles.encode(table["REF"]), alleles.encode(table["ALT"])
 
 
 def _read(path: Path) -> pa.Table:
@@ -119,16 +125,21 @@ def _by_id(table: pa.Table, variants: Variants) -> tuple[NDArray[np.intp], NDArr
 
 
 def _by_position(table: pa.Table, variants: Variants) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    if "POS" in table.column_names:
-        positions = pc.fill_null(pc.cast(table["POS"], pa.int64()), 0).to_numpy()
-    else:
-        found = pc.extract_regex(table["ID"], r"^(?:chr)?[^:_]+[:_](?P<pos>\d{1,9})[:_]")
-        positions = pc.fill_null(pc.cast(pc.struct_field(found, "pos"), pa.int64()), 0).to_numpy()
-    keys = position_keys(_chromosomes(table), positions)
+    keys = _positions(table)
     rows = pa.table({"key": keys, "row": np.arange(len(keys))}).filter(pa.array(keys >= 0))
     own = pa.table({"key": variants.keys, "variant": np.arange(len(variants))})
     pairs = own.join(rows, "key", join_type="inner", use_threads=False)
     return pairs["variant"].to_numpy(), pairs["row"].to_numpy()
+
+
+def _positions(table: pa.Table) -> Keys:
+    """-1 where neither a POS column nor the id tells."""
+    if "POS" in table.column_names:
+        positions = pc.fill_null(pc.cast(table["POS"], pa.int64()), 0)
+    else:
+        found = pc.extract_regex(table["ID"], r"^(?:chr)?[^:_]+[:_](?P<pos>\d{1,9})[:_]")
+        positions = pc.fill_null(pc.cast(pc.struct_field(found, "pos"), pa.int64()), 0)
+    return position_keys(_chromosomes(table), positions.to_numpy())
 
 
 def _fill(

@@ -41,38 +41,37 @@ def count_missing(genotypes):  # type: ignore[no-untyped-def]
     return absent
 
 
-@njit(_signatures("void({}[:,::1], float32[::1], float32[:,::1])"), nogil=True, cache=True)
+@njit(_signatures("void({}[:,::1], float64[::1], float64[:,::1])"), nogil=True, cache=True)
 def centre(genotypes, centres, out):  # type: ignore[no-untyped-def]
     """Counts minus the site's expectation; 0, that is the expectation itself, where missing."""
     for j in range(genotypes.shape[0]):
         expected = centres[j]
         for i in range(genotypes.shape[1]):
             g = genotypes[j, i]
-            out[j, i] = np.float32(g) - expected if g >= 0 else np.float32(0)
+            out[j, i] = g - expected if g >= 0 else 0.0
 
 
-@njit(_signatures("void({}[:,::1], float32[::1], float32[:,::1])"), nogil=True, cache=True)
-def centre_heterozygotes(genotypes, centres, out):  # type: ignore[no-untyped-def]
-    """1 for one copy, 0 for none or two, linear between, minus the expectation; 0 where missing."""
+@njit(_signatures("void({}[:,::1], float64[:,::1])"), nogil=True, cache=True)
+def heterozygotes(genotypes, out):  # type: ignore[no-untyped-def]
+    """1 for one copy, 0 for none or two, linear between; 0 where missing."""
     for j in range(genotypes.shape[0]):
-        expected = centres[j]
         for i in range(genotypes.shape[1]):
-            g = np.float32(genotypes[j, i])
-            out[j, i] = np.float32(1) - abs(g - np.float32(1)) - expected if g >= 0 else np.float32(0)
+            g = genotypes[j, i]
+            out[j, i] = 1.0 - abs(g - 1.0) if g >= 0 else 0.0
 
 
-@njit(_signatures("void({}[:,::1], float32[::1], float32[:,::1], float32[:,::1])"), nogil=True, cache=True)
+@njit(_signatures("void({}[:,::1], float64[::1], float64[:,::1], float64[:,::1])"), nogil=True, cache=True)
 def add_centred(genotypes, centres, weights, sums):  # type: ignore[no-untyped-def]
     """`sums` (score, sample) += weights (score, site) times centred counts: for a few scores, without a matrix between."""
-    for j in range(genotypes.shape[0]):
-        expected = centres[j]
-        for s in range(weights.shape[0]):
+    for s in range(weights.shape[0]):
+        for j in range(genotypes.shape[0]):
             weight = weights[s, j]
             if weight == 0:
                 continue
+            offset = -weight * centres[j]
             for i in range(genotypes.shape[1]):
                 g = genotypes[j, i]
-                sums[s, i] += weight * (np.float32(g) - expected) if g >= 0 else np.float32(0)
+                sums[s, i] += weight * g + offset if g >= 0 else 0.0
 
 
 @njit(

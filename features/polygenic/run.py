@@ -18,14 +18,15 @@ from features.polygenic.ancestry import (
     BEYOND,
     AncestryModel,
     Projection,
+    model_sites,
     projection,
     read_model,
     reference_frequencies,
 )
 from features.polygenic.builds import required_build
 from features.polygenic.contributions import Contribution, ContributionStore, contribution
-from features.polygenic.frequencies import read_afreq
-from features.polygenic.genotypes import Genotypes, open_genotypes
+from features.polygenic.frequencies import known_sites, read_afreq
+from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_genotypes
 from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
 from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
 from features.polygenic.scoring import MIN_OWN_FREQUENCY_SAMPLES, Sums, score_samples
@@ -39,7 +40,8 @@ class Settings:
     """What a user may choose.
 
     `min_overlap`: share of variants and of weight that must match for a score to count. `beyond`: chance of a larger
-    distance within the reference, below which a person's adjusted scores are withheld.
+    distance within the reference, below which a person's adjusted scores are withheld. `callable_bed`,
+    `assume_reference`: where sites that a VCF does not list are reference.
     """
 
     build: str | None = None
@@ -48,6 +50,8 @@ class Settings:
     threads: int = 2
     max_memory_mb: int = 400
     beyond: float = BEYOND
+    callable_bed: Path | None = None
+    assume_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ def compute(
         raise PresageError("--scores", "expected at least one scoring file", way_out="give --scores FILE")
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
-    with open_genotypes(genotypes_path, alleles) as genotypes:
+    request = _request(score_paths, frequencies_path, model, settings, alleles)
+    with open_genotypes(genotypes_path, alleles, request) as genotypes:
         build = _build(genotypes, settings.build, model)
         target = TargetIndex.of(genotypes.variants, alleles)
         frequencies = _frequencies(frequencies_path, model, target, alleles)
@@ -113,6 +118,30 @@ def compute(
         sums, adjusted = _adjusted(scores, sums, model, placed, settings)
         imputation = _imputation(genotypes, frequencies_path, model)
         return ScoredSamples(genotypes.samples.ids, scores, sums, imputation, build, adjusted)
+
+
+def _request(
+    score_paths: Sequence[Path],
+    frequencies_path: Path | None,
+    model: AncestryModel | None,
+    settings: Settings,
+    alleles: Alleles,
+) -> Request:
+    """What a VCF must be read for, found out only if one is."""
+
+    def known() -> AllelePairs:
+        parts = [known_sites(frequencies_path, alleles)] if frequencies_path is not None else []
+        parts += [model_sites(model, alleles)] if model is not None else []
+        return AllelePairs.of(parts)
+
+    def wanted() -> AllelePairs:
+        build = settings.build and required_build(settings.build)
+        rows = [score.rows for path in score_paths for score in read_scores(path, alleles, build=build)]
+        parts = [(row.keys, row.effect, row.other) for row in rows]
+        parts += [model_sites(model, alleles)] if model is not None else []
+        return AllelePairs.of(parts)
+
+    return Request(wanted, known, callable_bed=settings.callable_bed, assume_reference=settings.assume_reference)
 
 
 def _adjusted(

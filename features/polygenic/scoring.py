@@ -50,6 +50,8 @@ def score_samples(
 ) -> Sums:
     """Sum every score over every sample; missing calls stand at twice the allele frequency.
 
+    A missing call of a dominant or recessive row adds its weight times the frequency, as plink2 has it (not the
+    probability of carrying the allele): the line through what 0 and 2 copies add, without what 1 copy adds beyond it.
     Frequencies: the contributions' where they have them, else the samples' own from 50 samples on, else none. Memory
     grows with samples times scores: where that exceeds `max_memory_mb`, scores are taken in groups, one pass each.
     """
@@ -90,7 +92,7 @@ def _accumulate(
     genotypes: Genotypes, contributions: Contributions, scores: range, threads: int, max_memory_mb: int
 ) -> Iterator[_Chunk]:
     """Chunks in order, so that the sum does not depend on which thread was first."""
-    block = int(min(BLOCK_SITES, max(8, max_memory_mb * 1e6 / 4 / (5 * len(genotypes.samples) * threads))))
+    block = int(min(BLOCK_SITES, max(8, max_memory_mb * 1e6 / 8 / (9 * len(genotypes.samples)))))
     chunk = block * BLOCKS_PER_CHUNK
     n_sites = len(contributions.sites)
     starts = range(0, n_sites, chunk) if n_sites else range(1)
@@ -142,7 +144,7 @@ class _Worker:
             self._readers.append(self._own.reader)
             kind = np.float32 if self._genotypes.has_dosages else np.int8
             self._own.counts = np.empty((self._block, len(self._genotypes.samples)), kind)
-            self._own.centred = None
+            self._own.matrix = None
         counts: Genotype = self._own.counts[: len(sites)]
         if counts.dtype == np.int8:
             self._own.reader.read(sites, counts)
@@ -169,29 +171,19 @@ class _Worker:
         heterozygote: NDArray[np.float64] | None,
         out: _Chunk,
     ) -> None:
-        centres = (2 * frequency).astype(np.float32)
-        weights = np.ascontiguousarray(additive, np.float32)
-        if len(weights) <= FEW_SCORES:
-            sums = np.zeros(out.sums.shape, np.float32)
-            kernels.add_centred(counts, centres, weights, sums)
+        centres = 2 * frequency
+        if len(additive) <= FEW_SCORES:
+            kernels.add_centred(counts, centres, np.ascontiguousarray(additive), out.sums)
         else:
-            centred = self._centred(len(counts))
+            centred = self._matrix(len(counts))
             kernels.centre(counts, centres, centred)
-            sums = weights @ centred
-        np.add(out.sums, sums, out=out.sums)
-        out.sums[:] += (additive @ centres.astype(np.float64))[:, None]
+            np.add(out.sums, additive @ centred, out=out.sums)
+        out.sums[:] += (additive @ centres)[:, None]
         if heterozygote is not None and heterozygote.any():
-            self._add_heterozygotes(counts, frequency, heterozygote, out)
+            centred = self._matrix(len(counts))
+            kernels.heterozygotes(counts, centred)
+            np.add(out.sums, heterozygote @ centred, out=out.sums)
         self._add_missing(counts, frequency, additive, heterozygote, out)
-
-    def _add_heterozygotes(
-        self, counts: Genotype, frequency: NDArray[np.float64], weights: NDArray[np.float64], out: _Chunk
-    ) -> None:
-        centres = (2 * frequency * (1 - frequency)).astype(np.float32)
-        centred = self._centred(len(counts))
-        kernels.centre_heterozygotes(counts, centres, centred)
-        np.add(out.sums, weights.astype(np.float32) @ centred, out=out.sums)
-        out.sums[:] += (weights @ centres.astype(np.float64))[:, None]
 
     def _add_missing(
         self,
@@ -208,11 +200,11 @@ class _Worker:
             lost, absent = np.ascontiguousarray(variance.T, np.float32), np.ascontiguousarray(used.T, np.float32)
             kernels.add_missing(counts, lost, absent, out.lost, out.missing)
 
-    def _centred(self, n_sites: int) -> NDArray[np.float32]:
-        if self._own.centred is None:
-            self._own.centred = np.empty((self._block, len(self._genotypes.samples)), np.float32)
-        centred: NDArray[np.float32] = self._own.centred[:n_sites]
-        return centred
+    def _matrix(self, n_sites: int) -> NDArray[np.float64]:
+        if self._own.matrix is None:
+            self._own.matrix = np.empty((self._block, len(self._genotypes.samples)))
+        matrix: NDArray[np.float64] = self._own.matrix[:n_sites]
+        return matrix
 
 
 def site_variances(

@@ -13,18 +13,20 @@ from features.errors import PresageError
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
 from features.polygenic.genotypes.protocol import Genotypes, Samples, SiteReader, Sites
+from features.polygenic.genotypes.request import Request
 from features.polygenic.variants import Alleles, Variants
 
 _CHROMOSOMES = (*(str(i) for i in range(1, 23)), "X", "Y")
 
 
 @contextmanager
-def open_genotypes(path: Path, alleles: Alleles) -> Iterator[Genotypes]:
+def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None) -> Iterator[Genotypes]:
     """Open a genotype file (.pgen, .bed, .vcf, .vcf.gz, .bcf), or one per chromosome: `chr{1..22}.pgen`, `chr*.bed`.
 
+    `request`: what is wanted of formats that are read whole; everything that a format can offer without one.
     Raises PresageError where nothing is there, the format is not one of these, or the files' samples differ.
     """
-    files = [_open_one(part, alleles) for part in expand(path)]
+    files = [_open_one(part, alleles, request) for part in expand(path)]
     yield files[0] if len(files) == 1 else Fileset(str(path), files)
 
 
@@ -51,7 +53,7 @@ def _with_suffix(path: Path) -> Path:
     return next((part for part in beside if part.exists()), path)
 
 
-def _open_one(path: Path, alleles: Alleles) -> Genotypes:
+def _open_one(path: Path, alleles: Alleles, request: Request | None) -> Genotypes:
     name = path.name.lower()
     if name.endswith((".bgen", ".bgen.gz")):
         raise PresageError(
@@ -64,12 +66,21 @@ def _open_one(path: Path, alleles: Alleles) -> Genotypes:
         raise PresageError(
             str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
         )
-    return opener(path, alleles)
+    return opener(path, alleles, request)
 
 
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles], Genotypes]], ...] = (
-    ((".pgen",), Pgen),
-    ((".bed",), Bed),
+def _open_vcf(path: Path, alleles: Alleles, request: Request | None) -> Genotypes:
+    from features.polygenic.genotypes.vcf import Vcf
+
+    if request is None:
+        raise PresageError(str(path), "a VCF is read for the sites of scores", way_out="convert it: plink2 --make-pgen")
+    return Vcf(path, alleles, request)
+
+
+_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles, Request | None], Genotypes]], ...] = (
+    ((".pgen",), lambda path, alleles, _: Pgen(path, alleles)),
+    ((".bed",), lambda path, alleles, _: Bed(path, alleles)),
+    ((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf"), _open_vcf),
 )
 
 

@@ -29,7 +29,7 @@ class VariantTable:
 
 def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
     """A .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
-    stream = _open(path)
+    stream = io.BytesIO(_content(path))
     header, columns = [], None
     first = stream.readline()
     while first.startswith(b"##"):
@@ -52,7 +52,7 @@ def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
     """A .bim: its first allele is what the .bed counts (ALT here), its second REF, as plink2 takes them."""
-    content = _open(path).read()
+    content = _content(path)
     if not content.strip():
         raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
     columns = ["#CHROM", "ID", "CM", "POS", "ALT", "REF"]
@@ -108,19 +108,20 @@ def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
     return samples
 
 
-def _open(path: Path) -> io.BufferedIOBase:
+def _content(path: Path) -> bytes:
     if not path.exists():
         raise PresageError(
             str(path), "no such file", way_out="PGEN needs .pgen, .pvar, .psam; BED needs .bed, .bim, .fam"
         )
-    if path.suffix == ".zst":
-        import zstandard
+    content = path.read_bytes()
+    if path.suffix != ".zst":
+        return content
+    import zstandard
 
-        try:
-            return io.BytesIO(zstandard.ZstdDecompressor().stream_reader(path.open("rb")).read())
-        except zstandard.ZstdError as error:
-            raise PresageError(str(path), "not a whole zstd file", way_out="copy or compress it again") from error
-    return path.open("rb")
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    except zstandard.ZstdError as error:
+        raise PresageError(str(path), "not a whole zstd file", way_out="copy or compress it again") from error
 
 
 def _bim_columns(first: bytes, path: Path) -> list[str]:

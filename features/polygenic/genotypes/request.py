@@ -1,0 +1,85 @@
+"""What a run wants of a genotype file before it is opened: which sites, and what may be taken as reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic.variants import Codes, Keys, chromosome_code
+
+_POSITION = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class AllelePairs:
+    """Sites and two of their alleles, sorted by site; -1 where a score names no other allele.
+
+    Of known sites the first is REF; of wanted sites nobody knows which.
+    """
+
+    keys: Keys
+    first: Codes
+    second: Codes
+
+    @staticmethod
+    def of(parts: Iterable[tuple[Keys, Codes, Codes]]) -> AllelePairs:
+        """Together, each pair once; rows without a position are left out."""
+        stacked = [np.stack([keys, first, second], axis=1) for keys, first, second in parts]
+        rows = np.concatenate([np.empty((0, 3), np.int64), *stacked])
+        rows = np.unique(rows[rows[:, 0] >= 0], axis=0)
+        return AllelePairs(rows[:, 0], rows[:, 1].astype(np.int32), rows[:, 2].astype(np.int32))
+
+    def between(self, low: int, high: int) -> slice:
+        """The pairs at keys low to high, both included."""
+        start, stop = np.searchsorted(self.keys, [low, high + 1])
+        return slice(int(start), int(stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`wanted`: the scores' sites. `known`: sites whose reference allele a reference tells, as REF and ALT.
+
+    Both are called at most once, by formats that need them. `callable_bed`: regions in which a site that is not listed is
+    reference; `assume_reference`: it is everywhere.
+    """
+
+    wanted: Callable[[], AllelePairs]
+    known: Callable[[], AllelePairs]
+    callable_bed: Path | None = None
+    assume_reference: bool = False
+
+
+def covered(keys: Keys, bed: Path) -> NDArray[np.bool_]:
+    """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no region."""
+    starts, stops = _regions(bed)
+    order = np.argsort(starts, kind="stable")
+    reach = np.maximum.accumulate(stops[order]) if len(order) else stops
+    place = np.searchsorted(starts[order], keys, side="right") - 1
+    found: NDArray[np.bool_] = (
+        (place >= 0) & (keys <= reach[np.maximum(place, 0)]) if len(order) else np.zeros(len(keys), np.bool_)
+    )
+    return found
+
+
+def _regions(bed: Path) -> tuple[Keys, Keys]:
+    """First and last site of each region, as keys."""
+    if not bed.exists():
+        raise PresageError(str(bed), "no such file", way_out="give the BED of callable regions")
+    starts, stops = [], []
+    for number, line in enumerate(bed.read_text(encoding="utf-8").splitlines(), start=1):
+        cells = line.split()
+        if not cells or cells[0].startswith(("#", "track", "browser")):
+            continue
+        if len(cells) < 3 or not (cells[1].isdigit() and cells[2].isdigit()) or int(cells[1]) >= int(cells[2]):
+            raise PresageError(
+                f"{bed}, line {number}", "expected chromosome, start and a later end", way_out="mend the line"
+            )
+        chromosome = chromosome_code(cells[0]) << 32
+        starts.append(chromosome | (int(cells[1]) + 1))
+        stops.append(chromosome | min(int(cells[2]), _POSITION))
+    return np.array(starts, np.int64), np.array(stops, np.int64)

@@ -1,0 +1,277 @@
+"""VCF and BCF, read once by htslib: calls and dosages of the wanted sites.
+
+A VCF that lists only variants does not say that the other sites are reference. They count as reference where a gVCF block
+or a record without alternate calls them so, where a BED of callable regions covers them, or where the user says so; and
+only if something says which allele the reference is (the record itself, a frequency file, an ancestry reference). All others
+stay unmatched.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from cyvcf2 import VCF
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic.builds import build_of_header
+from features.polygenic.genotypes.protocol import MISSING, Samples, Sites
+from features.polygenic.genotypes.request import AllelePairs, Request, covered
+from features.polygenic.genotypes.spool import GenotypeSpool
+from features.polygenic.variants import Alleles, Variants, chromosome_code
+
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_POSITION_BITS = 32
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Variants as they are found, one entry for each alternate."""
+
+    keys: list[int] = field(default_factory=list)
+    ref: list[int] = field(default_factory=list)
+    alt: list[int] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
+    allele: list[int] = field(default_factory=list)
+    several: list[bool] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    def table(self) -> Variants:
+        n = len(self.keys)
+        return Variants(
+            keys=np.array(self.keys, np.int64),
+            ref=np.array(self.ref, np.int32),
+            alt=np.array(self.alt, np.int32),
+            file=np.zeros(n, np.int32),
+            row=np.array(self.row, np.int64),
+            allele=np.array(self.allele, np.int32),
+            multiallelic=np.array(self.several, np.bool_),
+            ids=pa.array(self.ids, pa.string()),
+        )
+
+
+class Vcf:
+    """A VCF or BCF. Raises PresageError where it is cut short, damaged, has no samples, or a record does not fit them."""
+
+    def __init__(self, path: Path, alleles: Alleles, request: Request) -> None:
+        _check_end(path)
+        try:
+            source = VCF(str(path), gts012=True)
+        except OSError as error:
+            raise PresageError(str(path), "not a VCF or BCF file", way_out="export the genotypes again") from error
+        self.name: str = str(path)
+        self.samples: Samples = _samples(path, source.samples)
+        self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
+        self._alleles = alleles
+        self._wanted = request.wanted()
+        self._known = request.known()
+        self._spool = GenotypeSpool(len(self.samples))
+        self._first: list[int] = []  # spool number of each record's first row
+        columns = _Columns()
+        self.n_records: int = self._read(path, source, columns)
+        self._add_reference(request, columns)
+        self._spool.finish()
+        self.variants: Variants = columns.table()
+        self.has_dosages: bool = self._spool.has_dosages
+
+    def reader(self) -> VcfSites:
+        """A reader of what was kept."""
+        return VcfSites(self._spool, np.array(self._first, np.int64), self.variants)
+
+    def _read(self, path: Path, source: Any, columns: _Columns) -> int:
+        """Keep the wanted records; what homozygous reference blocks say of the others."""
+        wanted = set(self._wanted.keys.tolist())
+        self._reference: dict[int, NDArray[np.int8]] = {}
+        self._told: list[tuple[int, int, int]] = []
+        chromosomes: dict[str, int] = {}
+        number = 0
+        try:
+            for number, record in enumerate(source, start=1):
+                name = record.CHROM
+                if name not in chromosomes:
+                    chromosomes[name] = chromosome_code(name) << _POSITION_BITS
+                key = chromosomes[name] | record.POS
+                alts = record.ALT
+                if not alts or alts[0][0] == "<":
+                    self._keep_block(record, key)
+                elif key in wanted:
+                    self._keep(record, key, [alt for alt in alts if alt[0] not in "<*"], columns)
+        except Exception as error:
+            raise PresageError(
+                f"{path}, record {number + 1}", "damaged or cut short", way_out="export it again"
+            ) from error
+        return number
+
+    def _keep(self, record: Any, key: int, alts: list[str], columns: _Columns) -> None:
+        row, several = len(self._first), len(record.ALT) > 1
+        calls = record.genotype.array() if "GT" in record.FORMAT else None
+        numbers = [
+            self._spool.add(_counts(record, calls, allele, len(self.samples))) for allele in ([0] if several else [])
+        ]
+        for allele, alt in enumerate(alts, start=1):
+            numbers.append(self._spool.add(_counts(record, calls, allele, len(self.samples))))
+            columns.keys.append(key)
+            columns.ref.append(self._alleles.code(record.REF))
+            columns.alt.append(self._alleles.code(alt))
+            columns.row.append(row)
+            columns.allele.append(allele)
+            columns.several.append(several)
+            columns.ids.append(record.ID or ".")
+        self._first.append(numbers[0])
+
+    def _keep_block(self, record: Any, key: int) -> None:
+        """A gVCF block or a record without alternate: reference for whoever is called so."""
+        last = key - record.POS + int(record.INFO.get("END") or record.POS)
+        here, exact = self._known.between(key, last), self._wanted.between(key, key)
+        if here.start == here.stop and exact.start == exact.stop:
+            return
+        calls = record.genotype.array()[:, :-1]
+        counts = np.where(
+            (calls == 0).any(axis=1) & (calls <= 0).all(axis=1) & (calls != -1).all(axis=1), 0, MISSING
+        ).astype(np.int8)
+        for known in self._known.keys[here].tolist():
+            self._reference[known] = counts
+        if exact.start < exact.stop:
+            self._reference[key] = counts
+            ref = self._alleles.code(record.REF[:1])
+            for one, two in zip(self._wanted.first[exact].tolist(), self._wanted.second[exact].tolist(), strict=True):
+                alternate = two if ref == one else one  # a row without other allele: -1
+                if alternate >= 0 and (ref in (one, two) or two < 0):
+                    self._told.append((key, ref, alternate))
+
+    def _add_reference(self, request: Request, columns: _Columns) -> None:
+        """Sites that no record lists but that are reference, with the alleles that are known of them."""
+        known = self._known
+        told = np.array(self._told, np.int64).reshape(-1, 3)
+        pairs = AllelePairs.of([(known.keys, known.first, known.second), (told[:, 0], told[:, 1], told[:, 2])])
+        absent = ~np.isin(pairs.keys, np.array(columns.keys, np.int64)) & np.isin(pairs.keys, self._wanted.keys)
+        everywhere = np.zeros(len(self.samples), np.int8)
+        open_keys = np.full(len(pairs.keys), request.assume_reference)
+        if request.callable_bed is not None:
+            open_keys |= covered(pairs.keys, request.callable_bed)
+        for place in np.flatnonzero(absent).tolist():
+            key = int(pairs.keys[place])
+            counts = self._reference.get(key, everywhere if open_keys[place] else None)
+            if counts is None:
+                continue
+            columns.keys.append(key)
+            columns.ref.append(int(pairs.first[place]))
+            columns.alt.append(int(pairs.second[place]))
+            columns.row.append(len(self._first))
+            columns.allele.append(1)
+            columns.several.append(False)
+            columns.ids.append("reference")
+            self._first.append(self._spool.add(counts))
+
+
+def _counts(
+    record: Any, calls: NDArray[np.int16] | None, allele: int, n: int
+) -> NDArray[np.int8] | NDArray[np.float32]:
+    """Copies of one allele: DS, then GP, then GT, person by person; missing where none of them says."""
+    hard = np.full(n, MISSING, np.int8) if calls is None else _called(calls, allele)
+    dosage = _dosage(record, allele, n)
+    if dosage is None:
+        return hard
+    return np.where(np.isnan(dosage), hard, dosage).astype(np.float32)
+
+
+def _called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
+    """From GT. A haploid call counts twice, as plink2 reads it; a half-missing call is missing."""
+    ploid = calls[:, :-1]
+    counts = (ploid == allele).sum(axis=1)
+    if ploid.shape[1] == 1:
+        counts = counts * 2
+    else:
+        counts = np.where((ploid == -2).any(axis=1), counts * 2, counts)
+    absent = (ploid == -1).any(axis=1)
+    found: NDArray[np.int8] = np.where(absent, MISSING, counts).astype(np.int8)
+    return found
+
+
+def _dosage(record: Any, allele: int, n: int) -> NDArray[np.float64] | None:
+    """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
+    names = record.FORMAT
+    found = np.full(n, np.nan)
+    if "DS" in names:
+        dosages = record.format("DS")
+        if allele > 0 and dosages.shape[1] >= allele:
+            found = dosages[:, allele - 1].astype(float)
+        elif allele == 0:
+            found = 2 - np.nansum(dosages, axis=1)
+    if "GP" in names and len(record.ALT) == 1:
+        chances = record.format("GP")
+        if chances.shape[1] == 3:
+            expected = chances[:, 1] + 2 * chances[:, 2]
+            found = np.where(np.isnan(found), expected, found)
+    found[~((found >= 0) & (found <= 2))] = np.nan
+    return None if np.isnan(found).all() else found
+
+
+class VcfSites:
+    """Reads what was kept of a VCF."""
+
+    def __init__(self, spool: GenotypeSpool, first: NDArray[np.int64], variants: Variants) -> None:
+        self._spool = spool
+        self._first = first
+        several = np.zeros(len(first), np.bool_)
+        several[variants.row] = variants.multiallelic
+        self._several = several
+
+    def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
+        """Allele counts, -9 where missing."""
+        self._spool.read(self._numbers(sites), out)
+
+    def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
+        """Expected allele counts, -9 where missing."""
+        self._spool.read(self._numbers(sites), out)
+
+    def _numbers(self, sites: Sites) -> NDArray[np.int64]:
+        """A record of several alternates keeps its reference allele first."""
+        return self._first[sites.row] + sites.allele - np.where(self._several[sites.row], 0, 1)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _samples(path: Path, ids: list[str]) -> Samples:
+    if not ids:
+        raise PresageError(str(path), "no samples: only sites", way_out="give a VCF with genotypes")
+    if len(set(ids)) < len(ids):
+        raise PresageError(f"{path}, header", "a sample id occurs twice", way_out="give every sample its own id")
+    return Samples(tuple(ids))
+
+
+def _check_end(path: Path) -> None:
+    """htslib reads a file that is cut short as far as it goes; such a file is refused."""
+    with path.open("rb") as stream:
+        start = stream.read(18)
+        size = stream.seek(0, 2)
+        stream.seek(max(size - len(_BGZF_END), 0))
+        end = stream.read()
+    if not start:
+        raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
+    cut = PresageError(str(path), "cut short: its end is missing", way_out="copy or export it again")
+    if start[:2] == b"\x1f\x8b" and start[12:14] == b"BC":
+        if end != _BGZF_END:
+            raise cut
+    elif start[:2] == b"\x1f\x8b":
+        try:
+            for _ in _pieces(path):
+                pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise cut from error
+    elif start[:2] == b"##" and end[-1:] != b"\n":
+        raise cut
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) as stream:
+        while piece := stream.read(1 << 20):
+            yield piece
