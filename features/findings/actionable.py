@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
+from typing import Any
 
 import pyarrow as pa
 
 from features.findings.vocabulary import LIKELY_PATHOGENIC, PATHOGENIC
 
 SOURCE = "ACMG SF v3.3 (Genet Med 2025)"
+Row = dict[str, Any]  # a row of `features.schema.FINDINGS`
 
 # Variants of APOB and PCSK9 that lower LDL cholesterol are reported as pathogenic for it: nothing to act on.
 NOT_ACTIONABLE_CONDITION = "hypobetalipoproteinemia"
@@ -50,34 +52,56 @@ class _Entry:
 def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Actionable]:
     """What of the findings (columns of `features.schema.FINDINGS`) is actionable, by subject and gene.
 
-    With `as_of`, only what was available strictly before. A gene whose list entry wants two variants needs a homozygous
-    or hemizygous one or two different ones; their phase is not known.
+    With `as_of`, only what was available strictly before. A laboratory's newest word on a variant replaces its earlier
+    ones, of other reports too; where two laboratories disagree, one that calls it harmful is enough. A gene whose list
+    entry wants two variants needs a homozygous or hemizygous one or two different ones; their phase is not known.
     """
-    by_gene: dict[tuple[int, str], list[Mapping[str, object]]] = {}
-    for row in findings.to_pylist():
-        if _counts(row, as_of):
+    by_gene: dict[tuple[int, str], list[Row]] = {}
+    for row in _newest(row for row in findings.to_pylist() if _known(row, as_of)):
+        if _harmful(row):
             by_gene.setdefault((row["subject_id"], row["gene_hgnc"]), []).append(row)
     found = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
     return [judged for judged in found if judged is not None]
 
 
-def _counts(row: Mapping[str, object], as_of: datetime | None) -> bool:
+def _known(row: Row, as_of: datetime | None) -> bool:
     available = row["available_time"]
+    return as_of is None or not isinstance(available, datetime) or available < as_of
+
+
+def _newest(rows: Iterable[Row]) -> list[Row]:
+    """Of each person's variant and laboratory the rows of the newest report: one for each condition."""
+    newest: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("subject_id", "gene_hgnc", "variant", "laboratory"))
+        held = newest.setdefault(key, [])
+        if held and _age(row) > _age(held[0]):
+            held.clear()
+        if not held or _age(row) == _age(held[0]):
+            held.append(row)
+    return [row for held in newest.values() for row in held]
+
+
+def _age(row: Row) -> tuple[datetime, str]:
+    available = row["available_time"]
+    return available if isinstance(available, datetime) else datetime.min, str(row["report_id"])  # noqa: DTZ901
+
+
+def _harmful(row: Row) -> bool:
     return (
         row["gene_hgnc"] in _entries()
         and row["classification"] in (PATHOGENIC, LIKELY_PATHOGENIC)
         and NOT_ACTIONABLE_CONDITION not in str(row["condition"] or "").lower()
-        and (as_of is None or not isinstance(available, datetime) or available < as_of)
     )
 
 
-def _judge(rows: list[Mapping[str, object]], entry: _Entry) -> Actionable | None:
+def _judge(rows: list[Row], entry: _Entry) -> Actionable | None:
     rows = [row for row in rows if _fits(row, entry.rule)]
     variants = tuple(sorted({str(row["variant"]) for row in rows}))
     doubled = any(row["zygosity"] in ("homozygous", "hemizygous") for row in rows)
     if not rows or (entry.rule == "two" and len(variants) < 2 and not doubled):
         return None
-    last = max(rows, key=lambda row: (str(row["available_time"] or ""), str(row["report_id"])))
+    last = max(rows, key=_age)
     classes = {row["classification"] for row in rows}
     available = last["available_time"]
     return Actionable(
@@ -93,7 +117,7 @@ def _judge(rows: list[Mapping[str, object]], entry: _Entry) -> Actionable | None
     )
 
 
-def _fits(row: Mapping[str, object], rule: str) -> bool:
+def _fits(row: Row, rule: str) -> bool:
     variant = str(row["variant"] or "")
     if rule == "truncating":
         return is_truncating(variant)

@@ -80,6 +80,30 @@ def test_what_was_not_known_yet_is_not_acted_on() -> None:
     assert (found.classification, found.report_id, found.gene_symbol) == (P, "R2", "MUTYH")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same_laboratory", "expected"),
+    [
+        (P, VUS, True, False),  # reclassified in a later report: no longer
+        (VUS, P, True, True),
+        (P, VUS, False, True),  # laboratories disagree: one that calls it harmful is enough
+        (VUS, P, False, True),
+    ],
+)
+def test_a_later_report_of_the_same_laboratory_has_the_last_word_on_a_variant(
+    first: str, second: str, same_laboratory: bool, expected: bool
+) -> None:
+    rows = [
+        {"subject_id": 1, "gene_hgnc": LDLR, "variant": "c.97C>T", "zygosity": "heterozygous", "classification": c,
+         "laboratory": lab, "report_id": f"R{day}", "available_time": datetime(2020, 1, day)}
+        for day, (c, lab) in enumerate([(first, "A"), (second, "A" if same_laboratory else "B")], start=1)
+    ]  # fmt: skip
+    for order in (rows, rows[::-1]):
+        assert bool(actionable(pa.Table.from_pylist(order, schema=FINDINGS))) is expected
+    # before the second report, the first one's word stands
+    known = actionable(pa.Table.from_pylist(rows, schema=FINDINGS), as_of=datetime(2020, 1, 2))
+    assert bool(known) is (first == P)
+
+
 def test_several_genes_of_a_person_stay_apart() -> None:
     found = judged((BRCA2, "c.5946del", "hetero", P), (LDLR, "c.97C>T", "hetero", LP))
     assert [(one.gene_hgnc, one.classification) for one in found] == [(BRCA2, P), (LDLR, LP)]
