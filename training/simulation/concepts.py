@@ -32,7 +32,7 @@ class Concept:
 
 
 def _rows(file: str) -> list[dict[str, str]]:
-    with (resources.files("training.simulation") / file).open(encoding="utf-8", newline="") as stream:
+    with (resources.files("training.simulation") / file).open(encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
