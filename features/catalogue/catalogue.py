@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from features.catalogue import clinical, equations, genomic, history, measurements
+from features.catalogue import clinical, comorbidity, equations, genomic, history, measurements
 from features.catalogue.spec import FeatureSpec
 from features.errors import PresageError
 
@@ -23,6 +23,7 @@ _DENSE: Mapping[str, Callable[[], tuple[FeatureSpec, ...]]] = {
     "utilisation": clinical.utilisation,
     "family_history": history.family_history,
     "social": history.social,
+    "comorbidity": comorbidity.comorbidity,
     "monogenic": genomic.monogenic,
     "equations": equations.equations,
 }

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.spec import FeatureSpec
+from features.comorbidity import charlson_from_features
 from features.equations import EQUATIONS
 
 Floats = npt.NDArray[np.float64]
-INDICES: Mapping[str, Callable[[Mapping[str, Floats]], Floats]] = {}
+INDICES: Mapping[str, Callable[[Mapping[str, Floats]], Floats]] = {"charlson_index": charlson_from_features}
 
 
 def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...]) -> None:

@@ -50,8 +50,8 @@ CODES = ibis.table(
 )
 TEXTS = ibis.table({"source": "int32", "text": "string", "number": "float64"}, name="presage_texts")
 _READ = (
-    "subject_id", "time", "known", "numeric_value", "source", "factor", "offset", "constant", "low", "high", "otherwise",
-    "needs_value",
+    "subject_id", "time", "known", "numeric_value", "source", "factor", "offset", "constant", "low", "high",
+    "otherwise", "needs_value",
 )  # fmt: skip
 VOCABULARY = ibis.table({"code": "string", "number": "int32"}, name="presage_vocabulary")
 

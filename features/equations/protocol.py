@@ -38,6 +38,8 @@ class Input:
         low, high = self.valid
         outside = (values < low) | (values >= high if self.below else values > high)
         bounds = f"{low:g} to {'below ' if self.below else ''}{high:g}"
+        if low == high:
+            return np.where(values == low, "", f"needs {self.words}")
         return np.where(
             np.isnan(values), f"{self.words} missing", np.where(outside, f"{self.words} outside {bounds}", "")
         )

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001, DTZ901 - times in a record carry no zone
 """The engine against a naive row-by-row reading of the declarations, and the law that the future changes nothing."""
 
 from __future__ import annotations
