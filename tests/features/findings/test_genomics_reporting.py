@@ -197,14 +197,16 @@ def _damage(value: Any, draw: st.DataObject) -> Any:
     if isinstance(value, dict) and value:
         key = draw.draw(st.sampled_from(sorted(value)))
         if draw.draw(st.integers(0, 3)) == 0:
-            value[key] = draw.draw(JUNK)
+            value[key] = copy.deepcopy(draw.draw(JUNK))
         elif draw.draw(st.integers(0, 5)) == 0:
             del value[key]
         else:
             value[key] = _damage(value[key], draw)
     elif isinstance(value, list) and value:
         index = draw.draw(st.integers(0, len(value) - 1))
-        value[index] = draw.draw(JUNK) if draw.draw(st.integers(0, 5)) == 0 else _damage(value[index], draw)
+        value[index] = (
+            copy.deepcopy(draw.draw(JUNK)) if draw.draw(st.integers(0, 5)) == 0 else _damage(value[index], draw)
+        )
     return value
 
 
