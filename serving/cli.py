@@ -112,6 +112,19 @@ def ingest_findings(source: Path, record: RecordOption) -> None:
 
 
 @app.command()
+def catalogue(
+    out: Annotated[Path | None, typer.Option(help="Write the page there (docs/features.md).")] = None,
+) -> None:
+    """Every feature: what it measures and reads, what missing means, where it comes from."""
+    from features.catalogue.render import markdown
+
+    if out is None:
+        console.print(markdown(), markup=False, highlight=False, soft_wrap=True)
+    else:
+        out.write_text(markdown())
+
+
+@app.command()
 def train(
     study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
     record: Annotated[
