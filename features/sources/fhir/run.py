@@ -114,6 +114,7 @@ class _Run:
                 (backwards, "death before birth (death left out)"),
                 (rows.birth.isnull() & rows.birth_text.notnull(), NO_BIRTH),
                 (rows.death.isnull() & rows.deceased.notnull(), "date of death is not a date"),
+                (rows.dead_without_date, "died, nobody says when"),
                 else_=ibis.null("string"),
             ),
         )
@@ -393,7 +394,7 @@ def _keep_rejects(space: Workspace, source: Path, verdicts: ir.Table, found: Ext
     if not why and not found.wrong:
         return
     rows: dict[str, list[dict[str, object]]] = {}
-    for seq, one in enumerate(resources(source, frozenset(), lambda n: None)):
+    for seq, one in enumerate(resources(source, WANTED, lambda n: None)):
         verdict = why.get(seq)
         reason = one.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
         if reason:
