@@ -34,7 +34,8 @@ END_DAY = int((np.datetime64("2025-01-01", "D") - EPOCH).astype(int))
 N_SITES, PROVIDERS_PER_SITE = 8, 5
 
 GROUP_SHARE = {"AFR": 0.14, "AMR": 0.14, "EAS": 0.06, "EUR": 0.60, "SAS": 0.06}
-# Mean share of each group's own ancestry, and where the rest comes from (Bryc 2015, AJHG 96:37-53 for AFR and AMR).
+# Mean share of each group's own ancestry, and where the rest comes from (assumptions; Bryc 2015, AJHG 96:37, found more
+# European ancestry in both groups).
 ADMIXTURE = {
     "AFR": {"AFR": 0.80, "EUR": 0.20},
     "AMR": {"AMR": 0.30, "EUR": 0.62, "AFR": 0.08},
