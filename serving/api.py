@@ -236,12 +236,7 @@ def _enrolment(code: str, time: datetime) -> dict[str, object]:
     return {"code": code, "time": time, "available_time": time}
 
 
-def _table(rows: Sequence[dict[str, object]], schema: pa.Schema) -> pa.Table:
+def _table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Rows of the one person who was sent, in order of time, statics first."""
-    told = [{**row, "subject_id": SENT} for row in rows]
-    table = pa.Table.from_pylist(told, schema=schema)
-    return table if "time" not in schema.names else table.take(_order(table))
-
-
-def _order(table: pa.Table) -> pa.Array:
-    return pc.sort_indices(table, sort_keys=[("time", "ascending")], null_placement="at_start")
+    ordered = sorted(rows, key=lambda row: str(row.get("time") or ""))
+    return pa.Table.from_pylist([{**row, "subject_id": SENT} for row in ordered], schema=schema)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from features.record import Record
@@ -36,6 +37,7 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     A study of landmark dates looks at everybody at `as_of`. A study that starts at a first event looks at people whose
     event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there.
     """
+    record = _nullable(record)
     population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of)
     section = OutcomeSection.model_validate(bundle.manifest["outcome"])
     first = [population.index.removeprefix("first:")] if population.index.startswith("first:") else []
@@ -55,6 +57,17 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
         outside[~passed] = f"outside the studied population, which is {rule}"
     rows = np.flatnonzero(alive)
     return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
+
+
+def _nullable(record: Record) -> Record:
+    """A record in memory typed as one on disk is: Parquet's columns may be null, and Ibis joins like with like only."""
+    if record.path is not None:
+        return record
+    relaxed = {
+        name: table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
+        for name, table in record.tables.items()
+    }
+    return Record(tables=relaxed)
 
 
 def _at(population: Population, bundle: Bundle, as_of: datetime) -> Population:

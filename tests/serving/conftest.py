@@ -1,24 +1,37 @@
-"""A small hospital for the tests of the room: a store, its sign-ins, and flags as a policy would raise them."""
+"""A small hospital for the tests of the room: store, sign-ins and flags, a record, a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
 
-from features.schema import COVERAGE, FINDINGS
+from features.build import build
+from features.catalogue import catalogue
+from features.index import Index
+from features.record import Record
+from features.schema import COVERAGE, EVENTS, FINDINGS, GENOMIC, IDENTITY
 from serving.access import hash_password
+from serving.champions import Champion, Champions, champion_of
 from serving.policy import Action, FindingRule, Policy, ShortList
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
 from serving.store.rows import Person, Proposal, Reason, Receipt, Run
+from training.bundle import Serving, load
+from training.bundle import write as write_bundle
+from training.cohort import Block, Cohort
+from training.outcomes import Outcome
+from training.study import Population
+from training.variants import fit_pair
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")  # UTC without a zone, as the store keeps it
 PASSWORD = "correct horse battery"
@@ -216,4 +229,144 @@ def hospital(tmp_path: Path, hospital_template: Path) -> Iterator[Hospital]:
     engine.dispose()
 
 
-NewStore = Callable[[], Engine]
+# --- a record of 400 people, and a model that was trained on it ------------------------------------------------------
+
+N_PEOPLE, AS_OF, SCORE_ID = 400, datetime.fromisoformat("2024-01-01T00:00:00"), "SIM-CHD"
+CARRIER, NEGATIVE, UNTESTED = 11, 12, 13  # three people whose genetics differ and whose flags must too
+
+
+def write_record(folder: Path, *, rng: np.random.Generator) -> None:
+    """People aged 35 to 84 on two panels; 160 genotyped; one carrier, and some who were tested and found negative."""
+    events = [event for subject in range(1, N_PEOPLE + 1) for event in _events_of(subject, rng)]
+    events.sort(key=lambda e: (e["subject_id"], e["time"] is not None, str(e["time"]), e["code"]))
+    (folder / "data").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(events, EVENTS), folder / "data" / "0.parquet")
+    identity = [{"subject_id": n, "source": "omop", "source_id": f"P-{n:04d}"} for n in range(1, N_PEOPLE + 1)]
+    identity += [{"subject_id": n, "source": "genotypes", "source_id": f"G{n}"} for n in range(1, 161)]
+    (folder / "identity").mkdir()
+    pq.write_table(pa.Table.from_pylist(identity, IDENTITY), folder / "identity" / "subjects.parquet")
+    write_tests(folder, rng=rng)
+
+
+def _events_of(subject: int, rng: np.random.Generator) -> list[dict[str, object]]:
+    def at(code: str, day: str | None, value: float | None = None, **more: object) -> dict[str, object]:
+        time = None if day is None else datetime.fromisoformat(day)
+        row = {"subject_id": subject, "time": time, "code": code, "numeric_value": value, "available_time": time}
+        return row | more
+
+    born = 2024 - int(rng.integers(35, 85))
+    found = [
+        at("MEDS_BIRTH", f"{born}-06-15"),
+        at(f"Gender//{'F' if rng.random() < 0.5 else 'M'}", None),
+        at("CARE_SITE", None, text_value=NORTH if subject % 2 else SOUTH),
+        at("OBSERVATION_PERIOD//START", "2015-01-01"),
+        at("OBSERVATION_PERIOD//END", "2025-01-01" if subject % 20 else "2023-06-30"),
+    ]
+    for year in (2019, 2021, 2023):
+        if rng.random() < 0.8:
+            found.append(at("LOINC//8480-6", f"{year}-03-02", round(rng.normal(135, 18)), unit="mm[Hg]"))
+            found.append(at("LOINC//13457-7", f"{year}-03-02", round(rng.normal(130, 30)), unit="mg/dL"))
+    if subject % 17 == 0:
+        found.append(at("ICD10CM//I21.9", "2018-05-05"))
+    return found
+
+
+def write_tests(folder: Path, *, rng: np.random.Generator) -> None:
+    known = datetime.fromisoformat("2022-05-10T12:00:00")
+    report = {"laboratory": "Helix Laboratory", "time": known, "available_time": known}
+    polygenic = [
+        {
+            "subject_id": n,
+            "score_id": SCORE_ID,
+            "z": float(rng.normal()),
+            "matched_weight": 0.98,
+            "available_time": known,
+        }
+        for n in range(1, 161)
+    ]
+    genes = {"LDLR": "HGNC:6547", "APOB": "HGNC:603", "PCSK9": "HGNC:20001"}
+    coverage = [
+        {"subject_id": n, "gene_symbol": gene, "gene_hgnc": hgnc, "report_id": f"R-{n}", **report}
+        | {"result": "positive" if n == CARRIER and gene == "LDLR" else "negative"}
+        for n in (CARRIER, NEGATIVE, 31, 32)
+        for gene, hgnc in genes.items()
+    ]
+    finding = {
+        "subject_id": CARRIER,
+        "gene_hgnc": "HGNC:6547",
+        "gene_symbol": "LDLR",
+        "variant": "NM_000527.5:c.1646G>A",
+        "zygosity": "heterozygous",
+        "classification": "pathogenic",
+        "condition": "Familial hypercholesterolemia",
+        "report_id": f"R-{CARRIER}",
+        "status": "final",
+    }
+    (folder / "genomic").mkdir()
+    for name, rows in (("polygenic", polygenic), ("findings", [finding | report]), ("coverage", coverage)):
+        pq.write_table(pa.Table.from_pylist(rows, GENOMIC[name]), folder / "genomic" / f"{name}.parquet")
+
+
+@pytest.fixture(scope="session")
+def record_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("health-system") / "record"
+    write_record(folder, rng=np.random.default_rng(5))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    """A clinical and a combined Cox model, really fitted, written, verified and read again."""
+    rng = np.random.default_rng(6)
+    whole = catalogue(["demographics", "measurements", "monogenic"], polygenic=(SCORE_ID,))
+    index = Index.at(np.arange(1, N_PEOPLE + 1), "2020-01-01")
+    later = Index.at(np.arange(1, N_PEOPLE + 1), "2024-01-01")
+    frame = build(later, Record.open(record_dir), whole)
+    z = np.nan_to_num(frame.column(f"prs_{SCORE_ID}_z"))
+    hazard = 0.02 * np.exp(0.05 * (frame.column("age_years") - 60) + 0.5 * z)
+    time = rng.exponential(1 / hazard) * 365.25
+    outcome = Outcome(np.minimum(time, 3650.5), (time < 3650.5).astype(np.int8), (3650.0,))
+    blocks = (
+        Block("clinical", ("age_years", "sex_female", "sbp_mmhg_latest_730d", "ldl_mg_dl_latest_1825d"), genomic=False),
+        Block("polygenic", (f"prs_{SCORE_ID}_z",), genomic=True),
+    )
+    genotyped = ~np.isnan(frame.column(f"prs_{SCORE_ID}_z"))
+    nothing = np.full(len(index), "", dtype=object)
+    cohort = Cohort(frame, outcome, nothing, blocks, genotyped, nothing, {})
+    pair = fit_pair("cox", cohort, np.arange(len(index)), uncensored=None, rng=rng)
+    folder = tmp_path_factory.mktemp("registry") / "bundle"
+    write_bundle(
+        folder,
+        pair,
+        manifest={
+            "name": "chd-10y",
+            "title": "10-year risk of coronary disease",
+            "catalogue_hash": whole.hash,
+            "horizons_days": [3650.0],
+            "levels": {},
+            "population": Population(age_years=(40, 79), history_days=365).model_dump(mode="json"),
+            "outcome": {"codes": "codelists/coronary.csv", "horizons_days": [3650]},
+        },
+        serving=Serving(age_feature="age_years", age_years=(40, 79), genomic_required=(f"prs_{SCORE_ID}_z",)),
+        documents={
+            "catalogue.json": whole.to_json(),
+            "codelist_coronary.csv": "code,term,include_descendants\nICD10CM//I21,infarction,true\n",
+            "evaluation.json": json.dumps({"chosen": {"metrics": {"auc": {"value": 0.71, "low": 0.66, "high": 0.76}}}}),
+        },
+        tables={},
+    )
+    return champion_of("chd-10y", "3", load(folder))
+
+
+@pytest.fixture
+def champions(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> Champions:
+    """A registry with one champion, also where the batch commands look for it."""
+    monkeypatch.setattr("serving.scoring.load_champion", lambda name: champion)
+    monkeypatch.setattr("serving.raising.load_version", lambda name, version: champion)
+    return Champions(load=lambda name: champion, names=lambda: [champion.name])
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, record_dir: Path) -> Settings:
+    """An installation with nothing in its store yet, beside the record of 400."""
+    return Settings(home=tmp_path, store_url=f"sqlite:///{tmp_path / 'presage.db'}", record=record_dir)

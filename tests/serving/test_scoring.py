@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import PresageError
+from features.record import Record
+from serving.api import People, score_one
+from serving.champions import Champion, Champions
+from serving.scoring import read_scores, score, score_record
+
+AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
+
+
+@pytest.fixture(scope="session")
+def batch(champion: Champion, record_dir: Path) -> dict[int, object]:
+    return {one.subject_id: one for one in score_record(champion, Record.open(record_dir), as_of=AS_OF)}
+
+
+def test_one_person_at_the_api_gets_the_batch_receipt_to_the_last_bit(
+    champion: Champion, record_dir: Path, batch: dict[int, object]
+) -> None:
+    people = People(record_dir)
+    for subject_id in [1, 2, 11, 17, 202, 399]:
+        alone = score_one(champion, people.known(subject_id), as_of=AS_OF, subject_id=subject_id)
+        assert alone.feature_hash == batch[subject_id].feature_hash
+        assert alone.not_scored == batch[subject_id].not_scored
+        np.testing.assert_allclose(alone.risks, batch[subject_id].risks, rtol=0, atol=1e-6)
+
+
+def test_everybody_enrolled_has_a_receipt_and_the_reasons_for_no_score_are_those_of_a_naive_loop(
+    record_dir: Path, batch: dict[int, object]
+) -> None:
+    events = ds.dataset(record_dir / "data").to_table().to_pylist()
+    born = {e["subject_id"]: e["time"] for e in events if e["code"] == "MEDS_BIRTH"}
+    ends = {e["subject_id"]: e["time"] for e in events if e["code"] == "OBSERVATION_PERIOD//END"}
+    infarcted = {e["subject_id"] for e in events if e["code"].startswith("ICD10CM//I21")}
+    assert set(batch) == {n for n, end in ends.items() if end >= AS_OF}
+    for subject_id, one in batch.items():
+        age = (AS_OF - born[subject_id]).days / 365.25
+        outside = not 40 <= int(age) <= 79 or subject_id in infarcted
+        assert (one.not_scored is not None) == outside, subject_id
+        assert (one.not_scored or "").startswith("outside the studied population") == outside
+        assert bool(one.risks) != outside
+
+
+def test_the_combined_model_serves_exactly_those_with_a_polygenic_result(batch: dict[int, object]) -> None:
+    scored = [one for one in batch.values() if one.not_scored is None]
+    assert {one.model for one in scored} == {"clinical", "combined"}
+    for one in scored:
+        assert (one.model == "combined") == (one.subject_id <= 160)
+        assert bool(one.model_reason) == (one.model == "clinical")
+
+
+def test_a_file_of_receipts_comes_back_as_it_was_written(
+    champions: Champions, record_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.parquet"
+    written = score("chd-10y", record_dir=record_dir, as_of=AS_OF, out=out)
+    again = score("chd-10y", record_dir=record_dir, as_of=AS_OF, out=tmp_path / "again.parquet")
+    read = read_scores(out)
+    assert read.receipts == written.receipts == again.receipts
+    assert read.digest == read_scores(tmp_path / "again.parquet").digest, "same input, same bytes"
+    assert pq.read_schema(out).names[:3] == ["subject_id", "as_of", "study"]
+
+
+def test_another_parquet_file_is_refused(record_dir: Path) -> None:
+    with pytest.raises(PresageError, match="receipts"):
+        read_scores(record_dir / "data" / "0.parquet")
