@@ -72,6 +72,7 @@ class Cohort:
     attrition: tuple[Step, ...] = ()
     catalogue_json: str | None = None
     catalogue_hash: str | None = None
+    code_prevalence: float | None = None
     age_feature: str | None = None
     genomic_required: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from features.build import build
 from ibis.backends.duckdb import Backend
 
+from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
 from features.equations import EQUATIONS
 from features.errors import PresageError
@@ -50,8 +50,9 @@ def read_record(
     record, backend = Record.open(record_dir), ibis.duckdb.connect()
     with progress("selecting the cohort"):
         selected = select(study, folder, record, backend)
-    whole = _catalogue(study)
-    frame = build(Index(selected.subject_ids, selected.as_of), record, whole, progress=progress)
+    index = Index(selected.subject_ids, selected.as_of)
+    whole = _with_every_code(_catalogue(study), index, record)
+    frame = build(index, record, whole, progress=progress)
     blocks = _blocks(study, whole, frame)
     genotyped, why_not, required = _genotyped(study, frame, blocks)
     steps = selected.attrition
@@ -72,10 +73,19 @@ def read_record(
         attrition=steps,
         catalogue_json=kept.to_json(),
         catalogue_hash=kept.hash,
+        code_prevalence=whole.code_prevalence,
         age_feature=AGE,
         genomic_required=required,
     )
     return cohort, _references(study, frame, selected, record, backend, truth)
+
+
+def _with_every_code(whole: Catalogue, index: Index, record: Record) -> Catalogue:
+    """Every code that anybody had; which of them are common enough to learn from is decided inside the folds."""
+    if whole.code_prevalence is None:
+        return whole
+    known = learn_vocabulary(index, record, replace(whole, code_prevalence=0.0))
+    return replace(known, code_prevalence=whole.code_prevalence)
 
 
 def _catalogue(study: Study) -> Catalogue:

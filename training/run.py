@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from features.errors import PresageError
 from features.progress import Progress, silent
@@ -22,11 +23,11 @@ from training.learners import LEARNERS
 from training.outcomes import EVENT
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
 from training.run_predictions import write_predictions
-from training.run_validation import HeldOut, hold_out, nested_blocks, stream
+from training.run_validation import HeldOut, Nested, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
 from training.study import Study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
-from training.variants import Pair, fit_pair
+from training.variants import Pair, fit_pair, followed
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,15 +46,30 @@ def train(
 
     Raises PresageError for whatever in the study, table or record its owner can mend.
     """
+    with threadpool_limits(1, user_api="blas"):  # small matrices: threads only get into each other's way
+        return _train(study_path, record_dir, truth, json_out, predictions_out, seed, progress)
+
+
+def _train(
+    study_path: Path,
+    record_dir: Path | None,
+    truth: Path | None,
+    json_out: Path | None,
+    predictions_out: Path | None,
+    seed: int,
+    progress: Progress,
+) -> Summary:
     study, folder = read_study(study_path), study_path.parent
     cohort, references = _cohort(study, folder, record_dir, truth, progress)
     candidates = candidates_of(study, cohort)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
     with progress("fitting candidates", total=len(candidates) * len(scheme.splits)) as advance:
-        held = {name: hold_out(name, cohort, scheme, seed=seed, advance=advance) for name in candidates}
+        uncensored = [followed(cohort, split.train) for split in scheme.splits]
+        held = {name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance) for name in candidates}
     chosen = min(held.values(), key=lambda found: found.inner_brier)
     with progress("measuring"):
-        document = _document(study, cohort, scheme, held, chosen, references, seed=seed)
+        nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed) if len(cohort.blocks) > 1 else ()
+        document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)
     final = _final_pair(chosen, cohort, scheme, seed=seed)
     with progress("writing the bundle and the run"):
         document["registered"] = _register(study, study_path, cohort, scheme, held, chosen, final, document, seed=seed)
@@ -92,13 +108,13 @@ def _document(
     scheme: Scheme,
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
+    nested: Sequence[Nested],
     references: References,
     *,
     seed: int,
 ) -> dict[str, Any]:
     """The summary's JSON (contract 5)."""
     bench = Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed)
-    nested = nested_blocks(chosen, cohort, scheme, seed=seed) if len(cohort.blocks) > 1 else ()
     deltas = block_deltas(bench, nested)
     groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
     event = cohort.outcome.event == EVENT
@@ -217,7 +233,8 @@ def _final_pair(chosen: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -
     """The very model that was evaluated where there is one split; else one fitted to everybody."""
     if scheme.temporal:
         return chosen.pairs[0]
-    return fit_pair(chosen.candidate, cohort, np.arange(len(cohort)), rng=stream(seed, chosen.candidate, "all"))
+    rows, rng = np.arange(len(cohort)), stream(seed, chosen.candidate, "all")
+    return fit_pair(chosen.candidate, cohort, rows, uncensored=followed(cohort, rows), rng=rng)
 
 
 def _register(

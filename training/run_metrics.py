@@ -13,9 +13,9 @@ from training.censoring import Uncensored
 from training.cohort import Cohort, Ints
 from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, largest_gap
 from training.evaluation.incidence import aalen_johansen
-from training.learners.censoring import conditional
 from training.outcomes import Outcome, RiskCurves
 from training.run_validation import HeldOut, Nested, stream
+from training.variants import followed
 
 Floats = npt.NDArray[np.float64]
 Metrics = dict[str, Estimate]
@@ -47,9 +47,8 @@ class Bench:
         uncensored = None
         if outcome.horizons_days:
             tested, where = np.unique(rows, return_inverse=True)
-            frame = cohort.frame.take(tested).only(cohort.clinical_names)
-            own = conditional(frame, cohort.outcome.take(tested))
-            uncensored = Uncensored(own.at_time[where], own.at_horizons[where])
+            own = followed(cohort, tested)
+            uncensored = None if own is None else Uncensored(own.at_time[where], own.at_horizons[where])
         return cls(rows, outcome, persons, uncensored, n_boot, seed)
 
     def take(self, chosen: Ints) -> Bench:

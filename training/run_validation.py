@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from features.progress import Advance
+from training.censoring import Uncensored, known_by
 from training.cohort import Block, Cohort, Ints, Strings
 from training.learners import LEARNERS
-from training.learners.targets import targets
+from training.outcomes import EVENT
 from training.splits import Scheme, Split
 from training.variants import Pair, fit_clinical, fit_combined, fit_pair
 
@@ -56,17 +58,29 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def hold_out(candidate: str, cohort: Cohort, scheme: Scheme, *, seed: int, advance: Advance) -> HeldOut:
-    """Fit and predict on every split."""
+def hold_out(
+    candidate: str,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+    *,
+    seed: int,
+    advance: Advance,
+) -> HeldOut:
+    """Fit and predict on every split; uncensored: of each split's training rows."""
     pairs, clinical, combined = [], [], []
-    for split in scheme.splits:
-        pair = fit_pair(candidate, cohort, split.train, rng=stream(seed, candidate, split.name))
+    for split, followed in zip(scheme.splits, uncensored, strict=True):
+        rng = stream(seed, candidate, split.name)
+        pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng)
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
         clinical.append(own)
         combined.append(both)
         advance(1)
-    inner = [_inner_brier(pair, cohort, split) for pair, split in zip(pairs, scheme.splits, strict=True)]
+    inner = [
+        _inner_brier(pair, cohort, split, followed)
+        for pair, split, followed in zip(pairs, scheme.splits, uncensored, strict=True)
+    ]
     return HeldOut(
         candidate,
         rows=np.concatenate([split.test for split in scheme.splits]),
@@ -78,21 +92,26 @@ def hold_out(candidate: str, cohort: Cohort, scheme: Scheme, *, seed: int, advan
     )
 
 
-def _inner_brier(pair: Pair, cohort: Cohort, split: Split) -> float:
+def _inner_brier(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> float:
     """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
-    frame = cohort.frame.take(split.train).only(pair.clinical.names)
-    target = targets(frame, cohort.outcome.take(split.train))[-1]
-    squared = (target.label - pair.served_out_of_fold()[:, -1]) ** 2
-    return float(np.average(squared, weights=target.weight))
+    outcome = cohort.outcome.take(split.train)
+    if uncensored is None:
+        label, weight = outcome.event == EVENT, np.ones(len(outcome))
+    else:
+        label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored)
+    return float(np.average((label - pair.served_out_of_fold()[:, -1]) ** 2, weights=weight))
 
 
-def nested_blocks(held: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -> tuple[Nested, ...]:
+def nested_blocks(
+    held: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None], *, seed: int
+) -> tuple[Nested, ...]:
     """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
 
     A clinical block is added by fitting the candidate anew; a genomic one by the combined model.
     """
     ordered = [b for b in cohort.blocks if not b.genomic] + [b for b in cohort.blocks if b.genomic]
-    ladder = [_rung(held, cohort, scheme, tuple(ordered[: k + 1]), seed=seed) for k in range(len(ordered))]
+    rungs = [tuple(ordered[: k + 1]) for k in range(len(ordered))]
+    ladder = [_rung(held, cohort, scheme, uncensored, blocks, seed=seed) for blocks in rungs]
     return tuple(
         Nested(block, tuple(b.name for b in ordered[:k]), risk=ladder[k], without=ladder[k - 1])
         for k, block in enumerate(ordered)
@@ -100,7 +119,15 @@ def nested_blocks(held: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -
     )
 
 
-def _rung(held: HeldOut, cohort: Cohort, scheme: Scheme, blocks: tuple[Block, ...], *, seed: int) -> Floats:
+def _rung(
+    held: HeldOut,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+    blocks: tuple[Block, ...],
+    *,
+    seed: int,
+) -> Floats:
     genomic = tuple(b for b in blocks if b.genomic)
     if len(genomic) == sum(b.genomic for b in cohort.blocks) and genomic:
         return held.combined
@@ -108,21 +135,28 @@ def _rung(held: HeldOut, cohort: Cohort, scheme: Scheme, blocks: tuple[Block, ..
     if not genomic and clinical == cohort.clinical_names:
         return held.clinical
     parts = []
-    for split, pair in zip(scheme.splits, held.pairs, strict=True):
+    learner = LEARNERS[held.candidate]()
+    for split, pair, followed in zip(scheme.splits, held.pairs, uncensored, strict=True):
         rng = stream(seed, held.candidate, split.name, *(b.name for b in blocks))
         if genomic:
-            parts.append(_partly_combined(pair, cohort, split, genomic, rng=rng))
+            parts.append(_partly_combined(pair, cohort, split, genomic, followed, rng=rng))
         else:
-            fewer = fit_clinical(LEARNERS[held.candidate](), cohort, split.train, clinical, rng=rng)
+            fewer = fit_clinical(learner, cohort, split.train, clinical, uncensored=followed, rng=rng)
             parts.append(fewer.risk(cohort.frame.take(split.test), cohort.horizons))
     return np.concatenate(parts)
 
 
 def _partly_combined(
-    pair: Pair, cohort: Cohort, split: Split, genomic: tuple[Block, ...], *, rng: np.random.Generator
+    pair: Pair,
+    cohort: Cohort,
+    split: Split,
+    genomic: tuple[Block, ...],
+    uncensored: Uncensored | None,
+    *,
+    rng: np.random.Generator,
 ) -> Floats:
     names = tuple(name for block in genomic for name in block.features)
     use = any(not block.features for block in genomic)
-    fewer = fit_combined(cohort, split.train, pair.clinical, names, rng=rng, use_dosages=use)
+    fewer = fit_combined(cohort, split.train, pair.clinical, names, uncensored=uncensored, rng=rng, use_dosages=use)
     part = Pair(pair.candidate, pair.clinical, fewer)
     return part.risks(cohort, split.test)[1]

@@ -7,7 +7,8 @@ adds is not confounded by who was tested, and what the many untested people teac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.calibration import Calibration, learn_calibration
+from training.censoring import Uncensored
 from training.cohort import Cohort, Dosages, Ints
 from training.learners import LEARNERS
 from training.learners.censoring import conditional
@@ -94,26 +96,47 @@ class Pair:
         return served
 
 
-def fit_pair(candidate: str, cohort: Cohort, rows: Ints, *, rng: np.random.Generator) -> Pair:
-    """Both models from these rows; the combined one where enough people have genomic results and the event."""
-    clinical = fit_clinical(LEARNERS[candidate](), cohort, rows, cohort.clinical_names, rng=rng)
+def followed(cohort: Cohort, rows: Ints) -> Uncensored | None:
+    """Chances of still being followed given the clinical features, learned on these rows; None for a binary outcome."""
+    if not cohort.outcome.horizons_days:
+        return None
+    frame = replace(cohort.frame.take(rows).only(cohort.clinical_names), codes=None, code_names=())
+    return conditional(frame, cohort.outcome.take(rows))
+
+
+def fit_pair(
+    candidate: str, cohort: Cohort, rows: Ints, *, uncensored: Uncensored | None, rng: np.random.Generator
+) -> Pair:
+    """Both models from these rows; the combined one where enough people have genomic results and the event.
+
+    uncensored: of these rows, as `followed` gives it; calibration weighs by it.
+    """
+    learner = LEARNERS[candidate]()
+    clinical = fit_clinical(learner, cohort, rows, cohort.clinical_names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")
     try:
-        combined = fit_combined(cohort, rows, clinical, cohort.genomic_names, rng=rng)
+        combined = fit_combined(cohort, rows, clinical, cohort.genomic_names, uncensored=uncensored, rng=rng)
     except PresageError as error:
         return Pair(candidate, clinical, None, f"{error.where}: {error.expected}")
     return Pair(candidate, clinical, combined)
 
 
 def fit_clinical(
-    learner: Learner, cohort: Cohort, rows: Ints, names: tuple[str, ...], *, rng: np.random.Generator
+    learner: Learner,
+    cohort: Cohort,
+    rows: Ints,
+    names: tuple[str, ...],
+    *,
+    uncensored: Uncensored | None,
+    rng: np.random.Generator,
 ) -> Clinical:
     """Learn from all rows, then calibrate on the learner's own held-out risks."""
     outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
     frame = _only(cohort.frame.take(rows), names)
+    frame = with_codes(frame, common_codes(frame, cohort.code_prevalence))
     fitted = learner.fit(frame, outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, frame, outcome)
+    calibration, held_out = _calibrated(fitted, outcome, uncensored)
     return Clinical(names, fitted, calibration, held_out)
 
 
@@ -123,6 +146,7 @@ def fit_combined(
     clinical: Clinical,
     names: tuple[str, ...],
     *,
+    uncensored: Uncensored | None,
     rng: np.random.Generator,
     use_dosages: bool = True,
 ) -> Combined:
@@ -139,7 +163,9 @@ def fit_combined(
     held_out_score = None if score is None else score.out_of_fold
     stage = stage_frame(cohort.frame.take(rows[has]), names, risk, held_out_score)
     fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, stage, outcome)
+    if uncensored is not None:
+        uncensored = Uncensored(uncensored.at_time[has], uncensored.at_horizons[has])
+    calibration, held_out = _calibrated(fitted, outcome, uncensored)
     return Combined(names, fitted, calibration, score, has, held_out)
 
 
@@ -162,6 +188,26 @@ def score_of(risk: Floats) -> Floats:
     return np.asarray(np.log(-np.log1p(-np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK))), dtype=np.float64)
 
 
+def common_codes(frame: FeatureFrame, prevalence: float | None) -> tuple[str, ...]:
+    """Codes (without their windows) that at least this share of the rows ever had."""
+    if frame.codes is None or prevalence is None:
+        return ()
+    ever = [j for j, name in enumerate(frame.code_names) if name.endswith("@ever")]
+    rows_with = np.bincount(frame.codes.indices, minlength=len(frame.code_names))
+    least = max(1, math.ceil(prevalence * len(frame)))
+    return tuple(frame.code_names[j].removesuffix("@ever") for j in ever if rows_with[j] >= least)
+
+
+def with_codes(frame: FeatureFrame, codes: tuple[str, ...]) -> FeatureFrame:
+    """The same rows with the columns of these codes only."""
+    if frame.codes is None:
+        return frame
+    wanted = set(codes)
+    columns = [j for j, name in enumerate(frame.code_names) if name.rsplit("@", 1)[0] in wanted]
+    kept = frame.codes[:, columns] if columns else None
+    return replace(frame, codes=kept, code_names=tuple(frame.code_names[j] for j in columns))
+
+
 def _only(frame: FeatureFrame, names: tuple[str, ...]) -> FeatureFrame:
     return frame if frame.names == names else frame.only(names)
 
@@ -171,11 +217,10 @@ def _probabilities(calibration: Calibration, curves: RiskCurves) -> Floats:
     return probabilities
 
 
-def _calibrated(fitted: Fitted, frame: FeatureFrame, outcome: Outcome) -> tuple[Calibration, Floats]:
+def _calibrated(fitted: Fitted, outcome: Outcome, uncensored: Uncensored | None) -> tuple[Calibration, Floats]:
     """On held-out risks, the censored stood in for by people like them."""
     if fitted.out_of_fold is None:
         raise PresageError(fitted.name, "a learner that gives held-out risks")
-    uncensored = conditional(frame, outcome) if outcome.horizons_days else None
     calibration = learn_calibration(fitted.out_of_fold, outcome, uncensored=uncensored)
     return calibration, _probabilities(calibration, fitted.out_of_fold)
 
