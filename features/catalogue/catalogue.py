@@ -86,6 +86,14 @@ class Catalogue:
         """The same catalogue with this vocabulary frozen in."""
         return replace(self, vocabulary=tuple(sorted(set(codes))))
 
+    def only(self, names: Iterable[str]) -> Catalogue:
+        """The same catalogue with these dense features, in its order; what they are derived from is kept as helpers."""
+        kept = set(names)
+        specs = tuple(spec for spec in self.specs if spec.name in kept)
+        needed = {name for spec in specs for name in spec.inputs} - kept
+        helpers = tuple(spec for spec in (*self.helpers, *self.specs) if spec.name in needed)
+        return replace(self, specs=specs, helpers=helpers)
+
     def spec(self, name: str) -> FeatureSpec:
         """The declaration of a feature."""
         return next(spec for spec in self.specs if spec.name == name)
@@ -115,6 +123,11 @@ def catalogue(
     for score in dict.fromkeys(polygenic):
         specs.extend(genomic.polygenic(score))
     return Catalogue(tuple(specs), code_prevalence if "codes" in families else None, helpers=_helpers(specs))
+
+
+def dense_families() -> tuple[str, ...]:
+    """Families whose features need no score and no vocabulary."""
+    return tuple(_DENSE)
 
 
 def of_names(names: Sequence[str]) -> Catalogue:

@@ -1,0 +1,92 @@
+"""The catalogue in words: docs/features.md."""
+
+from __future__ import annotations
+
+from features.catalogue.catalogue import CODE_PREVALENCE, CODE_WINDOWS_DAYS, catalogue, dense_families
+from features.catalogue.genomic import polygenic
+from features.catalogue.spec import FeatureSpec
+from features.equations import EQUATIONS
+
+_HEAD = """# Features
+
+Written by `presage catalogue --out docs/features.md`; a test holds it to the code.
+
+A feature of an index row uses what was available strictly before the row's moment. A window holds its start and not
+its end. Values are brought to the feature's unit; those that cannot be, and those outside the plausible range, are set
+aside and counted (`features.engine.audit`). A code pattern is a code, a prefix (`*`), or a concept with everything
+below it in the record's hierarchy (`<<`).
+"""
+_PATTERNS_SHOWN = 6
+_COMPARISON = {-1: "falls", 0: "", 1: "rises"}
+
+
+def markdown() -> str:
+    """Every family and feature, as a page."""
+    parts = [_HEAD, *(_section(family, catalogue([family]).specs) for family in dense_families())]
+    parts.append(_section("polygenic", polygenic("ID"), lead="For each score of a study, here called ID."))
+    parts.append(_codes())
+    parts.append(_equations())
+    return "\n".join(parts)
+
+
+def _section(family: str, specs: tuple[FeatureSpec, ...], *, lead: str = "") -> str:
+    rows = "\n".join(_row(spec) for spec in specs)
+    return (
+        f"## {family}\n\n{lead + chr(10) * 2 if lead else ''}"
+        "| name | what | unit | missing means | window, days | plausible | reads | risk with it | source |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
+        f"{rows}\n"
+    )
+
+
+def _row(spec: FeatureSpec) -> str:
+    window = "" if spec.window_days is None else str(spec.window_days)
+    plausible = "" if spec.valid is None else f"{spec.valid[0]:g} to {spec.valid[1]:g} {spec.value_unit}"
+    cells = (
+        f"`{spec.name}`",
+        spec.label,
+        f"`{spec.unit}`",
+        spec.missing,
+        window,
+        plausible,
+        _reads(spec),
+        _COMPARISON[spec.monotone],
+        spec.reference,
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _reads(spec: FeatureSpec) -> str:
+    patterns = spec.inputs or spec.codes
+    shown = ", ".join(f"`{pattern}`" for pattern in patterns[:_PATTERNS_SHOWN])
+    more = len(patterns) - _PATTERNS_SHOWN
+    return f"{spec.aggregate}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _codes() -> str:
+    windows = ", ".join("ever" if days is None else f"{days} days" for days in CODE_WINDOWS_DAYS)
+    return (
+        "## codes\n\nThe code-based family: how often each code stands in the record, in these windows: "
+        f"{windows}. A code is in\nthe vocabulary when at least {CODE_PREVALENCE:.0%} of the training rows have ever "
+        "had it (`code_prevalence`); it is learned inside\nthe training folds and frozen into the bundle's catalogue. "
+        "Columns are named `CODE@365d`, sparse, never dense. 0 is not recorded.\n"
+    )
+
+
+def _equations() -> str:
+    rows = "\n".join(
+        f"| `{each.name}` | {each.label} | {each.horizon_days:g} | "
+        + "; ".join(_range(one.words, *one.valid, below=one.below) for one in each.inputs_valid)
+        + f" | {each.reference} |"
+        for each in EQUATIONS.values()
+    )
+    return (
+        "## Published equations\n\nOutside these ranges an equation refuses and says why.\n\n"
+        f"| name | what | horizon, days | inputs and where it is valid | source |\n|---|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _range(words: str, low: float, high: float, *, below: bool) -> str:
+    if low == high or (low, high) == (0, 1):
+        return words
+    return f"{words} {low:g} to {'below ' if below else ''}{high:g}"
