@@ -37,13 +37,12 @@ _HEADER_ALIASES = {
     "pgp id": "pgp_id",
     "genome build": "genome_build",
     "prsweb reference": "pgs_id",
-    "accession": "pgs_id",
 }
 _COMPLEX = ("is_haplotype", "is_diplotype", "is_interaction")
 MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out as haplotypes
 _DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
 _NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
-_POSITIONS = ("chr_position", "hm_pos")
+_POSITIONS = ("chr_position", "hm_pos", "row_nr")
 _WIDE_FIRST = ("ID", "effect_allele")
 _NULLS = ["", "NA", "None"]
 _TRUE = pa.array(["true", "1", "yes"])
@@ -110,7 +109,33 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
     if tuple(columns[:2]) == _WIDE_FIRST and "effect_weight" not in columns:
         yield from _read_wide(path, columns, body, first_line, alleles)
         return
-    yield _read_catalogue(path, header, columns, body, first_line, alleles, build)
+    _check_columns(path, columns, first_line)
+    table = _read_rows(path, columns, body, first_line)
+    lines = np.arange(first_line, first_line + table.num_rows)
+    for name, rows in _by_accession(table):
+        fields = header if name is None else {**header, "pgs_id": name}
+        yield _read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build)
+
+
+def _check_columns(path: Path, columns: list[str], first_line: int) -> None:
+    if "effect_allele" not in columns or not {"effect_weight", *_DOSAGE_WEIGHTS} & set(columns):
+        raise PresageError(
+            f"{path}, line {first_line - 1}",
+            "expected the columns effect_allele and effect_weight",
+            way_out="give a PGS Catalog scoring file",
+        )
+
+
+def _by_accession(table: pa.Table) -> Iterator[tuple[str | None, NDArray[np.intp]]]:
+    """The rows of each score. The pgsc_calc layout may hold several, and numbers their rows."""
+    if "accession" not in table.column_names:
+        yield None, np.arange(table.num_rows)
+        return
+    accession = np.array(table["accession"].to_pylist())
+    number = table["row_nr"].to_numpy() if "row_nr" in table.column_names else np.arange(table.num_rows)
+    for name in dict.fromkeys(accession.tolist()):
+        rows = np.flatnonzero(accession == name)
+        yield name, rows[np.argsort(number[rows], kind="stable")]
 
 
 def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int]:
@@ -158,22 +183,15 @@ def _header_field(line: str) -> tuple[str, str]:
 def _read_catalogue(
     path: Path,
     fields: Mapping[str, str],
-    columns: list[str],
-    body: bytes,
-    first_line: int,
+    table: pa.Table,
+    lines: NDArray[np.int64],
     alleles: Alleles,
     build: str | None,
 ) -> Score:
-    if "effect_allele" not in columns or not {"effect_weight", *_DOSAGE_WEIGHTS} & set(columns):
-        raise PresageError(
-            f"{path}, line {first_line - 1}",
-            "expected the columns effect_allele and effect_weight",
-            way_out="give a PGS Catalog scoring file",
-        )
-    table = _read_rows(path, columns, body, first_line)
+    columns = table.column_names
     harmonised, used_build = _positions_used(columns, fields, build)
-    header = _header(path, fields, table, used_build)
-    rows = _rows(table, alleles, harmonised=harmonised, first_line=first_line)
+    header = _header(path, fields, used_build)
+    rows = _rows(table, alleles, lines, harmonised=harmonised)
     effects = _effects(path, table, rows.line)
     score = Score(header, path, rows, effects)
     reason = _refusal(table, score)
@@ -191,7 +209,7 @@ def _read_catalogue(
 def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> pa.Table:
     wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
     wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
-    wanted |= {"accession", "variant_type", *_COMPLEX, *_DOSAGE_WEIGHTS}
+    wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
     if len(set(columns)) < len(columns):
         raise PresageError(f"{path}, line {first_line - 1}", "a column name occurs twice", way_out="mend the header")
     types = {name: pa.string() for name in columns}
@@ -264,13 +282,8 @@ def _positions_used(columns: list[str], fields: Mapping[str, str], build: str | 
     return True, harmonised
 
 
-def _header(path: Path, fields: Mapping[str, str], table: pa.Table, build: str | None) -> ScoreHeader:
+def _header(path: Path, fields: Mapping[str, str], build: str | None) -> ScoreHeader:
     score_id = fields.get("pgs_id") or fields.get("pgs_name")
-    if not score_id and "accession" in table.column_names and table.num_rows:
-        names = pc.unique(table["accession"]).to_pylist()
-        if len(names) > 1:
-            raise PresageError(str(path), "its rows belong to several scores", way_out="give one file for each score")
-        score_id = names[0]
     return ScoreHeader(
         score_id=score_id or re.sub(r"\.(txt|tsv|gz|csv)", "", path.name),
         name=fields.get("pgs_name"),
@@ -306,8 +319,7 @@ def _flag(table: pa.Table, name: str) -> NDArray[np.bool_]:
     return flags
 
 
-def _rows(table: pa.Table, alleles: Alleles, *, harmonised: bool, first_line: int) -> ScoreRows:
-    n = table.num_rows
+def _rows(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool) -> ScoreRows:
     chromosome = _column(table, "hm_chr" if harmonised else "chr_name", pa.string())
     position = _column(table, "hm_pos" if harmonised else "chr_position", pa.int64())
     keys = position_keys(chromosome_codes(chromosome), pc.fill_null(position, 0).to_numpy())
@@ -321,7 +333,7 @@ def _rows(table: pa.Table, alleles: Alleles, *, harmonised: bool, first_line: in
     effect[~alleles.sequences(effect)] = -1
     frequency = pc.fill_null(_column(table, "allelefrequency_effect", pa.float64()), np.nan).to_numpy()
     haplotype = _flag(table, "is_haplotype") | _flag(table, "is_diplotype")
-    return ScoreRows(keys, effect, other_codes, haplotype, frequency, np.arange(first_line, first_line + n))
+    return ScoreRows(keys, effect, other_codes, haplotype, frequency, lines)
 
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
