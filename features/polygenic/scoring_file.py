@@ -345,7 +345,7 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
 def _effects(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> NDArray[np.float64]:
     """What 0, 1 and 2 effect alleles add. Raises PresageError where a weight is missing, nan or infinite."""
     weight = pc.fill_null(_column(table, "effect_weight", pa.float64()), np.nan).to_numpy()
-    effects = weight[:, None] * np.array([0.0, 1.0, 2.0])
+    effects = np.stack([np.zeros(len(weight)), weight, weight + weight], axis=1)
     dominant, recessive = _model(path, table, lines)
     effects[dominant, 2] = weight[dominant]
     effects[recessive, 1] = 0.0

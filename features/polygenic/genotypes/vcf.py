@@ -64,7 +64,8 @@ class Vcf:
         _check_end(path)
         try:
             source = VCF(str(path), gts012=True)
-        except OSError as error:
+        except Exception as error:  # cyvcf2 raises bare exceptions for a header it cannot parse
+            _check_sample_names(path)
             raise PresageError(str(path), "not a VCF or BCF file", way_out="export the genotypes again") from error
         self.name: str = str(path)
         self.samples: Samples = _samples(path, source.samples)
@@ -93,7 +94,8 @@ class Vcf:
         chromosomes: dict[str, int] = {}
         number = 0
         try:
-            for number, record in enumerate(source, start=1):
+            for record in source:
+                number += 1
                 name = record.CHROM
                 if name not in chromosomes:
                     chromosomes[name] = chromosome_code(name) << _POSITION_BITS
@@ -186,10 +188,8 @@ def _called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
     """From GT. A haploid call counts twice, as plink2 reads it; a half-missing call is missing."""
     ploid = calls[:, :-1]
     counts = (ploid == allele).sum(axis=1)
-    if ploid.shape[1] == 1:
-        counts = counts * 2
-    else:
-        counts = np.where((ploid == -2).any(axis=1), counts * 2, counts)
+    haploid = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
+    counts = np.where(haploid, counts * 2, counts)
     absent = (ploid == -1).any(axis=1)
     found: NDArray[np.int8] = np.where(absent, MISSING, counts).astype(np.int8)
     return found
@@ -238,6 +238,14 @@ class VcfSites:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _check_sample_names(path: Path) -> None:
+    """htslib refuses a header with one sample twice without saying so."""
+    opened = gzip.open(path, "rt") if path.name.endswith("gz") else path.open(encoding="utf-8", errors="replace")
+    with opened as stream:
+        columns = next((line for line in stream if line.startswith("#CHROM")), "").split()
+    _samples(path, columns[9:] or ["unknown"])
 
 
 def _samples(path: Path, ids: list[str]) -> Samples:

@@ -1,0 +1,206 @@
+"""Files that are damaged or do not fit: one error that names file, line and rule, exit code 2, and nothing left behind."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import PresageError
+from features.polygenic.command import prs
+from features.polygenic.run import Settings
+
+SCORE = "#pgs_id=S1\n#genome_build=GRCh38\nchr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n"
+ROWS = "1\t100\tA\tC\t0.5\n1\t200\tG\tT\t-0.25\n2\t300\tT\tG\t0.125\n"
+
+
+@pytest.fixture
+def panel(tmp_path, write_panel):
+    variants = pd.DataFrame(
+        {"chrom": ["1", "1", "2"], "pos": [100, 200, 300], "id": ["a", "b", "c"], "ref": list("CTG"), "alt": list("AGT")}
+    )
+    counts = np.array([[0, 1, 2, 1], [2, 1, 0, 0], [1, 1, 1, 2]], np.int8)
+    return write_panel(tmp_path / "panel", variants, counts, np.array([0.4, 0.5, 0.6]))
+
+
+@pytest.fixture
+def score(tmp_path):
+    path = tmp_path / "score.txt"
+    path.write_text(SCORE + ROWS)
+    return path
+
+
+def refused(genotypes: Path, score: Path, tmp_path: Path, **told) -> str:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(PresageError) as error:
+        prs(genotypes, [score], out / "scores.parquet", settings=told.pop("settings", Settings()), **told)
+    assert list(out.iterdir()) == [], "something was left behind"
+    return str(error.value)
+
+
+def test_the_whole_files_are_scored(panel, score, tmp_path):
+    prs(panel.path, [score], tmp_path / "out.parquet", settings=Settings())
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    by_hand = 0.5 * panel.counts[0] - 0.25 * panel.counts[1] + 0.125 * panel.counts[2]
+    np.testing.assert_allclose(found["sum"], by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the scoring file is empty"),
+        (SCORE, "no rows"),
+        (SCORE + "1\t100\tA\tC\tnan\n", "line 4, column effect_weight: expected a finite number"),
+        (SCORE + ROWS + "1\t400\tA\tC\tinf\n", "line 7, column effect_weight: expected a finite number"),
+        (SCORE + ROWS + "1\t400\tA\tC\t\n", "line 7, column effect_weight: expected a finite number"),
+        (SCORE + ROWS + "1\t400\tA\tC\tbig\n", "line 7, column effect_weight: expected a number"),
+        (SCORE + ROWS + "1\tx\tA\tC\t1\n", "line 7, column chr_position: expected a whole number"),
+        (SCORE + ROWS + "1\t400\tA\n", "line 7: expected 5 columns, found 3"),
+        (SCORE + "\t\tA\tC\t1\n", "no row has a chromosome, a position and an effect allele"),
+        ("#pgs_id=S1\nrsID\teffect_weight\nrs1\t1\n", "line 2: expected the columns effect_allele and effect_weight"),
+        ("PK\0\0binary", "not a text file"),
+    ],
+)
+def test_a_damaged_scoring_file_names_line_and_rule(content, said, panel, tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_text(content)
+    message = refused(panel.path, path, tmp_path)
+    assert said in message
+    assert "bad.txt" in message
+
+
+def test_a_scoring_file_cut_short_is_refused(panel, tmp_path):
+    path = tmp_path / "bad.txt.gz"
+    path.write_bytes(gzip.compress((SCORE + ROWS * 100).encode())[:-20])
+    assert "bad.txt.gz: not a whole gzip file" in refused(panel.path, path, tmp_path)
+
+
+def test_a_score_given_twice_is_refused(panel, score, tmp_path):
+    again = tmp_path / "again.txt"
+    again.write_text(SCORE + ROWS)
+    with pytest.raises(PresageError, match="the score S1 is also in"):
+        prs(panel.path, [score, again], tmp_path / "out.parquet", settings=Settings())
+
+
+def test_only_haplotypes_is_one_error_and_beside_others_a_refusal(panel, score, tmp_path):
+    haplotypes = tmp_path / "hla.txt"
+    head = "#pgs_id=HLA\neffect_allele\teffect_weight\tis_haplotype\n"
+    haplotypes.write_text(head + "HLA-DRB1*15\t-2.7\tTRUE\nHLA-A*24\t0.43\tTRUE\n")
+    assert "2 of 2 rows, 100% of the weight, are haplotypes" in refused(panel.path, haplotypes, tmp_path)
+    prs(panel.path, [haplotypes, score], tmp_path / "both.csv", settings=Settings())
+    found = pd.read_csv(tmp_path / "both.csv")
+    assert found.query("score_id == 'HLA'")["not_scored"].str.contains("haplotypes").all()
+    assert found.query("score_id == 'S1'")["sum"].notna().all()
+
+
+def test_a_score_of_another_build_is_refused_by_name(panel, score, tmp_path):
+    message = refused(panel.path, score, tmp_path, settings=Settings(build="GRCh37"))
+    assert "the score is on GRCh38, the genotypes are on GRCh37" in message
+
+
+def test_a_header_that_says_another_build_than_the_user_is_refused(panel, score, tmp_path):
+    pvar = panel.path.with_suffix(".pvar")
+    pvar.write_text("##contig=<ID=chr1,length=248956422>\n" + pvar.read_text())
+    message = refused(panel.path, score, tmp_path, settings=Settings(build="GRCh37"))
+    assert "its header says GRCh38, --build says GRCh37" in message
+
+
+@pytest.mark.parametrize("keep", [0, 11, 40])
+def test_a_genotype_file_cut_short_is_refused(keep, panel, score, tmp_path):
+    content = panel.path.read_bytes()
+    panel.path.write_bytes(content[: min(keep, len(content) - 1)])
+    assert "panel.pgen" in refused(panel.path, score, tmp_path)
+
+
+def test_one_sample_too_many_in_the_table_is_refused(panel, score, tmp_path):
+    psam = panel.path.with_suffix(".psam")
+    psam.write_text(psam.read_text() + "S99\n")
+    assert "not a whole genotype file of 5 samples and 3 records" in refused(panel.path, score, tmp_path)
+
+
+def test_a_sample_named_twice_is_refused_with_its_line(panel, score, tmp_path):
+    panel.path.with_suffix(".psam").write_text("#IID\nS0\nS1\nS1\nS3\n")
+    message = refused(panel.path, score, tmp_path)
+    assert "panel.psam, line 4: a sample id occurs twice" in message
+    assert "S1" not in message, "an error holds no person's id"
+
+
+def test_one_variant_too_few_in_the_table_is_refused(panel, score, tmp_path):
+    pvar = panel.path.with_suffix(".pvar")
+    pvar.write_text("\n".join(pvar.read_text().splitlines()[:-1]) + "\n")
+    assert "not a whole genotype file of 4 samples and 2 records" in refused(panel.path, score, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".pvar", ".psam"])
+def test_an_absent_or_empty_table_is_refused(suffix, panel, score, tmp_path):
+    table = panel.path.with_suffix(suffix)
+    table.write_text("")
+    assert suffix in refused(panel.path, score, tmp_path)
+    table.unlink()
+    (tmp_path / "out").rmdir()
+    assert suffix in refused(panel.path, score, tmp_path)
+
+
+def test_bgen_is_refused_with_the_command_that_converts_it(score, tmp_path):
+    path = tmp_path / "cohort.bgen"
+    path.write_bytes(b"bgen")
+    assert "plink2 --bgen cohort.bgen ref-first" in refused(path, score, tmp_path)
+
+
+def test_a_bed_of_the_wrong_size_says_what_was_expected(score, tmp_path):
+    stem = tmp_path / "toy"
+    stem.with_suffix(".bed").write_bytes(b"\x6c\x1b\x01" + bytes(2))
+    stem.with_suffix(".bim").write_text("1\ta\t0\t100\tA\tC\n1\tb\t0\t200\tG\tT\n")
+    stem.with_suffix(".fam").write_text("".join(f"F{i} I{i} 0 0 0 -9\n" for i in range(5)))
+    message = refused(stem.with_suffix(".bed"), score, tmp_path)
+    assert "expected 7 bytes for 5 samples and 2 variants, found 5" in message
+
+
+def test_a_frequency_outside_0_to_1_is_refused(panel, score, tmp_path):
+    panel.afreq.write_text(panel.afreq.read_text().replace("0.5", "1.5"))
+    message = refused(panel.path, score, tmp_path, reference_frequencies=panel.afreq)
+    assert "row 2, column ALT_FREQS: expected a frequency from 0 to 1" in message
+
+
+VCF = '##fileformat=VCFv4.2\n##contig=<ID=1>\n##contig=<ID=2>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        ("not a vcf\n", "not a VCF or BCF file"),
+        (VCF + COLUMNS.replace("S2", "S1"), "a sample id occurs twice"),
+        (VCF + "\t".join(COLUMNS.split("\t")[:8]) + "\n", "no samples"),
+        (VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\n", "record 1: damaged or cut short"),
+        (VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\t0", "cut short"),
+    ],
+)
+def test_a_damaged_vcf_is_refused(content, said, score, tmp_path):
+    path = tmp_path / "bad.vcf"
+    path.write_text(content)
+    message = refused(path, score, tmp_path)
+    assert said in message
+    assert "bad.vcf" in message
+
+
+def test_the_command_exits_with_2_and_one_line(panel, tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_text(SCORE + "1\t100\tA\tC\tnan\n")
+    presage = Path(sys.executable).with_name("presage")
+    out = tmp_path / "scores.csv"
+    done = subprocess.run(
+        [presage, "prs", panel.path, "--scores", path, "--out", out], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.returncode == 2
+    assert "bad.txt, line 4, column effect_weight: expected a finite number" in done.stderr
+    assert not out.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([path, panel.path.parent])
