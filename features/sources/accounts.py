@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 
@@ -38,29 +37,27 @@ def account(
     file that are no rows (source_row, reason).
     """
     table = report.table(name)
-    table.rows += int(staged.count().to_pyarrow().as_py())
-    count_by(table.rejected, staged, "reason")
-    good = staged.filter(staged.reason.isnull())
-    count_by(table.mended, good, "mended")
     notes = [column for column in NOTES if column in staged.columns]
-    if notes:
-        sums = good.aggregate(**{column: good[column].sum() for column in notes}).to_pyarrow().to_pylist()[0]
-        table.noted.update({NOTES[column]: int(n) for column, n in sums.items() if n})
+    sums = {column: staged[column].sum() for column in notes}
+    counted = staged.group_by("reason", "mended").agg(n_rows=staged.count(), **sums).to_pyarrow().to_pylist()
+    for row in counted:
+        table.rows += row["n_rows"]
+        if row["reason"]:
+            table.rejected[row["reason"]] += row["n_rows"]
+            continue
+        if row["mended"]:
+            table.mended[row["mended"]] += row["n_rows"]
+        table.noted.update({NOTES[column]: int(row[column]) for column in notes if row[column]})
     aside = [*_aside(table, rows)]
     if repeated is not None:
         aside.append(repeated.select("source_row", "reason", kept=ibis.literal(False)))
     if broken is not None:
-        table.rows += int(broken.count().to_pyarrow().as_py())
-        count_by(table.rejected, broken, "reason")
+        for row in broken.group_by("reason").agg(n_rows=broken.count()).to_pyarrow().to_pylist():
+            table.rows += row["n_rows"]
+            table.rejected[row["reason"]] += row["n_rows"]
         aside.append(broken.select("source_row", "reason", kept=ibis.literal(False)))
     if aside:
         space.set_aside(name, reduce(lambda left, right: left.union(right), aside))
-
-
-def count_by(counter: Counter[str], rows: ir.Table, column: str) -> None:
-    """Add the number of rows by the values of a column, nulls left out."""
-    found = rows.filter(rows[column].notnull()).group_by(column).agg(n=lambda t: t.count()).to_pyarrow().to_pylist()
-    counter.update({row[column]: row["n"] for row in found})
 
 
 def _aside(table: TableReport, rows: ir.Table) -> Iterator[ir.Table]:

@@ -99,10 +99,8 @@ class _Ingest:
         if not self.cdm.has(table):
             return None
         raw = self.cdm.table(table)
-        rows = raw.select(
-            id=c.text(raw, f"{table}_id"),
-            label=ibis.coalesce(c.text(raw, f"{table}_source_value"), c.text(raw, f"{table}_id")),
-        )
+        key = c.key(raw, f"{table}_id").cast("string")
+        rows = raw.select(id=key, label=ibis.coalesce(c.text(raw, f"{table}_source_value"), key))
         self.report.table(table).rows = int(rows.count().to_pyarrow().as_py())
         return rows.filter(rows.id.notnull()).group_by("id").agg(label=rows.label.min())
 
@@ -153,11 +151,11 @@ class _Ingest:
     ) -> tuple[ir.Table, ir.Table | None]:
         """Set aside rows that repeat the event of a row with their key; the same key on another event is noted."""
         good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
+        keys = good.aggregate(n=good.count(), n_distinct=good.row_key.nunique()).to_pyarrow().to_pylist()[0]
+        if keys["n"] == keys["n_distinct"]:
+            return staged, None
         shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1).select("row_key")
         shared = self.con.create_table(f"{spec.name}_shared", shared)
-        n_keys = int(shared.count().to_pyarrow().as_py())
-        if not n_keys:
-            return staged, None
         among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
         # Everything but the moment it became known tells two events apart.
         event = [
@@ -168,7 +166,7 @@ class _Ingest:
         repeats = among.filter(among.nth > 0)
         report = self.report.table(spec.name)
         n_repeats = int(repeats.count().to_pyarrow().as_py())
-        n_others = int(among.count().to_pyarrow().as_py()) - n_repeats - n_keys
+        n_others = keys["n"] - keys["n_distinct"] - n_repeats
         if n_others:
             report.noted["shares its key with a row of another event (both kept)"] = n_others
         if not n_repeats:

@@ -26,19 +26,29 @@ def integer(raw: ir.Table, name: str) -> ir.IntegerValue:
     """A whole number; null where it is not one (`12.5` is not rounded to somebody else's id)."""
     if name not in raw.columns:
         return ibis.null("int64")
-    if raw[name].type().is_integer():
-        return raw[name].cast("int64")
+    value = raw[name]
+    if value.type().is_integer():
+        return value.cast("int64")
+    if value.type().is_numeric():
+        whole = value.try_cast("int64")
+        return ibis.ifelse(whole == value, whole, ibis.null("int64"))
     written = text(raw, name)
     return ibis.ifelse(written.re_search(_WHOLE), written.try_cast("int64"), ibis.null("int64"))
+
+
+def key(raw: ir.Table, name: str) -> ir.Value:
+    """A row's id: a whole number where the column holds numbers, else text; null for 0 and where there is none."""
+    if name in raw.columns and raw[name].type().is_numeric():
+        return integer(raw, name).nullif(0)
+    # Nullable numbers come out of some tools as `25.0`.
+    return text(raw, name).re_replace(r"\.0$", "").nullif("0")
 
 
 def concept(raw: ir.Table, name: str) -> ir.IntegerValue:
     """A concept id; null for 0, which says that no concept matches."""
     if name not in raw.columns:
         return ibis.null("int64")
-    value = raw[name]
-    value = value.cast("int64") if value.type().is_integer() else value.cast("string").try_cast("int64")
-    return value.nullif(0)
+    return raw[name].try_cast("int64").nullif(0)
 
 
 def number(raw: ir.Table, name: str) -> ir.FloatingValue:

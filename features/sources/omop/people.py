@@ -59,8 +59,8 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
                 ("value", c.text(raw, f"{fact}_source_value")),
             )
         },
-        care_site=c.text(raw, "care_site_id").nullif("0"),
-        provider=c.text(raw, "provider_id").nullif("0"),
+        care_site=c.key(raw, "care_site_id").cast("string"),
+        provider=c.key(raw, "provider_id").cast("string"),
     )
     first = _first_of(rows, "person_key")
     return rows.mutate(
@@ -144,7 +144,7 @@ def visit_rows(raw: ir.Table, world: World) -> ir.Table:
     rows = raw.select(
         source_row=row_as_text(raw),
         person_key=world.person_key(raw, "person_id"),
-        visit_id=c.text(raw, "visit_occurrence_id"),
+        visit_id=c.key(raw, "visit_occurrence_id"),
         standard=c.concept(raw, "visit_concept_id"),
         source=c.concept(raw, "visit_source_concept_id"),
         day=start.time.cast("date"),

@@ -73,9 +73,9 @@ def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
         number = ibis.ifelse(number > 0, number, ibis.null("float32"))  # 0 says unknown
     return raw.select(
         source_row=row_as_text(raw),
-        row_key=c.text(raw, spec.key),
+        row_key=c.key(raw, spec.key),
         person_key=world.person_key(raw, "person_id"),
-        visit_key=c.text(raw, "visit_occurrence_id").nullif("0"),
+        visit_key=c.key(raw, "visit_occurrence_id"),
         standard=c.concept(raw, f"{spec.stem}_concept_id"),
         source=c.concept(raw, f"{spec.stem}_source_concept_id"),
         source_value=c.text(raw, f"{spec.stem}_source_value"),
@@ -97,6 +97,9 @@ def _with_visit(rows: ir.Table, world: World) -> ir.Table:
     if world.visits is None:
         return rows.mutate(visit_known=ibis.null(TIMESTAMP), visit_found=False)
     visits = world.visits
+    if visits.visit_id.type() != rows.visit_key.type():
+        visits = visits.mutate(visit_id=visits.visit_id.cast("string"))
+        rows = rows.mutate(visit_key=rows.visit_key.cast("string"))
     joined = rows.left_join(visits, [rows.visit_key == visits.visit_id, rows.subject_id == visits.visit_subject])
     return joined.drop("visit_subject").mutate(visit_found=joined.visit_id.notnull()).drop("visit_id")
 

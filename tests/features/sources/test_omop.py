@@ -436,6 +436,31 @@ def test_every_shape_of_a_source_gives_the_same_record(
         assert table.equals(other[name]), name
 
 
+def test_ids_that_a_tool_has_made_decimal_still_find_their_person_and_visit(
+    cdm: Cdm, tmp_path: Path, events_of: EventsOf
+) -> None:
+    source = cdm(
+        visit_occurrence="""
+        visit_occurrence_id | person_id | visit_concept_id | visit_start_date | visit_end_date
+        10                  | 1         | 9201             | 2010-01-01       | 2010-01-06
+        """,
+        condition_occurrence="""
+        condition_occurrence_id | person_id | condition_concept_id | condition_start_date | visit_occurrence_id
+        1                       | 1.0       | 1003                 | 2010-01-01           | 10.0
+        2                       | 1.0       | 1003.0               | 2010-01-02           |
+        """,
+    )
+    ingest(source, tmp_path / "csv")
+    (tmp_path / "typed").mkdir()
+    ingest(_as_parquet(source, tmp_path / "typed"), tmp_path / "parquet")
+    for record in (tmp_path / "csv", tmp_path / "parquet"):
+        rows = events_of(record, "SNOMED//44054006")
+        assert [(row["person"], row["available_time"][:10]) for row in rows] == [
+            ("1", "2010-01-06"),
+            ("1", "2010-01-02"),
+        ]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
