@@ -110,7 +110,7 @@ class Reading:
         self, record: Record, engine: Engine, session: IbisSession, *, pairs: list[tuple[str, str]] | None = None
     ) -> None:
         self.session, self._engine = session, engine
-        self._events = record.events(session.backend)
+        self._events = _events(record, session)
         self.pairs = _pairs(self._events) if pairs is None else pairs
         patterns = [pattern for source in engine.plan.sources for pattern in source.codes]
         code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns))
@@ -127,6 +127,13 @@ class Reading:
         else:
             self.session.put("presage_events", self._events.limit(0))
         return self._engine.frame(index, self.session, self._genomic)
+
+
+def _events(record: Record, session: IbisSession) -> ibis.expr.types.Table:
+    if record.path is not None:
+        return record.events(session.backend)
+    session.put("presage_record", record.tables["events"])
+    return session.backend.table("presage_record")
 
 
 def _pairs(events: ibis.expr.types.Table) -> list[tuple[str, str]]:

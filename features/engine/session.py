@@ -32,6 +32,10 @@ class IbisSession:
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
         """As a view, overwriting."""
+        if self.backend.name == "pyspark" and not isinstance(table, ir.Table):
+            # Ibis would go through pandas, where a missing number becomes NaN.
+            self.backend._session.createDataFrame(table).createOrReplaceTempView(name)
+            return
         expression = table if isinstance(table, ir.Table) else ibis.memtable(table)
         self.backend.create_view(name, expression, overwrite=True)
 
