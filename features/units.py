@@ -1,7 +1,7 @@
 """Units: UCUM expressions, and what one unit is in another, by dimension and, where the substance matters, by analyte.
 
-`value_in_target = value * factor + offset`. `conversion_table` gives that as rows (code, unit -> target_unit), which
-the engine joins to events; a pair that has no row cannot be converted and is set aside, never guessed.
+`value_in_target = value * factor + offset`: the engine joins factor and offset to events by (code, unit). A pair that
+cannot be converted is set aside, never guessed.
 
 UCUM: https://ucum.org/ucum (version 2.1). Molar masses: sums of IUPAC's 2021 standard atomic weights, as PubChem prints
 them; they agree with the conversion factors of the AMA Manual of Style, 11th ed., table 17.5-1 (a test).
@@ -11,21 +11,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-
-import pyarrow as pa
-
-CONVERSIONS = pa.schema(
-    [
-        pa.field("code", pa.string()),
-        pa.field("unit", pa.string()),
-        pa.field("target_unit", pa.string()),
-        pa.field("factor", pa.float64()),
-        pa.field("offset", pa.float64()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,16 +253,3 @@ def _moles_between(source: Unit, goal: Unit) -> int | None:
     moles = differ.pop("mol", 0)
     grams = differ.pop("g", 0)
     return moles if moles and grams == -moles and not any(differ.values()) else None
-
-
-def conversion_table(recorded: Iterable[tuple[str, str]], targets: Mapping[str, str]) -> pa.Table:
-    """Columns code, unit, target_unit, factor, offset: one row for each recorded (code, unit) that can be converted.
-
-    recorded: the distinct pairs of code and unit in the events. targets: the unit wanted, by code.
-    """
-    rows = [
-        {"code": code, "unit": unit, "target_unit": targets[code], "factor": found.factor, "offset": found.offset}
-        for code, unit in sorted(set(recorded))
-        if code in targets and (found := conversion(code, unit, targets[code]))
-    ]
-    return pa.Table.from_pylist(rows, schema=CONVERSIONS)

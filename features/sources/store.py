@@ -73,6 +73,7 @@ def workspace(record_dir: Path, source: str) -> Iterator[Workspace]:
             temp_directory=str(folder / "spill"),
             preserve_insertion_order=False,
         )
+        con.raw_sql("SET TimeZone = 'UTC'")  # moments with an offset, whatever machine this is
         try:
             yield Workspace(con, folder, record_dir, source)
         finally:
@@ -174,7 +175,8 @@ def _reports(space: Workspace, report: IngestReport) -> dict[str, object]:
 
 
 def _move_in(space: Workspace) -> None:
-    """Put what is ready in its place. Folders of this source are exchanged whole; single files are replaced."""
+    """Put what is ready in its place, identity first: everybody else leans on it, and nobody's number changes in it."""
+    _replace(space, space.ready / identity.FILE)
     for part in ("data", "rejects"):
         fresh, place = space.ready / part / space.source, space.record_dir / part / space.source
         if place.exists():
@@ -184,10 +186,14 @@ def _move_in(space: Workspace) -> None:
             fresh.replace(place)
     for path in sorted(space.ready.rglob("*")):
         if path.is_file():
-            place = space.record_dir / path.relative_to(space.ready)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            _replace(space, path)
     shutil.rmtree(space.ready)
+
+
+def _replace(space: Workspace, path: Path) -> None:
+    place = space.record_dir / path.relative_to(space.ready)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(place)
 
 
 def _write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:

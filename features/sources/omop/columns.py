@@ -65,16 +65,14 @@ def day(raw: ir.Table, name: str) -> ir.DateValue:
     """A calendar day; null where it is not one."""
     if name not in raw.columns:
         return ibis.null("date")
-    value = raw[name]
-    return value.try_cast("date") if value.type().is_string() else value.cast(TIMESTAMP).cast("date")
+    return clock(raw, name).cast("date") if raw[name].type().is_timestamp() else _readable(raw[name]).try_cast("date")
 
 
 def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
     """A day with its clock time; null where it is not one."""
     if name not in raw.columns:
         return ibis.null(TIMESTAMP)
-    value = raw[name]
-    return value.try_cast("timestamp").cast(TIMESTAMP) if value.type().is_string() else value.cast(TIMESTAMP)
+    return _readable(raw[name]).try_cast("timestamp").cast(TIMESTAMP)
 
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:
@@ -83,3 +81,8 @@ def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:
     for name in names:
         found = found | text(raw, name).notnull()
     return found
+
+
+def _readable(value: ir.Value) -> ir.Value:
+    """Numbers as text: 20200101 is a date that is written otherwise, not a count of seconds."""
+    return value.cast("string") if value.type().is_numeric() else value

@@ -37,10 +37,19 @@ def _read_rows(path: Path) -> pd.DataFrame:
         lines = stream.read().split("\n")
     skipped = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
     table = pd.read_csv(path, sep="\t", skiprows=skipped, dtype=str, keep_default_na=False)
-    names = {"CHROM": "chr_name", "POS": "chr_position", "EA": "effect_allele", "OA": "other_allele", "WEIGHT": "effect_weight"}
+    names = {
+        "CHROM": "chr_name",
+        "POS": "chr_position",
+        "EA": "effect_allele",
+        "OA": "other_allele",
+        "WEIGHT": "effect_weight",
+    }
     table = table.rename(columns=names | {"reference_allele": "other_allele"})
     harmonised = "hm_pos" in table
-    flag = {kind: table.get(f"is_{kind}", pd.Series("", table.index)).str.lower() == "true" for kind in ("dominant", "recessive")}
+    flag = {
+        kind: table.get(f"is_{kind}", pd.Series("", table.index)).str.lower() == "true"
+        for kind in ("dominant", "recessive")
+    }
     return pd.DataFrame(
         {
             "line": np.arange(len(table)) + skipped + 2,
@@ -57,10 +66,14 @@ def _read_rows(path: Path) -> pd.DataFrame:
 def _carry_sites(rows: pd.DataFrame, out: Path, *, n_samples: int, seed: int, missing: float = 0.01) -> Panel:
     """Genotypes in Hardy-Weinberg proportions at every position of `rows`; REF and ALT as chance has it."""
     rng = np.random.default_rng(seed)
-    usable = rows[rows["effect"].str.fullmatch("[ACGT]+") & rows["pos"].notna() & rows["chrom"].isin([*map(str, range(1, 23))])]
+    usable = rows[
+        rows["effect"].str.fullmatch("[ACGT]+") & rows["pos"].notna() & rows["chrom"].isin([*map(str, range(1, 23))])
+    ]
     usable = usable.drop_duplicates(["chrom", "pos"])
     sites = usable.assign(number=usable["chrom"].astype(int)).sort_values(["number", "pos"])
-    other = [o if set(o) <= set("ACGT") and o else OTHERS[e[0]] for e, o in zip(sites["effect"], sites["other"], strict=True)]
+    other = [
+        o if set(o) <= set("ACGT") and o else OTHERS[e[0]] for e, o in zip(sites["effect"], sites["other"], strict=True)
+    ]
     swap = rng.random(len(sites)) < 0.5
     variants = pd.DataFrame(
         {
@@ -82,7 +95,9 @@ def _write_panel(out: Path, variants: pd.DataFrame, counts: NDArray[np.int8], fr
     """Write panel.pgen, .pvar, .psam and .afreq."""
     out.mkdir(parents=True, exist_ok=True)
     n_samples = counts.shape[1]
-    with pgenlib.PgenWriter(str(out / "panel.pgen").encode(), n_samples, variant_ct=len(variants), nonref_flags=False) as writer:
+    with pgenlib.PgenWriter(
+        str(out / "panel.pgen").encode(), n_samples, variant_ct=len(variants), nonref_flags=False
+    ) as writer:
         writer.append_biallelic_batch(np.ascontiguousarray(counts))
     table = variants[["chrom", "pos", "id", "ref", "alt"]]
     table.columns = pd.Index(["#CHROM", "POS", "ID", "REF", "ALT"])
@@ -107,7 +122,16 @@ def plink2(tmp_path_factory: pytest.TempPathFactory) -> Plink2:
         rows[["id", "allele", "weight"]].to_csv(folder / "score.txt", sep="\t", index=False)
         command = [PLINK2, "--pfile", str(panel.path.with_suffix("")), "--out", str(folder / "out"), "--threads", "1"]
         command += ["--read-freq", str(panel.afreq)] if frequencies else []
-        command += ["--score", str(folder / "score.txt"), "1", "2", "3", "header", *modifiers, "cols=nallele,denom,scoresums"]
+        command += [
+            "--score",
+            str(folder / "score.txt"),
+            "1",
+            "2",
+            "3",
+            "header",
+            *modifiers,
+            "cols=nallele,denom,scoresums",
+        ]
         subprocess.run(command, check=True, capture_output=True)
         return pd.read_csv(folder / "out.sscore", sep="\t").set_index("#IID")
 

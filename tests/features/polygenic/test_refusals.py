@@ -23,7 +23,13 @@ ROWS = "1\t100\tA\tC\t0.5\n1\t200\tG\tT\t-0.25\n2\t300\tT\tG\t0.125\n"
 @pytest.fixture
 def panel(tmp_path, write_panel):
     variants = pd.DataFrame(
-        {"chrom": ["1", "1", "2"], "pos": [100, 200, 300], "id": ["a", "b", "c"], "ref": list("CTG"), "alt": list("AGT")}
+        {
+            "chrom": ["1", "1", "2"],
+            "pos": [100, 200, 300],
+            "id": ["a", "b", "c"],
+            "ref": list("CTG"),
+            "alt": list("AGT"),
+        }
     )
     counts = np.array([[0, 1, 2, 1], [2, 1, 0, 0], [1, 1, 1, 2]], np.int8)
     return write_panel(tmp_path / "panel", variants, counts, np.array([0.4, 0.5, 0.6]))
@@ -198,7 +204,10 @@ def test_the_command_exits_with_2_and_one_line(panel, tmp_path):
     presage = Path(sys.executable).with_name("presage")
     out = tmp_path / "scores.csv"
     done = subprocess.run(
-        [presage, "prs", panel.path, "--scores", path, "--out", out], capture_output=True, text=True, env=dict(os.environ)
+        [presage, "prs", panel.path, "--scores", path, "--out", out],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
     )
     assert done.returncode == 2
     assert "bad.txt, line 4, column effect_weight: expected a finite number" in done.stderr

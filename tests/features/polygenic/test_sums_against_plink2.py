@@ -33,7 +33,9 @@ SCORES = (
 
 
 def effects(counts, model):
-    return np.where(model == "dominant", np.minimum(counts, 1), np.where(model == "recessive", np.maximum(counts - 1, 0), counts))
+    return np.where(
+        model == "dominant", np.minimum(counts, 1), np.where(model == "recessive", np.maximum(counts - 1, 0), counts)
+    )
 
 
 def printed(values):
@@ -127,7 +129,9 @@ def test_many_scores_at_once_give_what_each_gives_alone(real_data, tmp_path, car
         table.to_csv(files[-1], sep="\t", index=False)
     settings = Settings(min_overlap=0.5)
     prs(panel.path, files, tmp_path / "all.parquet", settings=settings, reference_frequencies=panel.afreq)
-    together = pq.read_table(tmp_path / "all.parquet").to_pandas().pivot(index="sample_id", columns="score_id", values="sum")
+    together = (
+        pq.read_table(tmp_path / "all.parquet").to_pandas().pivot(index="sample_id", columns="score_id", values="sum")
+    )
     for file in files[:3]:
         prs(panel.path, [file], tmp_path / "one.parquet", settings=settings, reference_frequencies=panel.afreq)
         alone = pq.read_table(tmp_path / "one.parquet").to_pandas().set_index("sample_id")["sum"]
