@@ -124,6 +124,17 @@ def catalogue(
         out.write_text(markdown())
 
 
+@app.command("check-leakage")
+def check_leakage(study: Path, record: RecordOption, seed: int = 7) -> None:
+    """Prove that no feature of a study sees its future, and look for features that know too much."""
+    from training.leakage import check
+
+    found = check(study, record_dir=record, seed=seed, progress=progress)
+    console.print(found)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
 @app.command()
 def train(
     study: Annotated[Path, typer.Argument(help="The study file (TOML).")],

@@ -60,7 +60,7 @@ def read_record(
         tested = np.unique(selected.subject_ids[genotyped])
         steps = (*steps, Step("of them with genomic results by then", len(tested), int(genotyped.sum())))
     names = {name for block in blocks for name in block.features} | {AGE}
-    kept = replace(whole, specs=tuple(spec for spec in whole.specs if spec.name in names))
+    kept = whole.only(names)
     cohort = Cohort(
         frame=frame,
         outcome=selected.outcome,

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from features.errors import PresageError
 from features.progress import Progress, silent
+from features.record import Record
 from training.bundle_contents import write_bundle
 from training.cohort import Cohort, References
 from training.explain_sentence import block_sentence
@@ -70,6 +71,11 @@ def _train(
     with progress("measuring"):
         nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed) if len(cohort.blocks) > 1 else ()
         document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)
+    if record_dir is not None and not study.is_flat:
+        from training.leakage import prove
+
+        proof = prove(cohort, scheme, Record.open(record_dir), seed=seed, progress=progress)
+        document["leakage"] = proof.to_json()
     final = _final_pair(chosen, cohort, scheme, seed=seed)
     with progress("writing the bundle and the run"):
         document["registered"] = _register(study, study_path, cohort, scheme, held, chosen, final, document, seed=seed)

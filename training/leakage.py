@@ -1,0 +1,180 @@
+"""The leakage guard of a study: canaries, suspicious features, people in two splits, and an index set earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+from scipy.stats import rankdata
+from threadpoolctl import threadpool_limits
+
+from features.build import build
+from features.catalogue import Catalogue
+from features.errors import PresageError
+from features.index import Index
+from features.leakage import CanaryProof, prove_no_movement, shifted
+from features.progress import Progress, silent
+from features.record import Record
+from training.cohort import Cohort
+from training.outcomes import EVENT
+from training.run_metrics import Bench
+from training.run_validation import HeldOut, hold_out, stream
+from training.splits import Scheme, make_splits
+from training.study import read_study
+from training.variants import followed
+
+Floats = npt.NDArray[np.float64]
+
+IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
+MIN_EVENTS = 20
+SHIFTS_DAYS = (1, 30)
+LARGEST_FALL = {1: 0.02, 30: 0.05}  # in AUC, when the index is set so many days earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """What the guard found. suspicious: features with an implausible AUC alone. auc_earlier: by days, where asked."""
+
+    canaries: CanaryProof
+    people_in_two_splits: int
+    suspicious: Mapping[str, float]
+    auc: float | None = None
+    auc_earlier: Mapping[int, float] | None = None
+
+    @property
+    def falls(self) -> dict[int, float]:
+        """Days -> fall of the AUC beyond what is plausible."""
+        if self.auc is None or self.auc_earlier is None:
+            return {}
+        found = {days: self.auc - auc for days, auc in self.auc_earlier.items()}
+        return {days: fall for days, fall in found.items() if fall > LARGEST_FALL[days]}
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing leaks that the guard can see; a suspicious feature is for a person to judge."""
+        return self.canaries.holds and self.people_in_two_splits == 0 and not self.falls
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        parts = [
+            f"{self.canaries.canaries:,} canaries from the moment on moved {len(self.canaries.moved)} features",
+            f"{self.people_in_two_splits} people in two splits",
+            f"{len(self.suspicious)} features with a single-variable AUC above {IMPLAUSIBLE_AUC:g}",
+        ]
+        for days, auc in (self.auc_earlier or {}).items():
+            parts.append(f"AUC {auc:.3f} with the index {days} days earlier (as it is: {self.auc:.3f})")
+        return "; ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is stored with the model."""
+        return {
+            "passed": self.passed,
+            "sentence": self.sentence,
+            "canaries": self.canaries.canaries,
+            "moved": list(self.canaries.moved),
+            "people_in_two_splits": self.people_in_two_splits,
+            "suspicious": dict(self.suspicious),
+            "auc": self.auc,
+            "auc_earlier": None if self.auc_earlier is None else {str(d): auc for d, auc in self.auc_earlier.items()},
+        }
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One line for each question."""
+        for part in self.sentence.split("; "):
+            yield f"  {part}"
+        for name, auc in self.suspicious.items():
+            yield Text(f"  look at {name}: AUC {auc:.3f} alone", style="yellow")
+        yield Text("No leak found." if self.passed else "It leaks.", style="green" if self.passed else "bold red")
+
+
+def prove(cohort: Cohort, scheme: Scheme, record: Record, *, seed: int, progress: Progress = silent) -> Leakage:
+    """The proofs that need no model: canaries, splits, single features. Stored with the model at training."""
+    index = Index(cohort.frame.subject_ids, cohort.frame.as_of)
+    rng = stream(seed, "leakage")
+    return Leakage(
+        canaries=prove_no_movement(index, record, _catalogue(cohort), rng=rng, progress=progress),
+        people_in_two_splits=_in_two_splits(cohort, scheme),
+        suspicious=suspicious_features(cohort),
+    )
+
+
+def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progress = silent) -> Leakage:
+    """All proofs: also the evaluation of the study's first candidate with the index one and 30 days earlier.
+
+    Raises PresageError for a study of a flat table, which has no times.
+    """
+    from training.cohort_features import read_record
+    from training.run import candidates_of
+
+    study, folder = read_study(study_path), study_path.parent
+    if study.is_flat:
+        raise PresageError(str(study_path), "a study of a record: a flat table has no times to prove anything with")
+    cohort, _ = read_record(study, folder, record_dir, None, progress=progress)
+    scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
+    record = Record.open(record_dir)
+    proof = prove(cohort, scheme, record, seed=seed, progress=progress)
+    with threadpool_limits(1, user_api="blas"), progress("fitting", total=len(scheme.splits)) as advance:
+        uncensored = [followed(cohort, split.train) for split in scheme.splits]
+        held = hold_out(candidates_of(study, cohort)[0], cohort, scheme, uncensored, seed=seed, advance=advance)
+    earlier = {days: _auc_earlier(cohort, scheme, held, record, days, seed, progress) for days in SHIFTS_DAYS}
+    return replace(proof, auc=_auc(cohort, held, held.clinical, seed), auc_earlier=earlier)
+
+
+def _catalogue(cohort: Cohort) -> Catalogue:
+    if cohort.catalogue_json is None:
+        raise PresageError("cohort", "one that was built from a record")
+    return Catalogue.from_json(cohort.catalogue_json)
+
+
+def _auc(cohort: Cohort, held: HeldOut, risk: Floats, seed: int) -> float:
+    return float(Bench.of(cohort, held, n_boot=0, seed=seed).measure(risk, n_boot=0)["auc"].value)
+
+
+def _auc_earlier(
+    cohort: Cohort, scheme: Scheme, held: HeldOut, record: Record, days: int, seed: int, progress: Progress
+) -> float:
+    """The clinical model's AUC on test rows whose features are those of some days before."""
+    index = shifted(Index(cohort.frame.subject_ids, cohort.frame.as_of), days)
+    before = replace(cohort, frame=build(index, record, _catalogue(cohort), progress=progress))
+    parts = [pair.risks(before, split.test)[0] for pair, split in zip(held.pairs, scheme.splits, strict=True)]
+    return _auc(cohort, held, np.concatenate(parts), seed)
+
+
+def _in_two_splits(cohort: Cohort, scheme: Scheme) -> int:
+    both: set[int] = set()
+    for split in scheme.splits:
+        both |= set(np.intersect1d(cohort.persons[split.train], cohort.persons[split.test]).tolist())
+    return len(both)
+
+
+def suspicious_features(cohort: Cohort) -> dict[str, float]:
+    """Features that alone tell events from the rest too well, with that AUC in the better direction.
+
+    Over rows whose value is known; rows censored before the horizon count as without the event, which only lowers it.
+    """
+    event = cohort.outcome.event == EVENT
+    found: dict[str, float] = {}
+    for name in (*cohort.clinical_names, *cohort.genomic_names):
+        if name not in cohort.frame.names:
+            continue
+        values = cohort.frame.column(name)
+        known = ~np.isnan(values)
+        auc = _rank_auc(values[known], event[known])
+        if auc is not None and auc > IMPLAUSIBLE_AUC:
+            found[name] = auc
+    return found
+
+
+def _rank_auc(values: npt.NDArray[np.float32], event: npt.NDArray[np.bool_]) -> float | None:
+    cases, others = int(event.sum()), int((~event).sum())
+    if min(cases, others) < MIN_EVENTS:
+        return None
+    auc = (float(rankdata(values)[event].sum()) - cases * (cases + 1) / 2) / (cases * others)
+    return max(auc, 1 - auc)
