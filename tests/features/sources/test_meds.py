@@ -142,18 +142,19 @@ def test_parents_of_a_foreign_data_set_become_ancestors(tmp_path: Path) -> None:
 def test_two_sources_share_a_record_and_their_people_do_not_mix(cdm: Cdm, tmp_path: Path) -> None:
     record = tmp_path / "record"
     omop.ingest(cdm(), record)
-    meds.ingest(foreign(tmp_path / "source", (2, "2010-01-01", "X//1", None), (9, "2010-01-01", "X//1", None)), record)
+    meds.ingest(foreign(tmp_path / "source", *((subject, "2010-01-01", "X//1", None) for subject in (2, 3, 9))), record)
     who = {(row["source"], row["source_id"]): row["subject_id"] for row in identity.read(record).to_pylist()}
-    # 2 was taken by a person of the first source; 9 was free.
+    # 2 was taken by a person of the first source; 3 and 9 were free.
     assert {who["omop", "1"], who["omop", "2"]} == {1, 2}
     assert who["meds", "9"] == 9
+    assert who["meds", "3"] == 3
     assert who["meds", "2"] == 10
     codes = pq.read_table(record / "metadata" / "codes.parquet")["code"].to_pylist()
     assert {"X//1", "Gender//M"} <= set(codes)
     assert codes == sorted(codes)
     with pytest.raises(PresageError, match="one id stands for two people"):
         identity.subjects_by_source_id(record)
-    assert identity.subjects_by_source_id(record, source="meds") == {"2": 10, "9": 9}
+    assert identity.subjects_by_source_id(record, source="meds") == {"2": 10, "3": 3, "9": 9}
     assert identity.source_ids(record, [9, 10, 77]) == {9: "9", 10: "2"}
 
 
