@@ -165,14 +165,15 @@ def train(
 @app.command()
 def promote(
     model: Annotated[str, typer.Argument(help="The study's name.")],
-    version: int,
+    version: Annotated[str, typer.Argument(help="A version's number, or latest.")],
     override: Annotated[bool, typer.Option("--override", help="Promote although the gate fails.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; recorded with the model.")] = None,
 ) -> None:
     """Make a version the champion, if it passes its study's gate."""
     from training.registry import promote as run
+    from training.registry import version_number
 
-    outcome = run(model, version, override=override, reason=reason)
+    outcome = run(model, version_number(model, version), override=override, reason=reason)
     console.print(outcome)
     if not outcome.promoted:
         raise typer.Exit(1)

@@ -51,7 +51,9 @@ class Promotion:
             table.add_row(rule.name, Text(rule.verdict, style=colours[rule.verdict]), Text(rule.why))
         yield table
         if not self.promoted:
-            yield Text.assemble(("Not promoted.", "bold red"), " --override --reason '...' promotes anyway and is recorded.")
+            yield Text.assemble(
+                ("Not promoted.", "bold red"), " --override --reason '...' promotes anyway and is recorded."
+            )
         elif self.overridden:
             yield Text.assemble(("Champion by override: ", "yellow"), self.overridden)
         else:
@@ -121,6 +123,22 @@ def champion_version(model: str) -> int:
             return int(registry.get_model_version_by_alias(model, CHAMPION).version)
         except MlflowException:
             raise _unknown(registry, model, None) from None
+
+
+def version_number(model: str, version: str) -> int:
+    """The number that `version` names: itself, or that of the newest for "latest".
+
+    Raises PresageError for another word, or where nothing is registered under the name.
+    """
+    if version.isdigit():
+        return int(version)
+    if version != "latest":
+        raise PresageError("VERSION", "a version number, or latest")
+    with quiet():
+        found = client().search_model_versions(f"name='{model}'")
+    if not found:
+        raise _unknown(client(), model, None)
+    return max(int(each.version) for each in found)
 
 
 def _unknown(registry: Any, model: str, version: int | None) -> PresageError:
