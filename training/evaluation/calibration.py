@@ -69,9 +69,7 @@ def calibration(bases: CalibrationBases, label: Flags, weight: Floats, count: Fl
     line = weighted_logistic(bases.line, y, weight, np.zeros(len(y)))
     expected = float(weight @ bases.risk)
     distances = _distances(bases, y, weight, count) if smooth else (math.nan, math.nan, math.nan)
-    return Agreement(
-        float(intercept[0]), float(line[1]), observed / expected if expected > 0 else math.nan, *distances
-    )
+    return Agreement(float(intercept[0]), float(line[1]), observed / expected if expected > 0 else math.nan, *distances)
 
 
 def _distances(bases: CalibrationBases, y: Floats, weight: Floats, count: Floats) -> tuple[float, float, float]:

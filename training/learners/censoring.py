@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from features.frame import FeatureFrame
 from training.censoring import Uncensored, marginal
-from training.learners.cox import fit_cause
 from training.learners.design import learn_design
 from training.learners.folds import MIN_EVENTS
-from training.learners.partial_likelihood import breslow
+from training.learners.linear import fit_warm
+from training.learners.partial_likelihood import PartialLikelihood, breslow
 from training.outcomes import CENSORED, Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ def conditional(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None
     time = np.where(early, np.nextafter(time, np.inf), time)  # leave the risk set after a tied event
     design = learn_design(frame, relevance=early - float(early.mean()))
     X = design.matrix(frame)
-    eta = X @ fit_cause(X, design, time, early, weights, None).beta
+    eta = X @ fit_warm(PartialLikelihood.of(X, time, early, weights), design.groups, None).beta
     times, jumps = breslow(time, early, eta, weights)
     cumulative = np.append(0.0, np.cumsum(jumps))
     ratio = np.exp(eta)

@@ -12,12 +12,21 @@ import numpy.typing as npt
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.learners.baseline import Baseline, learn_baseline
-from training.learners.design import Design, learn_design
+from training.learners.design import Design
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
-from training.learners.linear import START_PENALTIES, linear_terms, penalty_settings, read_learner, write_learner
-from training.learners.partial_likelihood import partial_likelihood, risk_sets
+from training.learners.linear import (
+    START_PENALTIES,
+    Warm,
+    design_of,
+    fit_warm,
+    linear_terms,
+    penalty_settings,
+    read_learner,
+    write_learner,
+)
+from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
-from training.learners.ridge import RidgeFit, fit_ridge, learn_penalties
+from training.learners.ridge import RidgeFit
 from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
@@ -91,13 +100,14 @@ class Cox:
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'cox'", way_out="name 'logistic' instead")
         check_learnable(outcome, persons)
-        fitted, penalties = _fit_causes(frame, outcome, persons, weights, None)
+        fitted, fits = _fit_causes(frame, outcome, persons, weights, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         risks = np.empty((len(frame), len(outcome.horizons_days)))
         for k in range(INNER_FOLDS):
             learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
             some = None if weights is None else weights[learn]
-            part, _ = _fit_causes(frame.take(learn), outcome.take(learn), persons[learn], some, penalties)
+            warm = Warm(fitted.design, fits, len(learn) / len(frame))
+            part, _ = _fit_causes(frame.take(learn), outcome.take(learn), persons[learn], some, warm)
             risks[hold] = part.risk_at(frame.take(hold), outcome.horizons_days).probabilities
         return replace(fitted, out_of_fold=RiskCurves(outcome.horizons_days, risks))
 
@@ -107,40 +117,20 @@ def _fit_causes(
     outcome: Outcome,
     persons: npt.NDArray[np.int64],
     weights: Floats | None,
-    penalties: list[Floats] | None,
-) -> tuple[CoxFit, list[Floats]]:
+    warm: Warm | None,
+) -> tuple[CoxFit, list[RidgeFit]]:
     event = outcome.event == EVENT
-    design = learn_design(frame, relevance=event - float(event.mean()))
+    design = design_of(frame, warm, relevance=event - float(event.mean()))
     X = design.matrix(frame)
-    causes = [EVENT, COMPETING] if outcome.kind == "competing" else [EVENT]
     fits = []
-    for position, cause in enumerate(causes):
-        if cause == COMPETING and len(np.unique(persons[outcome.event == cause])) < MIN_EVENTS:
-            fits.append(RidgeFit(np.zeros(X.shape[1]), START_PENALTIES, 0.0))
+    for position, cause in enumerate([EVENT, COMPETING] if outcome.kind == "competing" else [EVENT]):
+        happened = outcome.event == cause
+        if cause == COMPETING and len(np.unique(persons[happened])) < MIN_EVENTS:
+            fits.append(RidgeFit(np.zeros(X.shape[1]), START_PENALTIES, 0.0, np.eye(X.shape[1])))
             continue
-        given = penalties[position] if penalties is not None and position < len(penalties) else None
-        fits.append(fit_cause(X, design, outcome.time_days, outcome.event == cause, weights, given))
+        likelihood = PartialLikelihood.of(X, outcome.time_days, happened, weights)
+        fits.append(fit_warm(likelihood, design.groups, None if warm is None else warm.at(position, design)))
     beta = np.stack([fit.beta for fit in fits])
     baseline = learn_baseline(outcome, X @ beta.T, weights)
     settings = penalty_settings(fits[0].penalties) | {"effective_parameters": fits[0].effective_parameters}
-    return CoxFit(design, beta, baseline, settings), [fit.penalties for fit in fits]
-
-
-def fit_cause(
-    X: Floats,
-    design: Design,
-    time: Floats,
-    event: npt.NDArray[np.bool_],
-    weights: Floats | None,
-    penalties: Floats | None,
-) -> RidgeFit:
-    """One cause's penalised partial likelihood; learns the penalties where none are given."""
-    sets = risk_sets(time, event, weights)
-    ordered = X[sets.order]
-
-    def objective(beta: Floats) -> tuple[float, Floats, Floats]:
-        return partial_likelihood(ordered, sets, beta)
-
-    if penalties is None:
-        return learn_penalties(objective, design.groups, start=START_PENALTIES)
-    return fit_ridge(objective, design.groups, penalties)
+    return CoxFit(design, beta, baseline, settings), fits

@@ -20,6 +20,7 @@ CLIP_QUANTILES = (0.01, 0.99)
 FEW_LEVELS = 6
 MIN_ROWS_OF_LEVEL = 5
 MAX_CODES = 100
+EVENTS_PER_CURVE = 5
 
 LINEAR, LEVELS, CURVED, MISSING, CODES = 0, 1, 2, 3, 4
 GROUP_NAMES = ("linear", "levels", "curved", "missing", "codes")
@@ -150,7 +151,11 @@ class Design:
 
 
 def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Design:
-    """Learn the design on these rows; `relevance` (n,), the null model's residuals, screens the codes."""
+    """Learn the design on these rows.
+
+    relevance: (n,) residuals of the null model, positive for events; they screen the codes, and with fewer than
+    5 events per numeric feature there are no curves.
+    """
     values = frame.values.astype(np.float64)
     kinds = [_kind(frame, values, j) for j in range(len(frame.names))]
     numeric = np.array([j for j, kind in enumerate(kinds) if kind.numeric], dtype=np.int64)
@@ -161,7 +166,10 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
     enough = (absent >= MIN_ROWS_OF_LEVEL) & (len(values) - absent >= MIN_ROWS_OF_LEVEL)
     missing = np.flatnonzero(enough)
     low, high, centre, scale = _scaling(values[:, numeric])
-    curved, knots = _knots(values[:, numeric], np.array([kinds[j].continuous for j in numeric], dtype=bool))
+    continuous = np.array([kinds[j].continuous for j in numeric], dtype=bool)
+    if relevance is not None and int((relevance > 0).sum()) < EVENTS_PER_CURVE * len(continuous):
+        continuous[:] = False  # so few events say nothing about curves
+    curved, knots = _knots(values[:, numeric], continuous)
     clipped = np.clip(values[:, numeric], low, high)
     straight = (clipped - centre) / scale
     slope, mean, curve_scale = _curve_scaling(straight[:, curved], clipped[:, curved], knots)
@@ -241,7 +249,8 @@ def _curve(clipped: Floats, knots: Floats) -> Floats:
     """(n, c, 3) Harrell's restricted cubic basis, scaled by the squared distance of the outer knots."""
     last, before = knots[:, -1], knots[:, -2]
     span = (last - knots[:, 0]) ** 2
-    cubed = np.maximum(clipped[:, :, None] - knots, 0.0) ** 3
+    beyond = np.maximum(clipped[:, :, None] - knots, 0.0)
+    cubed = beyond * beyond * beyond
     inner = knots[:, :-2]
     left = cubed[:, :, -2, None] * (last[:, None] - inner) / (last - before)[:, None]
     right = cubed[:, :, -1, None] * (before[:, None] - inner) / (last - before)[:, None]

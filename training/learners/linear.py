@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,59 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.learners.design import GROUP_NAMES, Design
+from training.learners.design import GROUP_NAMES, Design, learn_design
 from training.learners.protocol import Contributions
+from training.learners.ridge import Likelihood, RidgeFit, fit_ridge, learn_penalties
 
 Floats = npt.NDArray[np.float64]
 
 LEARNER_FILE = "learner.json"
 START_PENALTIES = np.full(len(GROUP_NAMES), 10.0)
+FOLD_TOLERANCE = 1e-4  # nats: held-out risks need no more
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """What a fit on all rows tells the fits without one fold: design, penalties, and where to start.
+
+    share: of the rows that the fold's fit sees. The design is shared unless it chose codes by the outcome.
+    """
+
+    design: Design
+    fits: Sequence[RidgeFit]
+    share: float
+
+    def at(self, position: int, design: Design) -> RidgeFit | None:
+        """The start of one cause or horizon; without coefficients where the columns are not the same."""
+        if position >= len(self.fits):
+            return None
+        fit = self.fits[position]
+        if design is self.design:
+            return replace(fit, information=fit.information * self.share)
+        return replace(fit, beta=np.empty(0), information=np.empty((0, 0)))
+
+
+def design_of(frame: FeatureFrame, warm: Warm | None, *, relevance: Floats) -> Design:
+    """The design of all rows for a fold of them, or one learned here."""
+    if warm is not None and not warm.design.code_names:
+        return warm.design
+    return learn_design(frame, relevance=relevance)
+
+
+def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], warm: RidgeFit | None) -> RidgeFit:
+    """Penalties learned here without a warm start, else taken from it."""
+    if warm is None:
+        return learn_penalties(likelihood, groups, start=START_PENALTIES)
+    if len(warm.beta) != len(groups):
+        return fit_ridge(likelihood, groups, warm.penalties, tolerance=FOLD_TOLERANCE)
+    return fit_ridge(
+        likelihood,
+        groups,
+        warm.penalties,
+        beta=warm.beta,
+        information=warm.information,
+        tolerance=FOLD_TOLERANCE,
+    )
 
 
 def linear_terms(design: Design, beta: Floats, frame: FeatureFrame, *, intercept: float = 0.0) -> Contributions:

@@ -11,11 +11,19 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from features.frame import FeatureFrame
-from training.learners.design import Design, learn_design
+from training.learners.design import Design
 from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
-from training.learners.linear import START_PENALTIES, linear_terms, penalty_settings, read_learner, write_learner
+from training.learners.linear import (
+    Warm,
+    design_of,
+    fit_warm,
+    linear_terms,
+    penalty_settings,
+    read_learner,
+    write_learner,
+)
 from training.learners.protocol import Contributions
-from training.learners.ridge import FREE, Objective, RidgeFit, fit_ridge, learn_penalties
+from training.learners.ridge import FREE, RidgeFit
 from training.learners.targets import Target, rising, targets
 from training.outcomes import Outcome, RiskCurves
 
@@ -78,47 +86,49 @@ class Logistic:
         """Coefficients at each horizon, and out-of-fold risks with the same penalties."""
         check_learnable(outcome, persons)
         goals = targets(frame, outcome, weights=weights)
-        fitted, penalties = _fit_targets(frame, goals, None)
+        fitted, fits = _fit_targets(frame, goals, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         risks = np.empty((len(frame), len(goals)))
         for k in range(INNER_FOLDS):
             learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
             part = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
-            held, _ = _fit_targets(frame.take(learn), part, penalties)
+            held, _ = _fit_targets(frame.take(learn), part, Warm(fitted.design, fits, len(learn) / len(frame)))
             risks[hold] = held.risk_at(frame.take(hold), held.horizons_days).probabilities
         return replace(fitted, out_of_fold=RiskCurves(fitted.horizons_days, risks))
 
 
-def _fit_targets(
-    frame: FeatureFrame, goals: list[Target], penalties: list[Floats] | None
-) -> tuple[LogisticFit, list[Floats]]:
+def _fit_targets(frame: FeatureFrame, goals: list[Target], warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:
     last = goals[-1]
-    design = learn_design(frame, relevance=last.weight * (last.label - np.average(last.label, weights=last.weight)))
+    relevance = last.weight * (last.label - np.average(last.label, weights=last.weight))
+    design = design_of(frame, warm, relevance=relevance)
     X = np.column_stack([design.matrix(frame), np.ones(len(frame))])
     groups = np.append(design.groups, FREE)
     fits: list[RidgeFit] = []
     for position, goal in enumerate(goals):
-        objective = log_likelihood(X, goal.label, goal.weight)
-        if penalties is None:
-            fits.append(learn_penalties(objective, groups, start=START_PENALTIES))
-        else:
-            fits.append(fit_ridge(objective, groups, penalties[position]))
+        likelihood = Bernoulli(X, goal.label.astype(np.float64), goal.weight)
+        fits.append(fit_warm(likelihood, groups, None if warm is None else warm.at(position, design)))
     settings = penalty_settings(fits[-1].penalties) | {"effective_parameters": fits[-1].effective_parameters}
     beta = np.stack([fit.beta for fit in fits])
     horizons = tuple(goal.horizon_days for goal in goals)
-    fitted = LogisticFit(design, horizons, beta[:, :-1], beta[:, -1], settings)
-    return fitted, [fit.penalties for fit in fits]
+    return LogisticFit(design, horizons, beta[:, :-1], beta[:, -1], settings), fits
 
 
-def log_likelihood(X: Floats, label: npt.NDArray[np.bool_], weight: Floats) -> Objective:
-    """The weighted Bernoulli log likelihood of X @ beta, with gradient and information."""
-    y = label.astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class Bernoulli:
+    """The weighted log likelihood of logistic regression on X (n, P)."""
 
-    def objective(beta: Floats) -> tuple[float, Floats, Floats]:
-        eta = X @ beta
-        p = expit(eta)
-        value = float(weight @ (y * eta - np.logaddexp(0.0, eta)))
-        spread = weight * p * (1 - p)
-        return value, X.T @ (weight * (y - p)), (X * spread[:, None]).T @ X
+    X: Floats
+    y: Floats
+    weight: Floats
 
-    return objective
+    def gradient(self, beta: Floats) -> tuple[float, Floats]:
+        """Value and gradient (P,)."""
+        eta = self.X @ beta
+        value = float(self.weight @ (self.y * eta - np.logaddexp(0.0, eta)))
+        return value, self.X.T @ (self.weight * (self.y - expit(eta)))
+
+    def information(self, beta: Floats) -> Floats:
+        """(P, P) minus the second derivatives."""
+        p = expit(self.X @ beta)
+        root = self.X * np.sqrt(self.weight * p * (1 - p))[:, None]
+        return np.asarray(root.T @ root, dtype=np.float64)

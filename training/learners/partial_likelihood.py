@@ -54,28 +54,51 @@ def risk_sets(time: Floats, event: Flags, weights: Floats | None = None) -> Risk
     )
 
 
-def partial_likelihood(X: Floats, sets: RiskSets, beta: Floats) -> tuple[float, Floats, Floats]:
-    """Log partial likelihood, gradient (P,) and information (P, P); `X` (n, P) in the rows' sorted order.
+@dataclass(frozen=True, slots=True)
+class PartialLikelihood:
+    """Cox's log partial likelihood of X @ beta. Efron: B. Efron, JASA 1977;72:557.
 
-    Efron: B. Efron, JASA 1977;72:557.
+    X: (n, P) in the risk sets' order.
     """
-    eta = X @ beta
-    top = float(eta.max(initial=0.0))
-    hazard = sets.weights * np.exp(eta - top)
-    events, w = sets.event_rows, sets.weights
-    denominator, tied = _efron_sums(hazard[:, None], sets)
-    total = denominator[:, 0] - sets.tied_share * tied[:, 0]
-    value = float(w[events] @ eta[events] - sets.tied_weight @ (np.log(total) + top))
-    share = _share(hazard, sets, sets.tied_weight / total)
-    means = np.empty((len(events), X.shape[1]))
-    for first in range(0, X.shape[1], BLOCK):
-        columns = slice(first, first + BLOCK)
-        at_risk, tied = _efron_sums(hazard[:, None] * X[:, columns], sets)
-        means[:, columns] = (at_risk - sets.tied_share[:, None] * tied) / total[:, None]
-    gradient = X[events].T @ w[events] - X.T @ share
-    scaled = means * np.sqrt(sets.tied_weight)[:, None]
-    information = (X * share[:, None]).T @ X - scaled.T @ scaled
-    return value, gradient, information
+
+    X: Floats
+    sets: RiskSets
+
+    @classmethod
+    def of(cls, X: Floats, time: Floats, event: Flags, weights: Floats | None = None) -> PartialLikelihood:
+        """Sort the rows once."""
+        sets = risk_sets(time, event, weights)
+        return cls(X[sets.order], sets)
+
+    def gradient(self, beta: Floats) -> tuple[float, Floats]:
+        """Value and gradient (P,)."""
+        eta, top, hazard, total = self._totals(beta)
+        w, events = self.sets.weights, self.sets.event_rows
+        value = float(w[events] @ eta[events] - self.sets.tied_weight @ (np.log(total) + top))
+        observed = np.zeros(len(eta))
+        observed[events] = w[events]
+        share = _share(hazard, self.sets, self.sets.tied_weight / total)
+        return value, self.X.T @ (observed - share)
+
+    def information(self, beta: Floats) -> Floats:
+        """(P, P) minus the second derivatives."""
+        _, _, hazard, total = self._totals(beta)
+        share = _share(hazard, self.sets, self.sets.tied_weight / total)
+        means = np.empty((len(total), self.X.shape[1]))
+        for first in range(0, self.X.shape[1], BLOCK):
+            columns = slice(first, first + BLOCK)
+            at_risk, tied = _efron_sums(hazard[:, None] * self.X[:, columns], self.sets)
+            means[:, columns] = (at_risk - self.sets.tied_share[:, None] * tied) / total[:, None]
+        means *= np.sqrt(self.sets.tied_weight)[:, None]
+        root = self.X * np.sqrt(np.maximum(share, 0.0))[:, None]
+        return np.asarray(root.T @ root - means.T @ means, dtype=np.float64)
+
+    def _totals(self, beta: Floats) -> tuple[Floats, float, Floats, Floats]:
+        eta = self.X @ beta
+        top = float(eta.max(initial=0.0))
+        hazard = self.sets.weights * np.exp(eta - top)
+        at_risk, tied = _efron_sums(hazard[:, None], self.sets)
+        return eta, top, hazard, at_risk[:, 0] - self.sets.tied_share * tied[:, 0]
 
 
 def _efron_sums(columns: Floats, sets: RiskSets) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.censoring import known_by
+from training.censoring import SMALLEST_SURVIVAL, known_by
 from training.learners.censoring import conditional
 from training.learners.folds import MIN_EVENTS
 from training.outcomes import EVENT, Outcome, RiskCurves
@@ -27,7 +27,11 @@ class Target:
 
 
 def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = None) -> list[Target]:
-    """One target per horizon; a binary outcome has one, at horizon nan."""
+    """One target per horizon; a binary outcome has one, at horizon nan.
+
+    Whoever could hardly be followed to the horizon, given covariates, is not learned from, event or not: such people
+    would have events and no controls, and a model would learn what sets them apart, often the calendar year.
+    """
     own = np.ones(len(outcome)) if weights is None else weights
     if outcome.kind == "binary":
         return [Target(float("nan"), outcome.event == EVENT, own)]
@@ -35,11 +39,12 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
     made = []
     for horizon in outcome.horizons_days:
         label, weight = known_by(outcome, horizon, uncensored)
-        if int((label & (weight > 0)).sum()) < MIN_EVENTS:
+        reachable = uncensored.at_horizons[:, len(made)] >= SMALLEST_SURVIVAL
+        if int((label & reachable & (weight > 0)).sum()) < MIN_EVENTS:
             raise PresageError(
                 "horizons_days", f"at least {MIN_EVENTS} events by each horizon", way_out="give a longer horizon"
             )
-        made.append(Target(horizon, label, weight * own))
+        made.append(Target(horizon, label, weight * own * reachable))
     return made
 
 

@@ -17,7 +17,7 @@ from training.learners.boosting import Boosted, Columns, Grid, boost, margin, mo
 from training.learners.cox import BASELINE_FILE
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
 from training.learners.linear import read_learner, write_learner
-from training.learners.partial_likelihood import partial_likelihood, risk_sets
+from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
 from training.learners.ridge import fit_ridge
 from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
@@ -148,7 +148,6 @@ def _slope(margins: Floats, time: Floats, event: npt.NDArray[np.bool_], weights:
     """Slope of the log hazard on the out-of-fold margin."""
     if float(np.std(margins)) < 1e-9:
         return 1.0
-    sets = risk_sets(time, event, weights)
-    ordered = margins[sets.order, None]
-    fit = fit_ridge(lambda beta: partial_likelihood(ordered, sets, beta), np.zeros(1, dtype=np.int64), np.full(1, 1e-6))
+    likelihood = PartialLikelihood.of(margins[:, None], time, event, weights)
+    fit = fit_ridge(likelihood, np.zeros(1, dtype=np.int64), np.full(1, 1e-6))
     return max(float(fit.beta[0]), SMALLEST_SLOPE)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import dcurves
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.censoring import known_by, marginal
+from training.evaluation.utility import at_capacity, at_threshold, decision_curve
+from training.outcomes import Outcome
+
+THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.5])
+
+
+def test_net_benefit_is_that_of_dcurves() -> None:
+    rng = np.random.default_rng(1)
+    risk = rng.beta(2, 6, 900)
+    label = rng.random(900) < risk
+    table = pd.DataFrame({"label": label.astype(int), "risk": risk})
+    expected = dcurves.dca(data=table, outcome="label", modelnames=["risk"], thresholds=THRESHOLDS)
+    curve = decision_curve(risk, label, np.ones(900), THRESHOLDS)
+    for name, found in (("risk", curve.model), ("all", curve.treat_all)):
+        rows = expected[expected["model"] == name].sort_values("threshold")
+        assert found == pytest.approx(rows["net_benefit"].to_numpy())
+
+
+def test_net_benefit_under_censoring_is_close_to_dcurves_kaplan_meier() -> None:
+    rng = np.random.default_rng(2)
+    n = 4000
+    rate = np.exp(rng.normal(-1, 0.8, n))
+    event_at, censored_at = rng.exponential(1 / rate), rng.uniform(0.2, 4, n)
+    outcome = Outcome(np.minimum(event_at, censored_at), (event_at <= censored_at).astype(np.int8), (1.5,))
+    risk = 1 - np.exp(-1.5 * rate)
+    table = pd.DataFrame({"event": outcome.event.astype(int), "time": outcome.time_days, "risk": risk})
+    expected = dcurves.dca(
+        data=table, outcome="event", modelnames=["risk"], thresholds=THRESHOLDS, time=1.5, time_to_outcome_col="time"
+    )
+    label, weight = known_by(outcome, 1.5, marginal(outcome))
+    found = decision_curve(risk, label, weight, THRESHOLDS).model
+    rows = expected[expected["model"] == "risk"].sort_values("threshold")
+    assert found == pytest.approx(rows["net_benefit"].to_numpy(), abs=0.01)
+
+
+def test_a_cut_off_counts_as_a_table_of_two_by_two() -> None:
+    #        risk: .9   .8   .6   .4   .2
+    risk = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
+    label = np.array([True, False, True, True, False])
+    found = at_threshold(risk, label, np.ones(5), 0.5)
+    assert found.sensitivity == pytest.approx(2 / 3)
+    assert found.specificity == pytest.approx(1 / 2)
+    assert found.ppv == pytest.approx(2 / 3)
+    assert found.alerts_per_true_case == pytest.approx(3 / 2)
+    assert found.net_benefit == pytest.approx(2 / 5 - 1 / 5)
+
+
+def test_capacity_takes_the_highest_risks_and_no_more_than_the_team_can() -> None:
+    risk = np.array([0.1, 0.9, 0.5, 0.7])
+    label = np.array([False, True, True, False])
+    falling = np.argsort(-risk)
+    found = at_capacity(falling, label, np.ones(4), np.ones(4), 0.5)
+    assert found.flagged == pytest.approx(0.5)
+    assert found.sensitivity == pytest.approx(0.5)
+    assert at_capacity(falling, label, np.ones(4), np.ones(4), 0.7).flagged == pytest.approx(0.5)
+    assert np.isnan(found.net_benefit)
