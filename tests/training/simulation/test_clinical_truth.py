@@ -1,5 +1,7 @@
 """The simulation against theory: matrix exponentials, closed follow-up, Cox regression, the published marginal risk."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +28,6 @@ from training.simulation.world import World, make_world
 
 Floats = NDArray[np.float64]
 PEOPLE = 12_000
-EVENT, DEATH = "event", "death"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,14 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def truth(world: World) -> pd.DataFrame:
-    return true_risks(world.people, world.hazards, world.lives).to_pandas()
+    table: pd.DataFrame = true_risks(world.people, world.hazards, world.lives).to_pandas()
+    return table
 
 
 def at(truth: pd.DataFrame, outcome: str, year: int) -> pd.DataFrame:
     landmark = (np.datetime64("2000-01-01") + JANUARY_FIRSTS[year]).astype(object)
-    return truth[(truth["outcome"] == outcome) & (truth["landmark"] == landmark)].set_index("person_id")
+    rows: pd.DataFrame = truth[(truth["outcome"] == outcome) & (truth["landmark"] == landmark)]
+    return rows.set_index("person_id")
 
 
 def first_admission(world: World, day: int) -> Floats:
@@ -49,7 +52,7 @@ def first_admission(world: World, day: int) -> Floats:
     later = world.lives.admission_day >= day
     np.minimum.at(first, world.lives.admission_person[later], world.lives.admission_day[later])
     infarction = np.where(world.lives.infarction & (world.lives.chd_day >= day), world.lives.chd_day, np.inf)
-    return np.minimum(first, infarction)
+    return np.asarray(np.minimum(first, infarction))
 
 
 def event_day(world: World, outcome: str, day: int) -> Floats:
@@ -81,58 +84,48 @@ def matrix_exponential_risk(
     hazards: Hazards, person: int, start: tuple[bool, bool, bool], *, outcome: str, year: int, statin: str
 ) -> float:
     """The same chain as transition matrices: within a year every rate is that of the state on 1 January."""
-    states = [(c, t, s) for c in (False, True) for t in (False, True) for s in (False, True)]
-    index: dict[object, int] = {state: i for i, state in enumerate(states)} | {EVENT: 8, DEATH: 9}
+    states = list(itertools.product((False, True), repeat=3))
     position = np.zeros(10)
     chd, t2d, on = start
-    position[index[chd, t2d, {AS_IS: on, NEVER: False, ALWAYS: True}[statin]]] = 1.0
+    position[states.index((chd, t2d, {AS_IS: on, NEVER: False, ALWAYS: True}[statin]))] = 1.0
     left = HORIZON_DAYS[outcome]
     while left > 0:
         days = min(int(JANUARY_FIRSTS[year + 1] - JANUARY_FIRSTS[year]), left)
-        step = np.zeros((10, 10))
-        step[8, 8] = step[9, 9] = 1.0
-        for frozen in states:
-            step[index[frozen]] = _frozen_row(hazards, person, year, frozen, index, states, outcome, statin, days)
+        rates = [_frozen(hazards, person, year, frozen, outcome=outcome, statin=statin) for frozen in states]
+        reached = expm(np.stack([_generator(rate, outcome) for rate in rates]) * days / 365.25)
+        step = np.eye(10)
+        step[:8] = reached[np.arange(8), np.arange(8)]
         position = position @ step
         left -= days
         year += 1
     return float(position[8])
 
 
-def _frozen_row(
-    hazards: Hazards,
-    person: int,
-    year: int,
-    frozen: tuple[bool, bool, bool],
-    index: dict[object, int],
-    states: list[tuple[bool, bool, bool]],
-    outcome: str,
-    statin: str,
-    days: int,
-) -> Floats:
-    chd, t2d, on = frozen
-    rate = {
+def _frozen(
+    hazards: Hazards, person: int, year: int, state: tuple[bool, bool, bool], *, outcome: str, statin: str
+) -> dict[str, float]:
+    chd, t2d, on = state
+    starts = STATIN_AFTER_CHD if chd else hazards.statin[int(t2d)][person, year]
+    log_hr = published.DEATH_LOG_HR
+    return {
         "chd": hazards.chd[int(t2d)][person, year] * np.exp(hazards.statin_log_hr[person, 0] * on),
         "t2d": hazards.t2d[person, year],
         "breast_cancer": hazards.breast_cancer[person, year],
-        "statin": STATIN_AFTER_CHD if chd else hazards.statin[int(t2d)][person, year],
-        "death": hazards.death[person, year]
-        * np.exp(published.DEATH_LOG_HR["chd"] * chd + published.DEATH_LOG_HR["t2d"] * t2d),
+        "statin": starts if statin == AS_IS else 0.0,
+        "death": hazards.death[person, year] * np.exp(log_hr["chd"] * chd + log_hr["t2d"] * t2d),
     }
+
+
+def _generator(rate: dict[str, float], outcome: str) -> Floats:
+    """Between the eight states, the event (8) and death (9), at these rates from wherever the year has led."""
     q = np.zeros((10, 10))
-    for c, t, s in states:
-        here = index[c, t, s]
-        moves: dict[object, float] = {EVENT: rate[outcome], DEATH: rate["death"]}
-        if not c and outcome != "chd":
-            moves[True, t, s] = rate["chd"]
-        if not t and outcome != "t2d":
-            moves[c, True, s] = rate["t2d"]
-        if not s and statin == AS_IS:
-            moves[c, t, True] = rate["statin"]
-        for to, value in moves.items():
-            q[here, index[to]] += value
-            q[here, here] -= value
-    return np.asarray(expm(q * days / 365.25)[index[frozen]])
+    for here, (chd, t2d, on) in enumerate(itertools.product((False, True), repeat=3)):
+        q[here, 8], q[here, 9] = rate[outcome], rate["death"]
+        for name, place, already in (("chd", 4, chd), ("t2d", 2, t2d), ("statin", 1, on)):
+            if name != outcome and not already:
+                q[here, here + place] = rate[name]
+        q[here, here] = -q[here].sum()
+    return q
 
 
 @pytest.mark.parametrize("outcome", ["chd", "t2d", "breast_cancer"])
@@ -310,3 +303,22 @@ def test_scenarios_of_one_seed_are_the_same_people() -> None:
     treated = make_world(people=500, seed=4, scenario="no-treatment-benefit")
     np.testing.assert_array_equal(default.hazards.chd[0], treated.hazards.chd[0])
     np.testing.assert_array_equal(default.hazards.statin[0], treated.hazards.statin[0])
+
+
+def test_as_many_people_die_as_the_life_table_says(world: World) -> None:
+    """US life tables 2010 at the ages of the simulated people, over 15 years (Arias 2014), within a fifth."""
+    people, died, expected = world.people, 0, 0.0
+    for year in range(15):
+        start, end = JANUARY_FIRSTS[year], JANUARY_FIRSTS[year + 1]
+        alive = (world.lives.death_day >= start) & (people.entry_day <= start)
+        age = (start - people.birth_day[alive]) / 365.25 + 0.5
+        female = people.female[alive]
+        rate = np.where(female, 0.0032 * np.exp(0.0900 * (age - 50)), 0.0050 * np.exp(0.0856 * (age - 50)))
+        expected += float(-np.expm1(-rate).sum())
+        died += int((world.lives.death_day[alive] < end).sum())
+    assert died / expected == pytest.approx(1, abs=0.2)
+
+
+def test_unplanned_admission_is_as_common_as_among_the_adults_of_qresearch(truth: pd.DataFrame) -> None:
+    """58 first admissions per 1000 person-years at 18 to 100 (Hippisley-Cox 2013); ours are older."""
+    assert 0.058 < at(truth, "unplanned_admission", 1)["risk"].mean() < 0.105
