@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from features.errors import PresageError
 
@@ -84,6 +83,8 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
 
 def _maximise(y: Floats, design: Floats, start: Floats) -> Floats:
     """Normal likelihood with linear mean and log-linear variance; y in units of its residual SD."""
+    from scipy.optimize import minimize  # half a second that scoring does not need
+
     k = design.shape[1]
 
     def loss(theta: Floats) -> tuple[float, Floats]:
@@ -105,5 +106,5 @@ def _design(components: Floats) -> Floats:
 
 def interval(z: Floats, lost_share: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
     """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's variance."""
-    reach = norm.ppf(0.5 + level / 2) * np.sqrt(lost_share)
+    reach = ndtri(0.5 + level / 2) * np.sqrt(lost_share)
     return z - reach, z + reach

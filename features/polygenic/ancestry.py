@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.optimize import nnls
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from features.errors import PresageError
 from features.polygenic.adjustment import Adjustment
@@ -99,7 +98,7 @@ class AncestryModel:
         probability = weight / weight.sum(axis=1, keepdims=True)
         best = probability.argmax(axis=1)
         distance = np.minimum(np.sqrt(squares.min(axis=1)), self._from_mixtures(standard))
-        limit = float(np.sqrt(chi2.isf(beyond, standard.shape[1])))
+        limit = float(np.sqrt(chdtri(standard.shape[1], beyond)))
         group = np.array(self.groups)[best]
         return Placement(standard, group, probability[np.arange(len(best)), best], distance, distance > limit)
 
@@ -115,6 +114,8 @@ class AncestryModel:
 
     def _from_mixtures(self, standard: Floats) -> Floats:
         """How far outside every mixture of the groups' centres: admixed people lie between them, others do not."""
+        from scipy.optimize import nnls  # half a second that scoring without a reference does not need
+
         root = np.linalg.inv(np.linalg.cholesky(self.covariances.mean(axis=0)))
         corners = np.vstack([root @ self.centres.T, np.full(len(self.groups), _SUM_TO_ONE)])
         points = standard @ root.T

@@ -97,6 +97,11 @@ class ContributionStore:
             by_site = np.where(reads_ref, 1 - _total_alternate(variants, frequencies)[variant], frequencies[variant])
         return Contributions(sites, site_codes, by_site, np.array(self._constants), self._parts)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._spool is not None:
+            self._spool.close()
+
     def _keep(self, values: NDArray[np.float64] | NDArray[np.int64]) -> _Column:
         self._held += values.nbytes
         if self._held <= self._limit:

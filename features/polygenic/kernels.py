@@ -29,26 +29,43 @@ def tally(genotypes, totals, missing):  # type: ignore[no-untyped-def]
         missing[j] = absent
 
 
-@njit("int64(int8[:,::1])", nogil=True, cache=True)
-def count_missing(genotypes):  # type: ignore[no-untyped-def]
-    """How many calls are missing: the sign bits."""
-    absent = 0
-    for j in range(genotypes.shape[0]):
-        row = 0
-        for i in range(genotypes.shape[1]):
-            row += genotypes[j, i] < 0
-        absent += row
-    return absent
+@njit("int64(int8[:,::1], int64[::1])", nogil=True, cache=True)
+def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
+    """Flat places of missing calls, eight calls at a time by their sign bits. As many as fit are written; all are counted."""
+    flat = genotypes.reshape(genotypes.size)
+    whole = genotypes.size // 8
+    words = flat[: whole * 8].view(np.uint64)
+    found = 0
+    for word in range(whole):
+        if words[word] & np.uint64(0x8080808080808080):
+            for place in range(word * 8, word * 8 + 8):
+                if flat[place] < 0:
+                    if found < places.size:
+                        places[found] = place
+                    found += 1
+    for place in range(whole * 8, genotypes.size):
+        if flat[place] < 0:
+            if found < places.size:
+                places[found] = place
+            found += 1
+    return found
 
 
-@njit(_signatures("void({}[:,::1], float64[::1], float64[:,::1])"), nogil=True, cache=True)
+@njit(
+    [
+        *_signatures("void({}[:,::1], float64[::1], float64[:,::1])"),
+        *_signatures("void({}[:,::1], float64[::1], float32[:,::1])"),
+    ],
+    nogil=True,
+    cache=True,
+)
 def centre(genotypes, centres, out):  # type: ignore[no-untyped-def]
     """Counts minus the site's expectation; 0, that is the expectation itself, where missing."""
     for j in range(genotypes.shape[0]):
         expected = centres[j]
         for i in range(genotypes.shape[1]):
             g = genotypes[j, i]
-            out[j, i] = g - expected if g >= 0 else 0.0
+            out[j, i] = g - expected if g >= 0 else 0.0  # in the precision of `out`
 
 
 @njit(_signatures("void({}[:,::1], float64[:,::1])"), nogil=True, cache=True)
@@ -74,20 +91,11 @@ def add_centred(genotypes, centres, weights, sums):  # type: ignore[no-untyped-d
                 sums[s, i] += weight * g + offset if g >= 0 else 0.0
 
 
-@njit(
-    _signatures("void({}[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1])"),
-    nogil=True,
-    cache=True,
-)
-def add_missing(genotypes, variances, used, lost, absent):  # type: ignore[no-untyped-def]
-    """For every missing call add, per score, the site's variance to `lost` and 1 to `absent` (sample, score).
-
-    `variances`, `used`: (site, score).
-    """
-    n_scores = variances.shape[1]
-    for j in range(genotypes.shape[0]):
-        for i in range(genotypes.shape[1]):
-            if genotypes[j, i] < 0:
-                for s in range(n_scores):
-                    lost[i, s] += variances[j, s]
-                    absent[i, s] += used[j, s]
+@njit("void(int64[::1], int64, float32[:,::1], float32[:,::1])", nogil=True, cache=True)
+def add_missing(places, n_samples, effects, out):  # type: ignore[no-untyped-def]
+    """For every missing call (flat place) add its site's row of `effects` to its sample's row of `out`."""
+    for place in places:
+        j = place // n_samples
+        i = place - j * n_samples
+        for s in range(effects.shape[1]):
+            out[i, s] += effects[j, s]

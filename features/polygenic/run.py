@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -98,11 +99,13 @@ def compute(
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
     request = _request(score_paths, frequencies_path, model, settings, alleles)
-    with open_genotypes(genotypes_path, alleles, request) as genotypes:
+    with (
+        open_genotypes(genotypes_path, alleles, request) as genotypes,
+        closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 4)) as store,
+    ):
         build = _build(genotypes, settings.build, model)
         target = TargetIndex.of(genotypes.variants, alleles)
         frequencies = _frequencies(frequencies_path, model, target, alleles)
-        store = ContributionStore(in_memory_mb=settings.max_memory_mb / 4)
         matcher = _Matcher(target, alleles, frequencies, build, model, settings)
         scores = _match_all(matcher, score_paths, store, on_rows, progress)
         placed = projection(model, target, alleles) if model is not None else None

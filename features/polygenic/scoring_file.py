@@ -113,8 +113,11 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
     table = _read_rows(path, columns, body, first_line)
     lines = np.arange(first_line, first_line + table.num_rows)
     for name, rows in _by_accession(table):
-        fields = header if name is None else {**header, "pgs_id": name}
-        yield _read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build)
+        if name is None:
+            yield _read_catalogue(path, header, table, lines, alleles, build)
+        else:
+            fields = {**header, "pgs_id": name}
+            yield _read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build)
 
 
 def _check_columns(path: Path, columns: list[str], first_line: int) -> None:

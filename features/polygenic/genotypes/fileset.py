@@ -26,8 +26,14 @@ def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None)
     `request`: what is wanted of formats that are read whole; everything that a format can offer without one.
     Raises PresageError where nothing is there, the format is not one of these, or the files' samples differ.
     """
-    files = [_open_one(part, alleles, request) for part in expand(path)]
-    yield files[0] if len(files) == 1 else Fileset(str(path), files)
+    files: list[Genotypes] = []
+    try:
+        for part in expand(path):
+            files.append(_open_one(part, alleles, request))  # noqa: PERF401 - those that are open are closed
+        yield files[0] if len(files) == 1 else Fileset(str(path), files)
+    finally:
+        for file in files:
+            file.close()
 
 
 def expand(path: Path) -> list[Path]:
@@ -111,6 +117,11 @@ class Fileset:
     def reader(self) -> FilesetSites:
         """A reader of every file, for one thread."""
         return FilesetSites([part.reader() for part in self._files], self._starts)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for part in self._files:
+            part.close()
 
 
 class FilesetSites:

@@ -49,6 +49,9 @@ class Pgen:
         """A reader of its own for one thread."""
         return PgenSites(self.path, len(self.samples), self.n_records, self._offsets)
 
+    def close(self) -> None:
+        """Nothing is held open between readers."""
+
 
 class PgenSites:
     """Reads sites of one PGEN or BED file."""

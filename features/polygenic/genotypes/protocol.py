@@ -80,3 +80,6 @@ class Genotypes(Protocol):
 
     def reader(self) -> SiteReader:
         """A reader of its own for one thread."""
+
+    def close(self) -> None:
+        """Let go of whatever is held."""

@@ -53,6 +53,11 @@ class GenotypeSpool:
         self._file.write(block.tobytes())
         self._file.flush()
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
     def read(self, numbers: NDArray[np.int64], out: NDArray[np.int8] | NDArray[np.float32]) -> None:
         """Fill `out` with the rows of these numbers."""
         blocks = numbers // ROWS

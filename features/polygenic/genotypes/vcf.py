@@ -86,6 +86,10 @@ class Vcf:
         """A reader of what was kept."""
         return VcfSites(self._spool, np.array(self._first, np.int64), self.variants)
 
+    def close(self) -> None:
+        """Let go of what was kept."""
+        self._spool.close()
+
     def _read(self, path: Path, source: Any, columns: _Columns) -> int:
         """Keep the wanted records; what homozygous reference blocks say of the others."""
         wanted = set(self._wanted.keys.tolist())
@@ -242,8 +246,8 @@ class VcfSites:
 
 def _check_sample_names(path: Path) -> None:
     """htslib refuses a header with one sample twice without saying so."""
-    opened = gzip.open(path, "rt") if path.name.endswith("gz") else path.open(encoding="utf-8", errors="replace")
-    with opened as stream:
+    opener = gzip.open if path.name.endswith("gz") else open
+    with opener(path, "rt", encoding="utf-8", errors="replace") as stream:
         columns = next((line for line in stream if line.startswith("#CHROM")), "").split()
     _samples(path, columns[9:] or ["unknown"])
 
