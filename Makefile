@@ -32,7 +32,8 @@ demo: .venv/.installed
 	for study in $(STUDIES); do \
 		$(PRESAGE) train training/studies/$$study.toml --record $(RECORD) --truth $(SOURCE)/truth.parquet \
 			--json $(DEMO)/$$study.json && \
-		$(PRESAGE) promote $$study latest && \
+		{ $(PRESAGE) promote $$study latest || \
+		  $(PRESAGE) promote $$study latest --override --reason "demonstration on $(PEOPLE) simulated people"; } && \
 		$(PRESAGE) score $$study --record $(RECORD) --as-of $(AS_OF) --out $(DEMO)/$$study.scores.parquet && \
 		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy serving/policies/$$study.toml --record $(RECORD) \
 		|| exit $$?; \
