@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +18,10 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
 import anyio.to_thread
-import bentoml
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own deprecations are its to mend
+    import bentoml
 
 from features.errors import PresageError
 from serving.access import Door, Signer
@@ -114,7 +118,7 @@ class Backend:
         ]
 
 
-def service(backend: Backend) -> Any:
+def service(backend: Backend, *, metrics: bool) -> Any:
     """The BentoML service on this backend; `to_asgi()` makes the application that `presage serve` runs."""
 
     class Presage:
@@ -129,17 +133,21 @@ def service(backend: Backend) -> Any:
         @bentoml.api(route="/api/score")  # type: ignore[untyped-decorator]
         async def score(self, request: ScoreRequest, /, ctx: bentoml.Context) -> ScoreResponse:
             """Score somebody of the record, or a person whose events are sent."""
+            viewer = ctx.request.scope["presage.viewer"]
             try:
-                return await anyio.to_thread.run_sync(backend.score, ctx.request.scope["presage.viewer"], request)
+                return await anyio.to_thread.run_sync(backend.score, viewer, request)
             except UnseenError as error:
-                return problem(404, "subject_id", str(error))  # type: ignore[return-value]
+                refusal = problem(404, "subject_id", str(error))
             except PresageError as error:
-                return problem(422, error.where, error.expected, error.way_out)  # type: ignore[return-value]
+                refusal = problem(422, error.where, error.expected, error.way_out)
+            ctx.response.status_code = refusal.status_code
+            return refusal  # type: ignore[return-value]  # BentoML sends a ready answer as it is
 
     made = bentoml.service(
         name="presage",
         traffic={"timeout": TIMEOUT_SECONDS},
         logging={"access": {"enabled": False}},
+        metrics={"enabled": metrics},
         workers=1,
     )(Presage)
     made.mount_asgi_app(pages(Backstage(backend.door, backend.genetics, backend.models)), path="/")
@@ -147,11 +155,13 @@ def service(backend: Backend) -> Any:
     return made
 
 
-def application(backend: Backend) -> Any:
-    """The ASGI application, with logs that hold no value of a person."""
+def application(backend: Backend, *, metrics: bool = True) -> Any:
+    """The ASGI application, with logs that hold no value of a person. Only one of a process can keep metrics."""
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_only_the_kind)
-    return service(backend).to_asgi()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return service(backend, metrics=metrics).to_asgi()
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:

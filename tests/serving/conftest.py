@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
+from starlette.exceptions import StarletteDeprecationWarning
 
 from features.build import build
 from features.catalogue import catalogue
+from features.errors import PresageError
 from features.index import Index
 from features.record import Record
 from features.schema import COVERAGE, EVENTS, FINDINGS, GENOMIC, IDENTITY
 from serving.access import hash_password
 from serving.champions import Champion, Champions, champion_of
 from serving.policy import Action, FindingRule, Policy, ShortList
+from serving.service import Backend, application
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
@@ -32,6 +38,12 @@ from training.cohort import Block, Cohort
 from training.outcomes import Outcome
 from training.study import Population
 from training.variants import fit_pair
+
+with warnings.catch_warnings():
+    # Starlette's client asks for a successor of httpx that nothing else here needs.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", StarletteDeprecationWarning)
+    from starlette.testclient import TestClient
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")  # UTC without a zone, as the store keeps it
 PASSWORD = "correct horse battery"
@@ -232,7 +244,7 @@ def hospital(tmp_path: Path, hospital_template: Path) -> Iterator[Hospital]:
 # --- a record of 400 people, and a model that was trained on it ------------------------------------------------------
 
 N_PEOPLE, AS_OF, SCORE_ID = 400, datetime.fromisoformat("2024-01-01T00:00:00"), "SIM-CHD"
-CARRIER, NEGATIVE, UNTESTED = 11, 12, 13  # three people whose genetics differ and whose flags must too
+CARRIER, TESTED_NEGATIVE = 11, range(31, 71)  # everybody else was never tested for a single gene
 
 
 def write_record(folder: Path, *, rng: np.random.Generator) -> None:
@@ -288,7 +300,7 @@ def write_tests(folder: Path, *, rng: np.random.Generator) -> None:
     coverage = [
         {"subject_id": n, "gene_symbol": gene, "gene_hgnc": hgnc, "report_id": f"R-{n}", **report}
         | {"result": "positive" if n == CARRIER and gene == "LDLR" else "negative"}
-        for n in (CARRIER, NEGATIVE, 31, 32)
+        for n in (CARRIER, *TESTED_NEGATIVE)
         for gene, hgnc in genes.items()
     ]
     finding = {
@@ -370,3 +382,49 @@ def champions(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> Champions:
 def clinic(tmp_path: Path, record_dir: Path) -> Settings:
     """An installation with nothing in its store yet, beside the record of 400."""
     return Settings(home=tmp_path, store_url=f"sqlite:///{tmp_path / 'presage.db'}", record=record_dir)
+
+
+# --- the service ------------------------------------------------------------------------------------------------------
+
+
+class Browser:
+    """A client that signs in and fills forms as the pages' own HTML says, without a screen."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        page = self.client.get("/sign-in")
+        form = {"name": name, "password": password, "token": token_in(page.text)}
+        return self.client.post("/sign-in", data=form, follow_redirects=False)
+
+    def decide(self, flag_id: int, decision: str, **more: str) -> httpx.Response:
+        token = token_in(self.client.get("/worklist").text)
+        form = {"decision": decision, "token": token} | more
+        return self.client.post(f"/flags/{flag_id}/decision", data=form, follow_redirects=False)
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="token" value="([0-9a-f]+)"', page)
+    assert found, "the page has a form with a token"
+    return found[1]
+
+
+def backend_of(hospital: Hospital, champions: Champions | None = None) -> Backend:
+    return Backend(hospital.settings, champions or Champions(load=_no_model, names=list))
+
+
+def _no_model(name: str) -> Champion:
+    raise PresageError(name, "no such registered model")
+
+
+@pytest.fixture
+def client(hospital: Hospital) -> Iterator[TestClient]:
+    """The whole service in this process, with the seeded store."""
+    with TestClient(application(backend_of(hospital), metrics=False), base_url="http://127.0.0.1:3000") as running:
+        yield running
+
+
+@pytest.fixture
+def browser(client: TestClient) -> Browser:
+    return Browser(client)

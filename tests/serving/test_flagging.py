@@ -19,6 +19,7 @@ from serving.store import repository
 from serving.store.engine import open_store, transaction
 from serving.store.rows import Filter, Flag, Viewer
 from serving.store.schema import flag_events, flags
+from tests.serving.conftest import CARRIER, TESTED_NEGATIVE
 
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
 NOW = datetime.fromisoformat("2024-01-03T08:00:00")
@@ -117,12 +118,12 @@ def test_tested_negative_and_not_tested_are_two_different_things(desk: Desk) -> 
     desk.policy.write_text(POLICY.replace("capacity = 4", "capacity = 300"))
     desk.flag(desk.score())
     status = {one.subject_id: (one.genetic_status, one.genetic_words) for one in desk.worklist() if one.kind == "risk"}
-    tested = {31, 32} & set(status)
+    tested = set(TESTED_NEGATIVE) & set(status)
     assert tested, "the record of the tests has tested people in the studied population"
     for subject_id, (kind, words) in status.items():
-        if subject_id in tested | {12}:
+        if subject_id in tested:
             assert (kind, words) == ("negative", "Tested negative: APOB, LDLR, PCSK9")
-        elif subject_id != 11:
+        elif subject_id != CARRIER:
             assert (kind, words) == ("not tested", "No genetic test on record")
 
 
