@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+
+from features.errors import PresageError
+from training.calibration import Calibration, Calibrator, Method, learn_calibration, learn_calibrator
+from training.outcomes import Outcome, RiskCurves
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), method=st.sampled_from(["logistic", "beta"]), backwards=st.booleans())
+def test_different_risks_stay_different_and_in_order_whatever_the_people_say(
+    seed: int, method: Method, backwards: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    risk = np.unique(np.round(rng.beta(1, 4, 400), 7))
+    label = rng.random(len(risk)) < (1 - risk if backwards else risk)
+    calibrator = learn_calibrator(risk, label, np.ones(len(risk)), method=method)
+    assert (np.diff(calibrator.apply(risk)) > 0).all()
+
+
+def test_the_logistic_method_is_a_logistic_regression_on_log_odds() -> None:
+    rng = np.random.default_rng(1)
+    risk, weight = rng.beta(2, 5, 600), rng.uniform(0.5, 2, 600)
+    label = rng.random(600) < expit(0.4 + 0.6 * logit(risk))
+    found = learn_calibrator(risk, label, weight, method="logistic")
+    other = sm.GLM(label, sm.add_constant(logit(risk)), family=sm.families.Binomial(), freq_weights=weight).fit()
+    assert (found.intercept, found.rise) == pytest.approx(tuple(other.params), abs=1e-6)
+    assert found.apply(risk) == pytest.approx(other.fittedvalues, abs=1e-7)
+
+
+def test_the_beta_method_mends_what_a_straight_line_cannot() -> None:
+    rng = np.random.default_rng(2)
+    risk = rng.uniform(0.01, 0.99, 20_000)
+    truth = Calibrator(0.3, 0.5, 1.8).apply(risk)
+    label = rng.random(20_000) < truth
+    ones = np.ones(len(risk))
+    error = {
+        method: np.abs(learn_calibrator(risk, label, ones, method=method).apply(risk) - truth).mean()
+        for method in ("none", "logistic", "beta")
+    }
+    assert error["beta"] < 0.01 < error["logistic"] < error["none"]
+
+
+def test_too_few_events_change_nothing() -> None:
+    risk = np.linspace(0.1, 0.9, 50)
+    assert learn_calibrator(risk, np.arange(50) < 9, np.ones(50), method="logistic") == Calibrator()
+
+
+def test_curves_are_calibrated_by_horizon_still_rise_and_survive_json() -> None:
+    rng = np.random.default_rng(3)
+    n = 3000
+    rate = np.exp(rng.normal(-1, 0.7, n))
+    event_at, censored_at = rng.exponential(1 / rate), rng.uniform(0.5, 4, n)
+    outcome = Outcome(np.minimum(event_at, censored_at), (event_at <= censored_at).astype(np.int8), (1.0, 2.0))
+    truth = 1 - np.exp(-rate[:, None] * np.array([1.0, 2.0]))
+    wrong = RiskCurves((1.0, 2.0), truth**2)
+    calibration = learn_calibration(wrong, outcome, method="beta")
+    again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
+    found = again.apply(wrong).probabilities
+    assert np.abs(found - truth).mean() < 0.02
+    assert (np.diff(found, axis=1) >= 0).all()
+    with pytest.raises(PresageError, match="calibrated"):
+        again.apply(RiskCurves((3.0,), truth[:, :1]))
+
+
+def test_a_binary_outcome_has_no_horizon_in_json_either() -> None:
+    outcome = Outcome(np.full(100, np.nan), (np.arange(100) % 3 == 0).astype(np.int8), ())
+    curves = RiskCurves((math.nan,), np.linspace(0.1, 0.6, 100)[:, None])
+    calibration = learn_calibration(curves, outcome)
+    assert calibration.to_json()[0]["horizon_days"] is None
+    again = Calibration.from_json(calibration.to_json())
+    assert again.apply(curves).probabilities == pytest.approx(calibration.apply(curves).probabilities)
