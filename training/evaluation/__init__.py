@@ -1,7 +1,7 @@
 """Numbers about risks against what happened; figures draw them and words put them into sentences elsewhere."""
 
 from training.evaluation.estimate import Estimate
-from training.evaluation.evaluate import Ask, difference, evaluate
+from training.evaluation.evaluate import Ask, curves, difference, evaluate
 from training.evaluation.groups import Gap, GroupResult, by_group, largest_gap
 
-__all__ = ["Ask", "Estimate", "Gap", "GroupResult", "by_group", "difference", "evaluate", "largest_gap"]
+__all__ = ["Ask", "Estimate", "Gap", "GroupResult", "by_group", "curves", "difference", "evaluate", "largest_gap"]

@@ -11,15 +11,17 @@ import numpy.typing as npt
 from features.errors import PresageError
 from training.censoring import Uncensored
 from training.evaluation.accuracy import brier, integrated_brier
-from training.evaluation.calibration import calibration
+from training.evaluation.calibration import CalibrationCurve, calibration, calibration_curve
 from training.evaluation.discrimination import auc_and_precision, concordance
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.sample import Observed, Predicted, Weighted
-from training.evaluation.utility import Flagging, at_capacity, at_threshold
+from training.evaluation.utility import DecisionCurve, Flagging, at_capacity, at_threshold, decision_curve
 from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 Persons = npt.NDArray[np.int64]
+
+THRESHOLDS = np.linspace(0.01, 0.5, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,22 @@ def difference(
         a, b = metrics(observed, first, weighted, ask), metrics(observed, second, weighted, ask)
         rows.append({name: a[name] - b[name] for name in a})
     return summarise(rows)
+
+
+def curves(
+    outcome: Outcome,
+    risk: Floats,
+    *,
+    horizon_days: float,
+    uncensored: Uncensored | None = None,
+    thresholds: Floats = THRESHOLDS,
+) -> tuple[CalibrationCurve, DecisionCurve]:
+    """What the figures draw of these risks at the horizon; nan is a binary outcome's horizon."""
+    observed = Observed.of(outcome, horizon_days, np.arange(len(outcome)), uncensored)
+    Predicted.of(outcome, risk, None)
+    weight = observed.weighted(np.ones(len(outcome))).weight
+    calibrated = calibration_curve(outcome, risk, observed.label, weight, horizon_days=horizon_days)
+    return calibrated, decision_curve(risk, observed.label, weight, thresholds)
 
 
 def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:

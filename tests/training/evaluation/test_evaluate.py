@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.errors import PresageError
 from training.censoring import Uncensored
-from training.evaluation import Ask, by_group, difference, evaluate, largest_gap
+from training.evaluation import Ask, by_group, curves, difference, evaluate, largest_gap
 from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -214,3 +214,16 @@ def test_concordance_with_competing_events_survives_censoring() -> None:
         gaps.append([part[name].value - full[name].value for name in ("c_uno", "auc", "calibration_slope")])
     z = np.abs(np.mean(gaps, axis=0)) / (np.std(gaps, axis=0) / math.sqrt(len(gaps)))
     assert (z < 2.5).all(), z
+
+
+@pytest.mark.parametrize("kind", ["binary", "survival", "competing"])
+def test_curves_for_figures_agree_with_the_numbers(kind: str) -> None:
+    outcome, risk = drawn(kind=kind)
+    h = horizon_of(outcome)
+    calibrated, decided = curves(outcome, risk, horizon_days=h, thresholds=np.array([0.2, 0.4]))
+    found = evaluate(
+        outcome, risk, horizon_days=h, persons=np.arange(500), rng=np.random.default_rng(1), n_boot=0, ask=ASK
+    )
+    assert decided.model[0] == pytest.approx(found["net_benefit_at_0.2"].value)
+    assert calibrated.people.sum() == 500
+    assert (np.diff(calibrated.grid) >= 0).all()
