@@ -37,6 +37,13 @@ def named_blocks(
     return tuple(blocks)
 
 
+def allowed_names(section: FeaturesSection, names: Sequence[str], *, where: str) -> list[str]:
+    """What `only` lets in and `exclude` leaves."""
+    only = set(matching(section.only, names, f"{where} only")) if section.only else set(names)
+    excluded = set(matching(section.exclude, names, f"{where} exclude"))
+    return [name for name in names if name in only and name not in excluded]
+
+
 def matching(patterns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
     """Names that a pattern matches, in the patterns' order. Raises PresageError for a pattern that matches none."""
     found: list[str] = []

@@ -22,7 +22,7 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress
 from features.record import Record
-from training.blocks import named_blocks
+from training.blocks import allowed_names, named_blocks
 from training.cohort import Block, Bools, Cohort, Ints, References, Step, Strings
 from training.cohort_record import Selected, select
 from training.study import Study
@@ -111,7 +111,8 @@ def _inputs(study: Study) -> set[str]:
 def _blocks(study: Study, whole: Catalogue, frame: FeatureFrame) -> tuple[Block, ...]:
     """Clinical features of the study's families; then polygenic and monogenic ones, unless the study says otherwise."""
     families = {"demographics", *study.features.families}
-    wanted = [spec for spec in whole.specs if spec.name in frame.names and spec.name not in study.features.exclude]
+    allowed = set(allowed_names(study.features, frame.names, where="[features]"))
+    wanted = [spec for spec in whole.specs if spec.name in allowed]
     polygenic = tuple(spec.name for spec in wanted if spec.aggregate == "polygenic_z")
     monogenic = tuple(spec.name for spec in wanted if spec.family == "monogenic" and "monogenic" in families)
     clinical = tuple(

@@ -16,6 +16,7 @@ from features.record import Record
 from training.cohort import Bools, Ints, Step, Strings, people_and_rows
 from training.cohort_index import index_facts
 from training.outcomes import CENSORED, COMPETING, EVENT, Outcome
+from training.splits import sides
 from training.study import OutcomeSection, Population, Study
 
 Moments = npt.NDArray[np.datetime64]
@@ -84,6 +85,10 @@ def select(study: Study, folder: Path, record: Record, backend: Backend) -> Sele
         attrition.append(people_and_rows(step, facts.subject_ids[keep]))
     if not bool(keep.any()):
         raise PresageError(study.name, "somebody in the population", way_out="presage prints where people were lost")
+    if study.validation.test_from is not None:
+        early, late = sides(facts.as_of, section.horizons_days, study.validation)
+        keep &= early | late
+        attrition.append(people_and_rows("whose window closes before the test, or tested", facts.subject_ids[keep]))
     outcome = outcome_of(facts, section)
     rows = np.flatnonzero(keep)
     return Selected(facts.subject_ids[rows], facts.as_of[rows], outcome.take(rows), tuple(attrition))

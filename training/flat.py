@@ -11,7 +11,7 @@ import pandas as pd
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.blocks import matching, named_blocks
+from training.blocks import allowed_names, named_blocks
 from training.cohort import Block, Bools, Cohort, Dosages, Step, Strings, people_and_rows
 from training.outcomes import EVENT, Outcome
 from training.study import Source, Study
@@ -162,8 +162,9 @@ def _reserved(study: Study) -> set[str]:
 def _blocks(table: pd.DataFrame, study: Study, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
     """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
     columns = [str(name) for name in table.columns]
-    excluded = set(matching(study.features.exclude, columns, f"{path}, [features] exclude"))
-    usable = [name for name in columns if name not in excluded | _reserved(study)]
+    reserved = _reserved(study)
+    allowed = allowed_names(study.features, columns, where=f"{path}, [features]")
+    usable = [name for name in allowed if name not in reserved]
     marks = () if dosages is None else (DOSAGES,)
     return named_blocks(study.features, usable, where=str(path), marks=marks)
 

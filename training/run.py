@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.errors import PresageError
 from features.progress import Progress, silent
@@ -24,7 +24,7 @@ from training.learners import LEARNERS
 from training.outcomes import EVENT
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
 from training.run_predictions import write_predictions
-from training.run_validation import HeldOut, Nested, hold_out, nested_blocks, stream
+from training.run_validation import HeldOut, Nested, choose, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
 from training.study import Study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
@@ -67,7 +67,7 @@ def _train(
     with progress("fitting candidates", total=len(candidates) * len(scheme.splits)) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
         held = {name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance) for name in candidates}
-    chosen = min(held.values(), key=lambda found: found.inner_brier)
+    chosen = choose(list(held.values()))
     with progress("measuring"):
         nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed) if len(cohort.blocks) > 1 else ()
         document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)

@@ -25,8 +25,8 @@ class HeldOut:
     """Risks of N test rows (a row counts once per split that tests it).
 
     rows: (N,) cohort rows; fold: (N,) split names. clinical, combined: (N, h); combined is NaN where it may not serve.
-    inner_brier: mean weighted Brier score of held-out *training* rows at the last horizon: what chooses a candidate
-    without looking at a test row. pairs: the fitted models, one per split.
+    inner: per split, the weighted squared errors (and weights) of held-out *training* rows at the last horizon: what
+    chooses a candidate without looking at a test row. pairs: the fitted models, one per split.
     """
 
     candidate: str
@@ -34,8 +34,13 @@ class HeldOut:
     fold: Strings
     clinical: Floats
     combined: Floats
-    inner_brier: float
+    inner: tuple[tuple[Floats, Floats], ...]
     pairs: tuple[Pair, ...]
+
+    @property
+    def inner_brier(self) -> float:
+        """Mean over splits of the weighted Brier score of held-out training rows."""
+        return float(np.mean([np.average(squared, weights=weight) for squared, weight in self.inner]))
 
     @property
     def served(self) -> Floats:
@@ -78,7 +83,7 @@ def hold_out(
         combined.append(both)
         advance(1)
     inner = [
-        _inner_brier(pair, cohort, split, followed)
+        _squared_errors(pair, cohort, split, followed)
         for pair, split, followed in zip(pairs, scheme.splits, uncensored, strict=True)
     ]
     return HeldOut(
@@ -87,19 +92,40 @@ def hold_out(
         fold=np.concatenate([np.full(len(split.test), split.name, dtype=object) for split in scheme.splits]),
         clinical=np.concatenate(clinical),
         combined=np.concatenate(combined),
-        inner_brier=float(np.mean(inner)),
+        inner=tuple(inner),
         pairs=tuple(pairs),
     )
 
 
-def _inner_brier(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> float:
+def choose(held: Sequence[HeldOut]) -> HeldOut:
+    """The earliest candidate that no other beats by more than one standard error (mean over splits), paired by row.
+
+    The study lists simpler models first; a booster whose rounds were chosen on the same held-out rows has to earn it.
+    """
+    best = min(held, key=lambda found: found.inner_brier)
+    for found in held:
+        gains = [_gain(a, b) for a, b in zip(found.inner, best.inner, strict=True)]
+        if found is best or np.mean([gain for gain, _ in gains]) <= np.mean([error for _, error in gains]):
+            return found
+    return best
+
+
+def _gain(worse: tuple[Floats, Floats], better: tuple[Floats, Floats]) -> tuple[float, float]:
+    """Mean difference of squared errors, and its standard error."""
+    weight = worse[1] / worse[1].sum()
+    difference = worse[0] - better[0]
+    mean = float(weight @ difference)
+    return mean, float(np.sqrt(np.sum((weight * (difference - mean)) ** 2)))
+
+
+def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> tuple[Floats, Floats]:
     """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
     outcome = cohort.outcome.take(split.train)
     if uncensored is None:
         label, weight = outcome.event == EVENT, np.ones(len(outcome))
     else:
         label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored)
-    return float(np.average((label - pair.served_out_of_fold()[:, -1]) ** 2, weights=weight))
+    return (label - pair.served_out_of_fold()[:, -1]) ** 2, weight
 
 
 def nested_blocks(

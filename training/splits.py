@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from features.errors import PresageError
@@ -75,11 +76,7 @@ def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) 
     """Training landmarks whose longest window closes by the first test landmark; people of both sides drawn to one."""
     if bool(np.isnat(cohort.as_of).any()):
         raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
-    start = np.datetime64(validation.test_from, "us")
-    horizon = max(cohort.outcome.horizons_days, default=0.0)
-    late = cohort.as_of >= start
-    closes = cohort.as_of + np.int64(np.ceil(horizon)) * DAY
-    early = closes <= start
+    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation)
     both = np.intersect1d(cohort.persons[late], cohort.persons[early])
     tested = both[rng.random(len(both)) < validation.test_share]
     learned = np.setdiff1d(both, tested)
@@ -87,6 +84,15 @@ def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) 
     train = early & ~np.isin(cohort.persons, tested)
     words = f"temporal: learned before, tested from {validation.test_from}, on other people"
     return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
+
+
+def sides(
+    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], validation: Validation
+) -> tuple[Bools, Bools]:
+    """(n,) whose longest window closes by the first test landmark, and (n,) test landmarks."""
+    start = np.datetime64(validation.test_from, "us")
+    closes = as_of + np.int64(np.ceil(max(horizons_days, default=0.0))) * DAY
+    return closes <= start, as_of >= start
 
 
 def _test_column(cohort: Cohort, column: str) -> Scheme:

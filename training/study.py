@@ -94,6 +94,7 @@ class FeaturesSection(Section):
     families: tuple[str, ...] = ("demographics", "measurements")
     polygenic: tuple[str, ...] = ()
     equation: str | None = None
+    only: tuple[str, ...] = ()  # names or globs; absent: every feature of the families, or column of the table
     exclude: tuple[str, ...] = ()
     blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # names or globs, nested in this order
     genomic_blocks: tuple[str, ...] | None = None  # absent: the blocks whose name says so
