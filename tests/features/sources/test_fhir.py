@@ -488,24 +488,48 @@ def _logical(resources: list[Json]) -> bytes:
     return b"\n".join(json.dumps(one).encode() for one in json.loads(text))
 
 
+SMALL_EXPORT = [
+    anna(identifier=[{"system": "mrn", "value": "17"}]),
+    resource(
+        "Encounter",
+        "e1",
+        status="finished",
+        **{"class": {"code": "AMB"}},
+        subject=ANNA,
+        period={"start": "2010-01-01T10:00:00Z", "end": "2010-01-01T11:00:00Z"},
+    ),
+    resource(
+        "Condition",
+        "c1",
+        code=concept(ICD, "E11.9"),
+        subject=ANNA,
+        onsetDateTime="2010-01-01",
+        encounter={"reference": "Encounter/e1"},
+    ),
+    observation("o1", valueInteger=1),
+]
+
+
+@pytest.fixture(scope="module")
+def bulk_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bulk")
+    ingest(ndjson(folder / "source", SMALL_EXPORT), folder / "record")
+    return folder / "record"
+
+
 @pytest.mark.parametrize(
     ("write", "name"),
-    [(_urn_bundle, "b.json"), (_url_bundle, "b.json"), (_url_bundle, "b.json.gz"), (_logical, "all.ndjson"),
-     (_url_bundle, "bundles.zip")],
-)  # fmt: skip
+    [
+        (_urn_bundle, "b.json"),
+        (_url_bundle, "b.json.gz"),
+        (_logical, "all.ndjson"),
+        (_url_bundle, "bundles.zip"),
+    ],
+)
 def test_bundles_and_bulk_files_of_the_same_people_give_the_same_record(
-    write: Callable[[list[Json]], bytes], name: str, tmp_path: Path, tables_of: TablesOf
+    write: Callable[[list[Json]], bytes], name: str, tmp_path: Path, bulk_record: Path, tables_of: TablesOf
 ) -> None:
-    resources = [
-        anna(identifier=[{"system": "mrn", "value": "17"}]),
-        resource("Encounter", "e1", status="finished", **{"class": {"code": "AMB"}}, subject=ANNA,
-                 period={"start": "2010-01-01T10:00:00Z", "end": "2010-01-01T11:00:00Z"}),
-        resource("Condition", "c1", code=concept(ICD, "E11.9"), subject=ANNA, onsetDateTime="2010-01-01",
-                 encounter={"reference": "Encounter/e1"}),
-        observation("o1", valueInteger=1),
-    ]  # fmt: skip
-    ingest(ndjson(tmp_path / "bulk", resources), tmp_path / "first")
-    text = write(resources)
+    text = write(SMALL_EXPORT)
     source = tmp_path / "other"
     source.mkdir()
     if name.endswith(".zip"):
@@ -515,8 +539,8 @@ def test_bundles_and_bulk_files_of_the_same_people_give_the_same_record(
             archive.writestr("people/readme.txt", "nothing")
     else:
         (source / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    ingest(source, tmp_path / "second")
-    first, second = tables_of(tmp_path / "first"), tables_of(tmp_path / "second")
+    ingest(source, tmp_path / "record")
+    first, second = tables_of(bulk_record), tables_of(tmp_path / "record")
     assert first.keys() == second.keys()
     for table, content in first.items():
         assert content.equals(second[table]), table
