@@ -85,19 +85,19 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
     def taken(routine: NDArray[np.floating] | float, at_intake: float) -> Bools:
         return ambulatory & notes.happens(np.where(visits.reason == INTAKE, at_intake, routine))
 
-    _vital_signs(notes, factors, pressure=taken(0.55, 0.95), weighed=taken(0.30, 0.9))
+    _vital_signs(notes, factors, pressure=taken(0.65, 0.95), weighed=taken(0.30, 0.9))
     lipids = taken(
-        0.07
-        + 0.05 * (factors.age_years > 45)
-        + 0.15 * ill["hyperlipidaemia"]
+        0.20
+        + 0.08 * (factors.age_years > 45)
+        + 0.10 * ill["hyperlipidaemia"]
         + 0.10 * ill["t2d"]
         - 0.01 * (at.deprivation - 3),
         0.88,
     )
     _lipids(notes, factors, lipids, on_statin=lives.statin_day[visits.person] < visits.start)
-    sugar = taken(0.05 + 0.05 * (factors.bmi > 30) + 0.35 * ill["t2d"], 0.85)
+    sugar = taken(0.15 + 0.05 * (factors.bmi > 30) + 0.30 * ill["t2d"], 0.85)
     _sugar(notes, factors, at, sugar, diabetes=ill["t2d"])
-    kidney = taken(0.08 + 0.05 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.88)
+    kidney = taken(0.20 + 0.08 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.88)
     kidney |= (visits.reason == ADMITTED) & notes.happens(0.85)
     egfr = np.clip(notes.noisy(factors.egfr, sd=4.0), 5, 140)
     notes.add("egfr", kidney, egfr)
@@ -145,9 +145,9 @@ def conditions(rng: np.random.Generator, people: People, lives: Lives, visits: V
     for key in sorted(set(visits.diagnosis) - {""}):
         notes.add(key, visits.diagnosis == key)
     for key, present in known_disease(people, lives, visits).items():
-        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.15))
+        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.10))
         notes.add(key, present & (visits.diagnosis != key) & notes.happens(coded))
-    complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.25)
+    complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.20)
     which = np.searchsorted(np.cumsum(list(ACUTE.values())), rng.random(len(visits)), side="right")
     for i, key in enumerate(ACUTE):
         notes.add(key, complaint & (which == i))
@@ -206,7 +206,7 @@ def observations(rng: np.random.Generator, people: People, lives: Lives, visits:
         )
     for trait, history in people.family_history.items():
         positive = history[visits.person]
-        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.90, 0.70), np.where(positive, 0.06, 0.02))
+        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.92, 0.75), np.where(positive, 0.06, 0.02))
         of_interest = people.female[visits.person] if trait == "breast_cancer" else True
         notes.add(f"family_{trait}", ambulatory & of_interest & notes.happens(probability), positive)
     return notes.together()

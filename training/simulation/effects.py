@@ -98,9 +98,9 @@ DEATH_LOG_HR = {
     "deprivation": math.log(1.7) / 4,  # per quintile, fifth against first
 }
 
-DEATH_MEAN_RATIO = 2.6  # of the ratios above in the population, so that its mortality stays the life table's
+DEATH_MEAN_RATIO = 2.4  # of the ratios above in the population, so that its mortality stays the life table's
 
-ADMISSION_AT_50 = 0.023  # per year, a never-smoker of the middle quintile without disease
+ADMISSION_AT_50 = 0.026  # per year, a never-smoker of the middle quintile without disease
 ADMISSION_PER_YEAR = 0.035
 ADMISSION_LOG_HR = {
     "current": math.log(1.35),

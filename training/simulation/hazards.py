@@ -25,14 +25,14 @@ JANUARY_FIRSTS = np.array(
 )
 
 # Keep the mean 10-year risk of coronary disease of people aged 40 to 79 at that of the published equation.
-CHD_LEVEL = {"M": 1.41, "F": 1.285}
+CHD_LEVEL = {"M": 1.34, "F": 1.225}
 # A 10-year risk is an average over ten years of ageing: the hazard now is that of the risk five years ago.
 HALF_WINDOW_YEARS = {"chd": 5.0, "t2d": 3.75}
 
 PREVENT_AGES = (30.0, 90.0)
 
 # Start of a statin per year: by the published 10-year risk, LDL cholesterol and diabetes (assumptions).
-STATIN_AT_FIVE_PERCENT = 0.010
+STATIN_AT_FIVE_PERCENT = 0.006
 STATIN_PER_LOG_ODDS = 0.5
 STATIN_PER_30_MG_DL = 0.6
 STATIN_DIABETES = 1.0

@@ -50,10 +50,10 @@ DEPRIVATION = {  # share in each quintile, least to most deprived
 
 # Onset of chronic disease: incidence per year at 60, slope of its logarithm in age, log ratios of smoking.
 CHRONIC = {
-    "heart_failure": (0.0035, 0.090, 0.5),
+    "heart_failure": (0.0022, 0.090, 0.5),
     "atrial_fibrillation": (0.0035, 0.090, 0.1),
-    "stroke": (0.0030, 0.080, 0.5),
-    "copd": (0.0030, 0.050, 1.8),
+    "stroke": (0.0020, 0.080, 0.5),
+    "copd": (0.0022, 0.050, 1.8),
     "depression": (0.0090, -0.005, 0.4),
     "asthma": (0.0030, 0.000, 0.1),
 }
@@ -166,12 +166,12 @@ def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, genomes: Genom
 
 
 def _draw_entry(rng: np.random.Generator, n: int) -> Ints:
-    late = rng.random(n) < 0.12
+    late = rng.random(n) < 0.08
     return np.where(late, rng.integers(31, END_DAY - 3 * 365, size=n), 0).astype(np.int64)
 
 
 def _draw_age_at_entry(rng: np.random.Generator, entry_day: Ints) -> Ints:
-    founder = 32 + 52 * rng.beta(1.8, 1.5, size=len(entry_day))
+    founder = 29 + 55 * rng.beta(1.6, 1.4, size=len(entry_day))
     mover = 30 + 42 * rng.beta(1.2, 2.2, size=len(entry_day))
     return np.round(np.where(entry_day == 0, founder, mover) * DAYS_PER_YEAR).astype(np.int64)
 
@@ -183,7 +183,7 @@ def _draw_deprivation(rng: np.random.Generator, group: NDArray[np.str_]) -> Ints
 
 def _draw_smoking(rng: np.random.Generator, female: Bools, deprivation: Ints, entry_day: Ints) -> tuple[Bools, Floats]:
     n = len(female)
-    ever = rng.random(n) < 0.48 + 0.10 * ~female + 0.03 * (deprivation - 3)
+    ever = rng.random(n) < 0.50 + 0.10 * ~female + 0.03 * (deprivation - 3)
     former_at_entry = rng.random(n) < 0.42 - 0.06 * (deprivation - 3)
     past = entry_day - DAYS_PER_YEAR * 20 * rng.random(n) - 1
     future = entry_day + DAYS_PER_YEAR * rng.exponential(1 / 0.03, size=n)
@@ -254,7 +254,7 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
     deprived = column(people.deprivation) - 3
     bmi = np.clip(28.8 + 0.5 * deprived + 0.05 * (np.minimum(age, 65) - 50) + 4.8 * column(people.u_bmi), 17, 55)
     untreated = (
-        127 + 0.50 * (age - 50) + 3 * (1 - female) + 0.6 * (bmi - 28) + 1.0 * deprived + 17 * column(people.u_sbp)
+        131 + 0.50 * (age - 50) + 3 * (1 - female) + 0.6 * (bmi - 28) + 1.0 * deprived + 17 * column(people.u_sbp)
     )
     treated = untreated >= 143 + 6 * column(people.u_threshold)
     tg = np.exp(np.log(125) + 0.02 * (bmi - 28) + 0.40 * column(people.u_tg))
@@ -263,8 +263,8 @@ def risk_factors(people: People, day: Floats | Ints) -> RiskFactors:
         bmi=bmi,
         sbp=np.clip(untreated - 12 * treated, 85, 200),
         on_antihypertensive=treated,
-        ldl=np.clip(138 + 38 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
-        hdl=np.clip(44 + 9 * female - 0.5 * (bmi - 28) + 15 * column(people.u_hdl), 20, 110),
+        ldl=np.clip(146 + 38 * column(people.u_ldl) + column(people.fh_ldl_mg_dl), 40, 400),
+        hdl=np.clip(43 + 9 * female - 0.5 * (bmi - 28) + 15 * column(people.u_hdl), 20, 110),
         triglycerides=np.clip(tg, 35, 390),
         glucose=np.clip(
             82 + 0.12 * (age - 50) + 0.4 * (bmi - 28) + 1.0 * deprived + 8 * column(people.u_glucose), 65, 125

@@ -85,7 +85,7 @@ def _routine(rng: np.random.Generator, people: People, lives: Lives) -> Part:
     age = (when - people.birth_day[person]) / DAYS_PER_YEAR
     ill = sum((day[person] < when).astype(np.int64) for day in people.onset_day.values())
     ill = ill + (lives.t2d_day[person] < when) + (lives.chd_day[person] < when) + (lives.statin_day[person] < when)
-    rate = 0.32 + 0.009 * np.clip(age - 30, 0, 60) + 0.20 * ill + 0.10 * people.female[person]
+    rate = 0.38 + 0.009 * np.clip(age - 30, 0, 60) + 0.20 * ill + 0.10 * people.female[person]
     rate -= 0.05 * (people.deprivation[person] - 3)
     keep = rng.random(len(person)) < np.clip(rate, 0.2, 3.2) / 3.2
     return person[keep], when[keep], reason, diagnosis
