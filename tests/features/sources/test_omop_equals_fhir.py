@@ -1,55 +1,62 @@
-"""The simulator's people through OMOP and through FHIR: the same events."""
+"""The simulator's people through OMOP and through FHIR: the same features."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
 
+from features import identity
+from features.build import build, learn_vocabulary
+from features.catalogue import FAMILIES, catalogue
+from features.frame import FeatureFrame
+from features.index import Index
+from features.record import Record
 from features.sources import fhir, omop
-from training.simulation import simulate
+from training.simulation.fhir import write_fhir
+from training.simulation.omop import write_tables
+from training.simulation.world import clinical_tables, make_world
 
-COLUMNS = ["person", "time", "code", "numeric_value", "text_value", "available_time", "unit"]
-
-# What the two forms cannot say alike. OMOP's care site and provider have labels of their own, FHIR's organization has
-# those of its identifiers; OMOP's numeric id of a care site has no place in FHIR. US Core has no category for a race
-# that is none of OMB's.
-DOCUMENTED = ("CARE_SITE", "PROVIDER", "Race//other")
+PEOPLE_IN_FHIR = 200
+MOMENTS = ("2004-01-01", "2012-07-01", "2024-12-31")
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate(folder / "source", people=1000, seed=11, scenario="default")
-    omop.ingest(folder / "source" / "omop", folder / "omop")
-    fhir.ingest(folder / "source" / "fhir", folder / "fhir")
-    left, right = (_events(folder / name) for name in ("omop", "fhir"))
-    return left[left.person.isin(right.person.unique())], right
+def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("both")
+    tables = clinical_tables(make_world(people=400, seed=11))
+    everyone = tables["person"]["person_id"].to_pylist()
+    people = sorted({*tables["death"]["person_id"].to_pylist()[:50], *everyone})[:PEOPLE_IN_FHIR]
+    (folder / "source").mkdir()
+    write_fhir(folder / "source", tables, people)
+    write_tables(tables, folder / "cdm")
+    omop.ingest(folder / "cdm", folder / "omop")
+    fhir.ingest(folder / "source", folder / "fhir")
+    return folder / "omop", folder / "fhir"
 
 
-def _events(record: Path) -> pd.DataFrame:
-    who = pq.read_table(record / "identity" / "subjects.parquet").to_pandas().set_index("subject_id").source_id
-    events = ds.dataset(record / "data").to_table().to_pandas()
-    return events.assign(person=events.subject_id.map(who))[COLUMNS]
-
-
-def test_two_hundred_people_have_the_same_events_by_either_route(both: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    left, right = (
-        part[~part.code.isin(DOCUMENTED)].sort_values(COLUMNS, na_position="first").reset_index(drop=True)
-        for part in both
+def _frame(record_dir: Path, people: list[str], moment: str, *, vocabulary_of: Path) -> FeatureFrame:
+    families = [family for family in FAMILIES if family != "polygenic"]
+    subjects = identity.subjects_by_source_id(record_dir)
+    learners = identity.subjects_by_source_id(vocabulary_of)
+    learned = learn_vocabulary(
+        Index.at([learners[person] for person in people], moment), Record.open(vocabulary_of), catalogue(families)
     )
-    assert left.person.nunique() == right.person.nunique() == 200
-    assert len(left) > 20_000
-    pd.testing.assert_frame_equal(left, right)
+    return build(Index.at([subjects[person] for person in people], moment), Record.open(record_dir), learned)
 
 
-def test_what_the_two_forms_say_differently_is_only_what_is_documented(
-    both: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    left, right = both
-    counts = pd.DataFrame({"omop": left.code.value_counts(), "fhir": right.code.value_counts()}).fillna(0)
-    differ = counts[counts.omop != counts.fhir]
-    assert set(differ.index) <= {"Race//other"}
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_two_hundred_people_have_the_same_features_by_either_route(moment: str, records: tuple[Path, Path]) -> None:
+    through_omop, through_fhir = records
+    people = sorted(identity.subjects_by_source_id(through_fhir))
+    assert len(people) == PEOPLE_IN_FHIR
+    left, right = (_frame(record, people, moment, vocabulary_of=through_omop) for record in records)
+    assert left.names == right.names
+    assert left.code_names == right.code_names
+    assert len(left.code_names) > 20
+    np.testing.assert_array_equal(left.values, right.values)
+    assert left.codes is not None
+    assert right.codes is not None
+    assert (left.codes != right.codes).nnz == 0
+    assert np.isfinite(left.values).mean() > 0.2
