@@ -353,11 +353,9 @@ def programme_tables(counted: list[Count]) -> list[CountTable]:
             [sum(c.people for c in mine if c.panel == panel and c.status == status) for status in columns]
             for panel in panels
         ]
-        shown, row_totals, column_totals, total = suppress(cells)
-        rows = tuple(
-            (panel, tuple(row), row_total) for panel, row, row_total in zip(panels, shown, row_totals, strict=True)
-        )
-        tables.append(CountTable(title, rows, columns, tuple(column_totals), total))
+        shown = suppress(cells)
+        rows = tuple(zip(panels, shown.cells, shown.row_totals, strict=True))
+        tables.append(CountTable(title, rows, columns, shown.column_totals, shown.total))
     return tables
 
 
