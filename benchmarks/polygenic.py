@@ -94,7 +94,13 @@ def timed(command: Sequence[str], *, env: dict[str, str] | None = None) -> tuple
 
 def plink2(folder: Path, n: int, out: Path, blas: str | None) -> list[str]:
     """The command that plink2's manual gives."""
-    command = [shutil.which("plink2") or "plink2", "--pfile", str(folder / "panel"), "--read-freq", str(folder / "panel.afreq")]
+    command = [
+        shutil.which("plink2") or "plink2",
+        "--pfile",
+        str(folder / "panel"),
+        "--read-freq",
+        str(folder / "panel.afreq"),
+    ]
     command += ["--score", str(folder / f"wide{n}.txt"), "1", "2", "header-read", "cols=nallele,scoresums"]
     command += ["--score-col-nums", f"3-{n + 2}"] if n > 1 else []
     return [*command, "--threads", "2", "--out", str(out)]
@@ -128,18 +134,26 @@ def main() -> None:
     told = parser.parse_args()
     simulate(told.data, people=told.people, variants=told.variants, most=max(told.scores))
     env = os.environ | {"OPENBLAS_NUM_THREADS": "2"} | ({"LD_LIBRARY_PATH": told.blas} if told.blas else {})
-    print(f"{told.people:,} people, {told.variants:,} variants, 1 % missing; plink2 with {told.blas or 'its default BLAS'}")
+    print(
+        f"{told.people:,} people, {told.variants:,} variants, 1 % missing; plink2 with {told.blas or 'its default BLAS'}"
+    )
     print(f"{'scores':>6} {'command':<32} {'seconds':>8} {'MB':>6} {'plink2 /':>9} {'largest difference, SD':>23}")
     for n in told.scores:
         theirs = told.data / f"plink{n}"
         best = min(timed(plink2(told.data, n, theirs, told.blas), env=env) for _ in range(told.repeats))
         print(f"{n:>6} {'plink2 --score, one table':<32} {best[0]:>8.2f} {best[1]:>6.0f} {1:>9.1f} {'':>23}")
         single = [told.data / f"score{number}.txt" for number in range(n)]
-        for what, files in (("presage prs, one table", [told.data / f"wide{n}.txt"]), ("presage prs, catalogue files", single)):
+        for what, files in (
+            ("presage prs, one table", [told.data / f"wide{n}.txt"]),
+            ("presage prs, catalogue files", single),
+        ):
             ours = told.data / "ours.parquet"
             found = min(timed(presage(told.data, files, ours)) for _ in range(told.repeats))
             far = agreement(theirs, ours)
-            print(f"{n:>6} {what:<32} {found[0]:>8.2f} {found[1]:>6.0f} {best[0] / found[0]:>9.1f} {far:>23.1e}", flush=True)
+            print(
+                f"{n:>6} {what:<32} {found[0]:>8.2f} {found[1]:>6.0f} {best[0] / found[0]:>9.1f} {far:>23.1e}",
+                flush=True,
+            )
     print(f"this script itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

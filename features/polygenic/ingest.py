@@ -56,7 +56,7 @@ def ingest(
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"
     samples = samples if samples is not None or not beside.exists() else beside
-    known = identity.subjects_by_source_id(record_dir)
+    known = _known_people(record_dir)
     if not known:
         raise PresageError(
             str(record_dir), "no people in this record", way_out="first: presage ingest omop|fhir|meds SRC"
@@ -94,7 +94,16 @@ def _genotype_file(source: Path) -> Path:
     return found[0]
 
 
-def _people(sample_ids: Sequence[str], samples: Path | None, known: dict[str, int]) -> _People:
+def _known_people(record_dir: Path) -> dict[str, set[int]]:
+    """The subjects of every source id: more than one where two sources use one id for two people."""
+    table = identity.read(record_dir)
+    known: dict[str, set[int]] = {}
+    for source_id, subject in zip(table["source_id"].to_pylist(), table["subject_id"].to_pylist(), strict=True):
+        known.setdefault(source_id, set()).add(subject)
+    return known
+
+
+def _people(sample_ids: Sequence[str], samples: Path | None, known: dict[str, set[int]]) -> _People:
     links = {sample: (sample, None) for sample in sample_ids} if samples is None else _read_samples(samples)
     n = len(sample_ids)
     subject, available = np.full(n, -1, np.int64), np.full(n, np.datetime64("NaT"), "datetime64[us]")
@@ -102,16 +111,24 @@ def _people(sample_ids: Sequence[str], samples: Path | None, known: dict[str, in
     taken: set[int] = set()
     for number, sample in enumerate(sample_ids):
         person, collected = links.get(sample, (None, None))
-        found = known.get(person) if person is not None else None
-        reason = "sample not in samples.csv" if person is None else "unknown person" if found is None else None
-        if found is not None and found in taken:
-            reason = "another sample of this person came first"
-        elif found is not None:
-            taken.add(found)
-            subject[number] = found
+        found = known.get(person, set()) if person is not None else set()
+        reason = _rejection(person, found, taken)
+        if reason is None:
+            subject[number] = next(iter(found))
             available[number] = _end_of_day(collected)
+            taken |= found
         rejected.append(reason)
     return _People(subject, available, tuple(rejected))
+
+
+def _rejection(person: str | None, found: set[int], taken: set[int]) -> str | None:
+    if person is None:
+        return "sample not in samples.csv"
+    if not found:
+        return "unknown person"
+    if len(found) > 1:
+        return "id that stands for two people"
+    return "another sample of this person came first" if found <= taken else None
 
 
 def _end_of_day(collected: np.datetime64 | None) -> np.datetime64:

@@ -90,7 +90,7 @@ def world(rng, n, shares=None):
 def reference(write_panel, tmp_path_factory):
     """A frozen reference of three groups with one score, fitted by the command's own orchestrator."""
     folder = tmp_path_factory.mktemp("reference")
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(21)
     counts, p = world(rng, 150)
     sites = pd.DataFrame(
         {"chrom": "1", "pos": np.arange(900) * 1000 + 5, "id": [f"v{k}" for k in range(900)], "ref": "A", "alt": "C"}
@@ -215,10 +215,17 @@ def test_a_frozen_reference_is_the_same_whenever_it_is_fitted(reference, tmp_pat
             n_components=2,
             settings=Settings(),
         )
-    assert read_model(tmp_path / "one").version == read_model(tmp_path / "two").version == read_model(reference["model"]).version
+    assert (
+        read_model(tmp_path / "one").version
+        == read_model(tmp_path / "two").version
+        == read_model(reference["model"]).version
+    )
     with pytest.raises(PresageError, match="there is something already"):
         fit_reference(
-            folder / "panel" / "panel.pgen", labels=str(folder / "labels.txt"), out=tmp_path / "one", settings=Settings()
+            folder / "panel" / "panel.pgen",
+            labels=str(folder / "labels.txt"),
+            out=tmp_path / "one",
+            settings=Settings(),
         )
 
 

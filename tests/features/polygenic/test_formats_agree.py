@@ -22,7 +22,10 @@ def test_cineca_gives_the_same_scores_in_every_format(real_data):
     names = ("PGS001229_22.txt", "multiscore.txt", "scorefile_dominant_and_recessive.txt")
     scores = [folder / "scores" / f"pgsc_calc_{name}" for name in names]
     panel = folder / "panels" / "cineca" / "cineca_synthetic_subset"
-    found = {suffix: compute(panel.with_name(panel.name + suffix), scores, settings=Settings()) for suffix in (".pgen", ".bed", ".vcf.gz")}
+    found = {
+        suffix: compute(panel.with_name(panel.name + suffix), scores, settings=Settings())
+        for suffix in (".pgen", ".bed", ".vcf.gz")
+    }
     for suffix, done in found.items():
         assert done.sums.sums.shape == (4, 2504), suffix
         assert [name.split("_")[0] for name in done.sample_ids] == list(found[".pgen"].sample_ids)
@@ -49,7 +52,9 @@ def test_every_export_of_plink2_reads_the_same(write_panel, tmp_path):
     counts[counts < 0] = -9
     panel = write_panel(tmp_path, variants, counts, np.full(n, 0.4))
     score = tmp_path / "score.txt"
-    rows = variants.rename(columns={"chrom": "chr_name", "pos": "chr_position", "alt": "effect_allele", "ref": "other_allele"})
+    rows = variants.rename(
+        columns={"chrom": "chr_name", "pos": "chr_position", "alt": "effect_allele", "ref": "other_allele"}
+    )
     rows.assign(effect_weight=rng.normal(size=n)).drop(columns="id").to_csv(score, sep="\t", index=False)
     stem = str(panel.path.with_suffix(""))
 
@@ -62,7 +67,9 @@ def test_every_export_of_plink2_reads_the_same(write_panel, tmp_path):
     export("--export", "bcf", "--out", str(tmp_path / "calls"))
     for chromosome in "123":
         export("--chr", chromosome, "--make-pgen", "--out", str(tmp_path / f"chr{chromosome}"))
-    (tmp_path / "all.vcf").write_bytes(subprocess.run(["gzip", "-dc", tmp_path / "calls.vcf.gz"], check=True, capture_output=True).stdout)
+    (tmp_path / "all.vcf").write_bytes(
+        subprocess.run(["gzip", "-dc", tmp_path / "calls.vcf.gz"], check=True, capture_output=True).stdout
+    )
     expected = compute(panel.path, [score], settings=Settings(), frequencies_path=panel.afreq).sums
     for name in ("zst.pgen", "bed.bed", "calls.vcf.gz", "calls.bcf", "all.vcf", "chr{1..22}.pgen", "chr*.pgen", "bed"):
         done = compute(tmp_path / name, [score], settings=Settings(), frequencies_path=panel.afreq).sums
@@ -76,7 +83,11 @@ def test_dosages_are_summed_as_plink2_sums_them(tmp_path):
     dosage = rng.uniform(0, 2, (40, 60)).round(3)
     lines = ["##fileformat=VCFv4.2", "##contig=<ID=1>", '##FORMAT=<ID=GT,Number=1,Type=String,Description="G">']
     lines += ['##FORMAT=<ID=DS,Number=A,Type=Float,Description="D">']
-    lines += ["\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"S{i}" for i in range(60))])]
+    lines += [
+        "\t".join(
+            ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"S{i}" for i in range(60))]
+        )
+    ]
     for k, row in enumerate(dosage):
         cells = [f"{['0/0', '0/1', '1/1'][round(d)]}:{d}" for d in row]
         lines.append("\t".join(["1", str(100 + k), f"v{k}", "A", "C", ".", ".", ".", "GT:DS", *cells]))
@@ -119,7 +130,9 @@ def scored(tmp_path, records: str, **told) -> dict[str, float]:
         "#CHROM\tID\tREF\tALT\tALT_FREQS\tOBS_CT\n1\t1:100:A:C\tA\tC\t0.1\t10\n1\t1:200:G:T\tG\tT\t0.2\t10\n"
         "1\t1:300:A:G\tA\tG\t0.3\t10\n1\t1:400:T:C\tT\tC\t0.4\t10\n"
     )
-    done = compute(tmp_path / "one.vcf", [tmp_path / "score.txt"], settings=Settings(min_overlap=0, **told), frequencies_path=afreq)
+    done = compute(
+        tmp_path / "one.vcf", [tmp_path / "score.txt"], settings=Settings(min_overlap=0, **told), frequencies_path=afreq
+    )
     return {"n": done.scores[0].summary.n_matched, "S1": done.sums.sums[0][0], "S2": done.sums.sums[0][1]}
 
 

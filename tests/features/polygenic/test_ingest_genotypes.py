@@ -1,0 +1,146 @@
+"""Genotypes into a record: who is known, when it was known, and what is set aside."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import PresageError
+from features.polygenic.ingest import ingest
+from features.polygenic.run import Settings
+from features.schema import IDENTITY, POLYGENIC
+
+
+@pytest.fixture
+def record(tmp_path):
+    """People 17, 18 and 19 of the clinical source are subjects 1, 2 and 3."""
+    folder = tmp_path / "record"
+    (folder / "identity").mkdir(parents=True)
+    rows = {"subject_id": [1, 2, 3], "source": ["omop"] * 3, "source_id": ["17", "18", "19"]}
+    pq.write_table(pa.table(rows, schema=IDENTITY), folder / "identity" / "subjects.parquet")
+    (folder / "ingest_report.json").write_text(json.dumps({"omop": {"people": 3}}))
+    return folder
+
+
+@pytest.fixture
+def panel(tmp_path, write_panel):
+    variants = pd.DataFrame({"chrom": "1", "pos": [100, 200], "id": ["a", "b"], "ref": ["A", "G"], "alt": ["C", "T"]})
+    counts = np.array([[0, 1, 2, 1], [2, 2, 0, -9]], np.int8)
+    return write_panel(tmp_path / "genotypes", variants, counts, np.array([0.5, 0.25]))
+
+
+@pytest.fixture
+def score(tmp_path):
+    return write_score(tmp_path, "S", "1\t100\tC\tA\t1\n1\t200\tT\tG\t10\n")
+
+
+def write_score(folder, name, rows):
+    path = folder / f"{name}.txt"
+    path.write_text(f"#pgs_id={name}\nchr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n{rows}")
+    return path
+
+
+def link(panel, text):
+    (panel.path.parent / "samples.csv").write_text("sample_id,person_id,collected\n" + text)
+
+
+def stored(record):
+    table = pq.read_table(record / "genomic" / "polygenic.parquet")
+    assert table.schema.equals(POLYGENIC)
+    return table.to_pandas()
+
+
+LINKS = "S0,19,2020-05-01\nS1,17,\nS2,99,2020-01-01\n"
+
+
+def test_a_sample_becomes_its_persons_score_known_at_the_days_end(panel, score, record):
+    link(panel, LINKS)
+    report = ingest(panel.path.parent, record, scores=[score], reference_frequencies=panel.afreq)
+    found = stored(record)
+    assert found[["subject_id", "score_id", "sum", "n_alleles", "matched_weight"]].values.tolist() == [
+        [1, "S", 21.0, 4, 1.0],
+        [3, "S", 20.0, 4, 1.0],
+    ]
+    assert pd.isna(found["available_time"][0]), "a germline fact whose day is unknown was always known"
+    assert found["available_time"][1] == datetime(2020, 5, 1, 23, 59, 59, 999999)
+    assert found["z"].isna().all(), "no reference, no adjusted score"
+    assert report.people == 2
+
+
+def test_who_is_unknown_is_counted_and_kept_aside(panel, score, record):
+    link(panel, LINKS)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    told = json.loads((record / "ingest_report.json").read_text())
+    assert set(told) == {"genotypes", "omop"}
+    rejected = told["genotypes"]["tables"]["samples"]["rejected"]
+    assert rejected == {"sample not in samples.csv": 1, "unknown person": 1}
+    kept = pq.read_table(record / "rejects" / "genotypes" / "samples.parquet").to_pydict()
+    assert kept == {"row": ["S2", "S3"], "reason": ["unknown person", "sample not in samples.csv"]}
+
+
+def test_a_second_run_replaces_its_scores_and_keeps_the_others(panel, score, record, tmp_path):
+    link(panel, LINKS)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    other = write_score(tmp_path, "T", "1\t100\tC\tA\t5\n")
+    ingest(panel.path, record, scores=[other], reference_frequencies=panel.afreq)
+    write_score(tmp_path, "S", "1\t100\tC\tA\t3\n1\t200\tT\tG\t10\n")
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    found = stored(record)
+    assert found[["subject_id", "score_id", "sum"]].values.tolist() == [
+        [1, "S", 23.0],
+        [1, "T", 5.0],
+        [3, "S", 20.0],
+        [3, "T", 0.0],
+    ]
+
+
+def test_one_person_under_two_samples_counts_once(panel, score, record):
+    link(panel, "S0,17,2020-01-01\nS1,17,2021-01-01\n")
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    assert stored(record)["subject_id"].tolist() == [1]
+    told = json.loads((record / "ingest_report.json").read_text())
+    assert told["genotypes"]["tables"]["samples"]["rejected"]["another sample of this person came first"] == 1
+
+
+def test_a_missing_call_without_frequencies_says_why_there_is_no_sum(panel, score, record):
+    link(panel, "S3,18,2020-01-01\nS0,17,2020-01-01\n")
+    ingest(panel.path, record, scores=[score], settings=Settings())
+    found = stored(record).set_index("subject_id")
+    assert pd.isna(found["sum"][2])
+    assert found["not_scored"][2].startswith("missing calls, fewer than 50 samples")
+    assert found["sum"][1] == 20
+    assert found["not_scored"][1] is None or pd.isna(found["not_scored"][1])
+
+
+def test_a_record_without_people_is_refused_and_nothing_is_written(panel, score, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(PresageError, match="no people in this record"):
+        ingest(panel.path, empty, scores=[score])
+    assert list(empty.iterdir()) == []
+
+
+def test_a_damaged_score_leaves_the_record_as_it_was(panel, score, record):
+    link(panel, LINKS)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    before = {path: path.read_bytes() for path in record.rglob("*") if path.is_file()}
+    score.write_text("")
+    with pytest.raises(PresageError):
+        ingest(panel.path, record, scores=[score])
+    assert {path: path.read_bytes() for path in record.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("S0,17,2020-01-01\nS0,18,2020-01-01\n", "a sample occurs twice"), ("S0,17,soon\n", "a row does not fit")],
+)
+def test_a_link_file_that_breaks_a_rule_is_refused(text, said, panel, score, record):
+    link(panel, text)
+    with pytest.raises(PresageError, match=said):
+        ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
