@@ -24,7 +24,7 @@ from training.evaluation.discrimination import Pairs, concordance
 from training.learners.cox import Cox
 from training.learners.extra_trees import ExtraTrees
 from training.learners.protocol import Fitted
-from training.learners.stack import Stack, stack_weights
+from training.learners.stack import stack_weights
 from training.learners.targets import targets
 from training.learners.xgboost_cox import XGBoostCox
 from training.outcomes import Outcome, RiskCurves

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def boost(
     """
     if matrix.shape[0] * matrix.shape[1] < FEW_CELLS:
         grid = Grid(grid.depths, {**grid.parameters, "nthread": 1})
-    trials = [_cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
+    trials = [cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
     best = min(range(len(trials)), key=lambda i: trials[i].loss)
     trial, depth = trials[best], grid.depths[best]
     learned = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(weight > 0))
@@ -110,21 +110,28 @@ def boost(
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class CrossFit:
+    """Margins of each row from the booster that did not see it, after the best number of rounds."""
+
     margins: Floats
     rounds: int
     loss: float
 
 
-def _cross_fit(
+def cross_fit(
     matrix: Matrix,
     types: list[str],
     label: Floats,
     weight: Floats,
     folds: npt.NDArray[np.int64],
     parameters: Mapping[str, Any],
-) -> _Trial:
-    """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds."""
+    *,
+    watch: Callable[[int, float], None] | None = None,
+) -> CrossFit:
+    """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds.
+
+    watch: told the rounds and the mean held-out loss after each few; may raise to give up.
+    """
     n_folds = int(folds.max()) + 1
     learn = [
         _quantile_matrix(matrix, types, label, weight, np.flatnonzero((folds != k) & (weight > 0)))
@@ -142,13 +149,15 @@ def _cross_fit(
         rounds += ROUNDS_AT_ONCE
         losses = [float(boosters[k].eval(hold[k]).rsplit(":", 1)[1]) for k in range(n_folds)]
         loss = float(np.average(losses, weights=share))
+        if watch is not None:
+            watch(rounds, loss)
         if loss < best - 1e-7:
             best, best_rounds = loss, rounds
     margins = np.empty(len(label))
     for k in range(n_folds):
         rows = np.flatnonzero(folds == k)
         margins[rows] = margin(boosters[k], matrix[rows], rounds=best_rounds)
-    return _Trial(margins, best_rounds, best)
+    return CrossFit(margins, best_rounds, best)
 
 
 def margin(booster: xgb.Booster, matrix: Matrix, *, rounds: int = 0) -> Floats:

@@ -60,10 +60,10 @@ def learn_penalties(likelihood: Likelihood, groups: Indices, *, start: Floats) -
     information = likelihood.information(beta)
     for _ in range(INFORMATION_ROUNDS):
         for _ in range(PENALTY_STEPS):
+            beta, gain = _step(likelihood, information, beta, _per_column(groups, penalties))
             updated = _update(information, beta, groups, penalties)
             moved = float(np.abs(np.log(updated / penalties)).max(initial=0.0))
             penalties = updated
-            beta, gain = _step(likelihood, information, beta, _per_column(groups, penalties))
             if moved < 0.02 and gain < 1e-3:
                 break
         fresh = likelihood.information(beta)

@@ -36,10 +36,10 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
     if outcome.kind == "binary":
         return [Target(float("nan"), outcome.event == EVENT, own)]
     uncensored = conditional(frame, outcome, weights=weights)
-    made = []
-    for horizon in outcome.horizons_days:
+    made: list[Target] = []
+    for position, horizon in enumerate(outcome.horizons_days):
         label, weight = known_by(outcome, horizon, uncensored)
-        reachable = uncensored.at_horizons[:, len(made)] >= SMALLEST_SURVIVAL
+        reachable = uncensored.at_horizons[:, position] >= SMALLEST_SURVIVAL
         if int((label & reachable & (weight > 0)).sum()) < MIN_EVENTS:
             raise PresageError(
                 "horizons_days", f"at least {MIN_EVENTS} events by each horizon", way_out="give a longer horizon"

@@ -104,12 +104,13 @@ class XGBoostCox:
         causes = [EVENT, COMPETING] if len(competing) >= MIN_EVENTS else [EVENT]
         boosted = []
         for cause in causes:
-            grid = self._grid(columns, len(frame), seed, monotone=cause == EVENT)
-            label = _signed_ranks(outcome.time_days, outcome.event == cause)
+            grid = self.grid(columns, len(frame), seed, monotone=cause == EVENT)
+            label = signed_ranks(outcome.time_days, outcome.event == cause)
             boosted.append(boost(matrix, columns.types, label, own, folds, grid))
         return _assemble(columns, boosted, causes, outcome, weights)
 
-    def _grid(self, columns: Columns, rows: int, seed: int, *, monotone: bool) -> Grid:
+    def grid(self, columns: Columns, rows: int, seed: int, *, monotone: bool) -> Grid:
+        """The depths to try and what XGBoost is told."""
         depths = self.depths or ((2, 3, 4) if rows < MANY_ROWS else (4,))
         parameters = {
             "objective": "survival:cox",
@@ -138,7 +139,7 @@ def _assemble(
     return XGBoostCoxFit(columns, tuple(b.booster for b in boosted), slopes, centres, baseline, settings, risks)
 
 
-def _signed_ranks(time: Floats, event: npt.NDArray[np.bool_]) -> Floats:
+def signed_ranks(time: Floats, event: npt.NDArray[np.bool_]) -> Floats:
     """XGBoost's labels: positive for the event, negative for censoring; ranks, since only the order counts."""
     ranks = np.unique(time, return_inverse=True)[1] + 1.0
     return np.where(event, ranks, -ranks)

@@ -92,7 +92,7 @@ class XGBoostHorizon:
         columns = Columns.of(frame)
         matrix = columns.matrix(frame)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-        grid = self._grid(columns, len(frame), int(rng.integers(2**31)))
+        grid = self.grid(columns, len(frame), int(rng.integers(2**31)))
         goals = targets(frame, outcome, weights=weights)
         boosted = [boost(matrix, columns.types, g.label.astype(np.float64), g.weight, folds, grid) for g in goals]
         horizons = tuple(goal.horizon_days for goal in goals)
@@ -100,7 +100,8 @@ class XGBoostHorizon:
         settings = {"rounds": boosted[-1].rounds, "depth": boosted[-1].depth}
         return XGBoostHorizonFit(columns, horizons, tuple(b.booster for b in boosted), settings, risks)
 
-    def _grid(self, columns: Columns, rows: int, seed: int) -> Grid:
+    def grid(self, columns: Columns, rows: int, seed: int) -> Grid:
+        """The depths to try and what XGBoost is told."""
         depths = self.depths or ((2, 3, 4) if rows < MANY_ROWS else (4,))
         parameters = {
             "objective": "binary:logistic",

@@ -90,3 +90,19 @@ def test_learned_penalties_shrink_a_group_of_noise_and_keep_a_group_of_signal() 
     assert fit.beta[:10] == pytest.approx(np.full(10, 0.5), abs=0.2)
     assert np.abs(fit.beta[10:]).max() < 0.15
     assert fit.effective_parameters < 35
+
+
+def test_a_lone_curve_that_carries_the_risk_is_not_taken_for_noise() -> None:
+    """Few columns and a penalty that starts too high: the fixed point must not run away."""
+    from features.frame import FeatureFrame
+    from training.learners.cox import Cox
+    from training.outcomes import Outcome
+
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2, 2, (800, 1))
+    event_at = rng.exponential(5 * np.exp(-(x[:, 0] ** 2)))
+    outcome = Outcome(np.minimum(event_at, 3.0), (event_at <= 3.0).astype(np.int8), (1.0,))
+    when = np.full(800, np.datetime64("2020-01-01", "us"))
+    frame = FeatureFrame(np.arange(800), when, ("x",), x.astype(np.float32))
+    fitted = Cox().fit(frame, outcome, persons=frame.subject_ids, rng=rng)
+    assert np.corrcoef(fitted.linear_predictor(frame)[:, 0], x[:, 0] ** 2)[0, 1] > 0.97
