@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 # https://terminology.hl7.org/external_terminologies.html (URIs and OIDs), to vocabulary_id as in OHDSI's Athena.
@@ -86,6 +87,7 @@ class Coded:
     words: str | None = None
 
 
+@lru_cache(maxsize=4096)
 def vocabulary(system: str | None) -> str:
     """The vocabulary a code system's URI stands for; an unknown system keeps its URI."""
     if not system:
@@ -96,6 +98,8 @@ def vocabulary(system: str | None) -> str:
 
 def code_of(coding: Mapping[str, Any]) -> str | None:
     """`VOCABULARY//CODE` of one coding; None where it has no code."""
+    if not isinstance(coding, dict):
+        return None
     code = coding.get("code")
     return f"{vocabulary(coding.get('system'))}//{str(code).strip()}" if code not in (None, "") else None
 
@@ -105,16 +109,15 @@ def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | Non
 
     One without codings is known by its text, `<text_prefix>//<text>`; None where it has neither.
     """
-    if not isinstance(concept, Mapping):
+    if not isinstance(concept, dict):
         return None
-    codings = [coding for coding in concept.get("coding") or [] if isinstance(coding, Mapping) and code_of(coding)]
     text = concept.get("text")
+    codings = [(code, coding) for coding in concept.get("coding") or () if (code := code_of(coding))]
     if not codings:
         return Coded(f"{text_prefix}//{text.strip()[:200]}", words=text) if isinstance(text, str) and text else None
-    chosen = min(codings, key=_reluctance)
-    code = code_of(chosen)
-    others = tuple(sorted({other for coding in codings if (other := code_of(coding)) and other != code}))
-    return Coded(str(code), others, chosen.get("display") or text)
+    code, chosen = codings[0] if len(codings) == 1 else min(codings, key=lambda pair: _reluctance(pair[1]))
+    others = tuple(sorted({other for other, _ in codings if other != code})) if len(codings) > 1 else ()
+    return Coded(code, others, chosen.get("display") or text)
 
 
 def _reluctance(coding: Mapping[str, Any]) -> int:

@@ -211,7 +211,7 @@ def _add_period(
 
 def _add_name(tables: _Tables, content: Mapping[str, Any], id_: str | None) -> None:
     """An organization or practitioner is known by its first identifier's value, and may be referred to by each."""
-    identifiers = [one for one in content.get("identifier") or [] if isinstance(one, Mapping) and one.get("value")]
+    identifiers = [one for one in content.get("identifier") or [] if isinstance(one, dict) and one.get("value")]
     label = str(identifiers[0]["value"]) if identifiers else id_
     for key in filter(None, [id_, *(identifier_key(one) for one in identifiers)]):
         tables.add("names", key, label)
@@ -233,7 +233,7 @@ def _resolved(ref: str | None, urls: Mapping[str, str] | None) -> str | None:
 
 def _updated(content: Mapping[str, Any]) -> str | None:
     meta = content.get("meta")
-    return _text(meta.get("lastUpdated")) if isinstance(meta, Mapping) else None
+    return _text(meta.get("lastUpdated")) if isinstance(meta, dict) else None
 
 
 def _text(value: Any) -> str | None:

@@ -44,7 +44,7 @@ def patient(resource: Mapping[str, Any]) -> Patient:
         aliases=tuple(
             key
             for identifier in resource.get("identifier") or []
-            if isinstance(identifier, Mapping) and (key := identifier_key(identifier))
+            if isinstance(identifier, dict) and (key := identifier_key(identifier))
         ),
     )
 
@@ -73,7 +73,7 @@ def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], prefix: str
 def encounter(resource: Mapping[str, Any]) -> Encounter:
     """An Encounter resource; one that came through the emergency department is an unplanned admission."""
     raw = resource.get("class")
-    act = raw.get("code") if isinstance(raw, Mapping) else None
+    act = raw.get("code") if isinstance(raw, dict) else None
     kind = VISITS.get(str(act), str(act) if act else "unknown")
     source = (resource.get("hospitalization") or {}).get("admitSource") or {}
     admitted_from = {coding.get("code") for coding in source.get("coding") or []}

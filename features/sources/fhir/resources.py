@@ -59,7 +59,7 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
 
 def reference(target: Any) -> str | None:
     """`Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of a logical reference."""
-    if not isinstance(target, Mapping):
+    if not isinstance(target, dict):
         return None
     literal = target.get("reference")
     if isinstance(literal, str) and literal:
@@ -67,7 +67,7 @@ def reference(target: Any) -> str | None:
             return "identifier:" + literal.split("?identifier=", 1)[1]
         return literal.split("/_history/", 1)[0]
     identifier = target.get("identifier")
-    return identifier_key(identifier) if isinstance(identifier, Mapping) else None
+    return identifier_key(identifier) if isinstance(identifier, dict) else None
 
 
 def identifier_key(identifier: Mapping[str, Any]) -> str | None:
@@ -87,8 +87,8 @@ def _status_codes(resource: Mapping[str, Any], name: str) -> frozenset[str]:
     concept = resource.get(name)
     if isinstance(concept, str):
         return frozenset([concept])
-    codings = concept.get("coding") or [] if isinstance(concept, Mapping) else []
-    return frozenset(str(coding.get("code")) for coding in codings if isinstance(coding, Mapping))
+    codings = concept.get("coding") or [] if isinstance(concept, dict) else []
+    return frozenset(str(coding.get("code")) for coding in codings if isinstance(coding, dict))
 
 
 # Statuses that say that the thing did not happen, or has no result (http://hl7.org/fhir/R4, value sets of `status`).
@@ -150,7 +150,7 @@ def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
-    components = [part for part in resource.get("component") or [] if isinstance(part, Mapping)]
+    components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
     for part in (resource, *components):
         found = coded(part.get("code"), text_prefix="Source/observation")
         number, text, unit, present = _value(part)
@@ -163,11 +163,11 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
 
 def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
     """Number, text, unit, and whether there is a value at all."""
-    if isinstance(quantity := part.get("valueQuantity"), Mapping):
+    if isinstance(quantity := part.get("valueQuantity"), dict):
         number = _number(quantity.get("value"))
         unit = quantity.get("code") or quantity.get("unit")
         return number, quantity.get("comparator"), unit, number is not None
-    if isinstance(concept := part.get("valueCodeableConcept"), Mapping):
+    if isinstance(concept := part.get("valueCodeableConcept"), dict):
         said = concept.get("text") or next(
             (one.get("display") or one.get("code") for one in concept.get("coding") or []), None
         )
@@ -179,7 +179,7 @@ def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | Non
         return float(whole), None, None, True
     if isinstance(truth := part.get("valueBoolean"), bool):
         return float(truth), None, None, True
-    if isinstance(ratio := part.get("valueRatio"), Mapping):
+    if isinstance(ratio := part.get("valueRatio"), dict):
         return _ratio(ratio)
     return None, None, None, any(name.startswith("value") for name in part)
 
@@ -216,7 +216,7 @@ _DAYS = {"d": 1.0, "wk": 7.0, "mo": 30.4375, "a": 365.25, "h": 1 / 24, "day": 1.
 
 def _days(quantity: Any) -> float | None:
     """A duration in days; null where it is none."""
-    if not isinstance(quantity, Mapping):
+    if not isinstance(quantity, dict):
         return None
     number = _number(quantity.get("value"))
     size = _DAYS.get(str(quantity.get("code") or quantity.get("unit") or "d"))
