@@ -22,6 +22,7 @@ from training.explain_sentence import block_sentence
 from training.flat import read_flat
 from training.learners import LEARNERS
 from training.outcomes import EVENT
+from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
 from training.run_predictions import write_predictions
 from training.run_validation import HeldOut, Nested, choose, hold_out, nested_blocks, stream
@@ -78,7 +79,10 @@ def _train(
         document["leakage"] = proof.to_json()
     final = _final_pair(chosen, cohort, scheme, seed=seed)
     with progress("writing the bundle and the run"):
-        document["registered"] = _register(study, study_path, cohort, scheme, held, chosen, final, document, seed=seed)
+        figures = draw(study.name, Bench.of(cohort, chosen, n_boot=0, seed=seed), model_risks(chosen, references))
+        document["registered"] = _register(
+            study, study_path, cohort, scheme, held, chosen, final, document, figures, seed=seed
+        )
     _write(json_out, document)
     if predictions_out is not None:
         write_predictions(predictions_out, cohort, list(held.values()))
@@ -124,6 +128,7 @@ def _document(
     deltas = block_deltas(bench, nested)
     groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
     event = cohort.outcome.event == EVENT
+    candidates = {name: _by_horizon(bench, cohort, found.served) for name, found in held.items()}
     return {
         "study": study.name,
         "title": study.title,
@@ -136,9 +141,9 @@ def _document(
         "chosen": {
             "candidate": chosen.candidate,
             "horizon_days": finite(cohort.horizons[-1]),
-            "metrics": metrics_json(bench.measure(chosen.served)),
+            "metrics": list(candidates[chosen.candidate].values())[-1],
         },
-        "candidates": {name: _by_horizon(bench, cohort, found.served) for name, found in held.items()},
+        "candidates": candidates,
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
         "comparison": _comparison(bench, chosen, references),
         "equation": _against_equation(bench, chosen, references),
@@ -175,21 +180,21 @@ def _validation(cohort: Cohort, scheme: Scheme, study: Study) -> dict[str, Any]:
 
 def _by_horizon(bench: Bench, cohort: Cohort, risk: Floats) -> dict[str, Any]:
     names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
-    return {name: metrics_json(bench.measure(risk, i)) for i, name in enumerate(names)}
+    return {name: metrics_json(bench.measure(risk, i, integrated=True)) for i, name in enumerate(names)}
 
 
-def _risks(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Floats]:
-    """(N, 1 or h) of every model; the order is the table's."""
+def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:
+    """(N, 1 or h) of every model on the test rows; the order is the table's."""
     risks = {"clinical": chosen.clinical, "combined": chosen.combined, "as served": chosen.served}
     for name, found in (("equation", references.equation), ("oracle", references.oracle)):
         if found is not None:
-            risks[name] = found[bench.rows][:, None]
+            risks[name] = found[chosen.rows][:, None]
     return risks
 
 
 def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any]:
     """Clinical, combined, equation and oracle on the same test people."""
-    risks = _risks(bench, chosen, references)
+    risks = model_risks(chosen, references)
     everyone = np.ones(len(bench.rows), dtype=np.bool_)
     genomic = ~np.isnan(chosen.combined[:, -1])
     known = everyone if references.equation is None else ~np.isnan(references.equation[bench.rows])
@@ -252,6 +257,7 @@ def _register(
     chosen: HeldOut,
     final: Pair,
     document: dict[str, Any],
+    figures: Mapping[str, Any],
     *,
     seed: int,
 ) -> dict[str, Any]:
@@ -260,7 +266,7 @@ def _register(
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
         digest = write_bundle(bundle, study, study_path, cohort, scheme, final, document)
-        registered = log_run(study, cohort, held, chosen, document, bundle, digest=digest, seed=seed)
+        registered = log_run(study, held, chosen, document, bundle, figures, digest=digest, seed=seed)
     return {
         "model": registered.model,
         "version": registered.version,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.cohort import Cohort
 from training.run_validation import HeldOut
 from training.study import Study
 from training.tracking import Registered, log_training
@@ -15,17 +14,16 @@ from training.tracking import Registered, log_training
 
 def log_run(
     study: Study,
-    cohort: Cohort,
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
     document: Mapping[str, Any],
     bundle: Path,
+    figures: Mapping[str, Any],
     *,
     digest: str,
     seed: int,
 ) -> Registered:
     """One parent run, a child per candidate; the bundle as the registered model."""
-    del cohort
     return log_training(
         study=study.name,
         seed=seed,
@@ -41,7 +39,7 @@ def log_run(
             "card.md": (bundle / "card.md").read_text(encoding="utf-8"),
             "study.toml": (bundle / "study.toml").read_text(encoding="utf-8"),
         },
-        figures={},
+        figures=figures,
         bundle=bundle,
         tags={"chosen": chosen.candidate, "bundle_digest": digest, "study_digest": str(document["study_digest"])},
     )

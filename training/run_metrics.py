@@ -59,13 +59,20 @@ class Bench:
         return Bench(self.rows[chosen], self.outcome.take(chosen), self.persons[chosen], some, self.n_boot, self.seed)
 
     @property
+    def days(self) -> float:
+        """The last horizon; nan for a binary outcome."""
+        return self._days(-1)
+
+    @property
     def people(self) -> int:
         """Persons, not rows."""
         return len(np.unique(self.persons))
 
-    def measure(self, risk: Floats, horizon: int = -1, *, n_boot: int | None = None, ask: Ask = ROUGH) -> Metrics:
-        """Metrics of (n, h) risks at one horizon; the integrated Brier score at the last."""
-        last = horizon in (-1, risk.shape[1] - 1) and bool(self.outcome.horizons_days)
+    def measure(
+        self, risk: Floats, horizon: int = -1, *, n_boot: int | None = None, integrated: bool = False
+    ) -> Metrics:
+        """Metrics of (n, h) risks at one horizon; `integrated`: the Brier score over time as well, at the last."""
+        last = integrated and horizon in (-1, risk.shape[1] - 1) and bool(self.outcome.horizons_days)
         return evaluate(
             self.outcome,
             risk[:, horizon],
@@ -75,7 +82,7 @@ class Bench:
             n_boot=self.n_boot if n_boot is None else n_boot,
             uncensored=self.uncensored,
             curves=self._curves(risk) if last else None,
-            ask=ask,
+            ask=ROUGH,
         )
 
     def compare(self, risk: Floats, reference: Floats, horizon: int = -1) -> Metrics:
@@ -139,7 +146,7 @@ class SideBySide:
 
 
 def side_by_side(bench: Bench, risks: Mapping[str, Floats], rows: npt.NDArray[np.bool_]) -> SideBySide | None:
-    """Every model that has a risk for all of `rows` (n,); None where fewer than two outcomes are seen there."""
+    """Every model that has a risk for all of `rows` (n,); None where there are none."""
     chosen = np.flatnonzero(rows)
     if len(chosen) == 0:
         return None

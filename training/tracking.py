@@ -92,6 +92,8 @@ def log_training(
         mlflow.set_tracking_uri(tracking_uri())
         mlflow.set_experiment(experiment_id=_experiment(study))
         with mlflow.start_run(run_name=study, tags={"study": study, **tags}) as run:
+            # Before any metric: MLflow links every metric that exists to the model, one statement each.
+            info = _log_model(study, bundle)
             mlflow.log_params(_short({"seed": seed, **parameters}))
             mlflow.log_metrics(_finite(metrics))
             _log_files(documents, figures)
@@ -99,15 +101,21 @@ def log_training(
                 with mlflow.start_run(run_name=name, nested=True, tags={"study": study, "candidate": name}):
                     mlflow.log_params(_short({"seed": seed, "candidate": name, **settings}))
                     mlflow.log_metrics(_finite(numbers))
-            info = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(__file__).with_name("registry_model.py")),
-                artifacts={"bundle": str(bundle)},
-                pip_requirements=["presage"],
-                registered_model_name=study,
-                await_registration_for=0,
-            )
     return Registered(run.info.run_id, study, int(info.registered_model_version))
+
+
+def _log_model(study: str, bundle: Path) -> Any:
+    """From code and a bundle, not from a pickle; requirements are named, as inferring them loads everything."""
+    import mlflow
+
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(Path(__file__).with_name("registry_model.py")),
+        artifacts={"bundle": str(bundle)},
+        pip_requirements=["presage", f"mlflow=={mlflow.__version__}"],
+        registered_model_name=study,
+        await_registration_for=0,
+    )
 
 
 def _experiment(study: str) -> str:
