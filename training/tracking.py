@@ -69,8 +69,18 @@ def client() -> Any:
     with quiet():
         import mlflow
 
-        mlflow.set_tracking_uri(tracking_uri())
+        _use_store()
         return mlflow.MlflowClient()
+
+
+def _use_store() -> None:
+    """Point MLflow at the store. It writes the address into the environment, where it would pass for a user's wish."""
+    import mlflow
+
+    wished = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(tracking_uri())
+    if wished is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def log_training(
@@ -89,7 +99,7 @@ def log_training(
     with quiet():
         import mlflow
 
-        mlflow.set_tracking_uri(tracking_uri())
+        _use_store()
         mlflow.set_experiment(experiment_id=_experiment(study))
         with mlflow.start_run(run_name=study, tags={"study": study, **tags}) as run:
             # Before any metric: MLflow links every metric that exists to the model, one statement each.
