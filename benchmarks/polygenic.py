@@ -2,8 +2,8 @@
 
 python benchmarks/polygenic.py [--data FOLDER] [--people 5000] [--variants 500000] [--scores 1 20 200]
 
-plink2 takes one table of all scores; we take the same table, and one PGS Catalog file for each score as well. Data are made
-once in the folder. plink2 runs with OpenBLAS where Debian's is found (`--blas FOLDER`, or installed).
+plink2 takes one table of all scores; we take the same table, and one PGS Catalog file for each score as well. Data
+are made once in the folder. plink2 runs with OpenBLAS where Debian's is found (`--blas FOLDER`, or installed).
 """
 
 from __future__ import annotations

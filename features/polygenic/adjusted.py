@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 
 from features.polygenic.adjustment import interval
 from features.polygenic.ancestry import MIN_PLACED, AncestryModel, Placement
+from features.polygenic.match_scores import ScoredScore
 from features.polygenic.scoring import Sums
-
-if TYPE_CHECKING:
-    from features.polygenic.run import ScoredScore
 
 Floats = NDArray[np.float64]
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks
@@ -49,7 +46,9 @@ def adjust_all(
     found: float,
     beyond: float,
 ) -> Adjusted:
-    """Adjust every score that the reference has. `components`: raw (sample, component), None where too few sites were found."""
+    """Adjust every score that the reference has. `components`: raw (sample, component), None where too few sites
+    were found.
+    """
     shape = sums.sums.shape
     out = {name: np.full(shape, np.nan) for name in ("z_norm1", "z_norm2", "percentile", "z_low", "z_high")}
     placement = model.place(components, beyond=beyond) if components is not None else None
@@ -118,7 +117,9 @@ def _adjust(
 
 
 def _lost_share(score: ScoredScore, sums: Sums, number: int) -> Floats:
-    """Variance hidden by missing calls and unused rows over the variance of the whole score, as if sites were independent."""
+    """Variance hidden by missing calls and unused rows over the variance of the whole score, as if sites were
+    independent.
+    """
     ratio = score.summary.lost_ratio if score.summary is not None else 0.0
     unused = sums.variance[number] * ratio
     share: Floats = (sums.lost[number] + unused) / max(sums.variance[number] + unused, np.finfo(float).tiny)

@@ -1,7 +1,8 @@
 """Scores adjusted for genetic ancestry: mean, and mean and variance, as functions of the components.
 
-`z_norm1`: Khera AV et al., Circulation 2019;139:1593-602. `z_norm2`: Khan A et al., Nature Medicine 2022;28:1412-20, both
-regressions refitted together by maximum likelihood. As in pgsc_calc (Lambert SA et al., Nature Genetics 2024;56:1989-94).
+`z_norm1`: Khera AV et al., Circulation 2019;139:1593-602. `z_norm2`: Khan A et al., Nature Medicine 2022;28:1412-20,
+both regressions refitted together by maximum likelihood. As in pgsc_calc (Lambert SA et al., Nature Genetics
+2024;56:1989-94).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ MIN_REFERENCE = 50  # people, below which five regression coefficients and a var
 class Adjustment:
     """How a score depends on standardised components in the reference.
 
-    `mean`, `joint_mean`: intercept and slopes; `sd`: of the residuals of `mean`; `log_variance`: intercept and slopes of the
-    log of the variance around `joint_mean`; `quantiles`: of the reference's z_norm2 at `PERCENTILES`.
+    `mean`, `joint_mean`: intercept and slopes; `sd`: of the residuals of `mean`; `log_variance`: intercept and
+    slopes of the log of the variance around `joint_mean`; `quantiles`: of the reference's z_norm2 at `PERCENTILES`.
     """
 
     n_reference: int
@@ -35,7 +36,9 @@ class Adjustment:
     quantiles: Floats
 
     def z_norm1(self, sums: Floats, components: Floats, *, shift: Floats | float = 0.0, ratio: float = 1.0) -> Floats:
-        """Residual from the expected mean in SD. `shift`, `ratio`: what unmatched variants take from mean and variance."""
+        """Residual from the expected mean in SD. `shift`, `ratio`: what unmatched variants take from mean and
+        variance.
+        """
         z: Floats = (sums - (_design(components) @ self.mean - shift)) / (self.sd * np.sqrt(ratio))
         return z
 
@@ -58,10 +61,11 @@ class Adjustment:
 
 
 def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
-    """Fit on a reference. `components` (person, component), standardised. Raises PresageError for too small a reference.
+    """Fit on a reference. `components` (person, component), standardised. Raises PresageError for too small a
+    reference.
 
-    Assumes the score's mean is linear and its log variance linear in the components; groups that depart from this keep a
-    mean that is not 0.
+    Assumes the score's mean is linear and its log variance linear in the components; groups that depart from this
+    keep a mean that is not 0.
     """
     n, k = components.shape
     if n < MIN_REFERENCE:
@@ -105,6 +109,8 @@ def _design(components: Floats) -> Floats:
 
 
 def interval(z: Floats, lost_share: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's variance."""
+    """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's
+    variance.
+    """
     reach = ndtri(0.5 + level / 2) * np.sqrt(lost_share)
     return z - reach, z + reach

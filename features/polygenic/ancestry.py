@@ -31,7 +31,9 @@ _SUM_TO_ONE = 1e4  # weight of the row that makes admixture shares sum to 1
 
 @dataclass(frozen=True, slots=True)
 class SiteTable:
-    """Sites of the components and of the scores: alleles, frequency of ALT, loadings (nan where not of the components)."""
+    """Sites of the components and of the scores: alleles, frequency of ALT, loadings (nan where not of the
+    components).
+    """
 
     keys: Keys
     ref: tuple[str, ...]

@@ -36,8 +36,8 @@ class Components:
 def principal_components(genotypes: Genotypes, alleles: Alleles, *, n_components: int) -> Components:
     """Components of standardised counts at common, well called, biallelic autosomal sites, evenly thinned.
 
-    Palindromes are left out, so that another file's strand does not matter. Patterson N et al., PLoS Genetics 2006;2:e190.
-    Raises PresageError where the panel has too few such sites or people.
+    Palindromes are left out, so that another file's strand does not matter. Patterson N et al., PLoS Genetics
+    2006;2:e190. Raises PresageError where the panel has too few such sites or people.
     """
     variants = genotypes.variants
     plain = ~variants.multiallelic & (variants.keys >= 0) & (variants.keys >> 32 <= 22)

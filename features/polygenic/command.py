@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,7 +91,7 @@ def whole(parent: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
         yield parts
         for part, path in zip(parts, paths, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part, path)
+            part.replace(path)
 
 
 def _write_table(table: pa.Table, path: Path, suffix: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.polygenic.genotypes.protocol import Sites
 from features.polygenic.matching import Matches
-from features.polygenic.scoring_file import Score
+from features.polygenic.score import Score
 from features.polygenic.variants import Variants
 
 
@@ -39,25 +39,54 @@ class Contribution:
     constant: float
 
 
-def contribution(score: Score, matches: Matches, variants: Variants) -> Contribution:
-    """Turn the used rows of a score into weights per copy of the allele that is read."""
-    used = np.flatnonzero(matches.used)
-    variant, counts_ref = matches.variant[used], matches.counts_ref[used]
+@dataclass(frozen=True, slots=True)
+class UsedRows:
+    """The used rows of a score in the order of their sites; shared by scores over the same rows.
+
+    `turned`: the effect allele is the one that is not counted. `first`: where each site starts, if rows share one.
+    """
+
+    rows: NDArray[np.intp]
+    codes: NDArray[np.int64]
+    turned: NDArray[np.bool_]
+    first: NDArray[np.intp] | None
+
+
+def used_rows(matches: Matches, variants: Variants) -> UsedRows:
+    """Which rows count, and at which site. A site is 2 x variant, plus 1 for the reference of a multiallelic record."""
+    rows = np.flatnonzero(matches.used)
+    variant, counts_ref = matches.variant[rows], matches.counts_ref[rows]
     multiallelic = variants.multiallelic[variant]
     codes = variant * 2 + (counts_ref & multiallelic)
-    effects = score.effects[used]
     turned = counts_ref & ~multiallelic
-    effects[turned] = effects[turned, ::-1]
-    additive = (effects[:, 2] - effects[:, 0]) / 2
-    heterozygote = effects[:, 1] - (effects[:, 0] + effects[:, 2]) / 2
-    constant = float(effects[:, 0].sum())
-    order = None if (np.diff(codes) > 0).all() else np.argsort(codes, kind="stable")
-    if order is not None:
-        codes, first = np.unique(codes[order], return_index=True)
-        additive = np.add.reduceat(additive[order], first) if len(first) else additive
-        heterozygote = np.add.reduceat(heterozygote[order], first) if len(first) else heterozygote
-    heterozygote[np.abs(heterozygote) < 1e-15 * np.abs(additive)] = 0  # rounding of (0, w, 2w)
-    return Contribution(codes, additive, heterozygote if heterozygote.any() else None, constant)
+    if (np.diff(codes) > 0).all():
+        return UsedRows(rows, codes, turned, None)
+    order = np.argsort(codes, kind="stable")
+    distinct, first = np.unique(codes[order], return_index=True)
+    shared = first if len(distinct) < len(codes) else None
+    return UsedRows(rows[order], distinct, turned[order], shared)
+
+
+def contribution(score: Score, used: UsedRows) -> Contribution:
+    """Turn the used rows of a score into weights per copy of the allele that is read."""
+    weight = score.weights[used.rows]
+    heterozygote = None
+    if score.effects is None:
+        additive = np.where(used.turned, -weight, weight)
+        constant = 2 * float(weight[used.turned].sum())
+    else:
+        effects = score.effects[used.rows]
+        effects[used.turned] = effects[used.turned, ::-1]
+        additive = (effects[:, 2] - effects[:, 0]) / 2
+        heterozygote = effects[:, 1] - (effects[:, 0] + effects[:, 2]) / 2
+        heterozygote[np.abs(heterozygote) < 1e-15 * np.abs(additive)] = 0  # rounding of (0, w, 2w)
+        constant = float(effects[:, 0].sum())
+    if used.first is not None:
+        additive = np.add.reduceat(additive, used.first)
+        heterozygote = None if heterozygote is None else np.add.reduceat(heterozygote, used.first)
+    if heterozygote is not None and not heterozygote.any():
+        heterozygote = None
+    return Contribution(used.codes, additive, heterozygote, constant)
 
 
 class ContributionStore:
@@ -69,16 +98,21 @@ class ContributionStore:
         self._spool: IO[bytes] | None = None
         self._parts: list[tuple[_Column, _Column, _Column | None]] = []
         self._constants: list[float] = []
+        self._last: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
     def add(self, part: Contribution) -> None:
         """Keep one score's weights."""
         previous = self._parts[-1][0] if self._parts else None
-        same = (
+        same = part.codes is self._last or (
             previous is not None
             and len(previous) == len(part.codes)
             and bool((previous.read(0, len(previous)) == part.codes).all())
         )
         codes = previous if same and previous is not None else self._keep(part.codes)
+        self._last = part.codes
         heterozygote = None if part.heterozygote is None else self._keep(part.heterozygote)
         self._parts.append((codes, self._keep(part.additive), heterozygote))
         self._constants.append(part.constant)
@@ -145,8 +179,8 @@ class _Column:
 class Contributions:
     """All scores' weights over one list of sites.
 
-    `frequencies`: of the allele each site counts, or None where nobody said. `constants`: what a score adds whatever the
-    genotypes.
+    `frequencies`: of the allele each site counts, or None where nobody said. `constants`: what a score adds whatever
+    the genotypes.
     """
 
     def __init__(

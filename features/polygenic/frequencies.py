@@ -19,8 +19,8 @@ _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
 def read_afreq(path: Path, variants: Variants, alleles: Alleles) -> NDArray[np.float64]:
     """Frequency of each variant's alternate allele, nan where the file does not have it.
 
-    A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file has a
-    POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a damaged file, a frequency
+    A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file
+    has a POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a damaged file, a frequency
     outside 0 to 1, and a file that knows none of the variants.
     """
     table = _read(path)

@@ -49,9 +49,9 @@ def ingest(
 ) -> IngestReport:
     """Score the samples and replace what the record has of these scores for these people.
 
-    `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's id is its
-    person's. Samples of people unknown to the record are counted as rejected. Raises PresageError for a record without
-    people and for what `presage prs` refuses.
+    `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's
+    id is its person's. Samples of people unknown to the record are counted as rejected. Raises PresageError for a
+    record without people and for what `presage prs` refuses.
     """
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"

@@ -31,7 +31,9 @@ def tally(genotypes, totals, missing):  # type: ignore[no-untyped-def]
 
 @njit("int64(int8[:,::1], int64[::1])", nogil=True, cache=True)
 def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
-    """Flat places of missing calls, eight calls at a time by their sign bits. As many as fit are written; all are counted."""
+    """Flat places of missing calls, eight calls at a time by their sign bits. As many as fit are written; all are
+    counted.
+    """
     flat = genotypes.reshape(genotypes.size)
     whole = genotypes.size // 8
     words = flat[: whole * 8].view(np.uint64)
@@ -79,7 +81,9 @@ def heterozygotes(genotypes, out):  # type: ignore[no-untyped-def]
 
 @njit(_signatures("void({}[:,::1], float64[::1], float64[:,::1], float64[:,::1])"), nogil=True, cache=True)
 def add_centred(genotypes, centres, weights, sums):  # type: ignore[no-untyped-def]
-    """`sums` (score, sample) += weights (score, site) times centred counts: for a few scores, without a matrix between."""
+    """`sums` (score, sample) += weights (score, site) times centred counts: for a few scores, without a matrix
+    between.
+    """
     for s in range(weights.shape[0]):
         for j in range(genotypes.shape[0]):
             weight = weights[s, j]

@@ -1,4 +1,6 @@
-"""Reference components made elsewhere, in the shape that verifyBamID2 ships: .UD, .mu, .bed and .V beside each other."""
+"""Reference components made elsewhere, in the shape that verifyBamID2 ships: .UD, .mu, .bed and .V beside each
+other.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which variant of the genotypes each row of a score means: the published rules of pgscatalog-match.
 
-Lambert SA et al., Nature Genetics 2024;56:1989-94; rules as in pgscatalog-match 0.4.0 (Apache-2.0): candidates at the same
-position in the order of `MATCH_TYPES`, the best kind wins, the first of several equally good candidates is kept; rows of
-one score that mean the same variant, palindromes and multiallelic records are excluded unless asked for.
+Lambert SA et al., Nature Genetics 2024;56:1989-94; rules as in pgscatalog-match 0.4.0 (Apache-2.0): candidates at
+the same position in the order of `MATCH_TYPES`, the best kind wins, the first of several equally good candidates is
+kept; rows of one score that mean the same variant, palindromes and multiallelic records are excluded unless asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.polygenic.scoring_file import ScoreRows
+from features.polygenic.score import ScoreRows
 from features.polygenic.variants import Alleles, Codes, Variants
 
 MATCH_TYPES = (

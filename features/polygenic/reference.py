@@ -14,14 +14,15 @@ from features.errors import PresageError
 from features.polygenic import ancestry_fit
 from features.polygenic.ancestry import SiteTable
 from features.polygenic.ancestry_fit import Components
-from features.polygenic.contributions import ContributionStore, contribution
+from features.polygenic.contributions import ContributionStore, contribution, used_rows
 from features.polygenic.genotypes import Genotypes, open_genotypes
 from features.polygenic.loadings import read_loadings
 from features.polygenic.matching import TargetIndex, match
 from features.polygenic.report import not_scored, summarise
 from features.polygenic.run import Settings, panel_build
+from features.polygenic.score import Score
 from features.polygenic.scoring import score_samples
-from features.polygenic.scoring_file import Score, read_scores
+from features.polygenic.scoring_file import read_scores
 from features.polygenic.variants import Alleles
 from features.progress import Progress, silent
 
@@ -42,8 +43,8 @@ def fit_reference(
     """Fit and freeze. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them (.UD, .mu, .bed, .V).
 
     `labels`: a file of sample and group, or a column of the panel's .psam. `unrelated`: a file of sample ids that the
-    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the panel and
-    for scores that match too little of it.
+    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the
+    panel and for scores that match too little of it.
     """
     if Path(f"{panel}.UD").exists():
         return _fit_loadings(panel, labels, out)
@@ -150,7 +151,8 @@ def _score_panel(
     return dict(zip(ids, sums.sums, strict=True)), parts
 
 
-def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings):  # type: ignore[no-untyped-def]
+def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings):  # type:
+ignore[no-untyped-def]
     reason = score.refused
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)
@@ -159,7 +161,7 @@ def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings:
         raise PresageError(
             str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
         )
-    return contribution(score, matches, target.variants)
+    return contribution(score, used_rows(matches, target.variants))
 
 
 def _with_scores(sites: SiteTable, parts: Mapping[str, pa.Table]) -> SiteTable:

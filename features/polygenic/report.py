@@ -9,8 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.polygenic.matching import MATCH_TYPES, REASONS, Matches
-from features.polygenic.scoring_file import Score
+from features.polygenic.matching import (
+    ABSENT,
+    HAPLOTYPE,
+    MATCH_TYPES,
+    NO_POSITION,
+    NO_SEQUENCE,
+    REASONS,
+    Matches,
+)
+from features.polygenic.score import Score, ScoreRows
 from features.polygenic.variants import Alleles, Variants, chromosome_name, split_key
 
 VARIANT_REPORT = pa.schema(
@@ -27,6 +35,7 @@ VARIANT_REPORT = pa.schema(
         pa.field("reason", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+_WITHOUT_POSITION = tuple(REASONS[bit] for bit in (ABSENT, NO_POSITION, NO_SEQUENCE, HAPLOTYPE))
 _CHROMOSOMES = pa.array(["", *(chromosome_name(code) for code in range(1, 27))], pa.string())
 
 
@@ -55,37 +64,39 @@ class MatchSummary:
 
 def summarise(score: Score, matches: Matches) -> MatchSummary:
     """Count one score's matches."""
-    weight = score.weight
-    total = float(weight.sum())
-    share = weight / total if total > 0 else np.full(len(weight), 1 / max(len(weight), 1))
-    used = matches.used
-    reasons = {}
-    for bit, name in REASONS.items():
-        rows = _leading(matches.reasons) == bit
-        if rows.any():
-            reasons[name] = (int(rows.sum()), float(share[rows].sum()))
-    kinds = np.bincount(matches.kind[used], minlength=len(MATCH_TYPES))
-    found = np.isin(_leading(matches.reasons), [16, 64, 128, 256], invert=True)
+    names = ["used", *REASONS.values()]
+    place = leading_reasons(matches)
+    weight = np.abs(score.weights)
+    rows = np.bincount(place, minlength=len(names))
+    sums = np.bincount(place, weights=weight, minlength=len(names))
+    squares = np.bincount(place, weights=weight * weight, minlength=len(names))
+    total = sums.sum()
+    share = sums / total if total > 0 else rows / max(rows.sum(), 1)
+    found = rows.sum() - sum(rows[names.index(name)] for name in _WITHOUT_POSITION)
+    kinds = np.bincount(matches.kind[place == 0], minlength=len(MATCH_TYPES))
     return MatchSummary(
         score_id=score.header.score_id,
         n_rows=len(score.rows),
-        n_matched=int(used.sum()),
-        matched_weight=float(min(share[used].sum(), 1.0)),
+        n_matched=int(rows[0]),
+        matched_weight=float(min(share[0], 1.0)),
         kinds={name: int(n) for name, n in zip(MATCH_TYPES, kinds, strict=True) if n},
-        reasons=reasons,
-        positions_found=float(found.mean()) if len(found) else 0.0,
-        lost_ratio=_ratio((weight[~used] ** 2).sum(), (weight[used] ** 2).sum()),
+        reasons={name: (int(rows[k]), float(share[k])) for k, name in enumerate(names) if k and rows[k]},
+        positions_found=float(found / max(rows.sum(), 1)),
+        lost_ratio=_ratio(squares[1:].sum(), squares[0]),
     )
+
+
+def leading_reasons(matches: Matches) -> NDArray[np.intp]:
+    """0 for rows that are used, else the number of the first reason, from 1, in the order of `REASONS`."""
+    lowest = (matches.reasons & -matches.reasons).astype(np.intp)
+    table = np.zeros(max(REASONS) + 1, np.intp)
+    table[list(REASONS)] = np.arange(1, len(REASONS) + 1)
+    leading: NDArray[np.intp] = table[lowest]
+    return leading
 
 
 def _ratio(lost: float, used: float) -> float:
     return float(lost / used) if used > 0 else 0.0
-
-
-def _leading(reasons: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The first reason of each row: its lowest bit."""
-    leading: NDArray[np.int16] = reasons & -reasons
-    return leading
 
 
 def not_scored(summary: MatchSummary, *, min_overlap: float) -> str | None:
@@ -106,14 +117,16 @@ def _hint(summary: MatchSummary) -> str:
     return ""
 
 
-def variant_rows(score: Score, matches: Matches, variants: Variants, alleles: Alleles) -> pa.Table:
-    """One row for each row of the score: what it matched and how, or why it is not used."""
-    chromosome, position = split_key(score.rows.keys)
-    rows = score.rows
+def variant_rows(name: str, rows: ScoreRows, matches: Matches, variants: Variants, alleles: Alleles) -> pa.Table:
+    """One row for each row of the score: what it matched and how, or why it is not used.
+
+    `name`: the score's id, or the table's where several scores share their rows.
+    """
+    chromosome, position = split_key(rows.keys)
     ids = variants.ids.take(pa.array(matches.variant, mask=matches.variant < 0))
     kind, kinds = matches.kind, pa.array(MATCH_TYPES)
     columns = [
-        pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([score.header.score_id])),
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([name])),
         pa.array(rows.line, pa.int32()),
         pa.DictionaryArray.from_arrays(pa.array(chromosome, pa.int32(), mask=rows.keys < 0), _CHROMOSOMES),
         pa.array(position, pa.int32(), mask=rows.keys < 0),

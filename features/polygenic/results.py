@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.polygenic.match_scores import ScoredScore
 from features.polygenic.report import as_json
-from features.polygenic.run import ScoredSamples, ScoredScore
+from features.polygenic.run import ScoredSamples
 
 Floats = NDArray[np.float64]
 MISSING_WITHOUT_FREQUENCY = (
@@ -99,7 +100,9 @@ def alleles(scored: ScoredSamples) -> NDArray[np.int64]:
 
 
 def reasons(scored: ScoredSamples) -> NDArray[np.object_]:
-    """(sample, score): why there is no sum, or no adjusted score although there is a reference; None where all is there."""
+    """(sample, score): why there is no sum, or no adjusted score although there is a reference; None where all is
+    there.
+    """
     shared = [_shared_reason(scored, score) for score in scored.scores]
     out = np.tile(np.array(shared, dtype=object), (len(scored.sample_ids), 1))
     for place, score in enumerate(scored.scores):

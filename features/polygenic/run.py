@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.adjusted import Adjusted, adjust_all
 from features.polygenic.ancestry import (
-    BEYOND,
     AncestryModel,
     Projection,
     model_sites,
@@ -25,46 +22,15 @@ from features.polygenic.ancestry import (
     reference_frequencies,
 )
 from features.polygenic.builds import required_build
-from features.polygenic.contributions import Contribution, ContributionStore, contribution
+from features.polygenic.contributions import ContributionStore
 from features.polygenic.frequencies import known_sites, read_afreq
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_genotypes
-from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
-from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
+from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
+from features.polygenic.matching import TargetIndex
 from features.polygenic.scoring import MIN_OWN_FREQUENCY_SAMPLES, Sums, score_samples
-from features.polygenic.scoring_file import Score, ScoreHeader, read_scores
+from features.polygenic.scoring_file import read_scores
 from features.polygenic.variants import Alleles
 from features.progress import Progress, silent
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a user may choose.
-
-    `min_overlap`: share of variants and of weight that must match for a score to count. `beyond`: chance of a larger
-    distance within the reference, below which a person's adjusted scores are withheld. `callable_bed`,
-    `assume_reference`: where sites that a VCF does not list are reference.
-    """
-
-    build: str | None = None
-    min_overlap: float = 0.75
-    rules: MatchRules = field(default_factory=MatchRules)
-    threads: int = 2
-    max_memory_mb: int = 400
-    beyond: float = BEYOND
-    callable_bed: Path | None = None
-    assume_reference: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredScore:
-    """One score of a run. `not_scored`: why nobody has it; `column`: its row in the sums, None where it was not summed."""
-
-    header: ScoreHeader
-    path: Path
-    summary: MatchSummary | None
-    not_scored: str | None
-    column: int | None
-    keys: NDArray[np.int64] | None = None  # positions that count, kept where a reference has the score
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +72,8 @@ def compute(
         build = _build(genotypes, settings.build, model)
         target = TargetIndex.of(genotypes.variants, alleles)
         frequencies = _frequencies(frequencies_path, model, target, alleles)
-        matcher = _Matcher(target, alleles, frequencies, build, model, settings)
-        scores = _match_all(matcher, score_paths, store, on_rows, progress)
+        matcher = Matcher(target, alleles, frequencies, build, model, settings)
+        scores = match_all(matcher, score_paths, store, on_rows, progress)
         placed = projection(model, target, alleles) if model is not None else None
         for part in placed.contributions if placed else ():
             store.add(part)
@@ -208,104 +174,4 @@ def _imputation(genotypes: Genotypes, frequencies: Path | None, model: AncestryM
     return "missing calls are not imputed: fewer than 50 samples and no reference frequencies"
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
-    score: ScoredScore
-    contribution: Contribution | None
-    rows: pa.Table | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Matcher:
-    target: TargetIndex
-    alleles: Alleles
-    frequencies: NDArray[np.float64] | None
-    build: str | None
-    model: AncestryModel | None
-    settings: Settings
-
-    def __call__(self, path: Path) -> list[_Matched]:
-        return [self._one(score) for score in read_scores(path, self.alleles, build=self.build)]
-
-    def _one(self, score: Score) -> _Matched:
-        refused = score.refused or self._wrong_build(score.header)
-        if refused is not None:
-            return _Matched(ScoredScore(score.header, score.path, None, refused, None), None, None)
-        matches = match(score.rows, self.target, self.alleles, self.settings.rules)
-        self._exclude_unknown_frequencies(matches)
-        summary = summarise(score, matches)
-        reason = not_scored(summary, min_overlap=self.settings.min_overlap)
-        part = None if reason else contribution(score, matches, self.target.variants)
-        rows = variant_rows(score, matches, self.target.variants, self.alleles)
-        adjusts = self.model is not None and score.header.score_id in self.model.scores
-        keys = score.rows.keys[matches.used] if adjusts and part is not None else None
-        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, keys), part, rows)
-
-    def _wrong_build(self, header: ScoreHeader) -> str | None:
-        if self.build and header.build and header.build != self.build:
-            return f"the score is on {header.build}, the genotypes are on {self.build}: take the {self.build} file"
-        return None
-
-    def _exclude_unknown_frequencies(self, matches: Matches) -> None:
-        if self.frequencies is None:
-            return
-        unknown = np.isnan(self.frequencies)[matches.variant] & matches.used
-        matches.reasons[unknown] |= NO_FREQUENCY
-
-
-def _match_all(
-    matcher: _Matcher,
-    paths: Sequence[Path],
-    store: ContributionStore,
-    on_rows: Callable[[pa.Table], None] | None,
-    progress: Progress,
-) -> tuple[ScoredScore, ...]:
-    scores: list[ScoredScore] = []
-    n_columns = 0
-    with progress("Matching", total=len(paths)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
-        for found in _in_order(pool, matcher, paths, ahead=matcher.settings.threads):
-            for matched in found:
-                score = matched.score
-                if matched.contribution is not None:
-                    store.add(matched.contribution)
-                    score = replace(score, column=n_columns)
-                    n_columns += 1
-                if matched.rows is not None and on_rows is not None:
-                    on_rows(matched.rows)
-                scores.append(score)
-            advance(1)
-    _check_distinct(scores)
-    _check_usable(scores)
-    return tuple(scores)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Path], list[_Matched]], paths: Sequence[Path], *, ahead: int
-) -> Iterator[list[_Matched]]:
-    """Results in the order of the paths, with few of them waiting in memory."""
-    jobs = iter(paths)
-    waiting = [pool.submit(work, path) for path in islice(jobs, ahead)]
-    while waiting:
-        done = waiting.pop(0)
-        yield done.result()
-        waiting += [pool.submit(work, path) for path in islice(jobs, 1)]
-
-
-def _check_distinct(scores: Sequence[ScoredScore]) -> None:
-    seen: dict[str, Path] = {}
-    for score in scores:
-        name = score.header.score_id
-        if name in seen:
-            raise PresageError(
-                str(score.path), f"the score {name} is also in {seen[name]}", way_out="give each score once"
-            )
-        seen[name] = score.path
-
-
-def _check_usable(scores: Sequence[ScoredScore]) -> None:
-    """A run in which no file can be scored at all is one error; a low match is an answer."""
-    if all(score.summary is None for score in scores):
-        first = scores[0]
-        raise PresageError(
-            str(first.path), f"no score can be computed: {first.not_scored}", way_out="give other scores"
-        )
+__all__ = ["ScoredSamples", "Settings", "compute", "panel_build"]

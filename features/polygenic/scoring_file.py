@@ -6,7 +6,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from features.errors import PresageError
 from features.polygenic.builds import canonical_build
-from features.polygenic.variants import Alleles, Codes, Keys, chromosome_codes, position_keys
+from features.polygenic.score import Score, ScoreHeader, ScoreRows
+from features.polygenic.score_table import FIRST_COLUMNS, ScoreTable
+from features.polygenic.variants import Alleles, chromosome_codes, position_keys
 
 # Other spellings: files from before the catalogue's 2.0 format, and PRSweb.
 _ALIASES = {
@@ -41,63 +43,10 @@ _HEADER_ALIASES = {
 _COMPLEX = ("is_haplotype", "is_diplotype", "is_interaction")
 MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out as haplotypes
 _DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
-_NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
+_NUMBERS = ("effect_weight", *_DOSAGE_WEIGHTS)
 _POSITIONS = ("chr_position", "hm_pos", "row_nr")
-_WIDE_FIRST = ("ID", "effect_allele")
 _NULLS = ["", "NA", "None"]
 _TRUE = pa.array(["true", "1", "yes"])
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreHeader:
-    """Who made a score and what it may be used for."""
-
-    score_id: str
-    name: str | None = None
-    trait: str | None = None
-    trait_id: str | None = None
-    build: str | None = None
-    licence: str | None = None
-    citation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreRows:
-    """The variants of a score, in file order. `keys` -1: no usable position. `other` -1: no other allele.
-
-    `effect` -1: not a sequence. `complex`: a haplotype or diplotype, which counts of one allele cannot score.
-    `line`: where each row stands in the file. `frequency`: of the effect allele as the file tells it, nan where it does not.
-    """
-
-    keys: Keys
-    effect: Codes
-    other: Codes
-    complex: NDArray[np.bool_]
-    frequency: NDArray[np.float64]
-    line: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One score: its header, its variants, and what 0, 1 and 2 effect alleles add (row, 3).
-
-    `refused`: why it cannot be computed from genotypes at all; the rows are empty then.
-    """
-
-    header: ScoreHeader
-    path: Path
-    rows: ScoreRows
-    effects: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
-    refused: str | None = None
-
-    @property
-    def weight(self) -> NDArray[np.float64]:
-        """What a row can add at most, without sign: its share of the score's total absolute weight."""
-        spread: NDArray[np.float64] = self.effects.max(axis=1) - self.effects.min(axis=1)
-        return spread
 
 
 def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[Score]:
@@ -105,19 +54,44 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
     Raises PresageError with file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
     """
+    opened = open_scores(path, alleles, build=build)
+    if isinstance(opened, ScoreTable):
+        with closing(opened) as table:
+            yield from table.scores()
+    else:
+        yield from opened
+
+
+def open_scores(path: Path, alleles: Alleles, *, build: str | None, threads: int = 1) -> list[Score] | ScoreTable:
+    """As `read_scores`; a table of several scores is left open, since they may not fit in memory together."""
+    columns, first_line = _first_columns(path)
+    if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
+        return ScoreTable(path, columns, first_line, alleles, threads=threads)
     header, columns, body, first_line = _split(path)
-    if tuple(columns[:2]) == _WIDE_FIRST and "effect_weight" not in columns:
-        yield from _read_wide(path, columns, body, first_line, alleles)
-        return
     _check_columns(path, columns, first_line)
     table = _read_rows(path, columns, body, first_line)
     lines = np.arange(first_line, first_line + table.num_rows)
+    scores = []
     for name, rows in _by_accession(table):
         if name is None:
-            yield _read_catalogue(path, header, table, lines, alleles, build)
+            scores.append(_read_catalogue(path, header, table, lines, alleles, build))
         else:
             fields = {**header, "pgs_id": name}
-            yield _read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build)
+            scores.append(_read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build))
+    return scores
+
+
+def _first_columns(path: Path) -> tuple[list[str], int]:
+    """The column names as far as the first kilobytes tell, and the line after them."""
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            start = stream.read(1 << 16)
+    except (OSError, pa.ArrowInvalid):
+        return [], 0  # told by whoever reads it whole
+    for number, line in enumerate(start.decode("utf-8", "replace").split("\n"), start=1):
+        if line.strip() and not line.startswith("#"):
+            return line.rstrip("\r").split("\t"), number + 1
+    return [], 0
 
 
 def _check_columns(path: Path, columns: list[str], first_line: int) -> None:
@@ -195,11 +169,11 @@ def _read_catalogue(
     harmonised, used_build = _positions_used(columns, fields, build)
     header = _header(path, fields, used_build)
     rows = _rows(table, alleles, lines, harmonised=harmonised)
-    effects = _effects(path, table, rows.line)
-    score = Score(header, path, rows, effects)
+    weights, effects = _weights(path, table, rows.line)
+    score = Score(header, path, rows, weights, effects)
     reason = _refusal(table, score)
     if reason:
-        return Score(header, path, _no_rows(), refused=reason)
+        return Score(header, path, ScoreRows.none(), refused=reason)
     if not ((rows.keys >= 0) & (rows.effect >= 0)).any():
         raise PresageError(
             str(path),
@@ -211,7 +185,7 @@ def _read_catalogue(
 
 def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> pa.Table:
     wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
-    wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
+    wanted |= {"is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
     wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
     if len(set(columns)) < len(columns):
         raise PresageError(f"{path}, line {first_line - 1}", "a column name occurs twice", way_out="mend the header")
@@ -301,12 +275,14 @@ def _header(path: Path, fields: Mapping[str, str], build: str | None) -> ScoreHe
 def _refusal(table: pa.Table, score: Score) -> str | None:
     """Haplotypes, diplotypes and interactions need more than a count of one allele.
 
-    A few haplotypes of little weight are left out and counted as unmatched; an interaction changes what its partners mean.
+    A few haplotypes of little weight are left out and counted as unmatched; an interaction changes what its partners
+    mean.
     """
     interactions = int(_flag(table, "is_interaction").sum())
     if interactions:
         return f"{interactions} of {table.num_rows} rows are interactions, which a sum over variants cannot hold"
-    lost, total = score.weight[score.rows.complex].sum(), score.weight.sum()
+    absolute = np.abs(score.weights)
+    lost, total = absolute[score.rows.complex].sum(), absolute.sum()
     if lost <= MAX_COMPLEX_WEIGHT * total:
         return None
     return (
@@ -334,9 +310,8 @@ def _rows(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmon
     several = alleles.sequences(other_codes)  # `A/C`: not known which
     other_codes[~several] = -1
     effect[~alleles.sequences(effect)] = -1
-    frequency = pc.fill_null(_column(table, "allelefrequency_effect", pa.float64()), np.nan).to_numpy()
     haplotype = _flag(table, "is_haplotype") | _flag(table, "is_diplotype")
-    return ScoreRows(keys, effect, other_codes, haplotype, frequency, lines)
+    return ScoreRows(keys, effect, other_codes, haplotype, lines)
 
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
@@ -345,26 +320,34 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
     return pa.chunked_array([pa.nulls(table.num_rows, kind)])
 
 
-def _effects(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What 0, 1 and 2 effect alleles add. Raises PresageError where a weight is missing, nan or infinite."""
+def _weights(
+    path: Path, table: pa.Table, lines: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Weights, and what 0, 1 and 2 effect alleles add where some row is not additive.
+
+    Raises PresageError where a weight is missing, nan or infinite.
+    """
     weight = pc.fill_null(_column(table, "effect_weight", pa.float64()), np.nan).to_numpy()
-    effects = np.stack([np.zeros(len(weight)), weight, weight + weight], axis=1)
     dominant, recessive = _model(path, table, lines)
-    effects[dominant, 2] = weight[dominant]
-    effects[recessive, 1] = 0.0
-    effects[recessive, 2] = weight[recessive]
-    if set(_DOSAGE_WEIGHTS) <= set(table.column_names):
+    effects = None
+    if set(_DOSAGE_WEIGHTS) <= set(table.column_names) or dominant.any() or recessive.any():
+        effects = np.stack([np.zeros(len(weight)), weight, weight + weight], axis=1)
+        effects[dominant, 2] = weight[dominant]
+        effects[recessive, 1] = 0.0
+        effects[recessive, 2] = weight[recessive]
+    if effects is not None and set(_DOSAGE_WEIGHTS) <= set(table.column_names):
         by_dosage = np.stack([pc.fill_null(table[name], np.nan).to_numpy() for name in _DOSAGE_WEIGHTS], axis=1)
-        given = np.isnan(weight) | ~np.isnan(by_dosage).all(axis=1)
+        given = ~np.isnan(by_dosage).all(axis=1)
         effects[given] = by_dosage[given]
-    bad = ~np.isfinite(effects).all(axis=1)
+        weight = np.where(given, by_dosage.max(axis=1) - by_dosage.min(axis=1), weight)
+    bad = ~np.isfinite(weight) if effects is None else ~np.isfinite(effects).all(axis=1)
     if bad.any():
         raise PresageError(
             f"{path}, line {lines[np.argmax(bad)]}, column effect_weight",
             "expected a finite number",
             way_out="download the file again, or mend the row",
         )
-    return effects
+    return weight, effects
 
 
 def _model(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -380,53 +363,3 @@ def _model(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> tuple[NDArr
         where = f"{path}, line {lines[np.argmax(both)]}"
         raise PresageError(where, "a row is dominant and recessive at once", way_out="mend the row")
     return kinds["dominant"], kinds["recessive"]
-
-
-def _read_wide(path: Path, columns: list[str], body: bytes, first_line: int, alleles: Alleles) -> Iterator[Score]:
-    """`ID effect_allele SCORE...`, the table plink2 takes: ids are chromosome:position:allele:allele."""
-    types = {"ID": pa.string(), "effect_allele": pa.string()} | {name: pa.float64() for name in columns[2:]}
-    try:
-        table = csv.read_csv(
-            pa.py_buffer(body),
-            read_options=csv.ReadOptions(column_names=columns),
-            parse_options=csv.ParseOptions(delimiter="\t"),
-            convert_options=csv.ConvertOptions(column_types=types, null_values=_NULLS),
-        )
-    except pa.ArrowInvalid as error:
-        raise _conversion_error(path, columns, body, first_line, [], error) from error
-    rows = _rows_of_ids(path, table, alleles, first_line)
-    for name in columns[2:]:
-        yield Score(
-            ScoreHeader(score_id=name),
-            path,
-            rows,
-            _effects(path, table.select([name]).rename_columns(["effect_weight"]), rows.line),
-        )
-
-
-def _rows_of_ids(path: Path, table: pa.Table, alleles: Alleles, first_line: int) -> ScoreRows:
-    parts = pc.split_pattern(table["ID"].combine_chunks(), ":")
-    if not pc.all(pc.equal(pc.list_value_length(parts), 4)).as_py():
-        raise PresageError(
-            f"{path}, column ID",
-            "expected chromosome:position:allele:allele",
-            way_out="or use the PGS Catalog's columns",
-        )
-    cells = pc.list_flatten(parts)
-    chromosome, position, first, second = (cells.take(pa.array(np.arange(i, len(cells), 4))) for i in range(4))
-    keys = position_keys(chromosome_codes(chromosome), position.cast(pa.int64()).to_numpy())
-    effect = alleles.encode(table["effect_allele"])
-    one, two = alleles.encode(first), alleles.encode(second)
-    other = np.where(effect == one, two, np.where(effect == two, one, -1)).astype(np.int32)
-    n = len(keys)
-    return ScoreRows(
-        keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), np.arange(first_line, first_line + n)
-    )
-
-
-def _no_rows() -> ScoreRows:
-    empty = np.empty(0, np.int64)
-    return ScoreRows(empty, empty.astype(np.int32), empty.astype(np.int32), empty.astype(np.bool_), np.empty(0), empty)
-
-
-__all__ = ["Score", "ScoreHeader", "ScoreRows", "read_scores"]

@@ -44,8 +44,8 @@ class AllelePairs:
 class Request:
     """`wanted`: the scores' sites. `known`: sites whose reference allele a reference tells, as REF and ALT.
 
-    Both are called at most once, by formats that need them. `callable_bed`: regions in which a site that is not listed is
-    reference; `assume_reference`: it is everywhere.
+    Both are called at most once, by formats that need them. `callable_bed`: regions in which a site that is not
+    listed is reference; `assume_reference`: it is everywhere.
     """
 
     wanted: Callable[[], AllelePairs]
@@ -55,7 +55,9 @@ class Request:
 
 
 def covered(keys: Keys, bed: Path) -> NDArray[np.bool_]:
-    """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no region."""
+    """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no
+    region.
+    """
     starts, stops = _regions(bed)
     order = np.argsort(starts, kind="stable")
     reach = np.maximum.accumulate(stops[order]) if len(order) else stops

@@ -1,9 +1,9 @@
 """VCF and BCF, read once by htslib: calls and dosages of the wanted sites.
 
-A VCF that lists only variants does not say that the other sites are reference. They count as reference where a gVCF block
-or a record without alternate calls them so, where a BED of callable regions covers them, or where the user says so; and
-only if something says which allele the reference is (the record itself, a frequency file, an ancestry reference). All others
-stay unmatched.
+A VCF that lists only variants does not say that the other sites are reference. They count as reference where a gVCF
+block or a record without alternate calls them so, where a BED of callable regions covers them, or where the user
+says so; and only if something says which allele the reference is (the record itself, a frequency file, an ancestry
+reference). All others stay unmatched.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class _Columns:
 
 
 class Vcf:
-    """A VCF or BCF. Raises PresageError where it is cut short, damaged, has no samples, or a record does not fit them."""
+    """A VCF or BCF. Raises PresageError where it is cut short, damaged, has no samples, or a record does not fit
+    them.
+    """
 
     def __init__(self, path: Path, alleles: Alleles, request: Request) -> None:
         _check_end(path)

@@ -1,0 +1,197 @@
+"""All scores of a run, read and matched one after the other, each held in memory only while it is its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.errors import PresageError
+from features.polygenic.ancestry import BEYOND, AncestryModel
+from features.polygenic.contributions import Contribution, ContributionStore, UsedRows, contribution, used_rows
+from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
+from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
+from features.polygenic.score import Score, ScoreHeader, ScoreRows
+from features.polygenic.score_table import ScoreTable
+from features.polygenic.scoring_file import open_scores
+from features.polygenic.variants import Alleles
+from features.progress import Progress
+
+Job, Done = TypeVar("Job"), TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may choose.
+
+    `min_overlap`: share of variants and of weight that must match for a score to count. `beyond`: chance of a larger
+    distance within the reference, below which a person's adjusted scores are withheld. `callable_bed`,
+    `assume_reference`: where sites that a VCF does not list are reference.
+    """
+
+    build: str | None = None
+    min_overlap: float = 0.75
+    rules: MatchRules = field(default_factory=MatchRules)
+    threads: int = 2
+    max_memory_mb: int = 400
+    beyond: float = BEYOND
+    callable_bed: Path | None = None
+    assume_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredScore:
+    """One score of a run. `not_scored`: why nobody has it. `column`: its row in the sums, None where it was not summed.
+
+    `keys`: the positions that count, kept where the ancestry reference has the score.
+    """
+
+    header: ScoreHeader
+    path: Path
+    summary: MatchSummary | None
+    not_scored: str | None
+    column: int | None
+    keys: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    score: ScoredScore
+    contribution: Contribution | None
+    rows: pa.Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where rows lie in the genotypes."""
+
+    matches: Matches
+    used: UsedRows
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """What scores are matched against, and how."""
+
+    target: TargetIndex
+    alleles: Alleles
+    frequencies: NDArray[np.float64] | None
+    build: str | None
+    model: AncestryModel | None
+    settings: Settings
+
+    def open(self, path: Path) -> list[_Matched] | ScoreTable:
+        """The scores of a file, matched; or a table of several, which still is to be."""
+        opened = open_scores(path, self.alleles, build=self.build, threads=self.settings.threads)
+        return opened if isinstance(opened, ScoreTable) else [self._with_rows(score) for score in opened]
+
+    def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
+        """The scores of a table: its rows are matched, and reported, once."""
+        place = self._place(table.rows)
+        rows = variant_rows(table.path.stem, table.rows, place.matches, self.target.variants, self.alleles)
+        for matched in _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2):
+            yield replace(matched, rows=rows)
+            rows = None
+
+    def _with_rows(self, score: Score) -> _Matched:
+        refused = score.refused or self._wrong_build(score.header)
+        if refused is not None:
+            return _Matched(ScoredScore(score.header, score.path, None, refused, None), None, None)
+        place = self._place(score.rows)
+        rows = variant_rows(score.header.score_id, score.rows, place.matches, self.target.variants, self.alleles)
+        return replace(self._score(score, place), rows=rows)
+
+    def _place(self, rows: ScoreRows) -> _Place:
+        matches = match(rows, self.target, self.alleles, self.settings.rules)
+        if self.frequencies is not None:
+            unknown = np.isnan(self.frequencies)[matches.variant] & matches.used
+            matches.reasons[unknown] |= NO_FREQUENCY
+        return _Place(matches, used_rows(matches, self.target.variants))
+
+    def _score(self, score: Score, place: _Place) -> _Matched:
+        summary = summarise(score, place.matches)
+        reason = not_scored(summary, min_overlap=self.settings.min_overlap)
+        part = None if reason else contribution(score, place.used)
+        adjusts = self.model is not None and score.header.score_id in self.model.scores
+        keys = score.rows.keys[place.matches.used] if adjusts and part is not None else None
+        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, keys), part, None)
+
+    def _wrong_build(self, header: ScoreHeader) -> str | None:
+        if self.build and header.build and header.build != self.build:
+            return f"the score is on {header.build}, the genotypes are on {self.build}: take the {self.build} file"
+        return None
+
+
+def match_all(
+    matcher: Matcher,
+    paths: Sequence[Path],
+    store: ContributionStore,
+    on_rows: Callable[[pa.Table], None] | None,
+    progress: Progress,
+) -> tuple[ScoredScore, ...]:
+    """Match every score, keep what it adds in `store`, and hand the report's rows on."""
+    scores: list[ScoredScore] = []
+    with progress("Matching", total=len(paths)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
+        for matched in _matched(matcher, paths, pool, advance):
+            score = matched.score
+            if matched.contribution is not None:
+                score = replace(score, column=len(store))
+                store.add(matched.contribution)
+            if matched.rows is not None and on_rows is not None:
+                on_rows(matched.rows)
+            scores.append(score)
+    _check_distinct(scores)
+    _check_usable(scores)
+    return tuple(scores)
+
+
+def _matched(
+    matcher: Matcher, paths: Sequence[Path], pool: ThreadPoolExecutor, advance: Callable[[int], None]
+) -> Iterator[_Matched]:
+    for opened in _in_order(pool, matcher.open, paths, ahead=matcher.settings.threads):
+        if isinstance(opened, ScoreTable):
+            with closing(opened):
+                yield from matcher.table(opened, pool)
+        else:
+            yield from opened
+        advance(1)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Job], Done], jobs: Iterable[Job], *, ahead: int
+) -> Iterator[Done]:
+    """Results in the order of the jobs, with few of them waiting in memory."""
+    left = iter(jobs)
+    waiting = [pool.submit(work, job) for job in islice(left, ahead)]
+    while waiting:
+        done = waiting.pop(0).result()
+        waiting += [pool.submit(work, job) for job in islice(left, 1)]
+        yield done
+
+
+def _check_distinct(scores: Sequence[ScoredScore]) -> None:
+    seen: dict[str, Path] = {}
+    for score in scores:
+        name = score.header.score_id
+        if name in seen:
+            raise PresageError(
+                str(score.path), f"the score {name} is also in {seen[name]}", way_out="give each score once"
+            )
+        seen[name] = score.path
+
+
+def _check_usable(scores: Sequence[ScoredScore]) -> None:
+    """A run in which no file can be scored at all is one error; a low match is an answer."""
+    if all(score.summary is None for score in scores):
+        first = scores[0]
+        raise PresageError(
+            str(first.path), f"no score can be computed: {first.not_scored}", way_out="give other scores"
+        )
