@@ -134,9 +134,8 @@ def main() -> None:
     told = parser.parse_args()
     simulate(told.data, people=told.people, variants=told.variants, most=max(told.scores))
     env = os.environ | {"OPENBLAS_NUM_THREADS": "2"} | ({"LD_LIBRARY_PATH": told.blas} if told.blas else {})
-    print(
-        f"{told.people:,} people, {told.variants:,} variants, 1 % missing; plink2 with {told.blas or 'its default BLAS'}"
-    )
+    blas = told.blas or "its default BLAS"
+    print(f"{told.people:,} people, {told.variants:,} variants, 1 % missing; plink2 with {blas}")
     print(f"{'scores':>6} {'command':<32} {'seconds':>8} {'MB':>6} {'plink2 /':>9} {'largest difference, SD':>23}")
     for n in told.scores:
         theirs = told.data / f"plink{n}"

@@ -14,7 +14,7 @@ from features.errors import PresageError
 from features.polygenic import ancestry_fit
 from features.polygenic.ancestry import SiteTable
 from features.polygenic.ancestry_fit import Components
-from features.polygenic.contributions import ContributionStore, contribution, used_rows
+from features.polygenic.contributions import Contribution, ContributionStore, contribution, used_rows
 from features.polygenic.genotypes import Genotypes, open_genotypes
 from features.polygenic.loadings import read_loadings
 from features.polygenic.matching import TargetIndex, match
@@ -151,8 +151,7 @@ def _score_panel(
     return dict(zip(ids, sums.sums, strict=True)), parts
 
 
-def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings):  # type:
-ignore[no-untyped-def]
+def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings) -> Contribution:
     reason = score.refused
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)

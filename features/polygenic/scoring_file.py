@@ -286,8 +286,8 @@ def _refusal(table: pa.Table, score: Score) -> str | None:
     if lost <= MAX_COMPLEX_WEIGHT * total:
         return None
     return (
-        f"{int(score.rows.complex.sum())} of {table.num_rows} rows, {lost / total:.0%} of the weight, are haplotypes or "
-        "diplotypes, which counts of one allele cannot score"
+        f"{int(score.rows.complex.sum())} of {table.num_rows} rows, {lost / total:.0%} of the weight, are haplotypes "
+        "or diplotypes, which counts of one allele cannot score"
     )
 
 
