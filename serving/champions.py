@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -55,10 +56,18 @@ def _with_interval(estimate: dict[str, float | None]) -> str:
 
 def load_champion(name: str) -> Champion:
     """The champion of a registered model. Raises PresageError where there is none or its bundle does not verify."""
+    from mlflow.exceptions import MlflowException
+
     from training.registry import bundle_of, champion_version
 
     version = champion_version(name)
-    return champion_of(name, str(version), bundle_of(name, version))
+    try:
+        bundle = bundle_of(name, version)
+    except MlflowException as error:
+        raise PresageError(
+            f"{name} version {version}", "a bundle that the registry can hand out", way_out=str(error.error_code)
+        ) from None
+    return champion_of(name, str(version), bundle)
 
 
 def load_version(name: str, version: str) -> Champion:
@@ -95,19 +104,25 @@ class Champions:
 
     load: Callable[[str], Champion] = load_champion
     names: Callable[[], list[str]] = champion_names
+    refused: dict[str, str] = field(default_factory=dict)  # by name, why it does not serve
     _held: dict[str, Champion] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def preload(self) -> None:
-        """Load every champion there is."""
+        """Load every champion there is. One that is refused keeps nobody from the others and from the worklist."""
         for name in self.names():
-            self.get(name)
+            try:
+                self.get(name)
+            except PresageError as error:
+                self.refused[name] = str(error)
+                logging.getLogger("presage").error("%s", error)
 
     def get(self, name: str) -> Champion:
         """A champion by its model's name."""
         with self._lock:
             if name not in self._held:
                 self._held[name] = self.load(name)
+                self.refused.pop(name, None)
             return self._held[name]
 
     def held(self) -> list[Champion]:

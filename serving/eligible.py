@@ -54,7 +54,7 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     (_, alive), *rules = criteria(facts, population, section)
     outside = np.full(len(facts.subject_ids), "", dtype=object)
     for rule, passed in reversed(rules):
-        outside[~passed] = f"outside the studied population, which is {rule}"
+        outside[~passed] = f"outside the studied population (people {rule})"
     rows = np.flatnonzero(alive)
     return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
 

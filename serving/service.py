@@ -150,7 +150,9 @@ def service(backend: Backend, *, metrics: bool) -> Any:
         metrics={"enabled": metrics},
         workers=1,
     )(Presage)
-    made.mount_asgi_app(pages(Backstage(backend.door, backend.genetics, backend.models)), path="/")
+    made.mount_asgi_app(
+        pages(Backstage(backend.door, backend.genetics, backend.models, backend.champions.refused)), path="/"
+    )
     made.add_asgi_middleware(Gate, door=backend.door)
     return made
 

@@ -51,6 +51,7 @@ class Backstage:
     door: Callable[[], access.Door]
     genetics: Callable[[int, datetime], GeneticRecord]
     models: Callable[[], list[ModelRow]]
+    refused: Mapping[str, str]  # models that do not serve, and why
     clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -328,7 +329,7 @@ def _aggregates(app: FastAPI, view: View) -> None:
 
     @app.get("/models")
     def models(request: Request) -> Response:
-        return view(request, "models.html", {"models": view.backstage.models()})
+        return view(request, "models.html", {"models": view.backstage.models(), "refused": view.backstage.refused})
 
 
 @dataclass(frozen=True, slots=True)
