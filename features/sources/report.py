@@ -89,6 +89,8 @@ class IngestReport:
 
 
 def _remarks(table: TableReport) -> Iterator[str]:
+    if table.status != "read":
+        yield table.status
     for verb, reasons in (("rejected", table.rejected), ("mended", table.mended), ("noted", table.noted)):
         for reason, rows in sorted(reasons.items()):
             yield f"{verb} {rows:,}: {reason}"

@@ -151,11 +151,11 @@ class _Ingest:
     ) -> tuple[ir.Table, ir.Table | None]:
         """Set aside rows that repeat the event of a row with their key; the same key on another event is noted."""
         good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
-        keys = good.aggregate(n=good.count(), n_distinct=good.row_key.nunique()).to_pyarrow().to_pylist()[0]
-        if keys["n"] == keys["n_distinct"]:
-            return staged, None
-        shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1).select("row_key")
+        shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1)
         shared = self.con.create_table(f"{spec.name}_shared", shared)
+        n_surplus = int(shared.aggregate(n=(shared.n - 1).sum().fill_null(0)).to_pyarrow()["n"][0].as_py())
+        if not n_surplus:
+            return staged, None
         among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
         # Everything but the moment it became known tells two events apart.
         event = [
@@ -166,7 +166,7 @@ class _Ingest:
         repeats = among.filter(among.nth > 0)
         report = self.report.table(spec.name)
         n_repeats = int(repeats.count().to_pyarrow().as_py())
-        n_others = keys["n"] - keys["n_distinct"] - n_repeats
+        n_others = n_surplus - n_repeats
         if n_others:
             report.noted["shares its key with a row of another event (both kept)"] = n_others
         if not n_repeats:

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 
 from features.sources.checks import TIMESTAMP
 
+_OFFSET = r"\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WHOLE = r"^[+-]?[0-9]+(\.0*)?$"
 
 Key = Callable[[ir.Table, str], ir.Value]
@@ -72,7 +73,11 @@ def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
     """A day with its clock time; null where it is not one."""
     if name not in raw.columns:
         return ibis.null(TIMESTAMP)
-    return _readable(raw[name]).try_cast("timestamp").cast(TIMESTAMP)
+    value = _readable(raw[name])
+    if value.type().is_string():
+        # The time as it stands on the wall: an offset behind it is dropped, not reckoned with.
+        value = ibis.ifelse(value.length() > 19, value.re_replace(_OFFSET, ""), value)
+    return value.try_cast("timestamp").cast(TIMESTAMP)
 
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:

@@ -152,7 +152,9 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
             name = Path(member.filename).name
             if member.is_dir() or "__MACOSX" in member.filename or not _NAME.match(name):
                 continue
-            with members.open(member) as inside, (folder / name).open("xb") as outside:
+            if (folder / name).exists():
+                raise PresageError(str(archive), f"{name} is there twice", way_out="keep one file for each table")
+            with members.open(member) as inside, (folder / name).open("wb") as outside:
                 shutil.copyfileobj(inside, outside)
     yield from _files(folder)
 

@@ -72,9 +72,9 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
 
 def _first_of(rows: ir.Table, key: str) -> ir.BooleanValue:
     """Whether a row is the first with its key, by the text of the rows; that text is made only where a key repeats."""
-    keys = rows.aggregate(n=rows[key].count(), n_distinct=rows[key].nunique())
-    counted = keys.to_pyarrow().to_pylist()[0]
-    if counted["n"] == counted["n_distinct"]:
+    keys = rows.filter(rows[key].notnull())
+    repeated = keys.group_by(key).agg(n=keys.count()).filter(lambda t: t.n > 1)
+    if not repeated.count().to_pyarrow().as_py():
         return ibis.literal(True)
     return ibis.row_number().over(group_by=rows[key], order_by=rows.source_row) == 0
 

@@ -38,6 +38,8 @@ measurement_id | person_id | measurement_concept_id | measurement_date | measure
 1 | 1 | 1001 | 2010-05-04 | 2010-05-04 08:30:00 | 7.5 | 1005 | percent
 2 | 1 | 1001 | 2011-05-04 | 2011-05-04 00:00:00 | 8 | | mg
 3 | 2 | 1001 | 2012-05-04 | | | |
+4 | 2 | 1001 | 2013-05-04 | 2013-05-04T23:30:00+02:00 | | |
+5 | 2 | 1001 | 2014-05-04 | 2014-05-03 23:30:00 | | |
 """
 
 
@@ -50,6 +52,9 @@ def test_a_result_is_known_at_its_clock_time_else_at_the_end_of_its_day(
         ("1", "2010-05-04T08:30:00", "2010-05-04T08:30:00", 7.5, "%"),
         ("1", "2011-05-04T00:00:00", "2011-05-04T23:59:59.999999", 8.0, "mg"),
         ("2", "2012-05-04T00:00:00", "2012-05-04T23:59:59.999999", None, None),
+        # Local time as it is written; and a clock time of another day than the date's is none.
+        ("2", "2013-05-04T23:30:00", "2013-05-04T23:30:00", None, None),
+        ("2", "2014-05-04T00:00:00", "2014-05-04T23:59:59.999999", None, None),
     ]
 
 
@@ -295,7 +300,7 @@ def test_persons_may_be_doubled_or_without_birth_and_are_not_lost(
     assert report.tables["person"].rejected == {"a second row for one person": 1, "no person, or not a valid id": 1}
     assert report.tables["person"].mended == {"no valid date or year of birth": 1}
     assert [row["time"] for row in events_of(tmp_path / "record", "MEDS_BIRTH")] == ["1960-01-01T00:00:00"]
-    assert len(events_of(tmp_path / "record", "LOINC//4548-4")) == 3
+    assert len(events_of(tmp_path / "record", "LOINC//4548-4")) == 5
     assert [kept for _, _, kept in rejects_of(tmp_path / "record", "person")].count(True) == 1
 
 
@@ -374,8 +379,8 @@ def test_lines_that_are_no_rows_are_counted_and_kept(cdm: Cdm, tmp_path: Path) -
         "broken line: too many columns": 1,
         "broken line: invalid encoding": 1,
     }
-    assert table.rows == 7
-    assert table.events == 4
+    assert table.rows == 9
+    assert table.events == 6
     (path,) = (tmp_path / "record" / "rejects").glob("omop/measurement.parquet")
     assert "9,1" in pq.read_table(path)["source_row"].to_pylist()
 
