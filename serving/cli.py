@@ -313,6 +313,8 @@ def prs(
     min_overlap: Annotated[float, typer.Option(help="Share of variants and weight that must match.")] = 0.75,
     keep_ambiguous: Annotated[bool, typer.Option(help="Use palindromes (A/T, C/G) as if on one strand.")] = False,
     keep_multiallelic: Annotated[bool, typer.Option(help="Use records with several alternates.")] = False,
+    callable_bed: Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")] = None,
+    assume_reference: Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")] = False,
     threads: Annotated[int, typer.Option(min=1)] = 2,
     max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
 ) -> None:
@@ -327,6 +329,8 @@ def prs(
         rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
         threads=threads,
         max_memory_mb=max_memory,
+        callable_bed=callable_bed,
+        assume_reference=assume_reference,
     )
     done = run(
         genotypes,

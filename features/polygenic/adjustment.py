@@ -73,7 +73,7 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
             "the ancestry panel", f"expected {MIN_REFERENCE} people or more", way_out="use a larger panel"
         )
     design = _design(components)
-    mean: Floats = np.linalg.lstsq(design, sums, rcond=None)[0]
+    mean: Floats = np.linalg.lstsq(design, sums, rcond=None)[0].astype(np.float64)
     residual = sums - design @ mean
     sd = float(residual.std())
     if sd <= 1e-12 * max(1.0, float(np.abs(sums).max())):

@@ -151,7 +151,7 @@ def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> P
     for k in range(loadings.shape[1]):
         weight = loadings[order, k] * sign
         parts.append(Contribution(codes, weight, None, float(-(weight @ expected))))
-    return Projection(tuple(parts), np.linalg.inv(gram), found)
+    return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), found)
 
 
 def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Floats:

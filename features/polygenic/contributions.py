@@ -227,5 +227,4 @@ class Contributions:
 def _total_alternate(variants: Variants, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
     """Frequency of all alternates of a variant's record together."""
     totals = np.bincount(variants.row, weights=frequencies, minlength=int(variants.row.max(initial=0)) + 1)
-    total: NDArray[np.float64] = totals[variants.row]
-    return total
+    return totals.astype(np.float64)[variants.row]

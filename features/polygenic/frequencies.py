@@ -25,7 +25,8 @@ def read_afreq(path: Path, variants: Variants, alleles: Alleles) -> NDArray[np.f
     """
     table = _read(path)
     if table.num_rows == len(variants) and _aligned(table, variants, alleles):
-        return table["ALT_FREQS"].to_numpy()
+        frequencies: NDArray[np.float64] = table["ALT_FREQS"].to_numpy()
+        return frequencies
     ref, alt = alleles.encode(table["REF"]), alleles.encode(table["ALT"])
     frequency = table["ALT_FREQS"].to_numpy()
     found = np.full(len(variants), np.nan)

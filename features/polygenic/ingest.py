@@ -61,8 +61,8 @@ def ingest(
         raise PresageError(
             str(record_dir), "no people in this record", way_out="first: presage ingest omop|fhir|meds SRC"
         )
-    names = ("genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet")
-    names += (f"rejects/{SOURCE}/samples.parquet", "ingest_report.json")
+    names = ["genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet"]
+    names += [f"rejects/{SOURCE}/samples.parquet", "ingest_report.json"]
     with whole(record_dir, [record_dir / name for name in names]) as parts:
         table_part, told_part, rows_part, rejects_part, report_part = parts
         scored = run_with_rows(
@@ -135,7 +135,8 @@ def _end_of_day(collected: np.datetime64 | None) -> np.datetime64:
     """A date without clock time was known by the end of that day."""
     if collected is None or np.isnat(collected):
         return np.datetime64("NaT")
-    return collected.astype("datetime64[us]") + np.timedelta64(1, "D") - np.timedelta64(1, "us")
+    end: np.datetime64 = collected.astype("datetime64[us]") + np.timedelta64(1, "D") - np.timedelta64(1, "us")
+    return end
 
 
 def _read_samples(path: Path) -> dict[str, tuple[str, np.datetime64 | None]]:

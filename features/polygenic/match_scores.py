@@ -25,7 +25,8 @@ from features.polygenic.scoring_file import open_scores
 from features.polygenic.variants import Alleles
 from features.progress import Progress
 
-Job, Done = TypeVar("Job"), TypeVar("Done")
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ class Matches:
     @property
     def used(self) -> NDArray[np.bool_]:
         """Rows that count."""
-        return self.reasons == 0
+        used: NDArray[np.bool_] = self.reasons == 0
+        return used
 
     @property
     def counts_ref(self) -> NDArray[np.bool_]:

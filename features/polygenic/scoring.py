@@ -10,7 +10,7 @@ from threading import local
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.polygenic import kernels
 from features.polygenic.contributions import Contributions
@@ -182,10 +182,9 @@ class _Worker:
         if len(additive) <= FEW_SCORES:
             kernels.add_centred(counts, centres, np.ascontiguousarray(additive), out.sums)
         else:
-            kind = np.float32 if self._single else np.float64
-            centred = self._matrix(len(counts), kind)
+            centred = self._matrix(len(counts), np.float32 if self._single else np.float64)
             kernels.centre(counts, centres, centred)
-            _add_product(additive.astype(kind), centred, out.sums)
+            _add_product(additive, centred, out.sums)
         out.sums[:] += (additive @ centres)[:, None]
         if heterozygote is not None and heterozygote.any():
             centred = self._matrix(len(counts), np.float64)
@@ -226,7 +225,7 @@ class _Worker:
 
 
 def _add_product(
-    weights: NDArray[np.float32] | NDArray[np.float64],
+    weights: NDArray[np.float64],
     centred: NDArray[np.float32] | NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
@@ -234,12 +233,13 @@ def _add_product(
     if centred.dtype == np.float64:
         np.add(sums, weights @ centred, out=sums)
         return
+    single = weights.astype(np.float32)
     tile = max(64, _TILE_BYTES // (4 * len(weights)))
     for low in range(0, centred.shape[1], tile):
         part = sums[:, low : low + tile]
         for start in range(0, len(centred), RUN_SITES):
             run = slice(start, start + RUN_SITES)
-            np.add(part, weights[:, run] @ centred[run, low : low + tile], out=part)
+            np.add(part, single[:, run] @ centred[run, low : low + tile], out=part)
 
 
 def site_variances(

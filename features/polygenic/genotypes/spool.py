@@ -41,7 +41,8 @@ class GenotypeSpool:
             return
         is_float = any(row.dtype == np.float32 for row in self._open)
         self.has_dosages |= is_float
-        block = np.stack(self._open).astype(np.float32 if is_float else np.int8)
+        stacked = np.stack(self._open)
+        block = stacked.astype(np.float32) if is_float else stacked.astype(np.int8)
         self._open = []
         self._held += block.nbytes
         if self._held <= self._limit:
@@ -72,8 +73,7 @@ class GenotypeSpool:
         start, length, is_float = block
         if self._file is None:
             raise ValueError("a block is either held or written")
-        kind: type[np.float32 | np.int8] = np.float32 if is_float else np.int8
-        size = length * self._n * np.dtype(kind).itemsize
-        found: NDArray[np.int8] | NDArray[np.float32]
-        found = np.frombuffer(os.pread(self._file.fileno(), size, start), kind).reshape(length, self._n)
-        return found
+        content = os.pread(self._file.fileno(), length * self._n * (4 if is_float else 1), start)
+        if is_float:
+            return np.frombuffer(content, np.float32).reshape(length, self._n)
+        return np.frombuffer(content, np.int8).reshape(length, self._n)

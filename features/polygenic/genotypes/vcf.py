@@ -158,7 +158,12 @@ class Vcf:
         """Sites that no record lists but that are reference, with the alleles that are known of them."""
         known = self._known
         told = np.array(self._told, np.int64).reshape(-1, 3)
-        pairs = AllelePairs.of([(known.keys, known.first, known.second), (told[:, 0], told[:, 1], told[:, 2])])
+        pairs = AllelePairs.of(
+            [
+                (known.keys, known.first, known.second),
+                (told[:, 0], told[:, 1].astype(np.int32), told[:, 2].astype(np.int32)),
+            ]
+        )
         absent = ~np.isin(pairs.keys, np.array(columns.keys, np.int64)) & np.isin(pairs.keys, self._wanted.keys)
         everywhere = np.zeros(len(self.samples), np.int8)
         open_keys = np.full(len(pairs.keys), request.assume_reference)

@@ -21,7 +21,7 @@ OTHERS = {"A": "C", "C": "A", "G": "T", "T": "G"}  # never the complement
 
 @dataclass(frozen=True)
 class Panel:
-    """A PGEN file set and what is in it. `counts`: (variant, sample) of ALT, -9 missing. `frequency`: the reference's."""
+    """A PGEN file set and what is in it. `counts`: (variant, sample) of ALT, -9 missing. `frequency`: a reference's."""
 
     path: Path
     variants: pd.DataFrame  # id, chrom, pos, ref, alt
@@ -31,7 +31,7 @@ class Panel:
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
-    """A scoring file as the catalogue documents it, read without our code: line, chrom, pos, effect, other, weight, model."""
+    """A scoring file as the catalogue documents it, read without our code."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt") as stream:
         lines = stream.read().split("\n")
@@ -56,7 +56,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
             "chrom": table["hm_chr" if harmonised else "chr_name"],
             "pos": pd.to_numeric(table["hm_pos" if harmonised else "chr_position"], errors="coerce"),
             "effect": table["effect_allele"],
-            "other": table["other_allele"] if "other_allele" in table else "",
+            "other": table.get("other_allele", ""),
             "weight": table["effect_weight"].astype(float),
             "model": np.where(flag["dominant"], "dominant", np.where(flag["recessive"], "recessive", "additive")),
         }

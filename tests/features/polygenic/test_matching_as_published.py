@@ -1,7 +1,7 @@
 """The category of every variant is the one that pgscatalog-match gives.
 
-`match_categories.csv` was written by pgscatalog.match 0.4.0 (Apache-2.0) on `genomics/match_cases`: one row for each best
-candidate (`score_file,target,settings,accession,row_nr,match_type,match_status,id`); a row that is not in it is unmatched.
+`match_categories.csv` was written by pgscatalog.match 0.4.0 (Apache-2.0) on `genomics/match_cases`: one row for each
+best candidate; a row of a scoring file that is not in it is unmatched.
 Settings: its defaults, and keep_first_match, keep_ambiguous, keep_multiallelic, ignore_strand_flips together.
 """
 

@@ -1,4 +1,4 @@
-"""Files that are damaged or do not fit: one error that names file, line and rule, exit code 2, and nothing left behind."""
+"""Files that are damaged or do not fit: one error that names file, line and rule, exit code 2, nothing left behind."""
 
 from __future__ import annotations
 
