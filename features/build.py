@@ -121,12 +121,17 @@ class Reading:
 
     def frame(self, index: Index) -> FeatureFrame:
         """The frame of one shard."""
-        if len(index):
-            low, high = int(index.subject_ids.min()), int(index.subject_ids.max())
-            self.session.put("presage_events", self._events.filter(self._events.subject_id.between(low, high)))
-        else:
-            self.session.put("presage_events", self._events.limit(0))
+        self.show(index)
         return self._engine.frame(index, self.session, self._genomic)
+
+    def show(self, index: Index) -> None:
+        """Make the events of the people of this shard `presage_events`."""
+        events = self._events
+        if len(index):
+            events = events.filter(
+                events.subject_id.between(int(index.subject_ids.min()), int(index.subject_ids.max()))
+            )
+        self.session.put("presage_events", events if len(index) else events.limit(0))
 
 
 def _events(record: Record, session: IbisSession) -> ibis.expr.types.Table:

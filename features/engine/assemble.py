@@ -33,7 +33,7 @@ class Long:
 
     @classmethod
     def of(cls, table: pa.Table) -> Long:
-        """The result of `expression.aggregates`."""
+        """The result of `expression.aggregates` or `code_values`: row, source or number of the code, aggregates."""
         columns: dict[str, Floats] = {}
         moments: dict[str, Moments] = {}
         for name in table.column_names[2:]:
@@ -45,7 +45,7 @@ class Long:
                 moments[name] = _moments(values)
             else:
                 columns[name] = _floats(values)
-        return cls(_ints(table["row"]), _ints(table["source"]), columns, moments)
+        return cls(_ints(table["row"]), _ints(table.column(1)), columns, moments)
 
 
 def _floats(values: pa.Array) -> Floats:

@@ -77,9 +77,8 @@ def known_events(events: ir.Table) -> ir.Table:
 def seen(events: ir.Table, index: ir.Table, *columns: str) -> ir.Table:
     """Pairs of index row and event that was known strictly before the row's moment."""
     joined = events.inner_join(index, "subject_id")
-    return joined.filter(joined.known < joined.as_of).select(
-        *columns, "row", "time", "as_of_day", *(name for name in index.columns if name.startswith("from_"))
-    )
+    moments = (name for name in index.columns if name.startswith("from_"))
+    return joined.filter(joined.known < joined.as_of).select(*columns, "row", "time", "as_of_day", *moments)
 
 
 def valued(plan: Plan) -> ir.Table:
@@ -123,8 +122,31 @@ def _aggregate(pairs: ir.Table, kind: str, window: int | None) -> ir.Value:
         return value.min(where=where) if kind == "lo" else value.max(where=where)
     if kind == "until":
         return (pairs.days * int(MICRO) + value).max(where=where)
-    summed = {"s": value, "st": pairs.days, "stt": pairs.days * pairs.days, "stv": pairs.days * value}[kind]
+    if kind == "s":
+        return value.sum(where=where).cast("float64")
+    summed = {"st": pairs.days, "stt": pairs.days * pairs.days, "stv": pairs.days * value}[kind]
     return summed.sum(where=where).cast("float64")
+
+
+def code_values(windows_days: Iterable[int | None], kinds: Iterable[str]) -> ir.Table:
+    """Long form: for each index row and code of `presage_vocabulary` these kinds of aggregates by window.
+
+    Rows are those that have an event in the widest window; kinds that look at the whole history have no window.
+    """
+    windows = tuple(windows_days)
+    finite = [days for days in windows if days is not None]
+    coded = known_events(EVENTS).inner_join(VOCABULARY, "code")
+    value = coded.numeric_value.cast("float64")
+    usable = ibis.ifelse((value > -LARGEST) & (value < LARGEST), value, ibis.null("float64"))
+    coded = coded.mutate(value=(usable * MICRO).round().cast("int64"))
+    coded = coded.select("subject_id", "number", "time", "known", "value")
+    pairs = seen(coded, index_table(finite), "number", "value")
+    if finite and None not in windows:
+        pairs = pairs.filter(pairs.time >= pairs[f"from_{max(finite)}"])
+    columns = {column_name(kind, days): (kind, days) for kind in kinds for days in windows}
+    return pairs.group_by("row", "number").aggregate(
+        **{name: _aggregate(pairs, kind, days) for name, (kind, days) in columns.items()}
+    )
 
 
 def code_counts(windows_days: Iterable[int | None]) -> ir.Table:
