@@ -28,6 +28,8 @@ from serving.store import repository
 from serving.store.engine import open_store, reading, transaction
 from serving.store.rows import UNASSIGNED, Proposal, Reason, Receipt, Run, Standing
 
+NOT_ENROLLED = "not enrolled on the day of the scores"
+
 
 @dataclass(frozen=True, slots=True)
 class Raised:
@@ -81,8 +83,9 @@ def flag(
     genetics = genetic_records(record_dir, as_of=scores.as_of, subject_ids=named)
     with progress("putting reasons into words"):
         why = _explain(scores, [receipts[subject_id] for subject_id in listed], record)
+    everybody = {one.subject_id: one for one in scores.receipts}
     proposals = [
-        *(_of_finding(one, policy, genetics, receipts.get(one.subject_id), now=now) for one in found),
+        *(_of_finding(one, policy, genetics, everybody.get(one.subject_id), now=now) for one in found),
         *(_of_risk(receipts[subject_id], policy, genetics, why[subject_id], now=now) for subject_id in listed),
     ]
     with progress("writing the flags"), transaction(engine) as connection:
@@ -214,7 +217,9 @@ def _of_finding(
     if rule is None:
         raise PresageError("policy", f"a findings rule for {found.gene_symbol}")
     status, words = genetics.get(found.subject_id, GeneticRecord()).status(policy.genes)
-    risk, horizon_days = (None, None) if receipt is None else _risk(receipt, policy)
+    scored = receipt is not None and receipt.not_scored is None
+    risk, horizon_days = _risk(receipt, policy) if receipt is not None and scored else (None, None)
+    why_not = NOT_ENROLLED if receipt is None else receipt.not_scored
     reported = f"{found.laboratory}, report {found.report_id}"
     if found.available_time is not None:
         reported += f" of {found.available_time.day} {found.available_time:%b %Y}"
@@ -231,7 +236,8 @@ def _of_finding(
         genetic_words=words,
         risk=risk,
         horizon_days=horizon_days,
-        model=None if receipt is None else receipt.model,
+        model=receipt.model if receipt is not None and scored else None,
+        not_scored=why_not,
         report_id=found.report_id,
         action=rule.action.text,
         action_source=rule.action.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,15 @@ from serving.store.rows import Reason, Receipt
 RAISING, LOWERING = 4, 1  # reasons shown of each kind; what raises the risk is why somebody is flagged
 SMALLEST = 0.05  # on the log-hazard (log-odds) scale: a twentieth is nobody's reason
 UNITS = {"mm[Hg]": "mmHg", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "kg/m2": "kg/m²", "a": "years", "d": "days", "1": ""}
+# What 0 means where "No ..." would be no English.
+OTHERWISE = {
+    "sex_female": "Male sex",
+    "smoking_current": "Does not smoke now",
+    "smoking_ever": "Has never smoked",
+    "carrier_familial_hypercholesterolaemia": "Tested and no carrier for familial hypercholesterolaemia",
+    "carrier_hereditary_breast_ovarian_cancer": "Tested and no carrier for hereditary breast and ovarian cancer",
+    "carrier_lynch_syndrome": "Tested and no carrier for Lynch syndrome",
+}
 # What a reader should see of several features of one thing, best first.
 _TELLING = ("latest", "current", "any", "polygenic_z", "carrier", "years_since_first", "count", "mean", "max", "min")
 _UNTELLING = frozenset({"polygenic_matched_weight", "polygenic_tested", "tested"})
@@ -112,16 +122,16 @@ def worded(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
     """One feature of one person in words, with its unit; a missing one says what that means."""
     value = float(frame.column(spec.name)[row])
     label = spec.label.removesuffix(", latest")
-    label = label[:1].upper() + label[1:]
+    label = label if label[1:2].isupper() else label[:1].upper() + label[1:]  # eGFR keeps its small e
     if np.isnan(value):
         return f"{label}: {spec.missing}"
     if spec.categories:
         return f"{label}: {spec.categories[int(value)]}"
     if spec.aggregate == "polygenic_z":
-        side = "above" if value >= 0 else "below"
-        return f"Polygenic score {spec.codes[0]}: {abs(value):.1f} SD {side} the mean of like ancestry"
+        return f"Polygenic score {spec.codes[0]} {_standing(value)}"
     if spec.aggregate in ("any", "current", "carrier") or _is_yes_or_no(spec):
-        return label if value == 1 else f"Not: {spec.label.removesuffix(', latest')}"
+        no = OTHERWISE.get(spec.name, f"No {spec.label}")
+        return label if value == 1 else no
     unit = UNITS.get(spec.unit, spec.unit)
     number = f"{value:.0f}" if abs(value) >= 20 or value == round(value) else f"{value:.1f}"
     if spec.name == "age_years":
@@ -130,6 +140,14 @@ def worded(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
         f"{label} {number}" if spec.family == "measurements" and spec.aggregate == "latest" else f"{label}: {number}"
     )
     return f"{joined}{'' if unit == '%' else ' '}{unit}".strip() if unit else joined
+
+
+def _standing(z: float) -> str:
+    """A standard normal score as a standing among a hundred people of like ancestry."""
+    beyond = max(1, math.ceil(50 * math.erfc(abs(z) / math.sqrt(2))))
+    if beyond >= 40:
+        return "about average for like ancestry"
+    return f"among the {'highest' if z > 0 else 'lowest'} {beyond} of 100 people of like ancestry"
 
 
 def _is_yes_or_no(spec: FeatureSpec) -> bool:

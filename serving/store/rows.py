@@ -86,6 +86,7 @@ class Proposal:
     risk: float | None = None
     horizon_days: float | None = None
     model: str | None = None
+    not_scored: str | None = None
     report_id: str | None = None
 
 
@@ -112,6 +113,7 @@ class Flag:
     risk: float | None
     horizon_days: float | None
     model: str | None
+    not_scored: str | None
     genetic_status: str
     genetic_words: str
     status: str

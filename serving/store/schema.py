@@ -163,6 +163,7 @@ flags = Table(
     Column("horizon_days", Float),  # null: the outcome is binary
     Column("report_id", Text),  # the laboratory report a finding's flag rests on
     Column("model", String(20)),
+    Column("not_scored", Text),  # why a finding's flag has no risk
     Column("genetic_status", String(20), nullable=False),
     Column("genetic_words", Text, nullable=False),
     Column("status", String(10), nullable=False),
@@ -177,6 +178,7 @@ flags = Table(
     CheckConstraint("kind = 'risk' OR report_id IS NOT NULL", name="finding_has_a_report"),
     CheckConstraint("(status = 'deferred') = (deferred_until IS NOT NULL)", name="deferred_until_a_day"),
     CheckConstraint("risk IS NULL OR (risk >= 0 AND risk <= 1)", name="risk_is_a_probability"),
+    CheckConstraint("(risk IS NULL) = (not_scored IS NOT NULL)", name="risk_or_the_reason"),
 )
 
 # One standing flag for one cause, whoever flags and however often.

@@ -139,6 +139,7 @@ def finding_proposal(subject_id: int, *, report_id: str = "R-17", risk: float | 
         genetic_status="finding",
         genetic_words="LDLR pathogenic",
         model="combined" if risk is not None else None,
+        not_scored=None if risk is not None else "not enrolled on the day of the scores",
         report_id=report_id,
     )
 

@@ -171,6 +171,7 @@ def _tables() -> None:
         sa.Column("horizon_days", sa.Float(), nullable=True),
         sa.Column("report_id", sa.Text(), nullable=True),
         sa.Column("model", sa.String(length=20), nullable=True),
+        sa.Column("not_scored", sa.Text(), nullable=True),
         sa.Column("genetic_status", sa.String(length=20), nullable=False),
         sa.Column("genetic_words", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False),
@@ -193,6 +194,7 @@ def _tables() -> None:
         sa.CheckConstraint(
             "status IN ('open', 'accepted', 'deferred', 'dismissed', 'done', 'lapsed')", name=op.f("ck_flags_status")
         ),
+        sa.CheckConstraint("(risk IS NULL) = (not_scored IS NOT NULL)", name=op.f("ck_flags_risk_or_the_reason")),
         sa.CheckConstraint("risk IS NULL OR (risk >= 0 AND risk <= 1)", name=op.f("ck_flags_risk_is_a_probability")),
         sa.ForeignKeyConstraint(["policy_hash"], ["policies.hash"], name=op.f("fk_flags_policy_hash")),
         sa.ForeignKeyConstraint(["receipt_id"], ["receipts.id"], name=op.f("fk_flags_receipt_id")),

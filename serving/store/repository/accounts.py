@@ -1,0 +1,183 @@
+"""Who signs in, to which panels; the audit row that every look leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from features.errors import PresageError
+from serving.store.rows import (
+    SignIn,
+    Viewer,
+)
+from serving.store.schema import (
+    audit,
+    panels,
+    tokens,
+    user_panels,
+    users,
+)
+
+
+def add_user(
+    connection: Connection, *, name: str, role: str, password_hash: str | None, panel_names: Sequence[str]
+) -> int:
+    """A new sign-in. Raises PresageError where the name is taken."""
+    if connection.scalar(select(users.c.id).where(users.c.name == name)) is not None:
+        raise PresageError("user", "a name that is not taken", way_out="presage user list")
+    added = connection.execute(insert(users).values(name=name, role=role, password_hash=password_hash))
+    user_id = new_id(added)
+    for panel in dict.fromkeys(panel_names):
+        connection.execute(insert(user_panels).values(user_id=user_id, panel_id=panel_id(connection, panel)))
+    return user_id
+
+
+def set_password(connection: Connection, *, name: str, password_hash: str) -> None:
+    """A new password ends every session of its user and any lock."""
+    connection.execute(
+        update(users)
+        .where(users.c.name == name)
+        .values(password_hash=password_hash, failures=0, locked_until=None, epoch=users.c.epoch + 1)
+    )
+
+
+def set_panels(connection: Connection, *, name: str, panel_names: Sequence[str]) -> None:
+    """The panels of a user become these."""
+    user_id = connection.scalar(select(users.c.id).where(users.c.name == name))
+    connection.execute(delete(user_panels).where(user_panels.c.user_id == user_id))
+    for panel in dict.fromkeys(panel_names):
+        connection.execute(insert(user_panels).values(user_id=user_id, panel_id=panel_id(connection, panel)))
+
+
+def disable_user(connection: Connection, *, name: str) -> bool:
+    """No more sign-ins, sessions or tokens of this user; False where there is none of the name."""
+    changed = connection.execute(
+        update(users).where(users.c.name == name).values(disabled=True, epoch=users.c.epoch + 1)
+    )
+    return bool(changed.rowcount)
+
+
+def user_names(connection: Connection) -> list[tuple[str, str, bool, tuple[str, ...]]]:
+    """(name, role, disabled, panels) of every user."""
+    rows = connection.execute(
+        select(users.c.name, users.c.role, users.c.disabled, panels.c.name)
+        .select_from(users.outerjoin(user_panels).outerjoin(panels))
+        .order_by(users.c.name, panels.c.name)
+    )
+    found: dict[str, tuple[str, str, bool, tuple[str, ...]]] = {}
+    for name, role, disabled, panel in rows:
+        held = found.get(name, (name, role, disabled, ()))
+        found[name] = (*held[:3], held[3] + ((panel,) if panel else ()))
+    return list(found.values())
+
+
+def sign_in_by_name(connection: Connection, name: str) -> SignIn | None:
+    """What checking a password needs; None where nobody has the name."""
+    row = connection.execute(
+        select(
+            users.c.id,
+            users.c.password_hash,
+            users.c.disabled,
+            users.c.failures,
+            users.c.locked_until,
+            users.c.epoch,
+        ).where(users.c.name == name)
+    ).first()
+    return None if row is None else SignIn(*row)
+
+
+def record_failure(connection: Connection, user_id: int, *, failures: int, locked_until: datetime | None) -> None:
+    """One more failed sign-in, and how long the user waits because of it."""
+    connection.execute(update(users).where(users.c.id == user_id).values(failures=failures, locked_until=locked_until))
+
+
+def record_sign_in(connection: Connection, user_id: int, *, now: datetime) -> None:
+    """A good sign-in clears the failures and is audited."""
+    connection.execute(update(users).where(users.c.id == user_id).values(failures=0, locked_until=None))
+    add_audit(connection, user_id=user_id, action="signed in", now=now)
+
+
+def end_sessions(connection: Connection, user_id: int) -> None:
+    """Signing out kills every session cookie of the user, stolen ones too."""
+    connection.execute(update(users).where(users.c.id == user_id).values(epoch=users.c.epoch + 1))
+
+
+def viewer_by_id(connection: Connection, user_id: int) -> Viewer | None:
+    """An enabled user with their panels."""
+    row = connection.execute(
+        select(users.c.id, users.c.name, users.c.role, users.c.epoch).where(
+            users.c.id == user_id, users.c.disabled.is_(False)
+        )
+    ).first()
+    if row is None:
+        return None
+    held = connection.scalars(select(user_panels.c.panel_id).where(user_panels.c.user_id == user_id))
+    return Viewer(row.id, row.name, row.role, frozenset(held), row.epoch)
+
+
+def viewer_by_token(connection: Connection, token_hash: str, *, now: datetime) -> Viewer | None:
+    """The enabled user whose token this is, while it has not expired."""
+    user_id = connection.scalar(
+        select(tokens.c.user_id).where(tokens.c.token_hash == token_hash, tokens.c.expires_at > now)
+    )
+    return None if user_id is None else viewer_by_id(connection, user_id)
+
+
+def add_token(
+    connection: Connection, *, name: str, token_hash: str, label: str, now: datetime, expires_at: datetime
+) -> None:
+    """A machine's way in, as its user. Raises PresageError where nobody has the name."""
+    user_id = connection.scalar(select(users.c.id).where(users.c.name == name))
+    if user_id is None:
+        raise PresageError("user", "the name of a sign-in", way_out="presage user add NAME --role machine")
+    connection.execute(
+        insert(tokens).values(user_id=user_id, token_hash=token_hash, label=label, made_at=now, expires_at=expires_at)
+    )
+
+
+def panel_id(connection: Connection, name: str) -> int:
+    """The panel of this name, made when new."""
+    found = connection.scalar(select(panels.c.id).where(panels.c.name == name))
+    if found is None:
+        found = new_id(connection.execute(insert(panels).values(name=name)))
+    return int(found)
+
+
+def panel_names(connection: Connection) -> dict[int, str]:
+    """Every panel by its number."""
+    return {row.id: row.name for row in connection.execute(select(panels).order_by(panels.c.name))}
+
+
+def add_audit(
+    connection: Connection,
+    *,
+    user_id: int,
+    action: str,
+    now: datetime,
+    subject_ids: Iterable[int | None] = (None,),
+    detail: str = "",
+) -> None:
+    """One row for each person looked at (None: nobody of the record)."""
+    rows = [
+        {"at": now, "user_id": user_id, "action": action, "subject_id": subject_id, "detail": detail}
+        for subject_id in subject_ids
+    ]
+    if rows:
+        connection.execute(insert(audit), rows)
+
+
+def new_id(added: CursorResult[tuple[()]]) -> int:
+    """The key the database gave to a new row."""
+    key = added.inserted_primary_key
+    if key is None:
+        raise RuntimeError("the database gave no key to a new row")
+    return int(key[0])
