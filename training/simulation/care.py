@@ -108,15 +108,15 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
 
 
 def _vital_signs(notes: _Notes, factors: RiskFactors, *, pressure: Bools, weighed: Bools) -> None:
-    notes.add("sbp", pressure, notes.noisy(factors.sbp, sd=5.0))
+    notes.add("sbp", pressure, notes.noisy(factors.sbp, sd=4.0))
     notes.add("dbp", pressure, notes.noisy(45 + 0.28 * factors.sbp, sd=5.0))
     notes.add("bmi", weighed, notes.noisy(factors.bmi, sd=0.4, digits=1))
 
 
 def _lipids(notes: _Notes, factors: RiskFactors, taken: Bools, *, on_statin: Bools) -> None:
-    ldl = notes.noisy(factors.ldl_on(on_statin), cv=0.05)
-    hdl = notes.noisy(factors.hdl, cv=0.05)
-    triglycerides = np.maximum(notes.noisy(factors.triglycerides, cv=0.12), 30)
+    ldl = notes.noisy(factors.ldl_on(on_statin), cv=0.04)
+    hdl = notes.noisy(factors.hdl, cv=0.04)
+    triglycerides = np.maximum(notes.noisy(factors.triglycerides, cv=0.10), 30)
     notes.add("ldl", taken, ldl)
     notes.add("hdl", taken, hdl)
     notes.add("tg", taken, triglycerides)
@@ -206,7 +206,7 @@ def observations(rng: np.random.Generator, people: People, lives: Lives, visits:
         )
     for trait, history in people.family_history.items():
         positive = history[visits.person]
-        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.92, 0.75), np.where(positive, 0.06, 0.02))
+        probability = np.where(visits.reason == INTAKE, np.where(positive, 0.95, 0.82), np.where(positive, 0.06, 0.03))
         of_interest = people.female[visits.person] if trait == "breast_cancer" else True
         notes.add(f"family_{trait}", ambulatory & of_interest & notes.happens(probability), positive)
     return notes.together()
