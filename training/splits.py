@@ -73,15 +73,20 @@ def _split(name: str, test: Bools) -> Split:
 
 
 def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) -> Scheme:
-    """Training landmarks whose longest window closes by the first test landmark; people of both sides drawn to one."""
+    """Training landmarks whose longest window closes by the first test landmark, of people drawn to that side.
+
+    Everybody is drawn, whether they reach the test landmarks or not: to learn from all who do not would be to learn
+    from those who died or had the event, and to promise too much risk.
+    """
     if bool(np.isnat(cohort.as_of).any()):
         raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
-    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation)
-    both = np.intersect1d(cohort.persons[late], cohort.persons[early])
-    tested = both[rng.random(len(both)) < validation.test_share]
-    learned = np.setdiff1d(both, tested)
-    test = late & ~np.isin(cohort.persons, learned)
-    train = early & ~np.isin(cohort.persons, tested)
+    start = np.datetime64(validation.test_from, "us")
+    horizon = max(cohort.outcome.horizons_days, default=0.0)
+    closes = cohort.as_of + np.int64(np.ceil(horizon)) * DAY
+    people = np.unique(cohort.persons)
+    tested = np.isin(cohort.persons, people[rng.random(len(people)) < validation.test_share])
+    test = tested & (cohort.as_of >= start)
+    train = ~tested & (closes <= start)
     words = f"temporal: learned before, tested from {validation.test_from}, on other people"
     return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
 

@@ -126,7 +126,7 @@ class Validation(Section):
     test_from: date | None = None
     test_column: str | None = None
     site_column: str | None = None
-    test_share: float = Field(default=0.4, gt=0, lt=1)  # of the people who have landmarks on both sides
+    test_share: float = Field(default=0.4, gt=0, lt=1)  # of the people, held out for the test
     bootstraps: int = Field(default=200, ge=0)
 
     @model_validator(mode="after")
