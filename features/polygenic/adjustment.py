@@ -8,10 +8,10 @@ both regressions refitted together by maximum likelihood. As in pgsc_calc (Lambe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from features.errors import PresageError
 
@@ -112,5 +112,5 @@ def interval(z: Floats, lost_share: Floats, *, level: float = 0.95) -> tuple[Flo
     """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's
     variance.
     """
-    reach = ndtri(0.5 + level / 2) * np.sqrt(lost_share)
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(lost_share)
     return z - reach, z + reach

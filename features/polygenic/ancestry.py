@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.special import chdtri
 
 from features.errors import PresageError
 from features.polygenic.adjustment import Adjustment
@@ -95,6 +94,8 @@ class AncestryModel:
     def place(self, components: Floats, *, beyond: float = BEYOND) -> Placement:
         """Place people by their raw components."""
         standard = self.standardise(components)
+        from scipy.special import chdtri  # half a second that scoring without a reference does not need
+
         squares, logs = self._by_group(standard)
         weight = np.exp(logs - logs.max(axis=1, keepdims=True))
         probability = weight / weight.sum(axis=1, keepdims=True)
@@ -116,7 +117,7 @@ class AncestryModel:
 
     def _from_mixtures(self, standard: Floats) -> Floats:
         """How far outside every mixture of the groups' centres: admixed people lie between them, others do not."""
-        from scipy.optimize import nnls  # half a second that scoring without a reference does not need
+        from scipy.optimize import nnls
 
         root = np.linalg.inv(np.linalg.cholesky(self.covariances.mean(axis=0)))
         corners = np.vstack([root @ self.centres.T, np.full(len(self.groups), _SUM_TO_ONE)])

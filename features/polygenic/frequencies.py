@@ -60,6 +60,7 @@ def _read(path: Path) -> pa.Table:
                 | {"ALT_FREQS": pa.string()},
                 null_values=[],
             ),
+            memory_pool=pa.system_memory_pool(),
         )
     except pa.ArrowInvalid as error:
         raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq") from error

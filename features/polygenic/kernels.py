@@ -1,4 +1,8 @@
-"""The inner loops over genotypes, compiled: tallies, centring, sums and missing calls. All run without the GIL."""
+"""The inner loops over genotypes, compiled: tallies, centring, sums and missing calls. All run without the GIL.
+
+Compiled when first called for int8 counts or float32 dosages, and kept in Numba's cache: beside this file, or where
+that cannot be written in the user's cache folder (NUMBA_CACHE_DIR).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,9 @@ import numpy as np
 from numba import njit
 
 # Arguments: genotypes (site, sample), negative where missing, as int8 counts or float32 dosages.
-_BOTH = ("int8", "float32")
 
 
-def _signatures(template: str) -> list[str]:
-    return [template.format(kind) for kind in _BOTH]
-
-
-@njit(_signatures("void({}[:,::1], float64[::1], int64[::1])"), nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def tally(genotypes, totals, missing):  # type: ignore[no-untyped-def]
     """Per site the sum of counts over called samples, and how many are missing."""
     for j in range(genotypes.shape[0]):
@@ -29,7 +28,7 @@ def tally(genotypes, totals, missing):  # type: ignore[no-untyped-def]
         missing[j] = absent
 
 
-@njit("int64(int8[:,::1], int64[::1])", nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
     """Flat places of missing calls, eight calls at a time by their sign bits. As many as fit are written; all are
     counted.
@@ -53,14 +52,7 @@ def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(
-    [
-        *_signatures("void({}[:,::1], float64[::1], float64[:,::1])"),
-        *_signatures("void({}[:,::1], float64[::1], float32[:,::1])"),
-    ],
-    nogil=True,
-    cache=True,
-)
+@njit(nogil=True, cache=True)
 def centre(genotypes, centres, out):  # type: ignore[no-untyped-def]
     """Counts minus the site's expectation; 0, that is the expectation itself, where missing."""
     for j in range(genotypes.shape[0]):
@@ -70,7 +62,7 @@ def centre(genotypes, centres, out):  # type: ignore[no-untyped-def]
             out[j, i] = g - expected if g >= 0 else 0.0  # in the precision of `out`
 
 
-@njit(_signatures("void({}[:,::1], float64[:,::1])"), nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def heterozygotes(genotypes, out):  # type: ignore[no-untyped-def]
     """1 for one copy, 0 for none or two, linear between; 0 where missing."""
     for j in range(genotypes.shape[0]):
@@ -79,7 +71,7 @@ def heterozygotes(genotypes, out):  # type: ignore[no-untyped-def]
             out[j, i] = 1.0 - abs(g - 1.0) if g >= 0 else 0.0
 
 
-@njit(_signatures("void({}[:,::1], float64[::1], float64[:,::1], float64[:,::1])"), nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def add_centred(genotypes, centres, weights, sums):  # type: ignore[no-untyped-def]
     """`sums` (score, sample) += weights (score, site) times centred counts: for a few scores, without a matrix
     between.
@@ -95,7 +87,7 @@ def add_centred(genotypes, centres, weights, sums):  # type: ignore[no-untyped-d
                 sums[s, i] += weight * g + offset if g >= 0 else 0.0
 
 
-@njit("void(int64[::1], int64, float32[:,::1], float32[:,::1])", nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def add_missing(places, n_samples, effects, out):  # type: ignore[no-untyped-def]
     """For every missing call (flat place) add its site's row of `effects` to its sample's row of `out`."""
     for place in places:

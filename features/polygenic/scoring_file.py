@@ -209,6 +209,7 @@ def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> 
                 null_values=_NULLS,
                 strings_can_be_null=True,
             ),
+            memory_pool=pa.system_memory_pool(),
         )
     except pa.ArrowInvalid as error:
         raise _conversion_error(path, columns, body, first_line, bad, error) from error

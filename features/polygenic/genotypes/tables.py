@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,34 +28,31 @@ class VariantTable:
 
 def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
     """A .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
-    stream = io.BytesIO(_content(path))
-    header, columns = [], None
-    first = stream.readline()
-    while first.startswith(b"##"):
-        header.append(first.decode().rstrip())
-        first = stream.readline()
+    content = _content(path)
+    header, start = [], 0
+    while content.startswith(b"##", start):
+        end = _line_end(content, start)
+        header.append(content[start:end].decode("utf-8", "replace").rstrip())
+        start = end
+    end = _line_end(content, start)
+    first = content[start:end]
     if first.startswith(b"#CHROM"):
-        columns = first.decode().rstrip("\r\n").split("\t")
-        if len(columns) == 1:
-            columns = first.decode().split()
-        rest: list[bytes] = []
+        columns = first.decode().rstrip("\r\n").split("\t") if b"\t" in first else first.decode().split()
+        start = end
     else:  # a headerless .pvar is laid out as a .bim
         columns = _bim_columns(first, path)
-        rest = [first]
     for name in ("POS", "ID", "REF", "ALT"):
         if name not in columns:
             raise PresageError(str(path), f"the header has no column {name}", way_out="write it again with plink2")
-    table = _read_table(path, b"".join([*rest, stream.read()]), columns)
+    table = _read_table(path, memoryview(content)[start:], columns)
     return _variant_table(path, table, tuple(header), alleles)
 
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
     """A .bim: its first allele is what the .bed counts (ALT here), its second REF, as plink2 takes them."""
     content = _content(path)
-    if not content.strip():
-        raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
     columns = ["#CHROM", "ID", "CM", "POS", "ALT", "REF"]
-    return _variant_table(path, _read_table(path, content, columns), (), alleles)
+    return _variant_table(path, _read_table(path, memoryview(content), columns), (), alleles)
 
 
 def read_psam(path: Path) -> Samples:
@@ -124,6 +120,11 @@ def _content(path: Path) -> bytes:
         raise PresageError(str(path), "not a whole zstd file", way_out="copy or compress it again") from error
 
 
+def _line_end(content: bytes, start: int) -> int:
+    end = content.find(b"\n", start)
+    return len(content) if end < 0 else end + 1
+
+
 def _bim_columns(first: bytes, path: Path) -> list[str]:
     width = len(first.split())
     if width == 6:
@@ -133,11 +134,11 @@ def _bim_columns(first: bytes, path: Path) -> list[str]:
     raise PresageError(f"{path}, line 1", "expected a header that starts with #CHROM", way_out="write it with plink2")
 
 
-def _read_table(path: Path, content: bytes, columns: list[str]) -> pa.Table:
-    if not content.strip():
+def _read_table(path: Path, content: memoryview, columns: list[str]) -> pa.Table:
+    if not bytes(content[:4096]).strip():
         raise PresageError(str(path), "the file lists no variants", way_out="export the genotypes again")
-    if b"\t" not in content[:4096]:
-        content = b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
+    if b"\t" not in bytes(content[:4096]):
+        content = memoryview(b"\n".join(b"\t".join(line.split()) for line in bytes(content).splitlines()))
     wanted = ["#CHROM", "POS", "ID", "REF", "ALT"]
     try:
         return csv.read_csv(
@@ -147,6 +148,7 @@ def _read_table(path: Path, content: bytes, columns: list[str]) -> pa.Table:
             convert_options=csv.ConvertOptions(
                 include_columns=wanted, column_types=_STRINGS | {"POS": pa.int64()}, null_values=[]
             ),
+            memory_pool=pa.system_memory_pool(),  # gives back at once what is only needed here
         )
     except pa.ArrowInvalid as error:
         raise PresageError(
