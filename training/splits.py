@@ -80,13 +80,10 @@ def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) 
     """
     if bool(np.isnat(cohort.as_of).any()):
         raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
-    start = np.datetime64(validation.test_from, "us")
-    horizon = max(cohort.outcome.horizons_days, default=0.0)
-    closes = cohort.as_of + np.int64(np.ceil(horizon)) * DAY
+    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation)
     people = np.unique(cohort.persons)
     tested = np.isin(cohort.persons, people[rng.random(len(people)) < validation.test_share])
-    test = tested & (cohort.as_of >= start)
-    train = ~tested & (closes <= start)
+    train, test = early & ~tested, late & tested
     words = f"temporal: learned before, tested from {validation.test_from}, on other people"
     return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
 

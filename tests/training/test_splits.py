@@ -105,7 +105,7 @@ def test_whom_one_learns_from_does_not_depend_on_who_reaches_the_test(share_lost
     years = [2004] * people + [2010] * int(reaches.sum())
     validation = Validation.model_validate({"test_from": "2008-01-01", "test_share": 0.5})
     some, everybody = (
-        make_splits(found, validation, folder=Path(), rng=np.random.default_rng(seed)).splits[0]
+        make_splits(found, validation, folder=Path(), rng=np.random.default_rng(seed + 1)).splits[0]
         for found in (cohort(persons, years), cohort([*range(people)] * 2, [2004] * people + [2010] * people))
     )
     assert set(some.train) == set(everybody.train)
