@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +19,7 @@ from features.schema import TIME
 from training.study import Population
 
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
+MOMENT = dt.Timestamp(scale=6)
 PERIOD_START, PERIOD_END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
 
 
@@ -117,8 +119,13 @@ def _periods(events: ir.Table) -> ir.Table:
     nobody = enrolled.aggregate(n=enrolled.count())
     fallback = span.cross_join(nobody)
     fallback = fallback.filter(fallback.n == 0).drop("n")
-    columns = ("subject_id", "period_start", "period_end")
-    return enrolled.select(*columns).union(fallback.select(*columns))
+    return _nullable(enrolled).union(_nullable(fallback))
+
+
+def _nullable(periods: ir.Table) -> ir.Table:
+    """Tables in memory know which columns are never null, files do not; a union wants both alike."""
+    types = {"subject_id": dt.Int64(nullable=True), "period_start": MOMENT, "period_end": MOMENT}
+    return periods.select(**{name: periods[name].cast(kind) for name, kind in types.items()})
 
 
 def _of(events: ir.Table, codes: Sequence[str]) -> ir.Table:

@@ -1,0 +1,259 @@
+"""From a flat table to a champion: numbers twice alike, a bundle that verifies, a model without a pickle."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.bundle import Bundle, load
+from training.registry import CHAMPION, bundle_of, champion_version, promote
+from training.run import train
+from training.tracking import client, quiet
+
+STUDY = """
+name = "drawn"
+title = "Survival of drawn people"
+[source]
+table = "people.csv"
+id = "patient"
+[outcome]
+time = "days"
+event = "status"
+horizons_days = [200, 400]
+[features]
+exclude = ["leak"]
+[features.blocks]
+clinical = ["age", "stage"]
+genomic = ["gene_*"]
+[models]
+candidates = ["cox", "xgboost"]
+[validation]
+folds = 3
+bootstraps = 40
+[equity]
+groups = ["sex"]
+min_people = 60
+"""
+
+
+def people(n: int = 600, *, seed: int = 2) -> pd.DataFrame:
+    """Hazard rises with age, stage and gene_1; half are genotyped; gene_2 does nothing; some die of something else."""
+    rng = np.random.default_rng(seed)
+    age, stage = rng.normal(60, 10, n), rng.choice(["I", "II", "III"], n)
+    gene = rng.binomial(1, 0.4, (n, 2)).astype(float)
+    rate = np.exp(0.04 * (age - 60) + 0.7 * (stage == "III") + 1.3 * gene[:, 0]) / 700
+    event, other, left = rng.exponential(1 / rate), rng.exponential(2500, n), rng.uniform(100, 1200, n)
+    days = np.minimum(np.minimum(event, other), left)
+    status = np.where(days == event, 1, np.where(days == other, 2, 0))
+    gene[rng.random(n) < 0.5] = np.nan
+    return pd.DataFrame(
+        {"patient": [f"MRN-{i:05d}" for i in range(n)], "age": age, "stage": stage, "sex": rng.choice(["F", "M"], n),
+         "gene_1": gene[:, 0], "gene_2": gene[:, 1], "days": days, "status": status, "leak": status}
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRESAGE_HOME", str(folder / "presage"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        people().to_csv(folder / "people.csv", index=False)
+        (folder / "drawn.toml").write_text(STUDY)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def document(home: Path) -> dict[str, Any]:
+    summary = train(home / "drawn.toml", json_out=home / "out.json", predictions_out=home / "out.parquet", seed=5)
+    assert json.loads((home / "out.json").read_text()) == json.loads(json.dumps(summary.document))
+    return summary.document
+
+
+def test_the_summary_says_what_the_contract_promises(document: dict[str, Any]) -> None:
+    assert (document["study"], document["kind"], document["people"]) == ("drawn", "predictive", 600)
+    assert document["events"] == int((people()["status"] == 1).sum())
+    assert document["chosen"]["horizon_days"] == 400
+    metrics = document["chosen"]["metrics"]
+    for name in ("c_harrell", "c_uno", "auc", "auprc", "brier", "ibs", "calibration_slope", "calibration_in_the_large"):
+        assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    assert set(document["candidates"]) == {"cox", "xgboost"}
+    assert set(document["candidates"]["cox"]) == {"200", "400"}
+    assert set(document["groups"]["sex"]) == {"F", "M"}
+    assert set(document["comparison"]) == {"everyone", "genomic"}
+
+
+def test_a_gene_that_matters_is_credited_on_the_people_who_have_it(document: dict[str, Any]) -> None:
+    [block] = document["blocks"]
+    assert (block["added"], block["to"]) == ("genomic", ["clinical"])
+    assert block["people"] == int(people()["gene_1"].notna().sum())
+    assert block["delta"]["c_harrell"]["low"] > 0
+    assert "adds discrimination" in block["sentence"]
+
+
+def test_harrells_c_of_the_predictions_is_scikit_survivals(home: Path, document: dict[str, Any]) -> None:
+    from sksurv.metrics import concordance_index_censored
+
+    found = pq.read_table(home / "out.parquet").to_pandas()
+    one = found[(found["candidate"] == "cox") & (found["horizon_days"] == 400)].set_index("id")
+    table = people().set_index("patient").loc[one.index]
+    # A competing event leaves the person at risk for ever after: Harrell's C on the subdistribution.
+    followed = np.where(table["status"] == 2, table["days"].max() + 1, table["days"])
+    expected = concordance_index_censored(table["status"] == 1, followed, one["risk"])[0]
+    assert document["candidates"]["cox"]["400"]["c_harrell"]["value"] == pytest.approx(expected, abs=0.02)
+
+
+def test_predictions_are_held_out_once_per_person_and_rise_with_the_horizon(
+    home: Path, document: dict[str, Any]
+) -> None:
+    found = pq.read_table(home / "out.parquet").to_pandas()
+    assert found.groupby(["candidate", "horizon_days"])["id"].nunique().eq(600).all()
+    wide = found.pivot_table(index=["id", "candidate"], columns="horizon_days", values="risk")
+    assert (wide[400.0] >= wide[200.0]).all()
+    served = people().set_index("patient")["gene_1"].notna()
+    assert (found["model"] == found["id"].map(served.map({True: "combined", False: "clinical"}))).all()
+
+
+def test_two_trainings_with_one_seed_agree_in_every_number(home: Path, document: dict[str, Any]) -> None:
+    again = train(home / "drawn.toml", predictions_out=home / "again.parquet", seed=5).document
+    volatile = {"registered"}
+    assert {k: v for k, v in again.items() if k not in volatile} == {
+        k: v for k, v in document.items() if k not in volatile
+    }
+    assert again["registered"]["digest"] == document["registered"]["digest"]
+    assert (home / "again.parquet").read_bytes() == (home / "out.parquet").read_bytes()
+
+
+def frame_of_three(bundle: Bundle) -> FeatureFrame:
+    names = bundle.names
+    values = np.full((3, len(names)), np.nan, dtype=np.float32)
+    for row, (age, stage, gene) in enumerate([(50, 0, 1), (70, 2, np.nan), (70, 2, 0)]):
+        wanted = {"age": age, "stage": stage, "gene_1": gene, "gene_2": 0 if gene == gene else np.nan, "sex": 0}
+        values[row] = [wanted[name] for name in names]
+    moments = np.full(3, np.datetime64("NaT", "us"))
+    levels = {name: tuple(known) for name, known in bundle.manifest["levels"].items()}
+    return FeatureFrame(np.arange(3), moments, names, values, levels)
+
+
+def test_the_bundle_serves_each_by_the_model_for_them_alone_as_in_a_batch(document: dict[str, Any]) -> None:
+    bundle = bundle_of("drawn", document["registered"]["version"])
+    frame = frame_of_three(bundle)
+    answer = bundle.risk(frame)
+    assert answer.model.tolist() == ["combined", "clinical", "combined"]
+    assert answer.reason.tolist() == ["", "no genomic results", ""]
+    for row in range(3):
+        alone = bundle.risk(frame.take(np.array([row])))
+        assert alone.risk[0] == pytest.approx(answer.risk[row], abs=1e-12)
+    assert (answer.risk[:, 1] >= answer.risk[:, 0]).all()
+
+
+def test_a_changed_added_or_missing_file_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    import shutil
+
+    source = bundle_of("drawn", document["registered"]["version"]).folder
+    assert {path.suffix for path in source.rglob("*") if path.is_file()} <= {".json", ".parquet", ".ubj", ".md", ".toml"}
+    for change in ("changed", "added", "missing"):
+        copy = tmp_path / change
+        shutil.copytree(source, copy)
+        if change == "changed":
+            (copy / "calibration.json").write_text((copy / "calibration.json").read_text() + " ")
+        elif change == "added":
+            (copy / "model.pkl").write_bytes(b"")
+        else:
+            (copy / "card.md").unlink()
+        with pytest.raises(PresageError, match="refused"):
+            load(copy)
+    with pytest.raises(PresageError, match="catalogue"):
+        load(source, catalogue_hash="another")
+
+
+def test_mlflow_holds_the_run_and_loads_the_model_without_a_pickle(home: Path, document: dict[str, Any]) -> None:
+    store = client()
+    with quiet():
+        import mlflow
+
+        run = store.get_run(document["registered"]["run_id"])
+        children = store.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+        model = mlflow.pyfunc.load_model(f"models:/drawn/{document['registered']['version']}")
+        answer = model.predict(people()[["age", "stage", "sex", "gene_1", "gene_2"]].head(3))
+    assert {child.data.tags["candidate"] for child in children} == {"cox", "xgboost"}
+    assert run.data.metrics["auc_low"] <= run.data.metrics["auc"] <= run.data.metrics["auc_high"]
+    assert run.data.params["seed"] == "5"
+    assert ((answer["risk_400d"] > 0) & (answer["risk_400d"] < 1)).all()
+    artifacts = [path for path in (home / "presage").rglob("*") if path.is_file()]
+    assert not [path for path in artifacts if path.suffix in {".pkl", ".pickle", ".joblib"}]
+    assert any(path.name == "calibration.svg" for path in artifacts)
+
+
+def test_nothing_that_is_kept_knows_a_persons_id(home: Path, document: dict[str, Any]) -> None:
+    for path in (home / "presage").rglob("*"):
+        assert not path.is_file() or b"MRN-0" not in path.read_bytes(), path
+
+
+def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict[str, Any]) -> None:
+    version = document["registered"]["version"]
+    refused = promote("drawn", version)
+    verdicts = {rule.name: rule.verdict for rule in refused.rules}
+    assert not refused.promoted
+    assert verdicts["model card signed"] == "fail"
+    assert verdicts["beats the reference equation"] == "not applicable"
+    with pytest.raises(PresageError, match="no version of it is the champion"):
+        champion_version("drawn")
+    with pytest.raises(PresageError, match="a reason"):
+        promote("drawn", version, override=True)
+    assert promote("drawn", version, override=True, reason="a test").promoted
+    assert champion_version("drawn") == version
+    with quiet():
+        kept = client().get_model_version_by_alias("drawn", CHAMPION)
+    assert kept.tags["gate_override_reason"] == "a test"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (lambda t: t.drop(columns="status"), "no such column"),
+        (lambda t: t.assign(status=3), "expected 0, 1 or 2"),
+        (lambda t: t.assign(days=-1), "zero or more days"),
+        (lambda t: t.assign(status=0), "events to learn from"),
+        (lambda t: t.drop(columns="gene_1").drop(columns="gene_2"), "gene_"),
+        (lambda t: t.assign(note=[f"text {i}" for i in range(len(t))]), "different values"),
+    ],
+)
+def test_a_table_that_cannot_be_learned_from_is_one_clear_error(home: Path, tmp_path: Path, table: Any, said: str) -> None:
+    table(people(200)).to_csv(tmp_path / "people.csv", index=False)
+    (tmp_path / "drawn.toml").write_text(STUDY)
+    with pytest.raises(PresageError, match=said) as caught:
+        train(tmp_path / "drawn.toml")
+    assert "MRN" not in str(caught.value)
+
+
+@pytest.mark.realdata
+def test_penncath_says_that_genomics_adds_nothing(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))
+    folder = real_data / "geno_penncath_lite"
+    study = f"""
+    name = "penncath"
+    [source]
+    table = "{folder / "penncath_clinical.csv"}"
+    id = "FamID"
+    genotypes = "{folder / "penncath_lite.bed"}"
+    [outcome]
+    event = "CAD"
+    [models]
+    candidates = ["logistic"]
+    [validation]
+    folds = 3
+    bootstraps = 100
+    """
+    (tmp_path / "penncath.toml").write_text(study)
+    [block] = train(tmp_path / "penncath.toml").document["blocks"]
+    assert block["people"] == 1401
+    assert "adds nothing here" in block["sentence"]
+    assert block["delta"]["auc"]["low"] <= 0

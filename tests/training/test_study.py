@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from features.errors import PresageError
+from training.study import read_study
+
+FLAT = """
+name = "aml"
+title = "Survival after acute myeloid leukaemia"
+[source]
+table = "aml.csv"
+id = "patient_id"
+[outcome]
+time = "followup_days"
+event = "status"
+horizons_days = [365, 1095]
+[features]
+exclude = ["transplant_day"]
+[features.blocks]
+clinical = ["age", "wbc"]
+genomic = ["NPM1", "FLT3_*"]
+[validation]
+folds = 5
+repeats = 1
+[equity]
+groups = ["sex", "trial"]
+"""
+RECORD = """
+name = "chd-10y"
+[population]
+index = "yearly"
+age_years = [40, 79]
+history_days = 365
+exclude = ["codelists/cardiovascular.csv"]
+[outcome]
+codes = "codelists/coronary.csv"
+competing = ["MEDS_DEATH"]
+horizons_days = [3650]
+[features]
+families = ["demographics", "measurements"]
+polygenic = ["PGS000899"]
+equation = "prevent_chd_10y"
+[models]
+candidates = ["cox", "xgboost", "stack"]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_both_shapes_of_the_contract_are_read(tmp_path: Path) -> None:
+    flat = read_study(written(tmp_path, FLAT))
+    assert flat.is_flat
+    assert list(flat.features.blocks) == ["clinical", "genomic"]
+    record = read_study(written(tmp_path, RECORD))
+    assert not record.is_flat
+    assert record.population.age_years == (40, 79)
+    assert record.outcome.horizons_days == (3650.0,)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key", "said"),
+    [
+        (FLAT + "minimum = 3\n", "equity.minimum", "unknown key"),
+        (FLAT.replace("folds = 5", 'folds = "five"'), "validation.folds", "integer"),
+        (FLAT.replace("[365, 1095]", "[1095, 365]"), "outcome.horizons_days", "increase"),
+        (FLAT.replace('event = "status"', ""), "study", "outcome.event"),
+        (FLAT.replace("folds = 5", 'folds = 5\nsite_column = "trial"'), "validation", "one scheme"),
+        (RECORD.replace('"yearly"', '"monthly"'), "population", "yearly"),
+        (RECORD.replace('codes = "codelists/coronary.csv"', ""), "study", "outcome.codes"),
+        (RECORD.replace("[40, 79]", "[79, 40]"), "population", "age_years"),
+    ],
+)
+def test_what_is_wrong_is_one_error_that_names_file_and_key(tmp_path: Path, wrong: str, key: str, said: str) -> None:
+    path = written(tmp_path, wrong)
+    with pytest.raises(PresageError) as caught:
+        read_study(path)
+    assert str(path) in caught.value.where
+    assert f"'{key}'" in caught.value.where
+    assert said in str(caught.value)
+
+
+def test_comments_and_order_do_not_change_a_study_but_values_do(tmp_path: Path) -> None:
+    first = read_study(written(tmp_path, RECORD)).digest()
+    assert read_study(written(tmp_path, "# remark\n" + RECORD)).digest() == first
+    assert read_study(written(tmp_path, RECORD.replace("3650", "3651"))).digest() != first
+
+
+def test_the_studies_that_ship_are_valid_and_their_code_lists_are_there() -> None:
+    from features.codelists import read
+
+    folder = Path(__file__).parents[2] / "training" / "studies"
+    found = sorted(folder.glob("*.toml"))
+    assert [path.stem for path in found] == ["admission-12m", "chd-10y", "gi-bleed-1y", "t2d-5y"]
+    for path in found:
+        study = read_study(path)
+        assert study.name == path.stem
+        lists = [str(study.outcome.codes), *study.population.exclude, study.population.index.removeprefix("first:")]
+        for entry in lists:
+            if entry.endswith(".csv"):
+                assert "Source" in read(folder / entry).provenance
