@@ -315,6 +315,7 @@ def prs(
     keep_multiallelic: Annotated[bool, typer.Option(help="Use records with several alternates.")] = False,
     callable_bed: Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")] = None,
     assume_reference: Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")] = False,
+    rescue_palindromes: Annotated[bool, typer.Option(help="Tell palindromes apart by frequency.")] = False,
     threads: Annotated[int, typer.Option(min=1)] = 2,
     max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
 ) -> None:
@@ -331,6 +332,7 @@ def prs(
         max_memory_mb=max_memory,
         callable_bed=callable_bed,
         assume_reference=assume_reference,
+        rescue_palindromes=rescue_palindromes,
     )
     done = run(
         genotypes,

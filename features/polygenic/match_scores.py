@@ -19,6 +19,7 @@ from features.polygenic.ancestry import BEYOND, AncestryModel
 from features.polygenic.contributions import Contribution, ContributionStore, UsedRows, contribution, used_rows
 from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
 from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
+from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import ScoreTable
 from features.polygenic.scoring_file import open_scores
@@ -35,7 +36,7 @@ class Settings:
 
     `min_overlap`: share of variants and of weight that must match for a score to count. `beyond`: chance of a larger
     distance within the reference, below which a person's adjusted scores are withheld. `callable_bed`,
-    `assume_reference`: where sites that a VCF does not list are reference.
+    `assume_reference`: where sites that a VCF does not list are reference. `rescue_palindromes`: see `rescue`.
     """
 
     build: str | None = None
@@ -46,6 +47,7 @@ class Settings:
     beyond: float = BEYOND
     callable_bed: Path | None = None
     assume_reference: bool = False
+    rescue_palindromes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class _Place:
 
     matches: Matches
     used: UsedRows
+    rescue: Rescue | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Matcher:
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
         """The scores of a table: its rows are matched, and reported, once."""
         place = self._place(table.rows)
-        rows = variant_rows(table.path.stem, table.rows, place.matches, self.target.variants, self.alleles)
+        rows = self._report(table.path.stem, table.rows, place)
         for matched in _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2):
             yield replace(matched, rows=rows)
             rows = None
@@ -107,15 +110,19 @@ class Matcher:
         if refused is not None:
             return _Matched(ScoredScore(score.header, score.path, None, refused, None), None, None)
         place = self._place(score.rows)
-        rows = variant_rows(score.header.score_id, score.rows, place.matches, self.target.variants, self.alleles)
+        rows = self._report(score.header.score_id, score.rows, place)
         return replace(self._score(score, place), rows=rows)
 
     def _place(self, rows: ScoreRows) -> _Place:
         matches = match(rows, self.target, self.alleles, self.settings.rules)
+        rescue = rescue_palindromes(rows, matches, self.frequencies) if self.settings.rescue_palindromes else None
         if self.frequencies is not None:
             unknown = np.isnan(self.frequencies)[matches.variant] & matches.used
             matches.reasons[unknown] |= NO_FREQUENCY
-        return _Place(matches, used_rows(matches, self.target.variants))
+        return _Place(matches, used_rows(matches, self.target.variants), rescue)
+
+    def _report(self, name: str, rows: ScoreRows, place: _Place) -> pa.Table:
+        return variant_rows(name, rows, place.matches, self.target.variants, self.alleles, rescue=place.rescue)
 
     def _score(self, score: Score, place: _Place) -> _Matched:
         summary = summarise(score, place.matches)

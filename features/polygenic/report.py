@@ -18,6 +18,7 @@ from features.polygenic.matching import (
     REASONS,
     Matches,
 )
+from features.polygenic.rescue import OUTCOMES, Rescue
 from features.polygenic.score import Score, ScoreRows
 from features.polygenic.variants import Alleles, Variants, chromosome_name, split_key
 
@@ -33,6 +34,9 @@ VARIANT_REPORT = pa.schema(
         pa.field("match_type", pa.dictionary(pa.int32(), pa.string())),
         pa.field("status", pa.dictionary(pa.int32(), pa.string())),  # matched, excluded, unmatched
         pa.field("reason", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("rescue", pa.dictionary(pa.int32(), pa.string())),  # of palindromes, where asked for
+        pa.field("effect_frequency", pa.float64()),  # with a rescue: as the scoring file tells it
+        pa.field("reference_frequency", pa.float64()),  # with a rescue: of the allele so named
     ]
 )
 _WITHOUT_POSITION = tuple(REASONS[bit] for bit in (ABSENT, NO_POSITION, NO_SEQUENCE, HAPLOTYPE))
@@ -117,7 +121,15 @@ def _hint(summary: MatchSummary) -> str:
     return ""
 
 
-def variant_rows(name: str, rows: ScoreRows, matches: Matches, variants: Variants, alleles: Alleles) -> pa.Table:
+def variant_rows(
+    name: str,
+    rows: ScoreRows,
+    matches: Matches,
+    variants: Variants,
+    alleles: Alleles,
+    *,
+    rescue: Rescue | None = None,
+) -> pa.Table:
     """One row for each row of the score: what it matched and how, or why it is not used.
 
     `name`: the score's id, or the table's where several scores share their rows.
@@ -136,8 +148,22 @@ def variant_rows(name: str, rows: ScoreRows, matches: Matches, variants: Variant
         pa.DictionaryArray.from_arrays(pa.array(kind, pa.int32(), mask=kind < 0), kinds),
         _status(matches),
         _reasons(matches.reasons),
+        *_rescue_columns(rows, rescue),
     ]
     return pa.Table.from_arrays(columns, schema=VARIANT_REPORT)
+
+
+def _rescue_columns(rows: ScoreRows, rescue: Rescue | None) -> list[pa.Array]:
+    if rescue is None:
+        empty = pa.nulls(len(rows), pa.float64())
+        return [pa.nulls(len(rows), pa.dictionary(pa.int32(), pa.string())), empty, empty]
+    none = rescue.outcome < 0
+    outcome = pa.array(rescue.outcome, pa.int32(), mask=none)
+    return [
+        pa.DictionaryArray.from_arrays(outcome, pa.array(OUTCOMES)),
+        pa.array(rows.frequency, mask=none | np.isnan(rows.frequency)),
+        pa.array(rescue.reference, mask=none | np.isnan(rescue.reference)),
+    ]
 
 
 def _status(matches: Matches) -> pa.DictionaryArray:

@@ -29,13 +29,14 @@ class ScoreRows:
     """The variants of a score, in file order. `keys` -1: no usable position. `other` -1: no other allele.
 
     `effect` -1: not a sequence. `complex`: a haplotype or diplotype, which counts of one allele cannot score.
-    `line`: where each row stands in the file.
+    `frequency`: of the effect allele as the file tells it, nan where it does not. `line`: where each row stands.
     """
 
     keys: Keys
     effect: Codes
     other: Codes
     complex: NDArray[np.bool_]
+    frequency: NDArray[np.float64]
     line: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -46,7 +47,7 @@ class ScoreRows:
         """No variants: of a score that is refused."""
         empty = np.empty(0, np.int64)
         codes = empty.astype(np.int32)
-        return ScoreRows(empty, codes, codes, empty.astype(np.bool_), empty)
+        return ScoreRows(empty, codes, codes, empty.astype(np.bool_), np.empty(0), empty)
 
 
 @dataclass(frozen=True, slots=True)

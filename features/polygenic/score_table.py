@@ -141,7 +141,12 @@ def _rows(path: Path, table: pa.Table, alleles: Alleles, first_line: int) -> Sco
     n = len(positions)
     lines = np.arange(first_line, first_line + n)
     return ScoreRows(
-        position_keys(chromosome_codes(chromosome), positions), effect, other, np.zeros(n, np.bool_), lines
+        position_keys(chromosome_codes(chromosome), positions),
+        effect,
+        other,
+        np.zeros(n, np.bool_),
+        np.full(n, np.nan),
+        lines,
     )
 
 

@@ -43,7 +43,7 @@ _HEADER_ALIASES = {
 _COMPLEX = ("is_haplotype", "is_diplotype", "is_interaction")
 MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out as haplotypes
 _DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
-_NUMBERS = ("effect_weight", *_DOSAGE_WEIGHTS)
+_NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
 _POSITIONS = ("chr_position", "hm_pos", "row_nr")
 _NULLS = ["", "NA", "None"]
 _TRUE = pa.array(["true", "1", "yes"])
@@ -185,7 +185,7 @@ def _read_catalogue(
 
 def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> pa.Table:
     wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
-    wanted |= {"is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
+    wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
     wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
     if len(set(columns)) < len(columns):
         raise PresageError(f"{path}, line {first_line - 1}", "a column name occurs twice", way_out="mend the header")
@@ -312,7 +312,8 @@ def _rows(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmon
     other_codes[~several] = -1
     effect[~alleles.sequences(effect)] = -1
     haplotype = _flag(table, "is_haplotype") | _flag(table, "is_diplotype")
-    return ScoreRows(keys, effect, other_codes, haplotype, lines)
+    frequency = pc.fill_null(_column(table, "allelefrequency_effect", pa.float64()), np.nan).to_numpy()
+    return ScoreRows(keys, effect, other_codes, haplotype, frequency, lines)
 
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
