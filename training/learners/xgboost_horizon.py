@@ -15,7 +15,7 @@ import xgboost as xgb
 from scipy.special import expit
 
 from features.frame import FeatureFrame
-from training.learners.boosting import Columns, Grid, boost, margin, monotone_constraints, tree_shap
+from training.learners.boosting import Columns, Grid, boost, default_grid, margin, tree_shap
 from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
 from training.learners.linear import read_learner, write_learner
 from training.learners.protocol import Contributions
@@ -23,8 +23,6 @@ from training.learners.targets import rising, targets
 from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
-
-MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +100,6 @@ class XGBoostHorizon:
 
     def grid(self, columns: Columns, rows: int, seed: int) -> Grid:
         """The depths to try and what XGBoost is told."""
-        depths = self.depths or ((2, 3, 4) if rows < MANY_ROWS else (4,))
-        parameters = {
-            "objective": "binary:logistic",
-            "eval_metric": "logloss",
-            "eta": 0.05 if rows < MANY_ROWS else 0.1,
-            "subsample": 0.7,
-            "colsample_bynode": 0.5,
-            "min_child_weight": 3.0,
-            "seed": seed,
-            **monotone_constraints(columns, self.monotone),
-        }
-        return Grid(depths, {**parameters, **self.parameters})
+        default = default_grid(columns, rows, seed, self.monotone)
+        goal = {"objective": "binary:logistic", "eval_metric": "logloss"}
+        return Grid(self.depths or default.depths, {**default.parameters, **goal, **self.parameters})
