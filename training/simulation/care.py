@@ -15,13 +15,13 @@ from training.simulation.concepts import CONCEPTS
 from training.simulation.effects import Floats
 from training.simulation.lives import Lives
 from training.simulation.population import END_DAY, Bools, Ints, People, RiskFactors, risk_factors
-from training.simulation.visits import ADMITTED, EVENT, INTAKE, ROUTINE, Visits, known_disease
+from training.simulation.visits import ADMITTED, CHECKUP, EVENT, INTAKE, ROUTINE, Visits, known_disease
 
 KEYS = tuple(CONCEPTS)
 KEY_INDEX = {key: i for i, key in enumerate(KEYS)}
 Numbers = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.int8] | NDArray[np.bool_]
-ACUTE = {"uri": 0.35, "back": 0.25, "uti": 0.12, "gerd": 0.16, "knee": 0.12}
-SUPPLY_DAYS = 180
+ACUTE = {"uri": 0.40, "back": 0.30, "uti": 0.13, "gerd": 0.17}
+SUPPLY_DAYS, LONG_SUPPLY_DAYS = 180, 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +82,24 @@ def measurements(rng: np.random.Generator, people: People, lives: Lives, visits:
     ill = known_disease(people, lives, visits)
     ambulatory = visits.reason <= EVENT
 
-    def taken(routine: NDArray[np.floating] | float, at_intake: float) -> Bools:
-        return ambulatory & notes.happens(np.where(visits.reason == INTAKE, at_intake, routine))
+    thorough = (visits.reason == INTAKE) | (visits.reason == CHECKUP)
 
-    _vital_signs(notes, factors, pressure=taken(0.65, 0.95), weighed=taken(0.30, 0.9))
+    def taken(routine: NDArray[np.floating] | float, when_thorough: float) -> Bools:
+        return ambulatory & notes.happens(np.where(thorough, when_thorough, routine))
+
+    _vital_signs(notes, factors, pressure=taken(0.40, 0.95), weighed=taken(0.08, 0.9))
     lipids = taken(
-        0.20
-        + 0.08 * (factors.age_years > 45)
-        + 0.10 * ill["hyperlipidaemia"]
-        + 0.10 * ill["t2d"]
+        0.03
+        + 0.03 * (factors.age_years > 45)
+        + 0.08 * ill["hyperlipidaemia"]
+        + 0.08 * ill["t2d"]
         - 0.01 * (at.deprivation - 3),
         0.88,
     )
     _lipids(notes, factors, lipids, on_statin=lives.statin_day[visits.person] < visits.start)
-    sugar = taken(0.15 + 0.05 * (factors.bmi > 30) + 0.30 * ill["t2d"], 0.85)
+    sugar = taken(0.03 + 0.03 * (factors.bmi > 30) + 0.45 * ill["t2d"], 0.85)
     _sugar(notes, factors, at, sugar, diabetes=ill["t2d"])
-    kidney = taken(0.20 + 0.08 * (factors.age_years > 60) + 0.12 * (ill["t2d"] | ill["hypertension"]), 0.88)
+    kidney = taken(0.05 + 0.05 * (factors.age_years > 60) + 0.10 * (ill["t2d"] | ill["hypertension"]), 0.88)
     kidney |= (visits.reason == ADMITTED) & notes.happens(0.85)
     egfr = np.clip(notes.noisy(factors.egfr, sd=4.0), 5, 140)
     notes.add("egfr", kidney, egfr)
@@ -145,7 +147,7 @@ def conditions(rng: np.random.Generator, people: People, lives: Lives, visits: V
     for key in sorted(set(visits.diagnosis) - {""}):
         notes.add(key, visits.diagnosis == key)
     for key, present in known_disease(people, lives, visits).items():
-        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.10))
+        coded = np.where(visits.reason == INTAKE, 1.0, np.where(visits.reason == ADMITTED, 0.5, 0.12))
         notes.add(key, present & (visits.diagnosis != key) & notes.happens(coded))
     complaint = ambulatory & (visits.reason == ROUTINE) & notes.happens(0.20)
     which = np.searchsorted(np.cumsum(list(ACUTE.values())), rng.random(len(visits)), side="right")
@@ -161,10 +163,11 @@ def prescriptions(rng: np.random.Generator, people: People, lives: Lives, visits
     ill = known_disease(people, lives, visits)
     ambulatory = visits.reason <= EVENT
     half_a_year = np.full(len(visits), float(SUPPLY_DAYS))
+    year = np.full(len(visits), float(LONG_SUPPLY_DAYS))
     first_line = people.person_id[visits.person] % 3
     for i, key in enumerate(("lisinopril_10", "amlodipine_5", "hydrochlorothiazide_25")):
-        notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.6), half_a_year)
-    notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.5), half_a_year)
+        notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.8), year)
+    notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.6), year)
     notes.add("aspirin_81", ambulatory & ill["cad"] & notes.happens(0.6), half_a_year)
     notes.add("warfarin", ambulatory & ill["atrial_fibrillation"] & notes.happens(0.4), half_a_year / 2)
     notes.add("albuterol", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.3), half_a_year / 3)
@@ -196,7 +199,9 @@ def observations(rng: np.random.Generator, people: People, lives: Lives, visits:
     notes = _Notes(rng, visits)
     factors = risk_factors(people.take(visits.person), visits.start)
     ambulatory = visits.reason <= EVENT
-    asked = ambulatory & notes.happens(np.where(visits.reason == INTAKE, 0.9, 0.25))
+    asked = ambulatory & notes.happens(
+        np.where(visits.reason == INTAKE, 0.9, np.where(visits.reason == CHECKUP, 0.7, 0.08))
+    )
     notes.add("smoking", asked, factors.smoking)
     for which in (0, 1):
         start = lives.periods[:, which, 0]

@@ -11,16 +11,16 @@ from training.simulation.effects import Floats
 from training.simulation.lives import Lives
 from training.simulation.population import CHRONIC, DAYS_PER_YEAR, END_DAY, Bools, Ints, People, risk_factors
 
-ROUTINE, INTAKE, EVENT, EMERGENCY, ADMITTED, PLANNED = range(6)  # why a visit happened
-CONCEPT_OF_REASON = ("OP", "OP", "OP", "ER", "ERIP", "IP")
-EMERGENCY_PER_YEAR, PLANNED_PER_YEAR = 0.10, 0.02
+ROUTINE, INTAKE, CHECKUP, EVENT, EMERGENCY, ADMITTED, PLANNED = range(7)  # why a visit happened
+CONCEPT_OF_REASON = ("OP", "OP", "OP", "OP", "ER", "ERIP", "IP")
+CHECKUPS_PER_YEAR, EMERGENCY_PER_YEAR, PLANNED_PER_YEAR = 0.36, 0.10, 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Visits:
     """One element per visit, in order of person and time. `person`: row in `People`; days from 2000-01-01.
 
-    `diagnosis`: key of the concept that the visit was made for; empty for routine and intake visits.
+    `diagnosis`: key of the concept that the visit was made for; empty for routine and intake visits and check-ups.
     """
 
     person: NDArray[np.intp]
@@ -48,7 +48,11 @@ def make_visits(rng: np.random.Generator, people: People, lives: Lives) -> Visit
         _admissions(other_rng, people, lives),
         *(
             _poisson(other_rng, people, rate * people.care_seeking, reason)
-            for rate, reason in ((EMERGENCY_PER_YEAR, EMERGENCY), (PLANNED_PER_YEAR, PLANNED))
+            for rate, reason in (
+                (CHECKUPS_PER_YEAR - 0.03 * (people.deprivation - 3), CHECKUP),
+                (EMERGENCY_PER_YEAR, EMERGENCY),
+                (PLANNED_PER_YEAR, PLANNED),
+            )
         ),
     ]
     person = np.concatenate([part[0] for part in parts])
@@ -85,9 +89,9 @@ def _routine(rng: np.random.Generator, people: People, lives: Lives) -> Part:
     age = (when - people.birth_day[person]) / DAYS_PER_YEAR
     ill = sum((day[person] < when).astype(np.int64) for day in people.onset_day.values())
     ill = ill + (lives.t2d_day[person] < when) + (lives.chd_day[person] < when) + (lives.statin_day[person] < when)
-    rate = 0.38 + 0.009 * np.clip(age - 30, 0, 60) + 0.20 * ill + 0.10 * people.female[person]
+    rate = 0.10 + 0.006 * np.clip(age - 30, 0, 60) + 0.15 * ill + 0.10 * people.female[person]
     rate -= 0.05 * (people.deprivation[person] - 3)
-    keep = rng.random(len(person)) < np.clip(rate, 0.2, 3.2) / 3.2
+    keep = rng.random(len(person)) < np.clip(rate, 0.1, 3.2) / 3.2
     return person[keep], when[keep], reason, diagnosis
 
 
