@@ -24,7 +24,7 @@ from features.progress import Progress, silent
 from features.record import Record
 from features.schema import ANCESTORS, GENOMIC
 
-SHARD_PAIRS = 1_500_000  # index rows times events in a shard, about: bounds memory
+SHARD_PAIRS = 1_000_000  # index rows times events in a shard, about: bounds memory
 # Facts about people and care that are no clinical codes.
 NOT_CODES = ("MEDS_", "Gender//", "Race//", "Ethnicity//", "CARE_SITE", "PROVIDER", "OBSERVATION_PERIOD//",
              "VISIT_END//", "Presage//")  # fmt: skip

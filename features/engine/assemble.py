@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.catalogue.spec import Aggregate, FeatureSpec
 from features.engine.expression import MICRO
-from features.engine.plan import Plan, Source, column_name, window_of
+from features.engine.plan import column_name, window_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -60,19 +60,22 @@ def _moments(values: pa.Array) -> Moments:
     return np.asarray(values.to_numpy(zero_copy_only=False)).astype("datetime64[us]")
 
 
-def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], plan: Plan, long: Long, as_of: Moments) -> None:
-    """Write the features that are read from events into their columns of `out` (n, p), in place."""
+def fill(
+    out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], sources: tuple[int, ...], long: Long, as_of: Moments
+) -> None:
+    """Write the features that are read from events into their columns of `out` (n, p), in place.
+
+    sources: the number of each feature's source, -1 where it reads no events.
+    """
     order = np.argsort(long.source, kind="stable")
-    edges = np.searchsorted(long.source[order], np.arange(len(plan.sources) + 1))
-    for column, spec in enumerate(specs):
-        compute = _COMPUTE.get(spec.aggregate)
-        if compute is None:
+    edges = np.searchsorted(long.source[order], np.arange(max(sources, default=-1) + 2))
+    for column, (spec, number) in enumerate(zip(specs, sources, strict=True)):
+        if number < 0:
             continue
         out[:, column] = spec.absent
-        number = plan.sources.index(Source.of(spec))
         at = order[edges[number] : edges[number + 1]]
         if len(at):
-            values = compute(Group(long, at, as_of[long.row[at]], spec))
+            values = _COMPUTE[spec.aggregate](Group(long, at, as_of[long.row[at]], spec))
             out[long.row[at], column] = np.where(np.isnan(values), spec.absent, values)
 
 

@@ -28,6 +28,8 @@ class Engine:
         self.catalogue = catalogue
         self.specs = (*catalogue.helpers, *catalogue.specs)
         self.plan = Plan.of(self.specs)
+        self._sources = self.plan.numbers(self.specs)
+        self._code_names = catalogue.code_names
         self.aggregates = aggregates(self.plan)
         self.code_counts = code_counts(catalogue.code_windows_days)
         self.genomic_tables = tuple(name for name in GENOMIC_TABLES if name in set(_genomic_tables(catalogue)))
@@ -41,7 +43,7 @@ class Engine:
         out = np.empty((len(index), len(self.specs)), dtype=np.float32)
         if self.plan.sources:
             long = assemble.Long.of(session.run(self.aggregates))
-            assemble.fill(out, self.specs, self.plan, long, index.as_of)
+            assemble.fill(out, self.specs, self._sources, long, index.as_of)
         if self.genomic_tables:
             genomic.fill(out, self.specs, index, genomic_tables)
         derived.fill(out, self.specs)
@@ -53,7 +55,7 @@ class Engine:
             shown,
             {spec.name: spec.categories for spec in self.catalogue.specs if spec.categories},
             self._codes(len(index), session),
-            self.catalogue.code_names,
+            self._code_names,
         )
 
     def vocabulary_table(self) -> pa.Table:

@@ -114,6 +114,8 @@ def _aggregate(pairs: ir.Table, kind: str, window: int | None) -> ir.Value:
     value = pairs.value
     if kind == "n":
         return pairs.count(where=where)
+    if kind == "m":
+        return value.count(where=where)
     if kind == "late":
         return ibis.struct({"time": pairs.time, "value": value}).max()
     if kind in {"last", "first"}:

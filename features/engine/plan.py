@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from features.catalogue.spec import GENOMIC, Aggregate, FeatureSpec
 
-# What each aggregate is computed from, as (kind, whether by window). `n` counts, `s` sums of values, `lo`, `hi`,
+# The kinds of columns that each aggregate is computed from. `n` counts events, `m` values; `s` sums values; `lo`, `hi`;
 # `st`, `stt`, `stv` sums of days, squared days, days times value; `late` latest value, `last`, `first` moments,
 # `until` the end of supply. Kinds that are not by window are cut to the window by their moment.
 _KINDS: dict[Aggregate, tuple[str, ...]] = {
@@ -71,6 +71,13 @@ class Plan:
             columns |= {(kind, window_of(kind, spec)) for kind in _KINDS[spec.aggregate]}
         ordered = sorted(columns, key=lambda column: (column[0], math.inf if column[1] is None else column[1]))
         return cls(tuple(sources), tuple(sorted(windows)), tuple(ordered))
+
+    def numbers(self, specs: Iterable[FeatureSpec]) -> tuple[int, ...]:
+        """The number of each feature's source; -1 for features that read no events."""
+        at = {source: number for number, source in enumerate(self.sources)}
+        return tuple(
+            -1 if spec.aggregate in GENOMIC or spec.aggregate == "derived" else at[Source.of(spec)] for spec in specs
+        )
 
 
 def window_of(kind: str, spec: FeatureSpec) -> int | None:

@@ -60,7 +60,7 @@ class WarmSession:
         self._connection.register(name, table)
 
     def run(self, expression: ir.Table) -> pa.Table:
-        """The same expression object compiles once."""
+        """The same expression object is compiled once. Not prepared: that would go on reading a replaced table."""
         if id(expression) not in self._sql:
             self._kept.append(expression)  # so that no other expression gets its id
             self._sql[id(expression)] = str(ibis.to_sql(expression, dialect="duckdb"))

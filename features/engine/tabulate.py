@@ -20,7 +20,7 @@ from features.progress import Progress, silent
 from features.record import Record
 
 STATISTICS = ("count", "mean", "min", "max", "latest")
-_WINDOWED = ("n", "s", "lo", "hi")
+_WINDOWED = ("n", "m", "s", "lo", "hi")
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
@@ -93,10 +93,10 @@ class _Cells:
     def add_windowed(self, long: Long, windows_days: tuple[int | None, ...]) -> None:
         row, number = long.row.astype(np.int32), long.source.astype(np.int32)
         for days in windows_days:
-            count, total, low, high = (long.columns[column_name(kind, days)] for kind in _WINDOWED)
-            there, known = count > 0, ~np.isnan(total)
+            count, values, total, low, high = (long.columns[column_name(kind, days)] for kind in _WINDOWED)
+            there, known = count > 0, values > 0
             self._add(row, number, count, there)
-            self._add(row, number, total / MICRO / np.maximum(count, 1), known)
+            self._add(row, number, total / MICRO / np.maximum(values, 1), known)
             self._add(row, number, low / MICRO, known)
             self._add(row, number, high / MICRO, known)
 

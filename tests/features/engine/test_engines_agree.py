@@ -28,8 +28,8 @@ CODES = ["ICD10CM//E11.9", "LOINC//8480-6", "LOINC//2093-3", "LOINC//72166-2", "
          "VISIT_END//IP", "Gender//F", "MEDS_BIRTH"]  # fmt: skip
 
 # Read like those that stay: left out for speed.
-OTHERS = ("dbp", "hdl", "ldl", "triglycerides", "hba1c", "egfr", "creatinine", "bmi", "urine", "anti", "opioid", "nsaid",
-          "aspirin", "proton", "cortico", "glucose")  # fmt: skip
+OTHERS = ("dbp", "hdl", "ldl", "triglycerides", "hba1c", "egfr", "creatinine", "bmi", "urine", "anti", "opioid",
+          "nsaid", "aspirin", "proton", "cortico", "glucose")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
