@@ -67,7 +67,7 @@ def compute(
     request = _request(score_paths, frequencies_path, model, settings, alleles)
     with (
         open_genotypes(genotypes_path, alleles, request) as genotypes,
-        closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 4)) as store,
+        closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 10)) as store,
     ):
         build = _build(genotypes, settings.build, model)
         target = TargetIndex.of(genotypes.variants, alleles)

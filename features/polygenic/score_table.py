@@ -25,7 +25,7 @@ from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.variants import Alleles, chromosome_codes, position_keys
 
 FIRST_COLUMNS = ("ID", "effect_allele")
-_PIECE = 8 << 20
+_PIECE = 4 << 20
 _NULLS = ["", "NA", "nan", "NaN"]
 
 
