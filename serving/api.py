@@ -98,7 +98,7 @@ class ScoreRequest(_Part):
 
     model: Annotated[str, Field(min_length=1, max_length=100)]
     as_of: Moment
-    subject_id: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    subject_id: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     person: PersonData | None = None
 
     @model_validator(mode="after")

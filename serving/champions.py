@@ -81,6 +81,11 @@ def champion_of(name: str, version: str, bundle: Bundle) -> Champion:
     """Refuses a bundle whose catalogue is not the one it was sealed with."""
     from features.catalogue import Catalogue
 
+    if bundle.manifest.get("flat", False):
+        raise PresageError(
+            f"{name} version {version}",
+            "a model that was trained on a record; this one comes from a flat table, which has nobody to score",
+        )
     catalogue = Catalogue.from_json(bundle.catalogue_json())
     if catalogue.hash != bundle.catalogue_hash:
         raise PresageError(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import logging
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
 from sqlalchemy import select
 
 from features.record import Record
@@ -21,6 +24,7 @@ from serving.store.rows import Receipt
 from serving.store.schema import audit
 from tests.serving.conftest import NORTH, TestClient
 
+EXAMPLES = 300 if os.environ.get("PRESAGE_SLOW") else 20
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
 
 
@@ -167,3 +171,23 @@ def test_a_moment_outside_enrolment_is_an_answer_and_not_an_error(api: TestClien
     assert answer.status_code == 200
     assert answer.json()["risks"] is None
     assert "enrolled" in answer.json()["not_scored"]
+
+
+def test_no_request_made_from_the_schema_breaks_the_service(api: TestClient) -> None:
+    """Schemathesis: well-formed and malformed requests of every kind the service's own description allows."""
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    described = api.get("/docs.json").json()
+    described["paths"] = {path: what for path, what in described["paths"].items() if path == "/api/score"}
+    operation = schemathesis.openapi.from_dict(described)["/api/score"]["POST"]
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=operation.as_strategy())
+    def each(case) -> None:
+        body = case.body if isinstance(case.body, dict | list) else None
+        if isinstance(body, dict) and isinstance(body.get("model"), str):
+            body["model"] = "chd-10y"  # a random name gets no further than the registry
+        answer = api.post("/api/score", content=json.dumps(body), headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 400, 404, 422), answer.text
+        assert answer.status_code == 200 or set(answer.json()) == {"error"}
+
+    each()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from features.errors import PresageError
 from features.record import Record
 from serving.api import People, score_one
-from serving.champions import Champion, Champions
+from serving.champions import Champion, Champions, champion_of
 from serving.scoring import read_scores, score, score_record
 
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
@@ -72,3 +73,23 @@ def test_a_file_of_receipts_comes_back_as_it_was_written(
 def test_another_parquet_file_is_refused(record_dir: Path) -> None:
     with pytest.raises(PresageError, match="receipts"):
         read_scores(record_dir / "data" / "0.parquet")
+
+
+def test_a_model_of_a_flat_table_and_one_with_another_catalogue_are_refused_with_the_reason(champion: Champion) -> None:
+    bundle = champion.bundle
+    with pytest.raises(PresageError, match="flat table"):
+        champion_of("aml", "1", replace(bundle, manifest={**bundle.manifest, "flat": True}))
+    with pytest.raises(PresageError, match="catalogue does not have the hash"):
+        champion_of("chd-10y", "1", replace(bundle, catalogue_hash="0" * 64))
+
+
+def test_one_refused_champion_keeps_nobody_from_the_others(champion: Champion) -> None:
+    def load(name: str) -> Champion:
+        if name == "aml":
+            raise PresageError("aml version 1", "a model that was trained on a record")
+        return champion
+
+    champions = Champions(load=load, names=lambda: ["aml", champion.name])
+    champions.preload()
+    assert champions.held() == [champion]
+    assert list(champions.refused) == ["aml"]
