@@ -37,8 +37,6 @@ def replicate_weights(
             leaving += count[row]
             if event[row] == CENSORED:
                 censored += count[row]
-        if t <= horizon_days:
-            at_horizon = survival
         if censored > 0 and at_risk - leaving + censored > 0:
             survival *= 1.0 - censored / (at_risk - leaving + censored)
         if t < horizon_days:

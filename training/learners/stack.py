@@ -113,7 +113,7 @@ def stack_weights(risks: Floats, goals: list[Target], events: int) -> Floats:
         linear += (p * w) @ goal.label
         spread += float((((p - p.mean(axis=0)) ** 2) @ w).mean())
     ridge = spread * EVENTS_OF_PRIOR / max(events, 1)
-    return simplex_minimum(quadratic + ridge * np.eye(m), linear + ridge / m)
+    return simplex_minimum(quadratic + ridge * np.eye(m), linear)  # of weights that sum to one, equal ones are shortest
 
 
 def simplex_minimum(quadratic: Floats, linear: Floats) -> Floats:
