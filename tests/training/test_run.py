@@ -158,7 +158,13 @@ def test_a_changed_added_or_missing_file_is_refused(document: dict[str, Any], tm
     import shutil
 
     source = bundle_of("drawn", document["registered"]["version"]).folder
-    assert {path.suffix for path in source.rglob("*") if path.is_file()} <= {".json", ".parquet", ".ubj", ".md", ".toml"}
+    assert {path.suffix for path in source.rglob("*") if path.is_file()} <= {
+        ".json",
+        ".parquet",
+        ".ubj",
+        ".md",
+        ".toml",
+    }
     for change in ("changed", "added", "missing"):
         copy = tmp_path / change
         shutil.copytree(source, copy)
@@ -226,7 +232,9 @@ def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict
         (lambda t: t.assign(note=[f"text {i}" for i in range(len(t))]), "different values"),
     ],
 )
-def test_a_table_that_cannot_be_learned_from_is_one_clear_error(home: Path, tmp_path: Path, table: Any, said: str) -> None:
+def test_a_table_that_cannot_be_learned_from_is_one_clear_error(
+    home: Path, tmp_path: Path, table: Any, said: str
+) -> None:
     table(people(200)).to_csv(tmp_path / "people.csv", index=False)
     (tmp_path / "drawn.toml").write_text(STUDY)
     with pytest.raises(PresageError, match=said) as caught:
@@ -235,7 +243,9 @@ def test_a_table_that_cannot_be_learned_from_is_one_clear_error(home: Path, tmp_
 
 
 @pytest.mark.realdata
-def test_penncath_says_that_genomics_adds_nothing(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_penncath_says_that_genomics_adds_nothing(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))
     folder = real_data / "geno_penncath_lite"
     study = f"""

@@ -40,5 +40,7 @@ def test_nobody_without_genotypes_has_a_score() -> None:
     rng = np.random.default_rng(1)
     dosages = drawn(60, 10, rng)
     learned = learn_dosage_score(dosages, rng.normal(0, 1, 60), np.arange(60), rng=rng)
-    absent = Dosages(dosages.variants, dosages.alleles, np.full((1, 10), np.nan, np.float32), np.zeros(1, dtype=np.bool_))
+    absent = Dosages(
+        dosages.variants, dosages.alleles, np.full((1, 10), np.nan, np.float32), np.zeros(1, dtype=np.bool_)
+    )
     assert np.isnan(learned.score(absent)).all()
