@@ -22,6 +22,7 @@ class GenotypeSpool:
         self._limit = in_memory_mb * 1_000_000
         self._held = 0
         self._open: list[Row] = []
+        self._starts: list[int] = []  # number of each block's first row
         self._blocks: list[NDArray[np.int8] | NDArray[np.float32] | tuple[int, int, bool]] = []
         self._file: IO[bytes] | None = None
         self.has_dosages = False
@@ -35,15 +36,24 @@ class GenotypeSpool:
             self.finish()
         return self.length - 1
 
+    def add_block(self, block: NDArray[np.int8]) -> None:
+        """Keep several rows at once."""
+        self.finish()
+        self.length += len(block)
+        self._append(block, is_float=False)
+
     def finish(self) -> None:
         """Close the block that is being filled."""
         if not self._open:
             return
         is_float = any(row.dtype == np.float32 for row in self._open)
-        self.has_dosages |= is_float
         stacked = np.stack(self._open)
-        block = stacked.astype(np.float32) if is_float else stacked.astype(np.int8)
         self._open = []
+        self._append(stacked.astype(np.float32) if is_float else stacked.astype(np.int8), is_float=is_float)
+
+    def _append(self, block: NDArray[np.int8] | NDArray[np.float32], *, is_float: bool) -> None:
+        self.has_dosages |= is_float
+        self._starts.append(self.length - len(block))
         self._held += block.nbytes
         if self._held <= self._limit:
             self._blocks.append(block)
@@ -61,10 +71,10 @@ class GenotypeSpool:
 
     def read(self, numbers: NDArray[np.int64], out: NDArray[np.int8] | NDArray[np.float32]) -> None:
         """Fill `out` with the rows of these numbers."""
-        blocks = numbers // ROWS
+        blocks = np.searchsorted(self._starts, numbers, side="right") - 1
         for block in np.unique(blocks).tolist():
             rows = blocks == block
-            out[rows] = self._block(block)[numbers[rows] - block * ROWS]
+            out[rows] = self._block(block)[numbers[rows] - self._starts[block]]
 
     def _block(self, number: int) -> NDArray[np.int8] | NDArray[np.float32]:
         block = self._blocks[number]

@@ -29,6 +29,7 @@ from features.polygenic.variants import Alleles, Variants, chromosome_code
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _POSITION_BITS = 32
+_PENDING = 4096  # records
 
 
 @dataclass(slots=True)
@@ -77,8 +78,11 @@ class Vcf:
         self._known = request.known()
         self._spool = GenotypeSpool(len(self.samples))
         self._first: list[int] = []  # spool number of each record's first row
+        self._pending: list[NDArray[np.int16]] = []
+        self._only_calls = not any(f"##FORMAT=<ID={name}," in source.raw_header for name in ("DS", "GP"))
         columns = _Columns()
         self.n_records: int = self._read(path, source, columns)
+        self._flush()
         self._add_reference(request, columns)
         self._spool.finish()
         self.variants: Variants = columns.table()
@@ -119,12 +123,21 @@ class Vcf:
 
     def _keep(self, record: Any, key: int, alts: list[str], columns: _Columns) -> None:
         row, several = len(self._first), len(record.ALT) > 1
-        calls = record.genotype.array() if "GT" in record.FORMAT else None
-        numbers = [
-            self._spool.add(_counts(record, calls, allele, len(self.samples))) for allele in ([0] if several else [])
-        ]
+        if several or not self._only_calls:
+            self._flush()
+            calls = record.genotype.array() if "GT" in record.FORMAT else None
+            n = len(self.samples)
+            numbers = [self._spool.add(_counts(record, calls, k, n)) for k in range(0 if several else 1, len(alts) + 1)]
+            self._first.append(numbers[0])
+        else:
+            calls = record.genotype.array()
+            if self._pending and self._pending[0].shape != calls.shape:
+                self._flush()
+            self._pending.append(calls)
+            self._first.append(self._spool.length + len(self._pending) - 1)
+            if len(self._pending) == _PENDING:
+                self._flush()
         for allele, alt in enumerate(alts, start=1):
-            numbers.append(self._spool.add(_counts(record, calls, allele, len(self.samples))))
             columns.keys.append(key)
             columns.ref.append(self._alleles.code(record.REF))
             columns.alt.append(self._alleles.code(alt))
@@ -132,7 +145,14 @@ class Vcf:
             columns.allele.append(allele)
             columns.several.append(several)
             columns.ids.append(record.ID or ".")
-        self._first.append(numbers[0])
+
+    def _flush(self) -> None:
+        """Records of two alleles and calls only are turned into counts together."""
+        if self._pending:
+            stacked = np.stack(self._pending)
+            self._pending = []
+            counts = _called(stacked.reshape(-1, stacked.shape[2]), 1)
+            self._spool.add_block(np.ascontiguousarray(counts.reshape(stacked.shape[:2])))
 
     def _keep_block(self, record: Any, key: int) -> None:
         """A gVCF block or a record without alternate: reference for whoever is called so."""
