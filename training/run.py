@@ -20,7 +20,7 @@ from training.bundle_contents import write_bundle
 from training.cohort import Cohort, References
 from training.explain_sentence import block_sentence
 from training.flat import read_flat
-from training.learners import LEARNERS
+from training.learners import LEARNERS, SERVABLE
 from training.outcomes import EVENT
 from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
@@ -68,7 +68,7 @@ def _train(
     with progress("fitting candidates", total=len(candidates) * len(scheme.splits)) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
         held = {name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance) for name in candidates}
-    chosen = choose(list(held.values()))
+    chosen = choose([found for name, found in held.items() if name in SERVABLE])
     with progress("measuring"):
         nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed) if len(cohort.blocks) > 1 else ()
         document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)
@@ -96,6 +96,8 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
     for name in study.models.candidates:
         if name not in LEARNERS:
             raise PresageError("[models] candidates", f"a learner among {', '.join(LEARNERS)}; there is no '{name}'")
+    if not set(study.models.candidates) & set(SERVABLE):
+        raise PresageError("[models] candidates", f"one that can be served at least: {', '.join(SERVABLE)}")
     return study.models.candidates
 
 

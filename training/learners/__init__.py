@@ -16,7 +16,7 @@ from training.learners.stack import Stack, StackFit
 from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
 from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
 
-__all__ = ["LEARNERS", "Contributions", "Fitted", "Learner", "read_fitted"]
+__all__ = ["LEARNERS", "SERVABLE", "Contributions", "Fitted", "Learner", "read_fitted"]
 
 LEARNERS: Mapping[str, Callable[..., Learner]] = {
     "logistic": Logistic,
@@ -33,6 +33,7 @@ _READERS: Mapping[str, Any] = {
     "xgboost_cox": XGBoostCoxFit,
     "stack": StackFit,
 }
+SERVABLE = tuple(_READERS)  # the rest are comparators
 
 
 def read_fitted(folder: Path) -> Fitted:
