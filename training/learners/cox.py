@@ -99,7 +99,7 @@ class Cox:
         """Coefficients for the event and, with competing events, for what competes with it."""
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'cox'", way_out="name 'logistic' instead")
-        check_learnable(outcome, persons)
+        check_learnable(frame, outcome, persons)
         fitted, fits = _fit_causes(frame, outcome, persons, weights, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         risks = np.empty((len(frame), len(outcome.horizons_days)))

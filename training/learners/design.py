@@ -112,7 +112,7 @@ class Design:
         curve -= self.curve_mean + self.curve_slope * straight[:, self.curved, None]
         curve /= self.curve_scale
         curve[np.isnan(curve)] = 0.0
-        return curve.reshape(n, -1)
+        return curve.reshape(n, c * self.knots_per_curve)
 
     def _codes(self, frame: FeatureFrame) -> Floats:
         if not self.code_names:

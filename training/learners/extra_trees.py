@@ -42,6 +42,8 @@ class ExtraTreesFit:
     def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
         """Cumulative incidence by each horizon."""
         X = _matrix(frame.only(self.names).values, self.fill, self.absent)
+        if len(X) == 0:
+            return RiskCurves(horizons_days, np.empty((0, len(horizons_days))))
         if len(self.grid_days) == 0:
             return RiskCurves(horizons_days, self.forests[0].predict_proba(X)[:, 1:])
         hazards = [self._jumps(forest, X) for forest in self.forests]
@@ -86,7 +88,7 @@ class ExtraTrees:
         weights: Floats | None = None,
     ) -> ExtraTreesFit:
         """Forests on all rows, and out-of-fold risks from as many forests as there are inner folds."""
-        check_learnable(outcome, persons)
+        check_learnable(frame, outcome, persons)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         seed = int(rng.integers(2**31))
         horizons = outcome.horizons_days or (float("nan"),)

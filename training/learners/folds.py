@@ -6,14 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import PresageError
+from features.frame import FeatureFrame
 from training.outcomes import EVENT, Outcome
 
 MIN_EVENTS = 10
 INNER_FOLDS = 4
 
 
-def check_learnable(outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
-    """Raise PresageError unless at least 10 people have the event and one has not, and times are usable."""
+def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
+    """Raise PresageError unless at least 10 people have the event, one has not, and values and times are usable."""
+    endless = np.isinf(frame.values).any(axis=0)
+    if endless.any():
+        name = frame.names[int(np.flatnonzero(endless)[0])]
+        raise PresageError(f"feature '{name}'", "finite values or none", way_out="mend the infinite ones at the source")
     if len(outcome) != len(persons):
         raise PresageError("outcome", f"as many rows as the frame ({len(persons)}), got {len(outcome)}")
     with_event = len(np.unique(persons[outcome.event == EVENT]))

@@ -84,7 +84,7 @@ class Logistic:
         weights: Floats | None = None,
     ) -> LogisticFit:
         """Coefficients at each horizon, and out-of-fold risks with the same penalties."""
-        check_learnable(outcome, persons)
+        check_learnable(frame, outcome, persons)
         goals = targets(frame, outcome, weights=weights)
         fitted, fits = _fit_targets(frame, goals, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)

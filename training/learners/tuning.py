@@ -55,7 +55,7 @@ def tune(
     storage: an SQLAlchemy address keeps the trials: a second call with the same study goes on where the first one
     stopped. Poor trials stop early (median of the others at the same number of rounds).
     """
-    check_learnable(outcome, persons)
+    check_learnable(frame, outcome, persons)
     seed = int(rng.integers(2**31))
     held_out = _held_out_loss(name, frame, outcome, persons=persons, rng=rng, seed=seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

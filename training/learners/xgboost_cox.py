@@ -93,7 +93,7 @@ class XGBoostCox:
         """Boosters with rounds and depth by the inner folds; slopes and baselines on their out-of-fold margins."""
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'xgboost_cox'", way_out="name 'xgboost' instead")
-        check_learnable(outcome, persons)
+        check_learnable(frame, outcome, persons)
         columns = Columns.of(frame)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         seed = int(rng.integers(2**31))

@@ -86,7 +86,7 @@ class XGBoostHorizon:
         weights: Floats | None = None,
     ) -> XGBoostHorizonFit:
         """One booster per horizon, rounds and depth by the inner folds."""
-        check_learnable(outcome, persons)
+        check_learnable(frame, outcome, persons)
         columns = Columns.of(frame)
         matrix = columns.matrix(frame)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)

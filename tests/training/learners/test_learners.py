@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.evaluation.incidence import aalen_johansen
 from training.learners import LEARNERS, Fitted, Learner, read_fitted
 from training.learners.extra_trees import ExtraTrees
 from training.learners.xgboost_horizon import XGBoostHorizon
@@ -263,3 +264,39 @@ def test_monotone_constraints_hold() -> None:
     values[:, 0] = np.linspace(-3, 3, 30)
     risk = fitted.risk_at(FeatureFrame(row.subject_ids, row.as_of, row.names, values, row.levels), (math.nan,))
     assert (np.diff(risk.probabilities[:, 0]) <= 1e-9).all()
+
+
+@pytest.mark.parametrize(("name", "kind"), SUITED)
+def test_features_that_say_nothing_give_everybody_the_incidence(name: str, kind: str) -> None:
+    frame, outcomes, _ = world(200)
+    outcome = outcomes[kind]
+    values = np.column_stack([np.ones(200), np.full(200, np.nan)]).astype(np.float32)
+    empty = FeatureFrame(frame.subject_ids, frame.as_of, ("constant", "absent"), values)
+    fitted = learner_of(name).fit(empty, outcome, persons=frame.subject_ids, rng=np.random.default_rng(1))
+    risk = fitted.risk_at(empty, asked(outcome)).probabilities
+    expected = outcome.event.mean() if kind == "binary" else aalen_johansen(outcome, HORIZONS[-1])
+    assert risk[:, -1] == pytest.approx(np.full(200, expected), abs=0.06)
+    nobody = empty.take(np.empty(0, dtype=np.int64))
+    assert fitted.risk_at(nobody, asked(outcome)).probabilities.shape == (0, len(asked(outcome)))
+
+
+@pytest.mark.parametrize("name", ["logistic", "xgboost", "extra_trees"])
+def test_an_infinite_value_is_refused_by_the_name_of_its_feature(name: str) -> None:
+    frame, outcomes, _ = world(100)
+    frame.values[3, 1] = np.inf
+    with pytest.raises(PresageError, match="'f1'"):
+        learner_of(name).fit(frame, outcomes["binary"], persons=frame.subject_ids, rng=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, k in SUITED if n in SERVED])
+def test_nobody_and_somebody_unlike_anybody_have_answers(
+    name: str, kind: str, fits: Callable[[str, str], Fitted]
+) -> None:
+    frame, outcomes, _ = world(3, seed=8)
+    horizons = asked(outcomes[kind])
+    fitted = fits(name, kind)
+    nobody = frame.take(np.empty(0, dtype=np.int64))
+    assert fitted.risk_at(nobody, horizons).probabilities.shape == (0, len(horizons))
+    frame.values[0], frame.values[1] = np.nan, 1e6
+    risk = fitted.risk_at(frame, horizons).probabilities
+    assert np.isfinite(risk).all()
