@@ -81,12 +81,12 @@ def learn_vocabulary(
     return catalogue.with_vocabulary(code for code, n in zip(codes, people.tolist(), strict=True) if n >= least)
 
 
-def shard_rows(index: Index, record: Record) -> list[Rows]:
-    """Rows of the index in shards of whole people, in order of subject."""
+def shard_rows(index: Index, record: Record, *, largest: int = SHARD_PAIRS) -> list[Rows]:
+    """Rows of the index in shards of whole people, in order of subject; `largest`: index rows times events, about."""
     order = np.argsort(index.subject_ids, kind="stable")
     subjects = np.unique(index.subject_ids)
     pairs = _count_events(record) * max(1.0, len(index) / max(1, len(subjects)))
-    edges = np.linspace(0, len(subjects), 1 + max(1, math.ceil(pairs / SHARD_PAIRS))).astype(np.intp)
+    edges = np.linspace(0, len(subjects), 1 + max(1, math.ceil(pairs / largest))).astype(np.intp)
     if not len(subjects):
         return [order]
     starts = np.searchsorted(index.subject_ids[order], subjects[np.unique(edges[1:-1])])

@@ -19,6 +19,7 @@ from features.index import Index
 from features.progress import Progress, silent
 from features.record import Record
 
+SHARD_PAIRS = 300_000  # smaller than for features: every code of every person is a row of the long form
 STATISTICS = ("count", "mean", "min", "max", "latest")
 _WINDOWED = ("n", "m", "s", "lo", "hi")
 Floats = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ def shards(
     finite = [days for days in windows_days if days is not None]
     size = len(vocabulary.vocabulary)
     with progress("tabulating", total=len(index)) as advance:
-        for rows in shard_rows(index, record):
+        for rows in shard_rows(index, record, largest=SHARD_PAIRS):
             part = index.take(rows)
             reading.show(part)
             reading.session.put("presage_index", index_rows(part, finite))
