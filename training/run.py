@@ -161,7 +161,7 @@ def _document(
         ],
         "groups": groups_json(groups),
         "gaps": gaps,
-        "notes": [*cohort.notes, *_combined_notes(chosen)],
+        "notes": [*cohort.notes, *_combined_notes(chosen), *_truth_notes(bench, references)],
         "seed": seed,
         "study_digest": study.digest(),
     }
@@ -197,13 +197,13 @@ def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:
 def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any]:
     """Clinical, combined, equation and oracle on the same test people."""
     risks = model_risks(chosen, references)
-    everyone = np.ones(len(bench.rows), dtype=np.bool_)
-    genomic = ~np.isnan(chosen.combined[:, -1])
-    known = everyone if references.equation is None else ~np.isnan(references.equation[bench.rows])
+    everyone = _with_truth(bench, references)
+    genomic = everyone & ~np.isnan(chosen.combined[:, -1])
+    known = everyone if references.equation is None else everyone & ~np.isnan(references.equation[bench.rows])
     sets: list[tuple[str, str, npt.NDArray[np.bool_]]] = [("everyone", "All test people", everyone)]
     if genomic.any():
         sets.append(("genomic", "Test people with genomic results", genomic))
-    if references.equation is not None and known.any() and not known.all():
+    if references.equation is not None and known.any() and (known != everyone).any():
         sets.append(("equation", "Test people the equation applies to", known))
         if (known & genomic).any():
             sets.append(("genomic_equation", "With genomic results, and the equation applies", known & genomic))
@@ -216,6 +216,15 @@ def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[s
         if compared is not None:
             found[key] = side_by_side_json(compared, title)
     return found
+
+
+def _with_truth(bench: Bench, references: References) -> npt.NDArray[np.bool_]:
+    """(N,) test rows; only those a simulation knows the true risk of, where it does: it knows who is ill unrecorded."""
+    everyone = np.ones(len(bench.rows), dtype=np.bool_)
+    if references.oracle is None:
+        return everyone
+    known = ~np.isnan(references.oracle[bench.rows])
+    return known if known.any() else everyone
 
 
 def _against_equation(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any] | None:
@@ -240,6 +249,18 @@ def _against_equation(bench: Bench, chosen: HeldOut, references: References) -> 
 def _combined_notes(chosen: HeldOut) -> list[str]:
     reasons = sorted({pair.why_no_combined for pair in chosen.pairs if pair.combined is None})
     return [f"no combined model: {reason}" for reason in reasons]
+
+
+def _truth_notes(bench: Bench, references: References) -> list[str]:
+    if references.oracle is None:
+        return []
+    unknown = int(np.isnan(references.oracle[bench.rows]).sum())
+    if unknown == 0:
+        return []
+    said = f"the truth knows no risk of {unknown:,} of {len(bench.rows):,} test rows (ill, but not yet recorded)"
+    return [
+        said if unknown < len(bench.rows) else "the truth file is not of this record: it knows none of the test rows"
+    ]
 
 
 def _final_pair(chosen: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -> Pair:

@@ -47,6 +47,8 @@ class Summary:
             yield _models("Candidates, at the last horizon", last, first="candidate", mark=d["chosen"]["candidate"])
         for block in d["blocks"]:
             yield Text.assemble(("› ", "cyan"), block["sentence"])
+        for note in d["notes"]:
+            yield Text.assemble(("  ", ""), (note, "dim"))
         yield from _groups(d)
         if d.get("registered"):
             yield _registered(d["registered"])
