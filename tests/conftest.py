@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A machine may lack plink2, PostgreSQL, Chromium or the real data; CI lacks nothing, so there a skip is a failure."""
+    """A machine may lack plink2, Chromium or the real data; CI lacks nothing, so there a skip is a failure."""
     report = yield
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
