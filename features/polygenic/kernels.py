@@ -53,13 +53,14 @@ def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def centre(genotypes, centres, out):  # type: ignore[no-untyped-def]
-    """Counts minus the site's expectation; 0, that is the expectation itself, where missing."""
+def centre(genotypes, centres, stand_ins, out):  # type: ignore[no-untyped-def]
+    """Counts minus the site's centre; the site's stand-in where missing. In the precision of `out`."""
     for j in range(genotypes.shape[0]):
-        expected = centres[j]
+        subtracted = centres[j]
+        stand_in = stand_ins[j]
         for i in range(genotypes.shape[1]):
             g = genotypes[j, i]
-            out[j, i] = g - expected if g >= 0 else 0.0  # in the precision of `out`
+            out[j, i] = g - subtracted if g >= 0 else stand_in
 
 
 @njit(nogil=True, cache=True)
