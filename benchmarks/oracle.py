@@ -127,12 +127,15 @@ def main() -> None:
     """Print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=11, help="the first seed; 7 to 9 were looked at in development")
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--study", default="training/studies/chd-10y.toml")
     arguments = parser.parse_args()
     print("scenario            seed  combined  oracle   share  slope (95 % interval)    credits genomics  seconds")
-    wanted = [(scenario, seed) for scenario in SCENARIOS for seed in range(1, arguments.seeds + 1)]
+    wanted = [
+        (scenario, seed) for scenario in SCENARIOS for seed in range(arguments.first, arguments.first + arguments.seeds)
+    ]
     runs = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         started = [
