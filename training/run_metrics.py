@@ -176,5 +176,6 @@ def group_results(
         results[name] = bench.groups(risk, labels[bench.rows], min_people=min_people)
         gap = largest_gap(results[name], "auc")
         if gap is not None:
-            gaps[name] = {"auc": gap.difference.value, "lowest": gap.lowest, "highest": gap.highest}
+            low = gap.difference.low if math.isfinite(gap.difference.low) else 0.0
+            gaps[name] = {"auc": gap.difference.value, "low": low, "lowest": gap.lowest, "highest": gap.highest}
     return results, gaps

@@ -13,7 +13,7 @@ def report(**changes: Any) -> dict[str, Any]:
     return {
         "chosen": {"metrics": {"calibration_slope": {"value": 1.02}}},
         "equation": {"name": "prevent_chd_10y", "people": 900, "delta": {"auc": interval}},
-        "gaps": {"sex": {"auc": 0.04}, "site": {"auc": 0.11}},
+        "gaps": {"sex": {"auc": 0.04, "low": 0.01}, "site": {"auc": 0.21, "low": 0.06}},
         "leakage": {"passed": True, "sentence": "no canary moved"},
         "card": {"signed_by": "demo", "blank": []},
     } | changes
@@ -39,7 +39,7 @@ def test_a_report_that_meets_every_rule_passes() -> None:
          "not applicable", "another horizon"),
         ({"chosen": {"metrics": {"calibration_slope": {"value": 0.7}}}}, "calibration slope in range", "fail",
          "outside by 0.10"),
-        ({"gaps": {"site": {"auc": 0.2}}}, "no subgroup gap beyond the limit", "fail", "by site"),
+        ({"gaps": {"site": {"auc": 0.3, "low": 0.2}}}, "no subgroup gap beyond the limit", "fail", "by site"),
         ({"gaps": {}}, "no subgroup gap beyond the limit", "not applicable", "two levels"),
         ({"leakage": {"passed": False, "sentence": "3 features moved"}}, "leakage proof present", "fail", "3 features"),
         ({"leakage": None}, "leakage proof present", "not applicable", "flat table"),
