@@ -40,8 +40,10 @@ class Columns:
         return cls(frame.names, categorical, frame.code_names if frame.codes is not None else ())
 
     @property
-    def types(self) -> list[str]:
-        """XGBoost's feature types."""
+    def types(self) -> list[str] | None:
+        """XGBoost's feature types; None without categories, as XGBoost reads the list anew in every round."""
+        if not self.categorical:
+            return None
         return ["c" if name in self.categorical else "q" for name in self.names] + ["q"] * len(self.code_names)
 
     def matrix(self, frame: FeatureFrame) -> Matrix:
@@ -109,7 +111,7 @@ def default_grid(columns: Columns, rows: int, seed: int, monotone: Mapping[str, 
 
 def boost(
     matrix: Matrix,
-    types: list[str],
+    types: list[str] | None,
     label: Floats,
     weight: Floats,
     folds: npt.NDArray[np.int64],
@@ -140,7 +142,7 @@ class CrossFit:
 
 def cross_fit(
     matrix: Matrix,
-    types: list[str],
+    types: list[str] | None,
     label: Floats,
     weight: Floats,
     folds: npt.NDArray[np.int64],
@@ -158,7 +160,7 @@ def cross_fit(
         for k in range(n_folds)
     ]
     held = [np.flatnonzero((folds == k) & (weight > 0)) for k in range(n_folds)]
-    hold = [_quantile_matrix(matrix, types, label, weight, held[k], learn[k]) for k in range(n_folds)]
+    hold = [_plain_matrix(matrix, types, label, weight, held[k]) for k in range(n_folds)]
     boosters = [xgb.Booster(dict(parameters), [learn[k], hold[k]]) for k in range(n_folds)]
     share = np.array([weight[rows].sum() for rows in held])
     best, best_rounds, rounds = np.inf, ROUNDS_AT_ONCE, 0
@@ -202,13 +204,27 @@ def monotone_constraints(columns: Columns, monotone: Mapping[str, int]) -> dict[
     return {"monotone_constraints": "(" + ",".join(str(sign) for sign in signs) + ")"}
 
 
+def _plain_matrix(
+    matrix: Matrix, types: list[str] | None, label: Floats, weight: Floats, rows: npt.NDArray[np.intp]
+) -> xgb.DMatrix:
+    """For held-out loss: predicting from a quantile matrix of sparse rows takes many times as long."""
+    few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
+    return xgb.DMatrix(
+        matrix[rows],
+        label=label[rows],
+        weight=weight[rows],
+        feature_types=types,
+        enable_categorical=True,
+        nthread=1 if few else None,
+    )
+
+
 def _quantile_matrix(
     matrix: Matrix,
-    types: list[str],
+    types: list[str] | None,
     label: Floats,
     weight: Floats,
     rows: npt.NDArray[np.intp],
-    reference: xgb.QuantileDMatrix | None = None,
 ) -> xgb.QuantileDMatrix:
     whole = len(rows) == matrix.shape[0]
     few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
@@ -218,7 +234,6 @@ def _quantile_matrix(
         weight=weight[rows],
         feature_types=types,
         enable_categorical=True,
-        ref=reference,
         nthread=1 if few else None,
     )
 
