@@ -9,7 +9,6 @@ BIN := .venv/bin
 PRESAGE := $(BIN)/presage
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock
 
-export PRESAGE_HOME ?= $(CURDIR)/.presage
 export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test check lint types lock clean
@@ -20,7 +19,8 @@ SCORES := $(foreach trait,CHD T2D BC,--scores $(SOURCE)/scores/SIM-$(trait).txt.
 STUDIES := chd-10y t2d-5y admission-12m
 AS_OF := 2024-12-31
 
-# A health system from its source systems to the worklist.
+# A health system from its source systems to the worklist. Its store and MLflow's runs are its own, and made anew.
+demo: export PRESAGE_HOME = $(abspath $(DEMO))/home
 demo: .venv/.installed
 	rm -rf $(DEMO)
 	$(PRESAGE) simulate $(SOURCE) --people $(PEOPLE) --seed $(SEED)
@@ -39,8 +39,8 @@ demo: .venv/.installed
 		|| exit $$?; \
 	done
 	$(PRESAGE) user demo
-	@echo "MLflow's runs:  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(PRESAGE_HOME)/mlflow.db --port 5000"
-	@echo "The worklist:   http://127.0.0.1:3000  (serve it with: $(PRESAGE) serve --record $(RECORD))"
+	@echo "MLflow's runs:  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/home/mlflow.db --port 5000"
+	@echo "The worklist:   http://127.0.0.1:3000  (again: PRESAGE_HOME=$(DEMO)/home $(PRESAGE) serve --record $(RECORD))"
 ifeq ($(SERVE),1)
 	$(PRESAGE) serve --record $(RECORD)
 endif
