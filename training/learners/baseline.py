@@ -1,6 +1,6 @@
 """Baseline hazards of the event and what competes with it, and the cumulative incidence they give a person.
 
-Statistics: docs/decisions/0003-competing-risks.md. Each cause has its own proportional hazards model; risk by h is the
+Statistics: docs/decisions/0001-competing-risks.md. Each cause has its own proportional hazards model; risk by h is the
 sum over times t of S(t-) times the event's hazard, S from all causes. Without competing events this is
 1 - exp(-H(h) exp(eta)).
 """
