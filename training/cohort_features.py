@@ -26,6 +26,7 @@ from training.blocks import allowed_names, named_blocks
 from training.cohort import Block, Bools, Cohort, Ints, References, Step, Strings
 from training.cohort_record import Selected, select
 from training.study import Study
+from training.variants import CARRIER
 
 Floats = npt.NDArray[np.float64]
 
@@ -109,12 +110,15 @@ def _inputs(study: Study) -> set[str]:
 
 
 def _blocks(study: Study, whole: Catalogue, frame: FeatureFrame) -> tuple[Block, ...]:
-    """Clinical features of the study's families; then polygenic and monogenic ones, unless the study says otherwise."""
+    """Clinical features of the study's families; then polygenic and monogenic ones, unless the study says otherwise.
+
+    Whether somebody was tested is no feature: there was a reason for the test, and its fashion changes by the year.
+    """
     families = {"demographics", *study.features.families}
     allowed = set(allowed_names(study.features, frame.names, where="[features]"))
     wanted = [spec for spec in whole.specs if spec.name in allowed]
     polygenic = tuple(spec.name for spec in wanted if spec.aggregate == "polygenic_z")
-    monogenic = tuple(spec.name for spec in wanted if spec.family == "monogenic" and "monogenic" in families)
+    monogenic = tuple(spec.name for spec in wanted if spec.name.startswith(CARRIER) and "monogenic" in families)
     clinical = tuple(
         spec.name
         for spec in wanted
@@ -140,7 +144,7 @@ def _genotyped(study: Study, frame: FeatureFrame, blocks: Iterable[Block]) -> tu
         matched = frame.column(name.removesuffix("_z") + "_matched_weight")
         reason[matched < study.models.min_matched_weight] = "too little of the polygenic score's weight matched"
     if not required:
-        tested = np.any([frame.column(name) == 1 for name in genomic if name.startswith("tested_")], axis=0)
+        tested = np.any([~np.isnan(frame.column(name)) for name in genomic], axis=0)
         reason[~np.atleast_1d(tested)] = "no genomic results"
     return reason == "", reason, required
 

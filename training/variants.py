@@ -28,6 +28,7 @@ from training.variants_dosages import DosageScore, learn_dosage_score
 Floats = npt.NDArray[np.float64]
 
 CLINICAL_SCORE, DOSAGE_SCORE = "clinical_score", "genotype_score"
+CARRIER = "carrier_"  # how the features begin that tell carriers of (likely) pathogenic variants
 SMALLEST_RISK = 1e-6
 
 
@@ -172,9 +173,15 @@ def fit_combined(
 def stage_frame(
     frame: FeatureFrame, names: tuple[str, ...], clinical_risk: Floats, dosage_score: Floats | None
 ) -> FeatureFrame:
-    """The combined model's features: the clinical score, the genomic columns, and the score of the dosages."""
+    """The combined model's features: the clinical score, the genomic columns, and the score of the dosages.
+
+    Who was not tested for a variant counts as no known carrier: learning from the absence of a test would be learning
+    from its reasons.
+    """
     genomic = _only(frame, names)
-    columns: list[npt.NDArray[np.floating[Any]]] = [score_of(clinical_risk)[:, None], genomic.values]
+    carriers = np.array([name.startswith(CARRIER) for name in names], dtype=np.bool_)
+    known = np.where(carriers & np.isnan(genomic.values), np.float32(0), genomic.values)
+    columns: list[npt.NDArray[np.floating[Any]]] = [score_of(clinical_risk)[:, None], known]
     all_names = (CLINICAL_SCORE, *names)
     if dosage_score is not None:
         columns.append(dosage_score[:, None])
