@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pgenlib
 
-OPENBLAS = ("/usr/lib/x86_64-linux-gnu/openblas-pthread", "/tmp/prs-openblas/usr/lib/x86_64-linux-gnu/openblas-pthread")
+OPENBLAS = ("/usr/lib/x86_64-linux-gnu/openblas-pthread",)
 BLOCK = 4096
 LETTERS = np.array(["A", "C", "G", "T"])
 OTHER = {"A": "C", "C": "A", "G": "T", "T": "G"}
