@@ -4,7 +4,7 @@ Presage fits one booster per inner fold (rounds by held-out loss, out-of-fold ri
 fits are `xgboost.train` on the same rows, rounds and settings, matrices built once each. Wall time, and peak memory
 above what was there before fitting. The bootstrap of the evaluation is reported apart.
 
-    flock /tmp/bench.lock .venv/bin/python benchmarks/fitting.py
+    .venv/bin/python benchmarks/fitting.py
 """
 
 from __future__ import annotations

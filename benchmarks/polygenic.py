@@ -14,6 +14,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,7 @@ def agreement(theirs: Path, ours: Path) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("/tmp/bench-prs"))
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "bench-prs")
     parser.add_argument("--people", type=int, default=5000)
     parser.add_argument("--variants", type=int, default=500_000)
     parser.add_argument("--scores", type=int, nargs="+", default=[1, 20, 200])

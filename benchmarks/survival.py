@@ -4,7 +4,7 @@ One configuration of Presage for all tables; everything is tuned inside the trai
 Harrell's C of the mean risk over a grid of times, and the integrated Brier score: test times to the test set's 80 %
 quantile, weights from the test set's censoring Kaplan-Meier, weighted by time.
 
-    flock /tmp/bench.lock .venv/bin/python benchmarks/survival.py --quick
+    .venv/bin/python benchmarks/survival.py --quick
 """
 
 from __future__ import annotations
