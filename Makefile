@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE =
 SOURCE := $(DEMO)/source
 RECORD := $(DEMO)/record
 SCORES := $(foreach trait,CHD T2D BC,--scores $(SOURCE)/scores/SIM-$(trait).txt.gz)
-STUDIES := chd-10y t2d-5y admission-12m
+STUDIES ?= chd-10y
 AS_OF := 2024-12-31
 
 # A health system from its source systems to the worklist. Its store and MLflow's runs are its own, and made anew.
