@@ -127,7 +127,7 @@ def main() -> None:
     """Print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=41, help="the first seed; those below were looked at in development")
+    parser.add_argument("--first", type=int, default=41, help="lower ones were looked at in development")
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--study", default="training/studies/chd-10y.toml")
