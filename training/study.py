@@ -111,8 +111,6 @@ class Models(Section):
     """Which learners compete."""
 
     candidates: tuple[str, ...] = ()  # absent: cox or logistic, and xgboost
-    inner_folds: int = Field(default=3, ge=2)  # held-out folds for calibration and choice
-    tune: int = Field(default=0, ge=0)
     min_matched_weight: float = Field(default=0.75, ge=0, le=1)  # of a polygenic score; below: clinical model
 
 

@@ -13,7 +13,7 @@ def report(**changes: Any) -> dict[str, Any]:
     return {
         "chosen": {"metrics": {"calibration_slope": {"value": 1.02}}},
         "equation": {"name": "prevent_chd_10y", "people": 900, "delta": {"auc": interval}},
-        "gaps": {"sex": {"auc": 0.04, "low": 0.01}, "site": {"auc": 0.21, "low": 0.06}},
+        "gaps": {"sex": {"auc": 0.04, "low": 0.01}, "site": {"auc": 0.12, "low": 0.06}},
         "leakage": {"passed": True, "sentence": "no canary moved"},
         "card": {"signed_by": "demo", "blank": []},
     } | changes
