@@ -81,7 +81,7 @@ class Bench:
             rng=stream(self.seed, "bootstrap"),
             n_boot=self.n_boot if n_boot is None else n_boot,
             uncensored=self.uncensored,
-            curves=self._curves(risk) if last else None,
+            curves=self.curves(risk) if last else None,
             ask=ROUGH,
         )
 
@@ -118,7 +118,7 @@ class Bench:
     def _days(self, horizon: int) -> float:
         return self.outcome.horizons_days[horizon] if self.outcome.horizons_days else math.nan
 
-    def _curves(self, risk: Floats) -> RiskCurves:
+    def curves(self, risk: Floats) -> RiskCurves:
         """Risks over a grid of times up to the last horizon, along the incidence curve of all: the log of the
         cumulative hazard is shifted so that it meets the model's risk at the next horizon.
         """

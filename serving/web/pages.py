@@ -23,7 +23,7 @@ from serving.genetics import GeneticRecord
 from serving.store import repository
 from serving.store.engine import transaction
 from serving.store.rows import Count, Filter, Flag
-from serving.suppression import suppress
+from training.suppression import suppress
 from serving.web import figures, wording
 
 HERE = Path(__file__).parent
