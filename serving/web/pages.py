@@ -23,8 +23,8 @@ from serving.genetics import GeneticRecord
 from serving.store import repository
 from serving.store.engine import transaction
 from serving.store.rows import Count, Filter, Flag
-from training.suppression import suppress
 from serving.web import figures, wording
+from training.suppression import suppress
 
 HERE = Path(__file__).parent
 STATUSES = ("open", "accepted", "deferred", "dismissed", "done")
