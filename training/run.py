@@ -22,6 +22,7 @@ from training.explain_sentence import block_sentence
 from training.flat import read_flat
 from training.learners import LEARNERS, SERVABLE
 from training.outcomes import EVENT
+from training.run_evidence import evidence
 from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
 from training.run_predictions import write_predictions
@@ -79,7 +80,7 @@ def _train(
         document["leakage"] = proof.to_json()
     final = _final_pair(chosen, cohort, scheme, seed=seed)
     with progress("writing the bundle and the run"):
-        figures = draw(study.name, Bench.of(cohort, chosen, n_boot=0, seed=seed), model_risks(chosen, references))
+        figures = draw(study.name, document["figures"])
         document["registered"] = _register(
             study, study_path, cohort, scheme, held, chosen, final, document, figures, seed=seed
         )
@@ -164,6 +165,7 @@ def _document(
         "notes": [*cohort.notes, *_combined_notes(chosen), *_truth_notes(bench, references)],
         "seed": seed,
         "study_digest": study.digest(),
+        **evidence(cohort, scheme, chosen, model_risks(chosen, references), bench, seed=seed),
     }
 
 

@@ -1,34 +1,135 @@
-"""The figures of a training: calibration and decision curves of the models side by side."""
+"""The numbers that figures draw, stored with the run: curves, how risks spread, metrics over time, what a team finds.
+
+Curves are cut at the 1st and 99th percentile of risk and rounded, and counts of 1 to 10 are suppressed: no person.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation import curves
-from training.figures import calibration_figure, decision_figure
+from training.cohort import Cohort
+from training.evaluation import Ask, curves, evaluate
+from training.evaluation.calibration import CalibrationCurve
+from training.figures import calibration, decision, standalone
 from training.run_metrics import Bench
+from training.run_validation import HeldOut, stream
+from training.suppression import SMALLEST, suppress
 
-DRAWN = ("clinical", "as served", "equation")
+Floats = npt.NDArray[np.float64]
+
+SERVED = "as served"
+DRAWN = (SERVED, "clinical", "equation")
+CAPACITIES = (0.01, 0.02, 0.05, 0.1, 0.2)
+TIMES = 5
+BINS = 25
+DIGITS = 5
 
 
-def draw(study: str, bench: Bench, risks: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
-    """Figures by file name, on the test rows to which all drawn models apply."""
-    shown = {name: risk[:, -1] for name, risk in risks.items() if name in DRAWN}
+def figure_numbers(bench: Bench, risks: Mapping[str, Floats]) -> dict[str, Any]:
+    """JSON of the curves at the last horizon, on the test rows to which all drawn models apply; capacity on all."""
+    shown = {name: risks[name][:, -1] for name in DRAWN if name in risks}
+    if "clinical" in shown and np.array_equal(shown["clinical"], shown[SERVED]):
+        del shown["clinical"]
     rows = np.flatnonzero(np.all([~np.isnan(risk) for risk in shown.values()], axis=0))
+    found: dict[str, Any] = {"capacity": capacity(bench, risks[SERVED])}
     if len(rows) == 0:
-        return {}
+        return found
     some = bench.take(rows)
     drawn = {
         name: curves(some.outcome, risk[rows], horizon_days=some.days, uncensored=some.uncensored)
         for name, risk in shown.items()
     }
-    calibration = {name: found[0] for name, found in drawn.items()}
-    decision = {name: found[1] for name, found in drawn.items()}
-    return {
-        "calibration.svg": calibration_figure(calibration, title=f"Calibration: {study}"),
-        "decision.svg": decision_figure(decision, title=f"Decision curve: {study}"),
+    _, first = next(iter(drawn.values()))
+    return found | {
+        "people": some.people,
+        "calibration": {name: _calibration(curve) for name, (curve, _) in drawn.items()},
+        "histogram": histogram(shown[SERVED][rows]),
+        "decision": {
+            "thresholds": _numbers(first.thresholds),
+            "treat_all": _numbers(first.treat_all),
+            "models": {name: _numbers(curve.model) for name, (_, curve) in drawn.items()},
+        },
     }
+
+
+def times_numbers(cohort: Cohort, held: HeldOut, *, n_boot: int, seed: int) -> dict[str, Any] | None:
+    """AUC and Brier score of the served risk at fifths of the last horizon; None for a binary outcome.
+
+    Risks at earlier times run along the incidence curve of all (`Bench.curves`); censoring weights are conditional on
+    covariates at each time, as at the horizon.
+    """
+    if not cohort.outcome.horizons_days:
+        return None
+    found = Bench.of(cohort, held, n_boot=0, seed=seed).curves(held.served)
+    columns = [len(found.horizons_days) * (k + 1) // TIMES - 1 for k in range(TIMES)]
+    days = tuple(found.horizons_days[column] for column in columns)
+    timed = replace(cohort, outcome=replace(cohort.outcome, horizons_days=days))
+    bench = Bench.of(timed, held, n_boot=n_boot, seed=seed)
+    risk = found.probabilities[:, columns]
+    at = [bench.measure(risk, i) for i in range(TIMES)]
+    return {"days": list(days)} | {name: [one[name].to_json() for one in at] for name in ("auc", "brier")}
+
+
+def capacity(bench: Bench, risk: Floats) -> list[dict[str, Any]]:
+    """What a team finds that can take on a share of people, by falling share of risk; with intervals over people."""
+    asked = Ask(capacities=CAPACITIES, smooth=False)
+    found = evaluate(
+        bench.outcome,
+        risk[:, -1],
+        horizon_days=bench.days,
+        persons=bench.persons,
+        rng=stream(bench.seed, "bootstrap"),
+        n_boot=bench.n_boot,
+        uncensored=bench.uncensored,
+        ask=asked,
+    )
+    names = ("sensitivity", "ppv", "alerts_per_true_case")
+    return [
+        {"share": share, "flagged": flagged} | {name: found[f"{name}_top_{share:g}"].to_json() for name in names}
+        for share in CAPACITIES
+        if (flagged := int(share * len(risk))) >= SMALLEST
+    ]
+
+
+def histogram(risk: Floats) -> dict[str, Any]:
+    """How many rows have which risk, between nought and the 99th percentile (the rest joins the last bin)."""
+    top = float(np.ceil(100 * max(np.quantile(risk, 0.99), 0.01)) / 100)
+    edges = np.linspace(0, top, BINS + 1)
+    counts = np.histogram(np.minimum(risk, top), edges)[0]
+    return {"edges": _numbers(edges), "counts": list(suppress([counts.tolist()]).cells[0])}
+
+
+def draw(study: str, numbers: Mapping[str, Any]) -> dict[str, str]:
+    """The run's figures as files: SVG by name."""
+    if "calibration" not in numbers:
+        return {}
+    d = numbers["decision"]
+    drawn = {
+        "calibration.svg": calibration(
+            numbers["calibration"], numbers["histogram"], key="calibration", title=f"Calibration: {study}"
+        ),
+        "decision.svg": decision(
+            d["thresholds"], d["models"], d["treat_all"], key="decision", title=f"Decision curve: {study}"
+        ),
+    }
+    return {name: standalone(figure) for name, figure in drawn.items()}
+
+
+def _calibration(curve: CalibrationCurve) -> dict[str, Any]:
+    inner = slice(1, -1)
+    return {
+        "grid": _numbers(curve.grid[inner]),
+        "smoothed": _numbers(curve.smoothed[inner]),
+        "expected": _numbers(curve.expected),
+        "observed": _numbers(curve.observed),
+        "people": [int(n) if n >= SMALLEST else None for n in curve.people],
+    }
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    return [round(float(v), DIGITS) if np.isfinite(v) else None for v in values]

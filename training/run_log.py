@@ -18,7 +18,7 @@ def log_run(
     chosen: HeldOut,
     document: Mapping[str, Any],
     bundle: Path,
-    figures: Mapping[str, Any],
+    figures: Mapping[str, str],
     *,
     digest: str,
     seed: int,

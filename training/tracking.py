@@ -91,7 +91,7 @@ def log_training(
     metrics: Mapping[str, float],
     children: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]],
     documents: Mapping[str, Any],
-    figures: Mapping[str, Any],
+    figures: Mapping[str, str],
     bundle: Path,
     tags: Mapping[str, str],
 ) -> Registered:
@@ -139,7 +139,7 @@ def _experiment(study: str) -> str:
     return str(mlflow.create_experiment(study, artifact_location=location))
 
 
-def _log_files(documents: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+def _log_files(documents: Mapping[str, Any], figures: Mapping[str, str]) -> None:
     """All in one upload: a round trip per file is slow on a remote store."""
     import mlflow
 
@@ -150,7 +150,7 @@ def _log_files(documents: Mapping[str, Any], figures: Mapping[str, Any]) -> None
         for name, figure in figures.items():
             path = Path(scratch) / "figures" / name
             path.parent.mkdir(exist_ok=True)
-            figure.savefig(path)
+            path.write_text(figure, encoding="utf-8")
         mlflow.log_artifacts(scratch)
 
 

@@ -1,45 +1,106 @@
 from __future__ import annotations
 
-from io import BytesIO
+import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from training.evaluation import Estimate
-from training.evaluation.calibration import CalibrationCurve
 from training.evaluation.utility import decision_curve
-from training.figures import calibration_figure, decision_figure, interval_figure
+from training.figures import calibration, decision, forest, over_time, standalone, ticks
+
+SVG = "{http://www.w3.org/2000/svg}"
+CURVE = {
+    "grid": [0.0, 0.15, 0.3],
+    "smoothed": [0.02, 0.1, 0.28],
+    "expected": [0.05, 0.2],
+    "observed": [0.06, 0.9],
+    "people": [500, None],
+}
+
+
+def read(figure: str) -> ElementTree.Element:
+    """As a browser reads it; and it names itself for who cannot see it."""
+    found = ElementTree.fromstring(figure)
+    title = found.find(f"{SVG}title")
+    assert title is not None
+    assert title.attrib["id"] in found.attrib["aria-labelledby"]
+    return found
+
+
+def words(figure: str) -> list[str]:
+    return [text.text or "" for text in read(figure).iter(f"{SVG}text")]
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path)]
 
 
 def test_a_calibration_figure_draws_each_model_and_hides_small_groups() -> None:
-    curve = CalibrationCurve(
-        np.linspace(0.01, 0.3, 100),
-        np.linspace(0.02, 0.28, 100),
-        np.array([0.05, 0.2]),
-        np.array([0.06, 0.9]),
-        np.array([500, 10]),
-    )
-    figure = calibration_figure({"clinical": curve, "combined": curve}, title="10-year risk")
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ideal", "clinical", "combined"]
-    points = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [list(line.get_ydata()) for line in points] == [[0.06], [0.06]]
-    written = BytesIO()
-    figure.savefig(written, format="svg")
-    assert written.tell() > 1000
+    figure = calibration({"clinical": CURVE, "combined": CURVE}, None, key="k", title="10-year risk")
+    assert {"ideal", "clinical", "combined"} <= set(words(figure))
+    circles = list(read(figure).iter(f"{SVG}circle"))
+    assert len(circles) == 2  # one tenth of each model: the other has too few people
 
 
-def test_a_decision_figure_sets_models_beside_everybody_and_nobody() -> None:
+def test_a_histogram_shows_a_suppressed_count_as_such_and_no_height() -> None:
+    histogram = {"edges": [0.0, 0.1, 0.2, 0.3], "counts": [40, None, 0]}
+    figure = calibration({"clinical": CURVE}, histogram, key="k", title="t")
+    bars = [rect for rect in read(figure).iter(f"{SVG}rect")]
+    assert [rect.attrib["class"] for rect in bars] == ["bar s1", "few s1"]
+    assert float(bars[1].attrib["height"]) == pytest.approx(3, abs=0.2)
+
+
+def test_a_decision_figure_puts_net_benefit_where_the_numbers_are() -> None:
     risk = np.linspace(0.01, 0.9, 200)
-    curve = decision_curve(risk, np.random.default_rng(1).random(200) < risk, np.ones(200), np.linspace(0.05, 0.5, 10))
-    figure = decision_figure({"stack": curve}, title="Acting on risk")
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["stack", "everybody", "nobody"]
-    drawn = next(line for line in figure.axes[0].lines if line.get_label() == "stack")
-    assert np.asarray(drawn.get_ydata()) == pytest.approx(curve.model)
+    thresholds = np.linspace(0.05, 0.5, 10)
+    curve = decision_curve(risk, np.random.default_rng(1).random(200) < risk, np.ones(200), thresholds)
+    figure = decision(
+        thresholds.tolist(), {"stack": curve.model.tolist()}, curve.treat_all.tolist(), key="d", title="Acting on risk"
+    )
+    assert {"stack", "everybody"} <= set(words(figure))
+    line = next(path for path in read(figure).iter(f"{SVG}path") if path.attrib["class"] == "curve s1")
+    drawn = points(line.attrib["d"])
+    heights = np.array([y for _, y in drawn])
+    # A straight scale: heights are a falling linear function of net benefit.
+    slope, intercept = np.polyfit(curve.model[: len(heights)], heights, 1)
+    assert slope < 0
+    assert heights == pytest.approx(slope * curve.model[: len(heights)] + intercept, abs=0.2)
 
 
-def test_what_is_not_defined_has_no_line_in_an_interval_figure() -> None:
-    found = {"F": Estimate(0.7, 0.6, 0.8), "X": Estimate(float("nan"), float("nan"), float("nan"))}
-    figure = interval_figure(found, title="AUC by sex", label="AUC", ideal=0.5)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["F"]
+def test_what_is_not_defined_has_no_point_but_its_reason_in_a_forest() -> None:
+    rows = [
+        {"heading": "sex"},
+        {"name": "F", "value": 0.7, "low": 0.6, "high": 0.8},
+        {"name": "X", "value": None, "low": None, "high": None, "note": "too few"},
+    ]
+    figure = forest(rows, key="f", title="AUC by sex", label="AUC", ideal=0.5)
+    assert len(list(read(figure).iter(f"{SVG}circle"))) == 1
+    assert {"F", "X", "too few", "0.700 (0.60 to 0.80)"} <= set(words(figure))
+
+
+def test_a_metric_over_time_skips_times_without_a_value() -> None:
+    known = {"value": 0.7, "low": 0.6, "high": 0.8}
+    unknown = {"value": None, "low": None, "high": None}
+    figure = over_time([100.0, 200.0, 300.0], [unknown, known, known], key="o", title="AUC", label="AUC")
+    assert len(list(read(figure).iter(f"{SVG}circle"))) == 2
+
+
+def test_a_name_cannot_break_out_of_a_figure() -> None:
+    figure = forest([{"name": "<script>", "value": 1.0, "low": None, "high": None}], key="f", title="a & b", label="x")
+    assert "<script>" not in figure
+    assert "<script>" in words(figure)
+
+
+def test_a_figure_of_its_own_carries_its_style() -> None:
+    alone = standalone(calibration({"clinical": CURVE}, None, key="k", title="t"))
+    assert alone.count("<style>") == 1
+    ElementTree.fromstring(alone)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0, 0.07, [0, 0.02, 0.04, 0.06]), (-0.5, 0.5, [-0.4, -0.2, 0, 0.2, 0.4])],
+)
+def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
