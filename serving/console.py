@@ -1,22 +1,33 @@
-"""What the command line looks like: one console, and progress bars for long work."""
+"""What the command line looks like: one console, and progress of long work on stderr."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from features.progress import Advance
 
+LOG_EVERY_S = 30.0
+LOG_WIDTH = 110
+
 console = Console()
 _errors = Console(stderr=True)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = LOG_WIDTH  # a file is wider than the 80 columns that are assumed of it
+
+
+def progress(stage: str, *, total: int | None = None) -> AbstractContextManager[Advance]:
+    """A bar for one stage at a terminal (a spinner where the total is unknown); elsewhere, as in a log, plain lines."""
+    return _bar(stage, total) if _errors.is_terminal else _lines(stage, total)
 
 
 @contextmanager
-def progress(stage: str, *, total: int | None = None) -> Iterator[Advance]:
-    """A bar for one stage on stderr; a spinner where the total is unknown."""
+def _bar(stage: str, total: int | None) -> Iterator[Advance]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -24,7 +35,24 @@ def progress(stage: str, *, total: int | None = None) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=_errors, transient=not _errors.is_terminal) as bars:
+    with Progress(*columns, console=_errors) as bars:
         task = bars.add_task(stage, total=total)
         yield lambda done: bars.advance(task, done)
         bars.update(task, total=bars.tasks[0].completed or 1, completed=bars.tasks[0].completed or 1)
+
+
+@contextmanager
+def _lines(stage: str, total: int | None) -> Iterator[Advance]:
+    """A line when a stage is done, and one every half minute until then."""
+    started = told = time.monotonic()
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done, told
+        done += more
+        if time.monotonic() - told >= LOG_EVERY_S:
+            told = time.monotonic()
+            _errors.out(f"{stage}: {done:,}" + (f" of {total:,}" if total else ""), highlight=False)
+
+    yield advance
+    _errors.out(f"{stage}: done in {time.monotonic() - started:.1f} s", highlight=False)
