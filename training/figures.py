@@ -163,8 +163,8 @@ def forest(rows: Sequence[Curve], *, key: str, title: str, label: str, ideal: fl
     if whole and whole.get("low") is not None and whole.get("high") is not None:
         x, w = panel.px(whole["low"]), panel.px(whole["high"]) - panel.px(whole["low"])
         body.append(f'<rect class="band s1" x="{x:.1f}" y="{panel.top}" width="{w:.1f}" height="{panel.height}"/>')
-    for at in [ideal] if ideal is not None else []:
-        body.append(f'<path class="ideal" d="M{panel.px(at):.1f} {panel.top}v{panel.height}"/>')
+    if ideal is not None:
+        body.append(f'<path class="ideal" d="M{panel.px(ideal):.1f} {panel.top}v{panel.height}"/>')
     body += [_forest_row(panel, row, panel.top + step * (i + 0.5) + 3) for i, row in enumerate(rows)]
     described = "A point is the estimate, its line the 95 % interval."
     return _svg(key, title, described, "".join(body), height=panel.top + panel.height + 46, width=width)
@@ -232,11 +232,9 @@ def _histogram(histogram: Curve, span: tuple[float, float], *, top: float) -> st
         x, w = panel.px(left) + 0.8, max(0.5, panel.px(min(right, span[1])) - panel.px(left) - 1.6)
         if left >= span[1] or count == 0:
             continue
-        y = panel.py(count) if count else panel.top + panel.height - 3
-        style = "bar s1" if count else "few s1"
-        body.append(
-            f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{panel.top + panel.height - y:.1f}"/>'
-        )  # noqa: E501 one element
+        h = panel.top + panel.height - panel.py(count) if count else 3
+        y, style = panel.top + panel.height - h, "bar s1" if count else "few s1"
+        body.append(f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>')
     bottom, middle = panel.top + panel.height, panel.left + panel.width / 2
     body.append(f'<path class="axis" d="M{panel.left} {bottom:.1f}h{panel.width}"/>')
     body.append(f'<text class="soft" x="{panel.left - 8}" y="{top + 8:.1f}" text-anchor="end">{highest:,.0f}</text>')

@@ -1,4 +1,4 @@
-"""What a report and a card say beyond metrics: the data a model was learned from, the code, and the figures' numbers."""
+"""What a report and a card say beyond metrics: the data and code a model is made of, and the figures' numbers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:
 
 
 def data_digest(cohort: Cohort) -> str:
-    """SHA-256 of features, outcome, persons and moments as they were learned from; no value can be read back from it."""
+    """SHA-256 of features, outcome, persons and moments as learned from; no value can be read back from it."""
     found = hashlib.sha256()
     frame = cohort.frame
     for array in (frame.subject_ids, frame.as_of, frame.values, cohort.outcome.time_days, cohort.outcome.event):
@@ -108,7 +108,9 @@ def git_commit() -> str | None:
     return commit.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
 
 
-def _missing(cohort: Cohort, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: tuple[str, ...]) -> dict[str, float]:
+def _missing(
+    cohort: Cohort, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: tuple[str, ...]
+) -> dict[str, float]:
     """Share of rows without a value, of the features that lack one; not where it would be a count of 1 to 10."""
     dense = [name for name in names if name in cohort.frame.names]
     missing = np.isnan(cohort.frame.only(tuple(dense)).values[rows]).sum(axis=0)
