@@ -145,6 +145,9 @@ def train(
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write held-out predictions as Parquet.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 7,
+    tune: Annotated[
+        int | None, typer.Option(min=1, help="Trials of a search for settings, per boosted candidate; resumable.")
+    ] = None,
 ) -> None:
     """Train, evaluate and register the models of a study."""
     from training.run import train as run
@@ -157,6 +160,7 @@ def train(
             json_out=json_out,
             predictions_out=predictions,
             seed=seed,
+            tune=tune,
             progress=progress,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from features.errors import PresageError
 from training.cohort import Block
@@ -42,6 +42,16 @@ def allowed_names(section: FeaturesSection, names: Sequence[str], *, where: str)
     only = set(matching(section.only, names, f"{where} only")) if section.only else set(names)
     excluded = set(matching(section.exclude, names, f"{where} exclude"))
     return [name for name in names if name in only and name not in excluded]
+
+
+def monotone_signs(
+    section: FeaturesSection, numeric: Sequence[str], *, catalogue: Mapping[str, int], where: str
+) -> dict[str, int]:
+    """The catalogue's signs, and over them the study's; 0 frees a feature. Raises PresageError for a category."""
+    signs = {name: sign for name, sign in catalogue.items() if name in numeric}
+    for pattern, sign in section.monotone.items():
+        signs |= dict.fromkeys(matching((pattern,), numeric, f"{where} monotone, among numbers"), sign)
+    return signs
 
 
 def matching(patterns: Sequence[str], names: Sequence[str], where: str) -> list[str]:

@@ -50,12 +50,23 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """What a feature is called and belongs to. monotone: 1 risk never falls as it rises, -1 never rises, 0 free."""
+
+    label: str
+    family: str
+    modifiable: bool = False
+    monotone: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cohort:
     """n index rows. Rows of one person share `frame.subject_ids`.
 
     ids: (n,) what predictions are written under: the table's id, or the subject_id of a record.
     genotyped: (n,) whether the combined model may serve this row; why_not: (n,) the reason where it may not.
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
+    described: features by name; codes are not among them.
     catalogue_json, catalogue_hash: what builds the frame from a record. genomic_required: features without which the
     combined model does not serve. `as_of` is NaT in a flat table without an index date.
     """
@@ -75,6 +86,7 @@ class Cohort:
     code_prevalence: float | None = None
     age_feature: str | None = None
     genomic_required: tuple[str, ...] = ()
+    described: Mapping[str, Described] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -89,6 +101,11 @@ class Cohort:
     def as_of(self) -> npt.NDArray[np.datetime64]:
         """(n,) the index moment of each row."""
         return self.frame.as_of
+
+    @property
+    def monotone(self) -> dict[str, int]:
+        """Features that risk may only rise (1) or fall (-1) with."""
+        return {name: found.monotone for name, found in self.described.items() if found.monotone}
 
     @property
     def clinical_names(self) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress
 from features.record import Record
-from training.blocks import allowed_names, named_blocks
-from training.cohort import Block, Bools, Cohort, Ints, References, Step, Strings
+from training.blocks import allowed_names, monotone_signs, named_blocks
+from training.cohort import Block, Bools, Cohort, Described, Ints, References, Step, Strings
 from training.cohort_record import Selected, select
 from training.study import Study
 from training.variants import CARRIER
@@ -77,6 +77,7 @@ def read_record(
         code_prevalence=whole.code_prevalence,
         age_feature=AGE,
         genomic_required=required,
+        described=_described(study, whole, frame, blocks),
     )
     return cohort, _references(study, frame, selected, record, backend, truth)
 
@@ -130,6 +131,16 @@ def _blocks(study: Study, whole: Catalogue, frame: FeatureFrame) -> tuple[Block,
         blocks += [Block("monogenic", monogenic, genomic=True)] if monogenic else []
         return tuple(blocks)
     return named_blocks(study.features, (*clinical, *polygenic, *monogenic), where="[features.blocks]")
+
+
+def _described(study: Study, whole: Catalogue, frame: FeatureFrame, blocks: Iterable[Block]) -> dict[str, Described]:
+    """As the catalogue declares; the study may free a feature from its constraint, or constrain another."""
+    used = {name for block in blocks for name in block.features}
+    specs = [spec for spec in whole.specs if spec.name in used]
+    numbers = [spec.name for spec in specs if spec.name not in frame.levels]
+    declared = {spec.name: int(spec.monotone) for spec in specs}
+    signs = monotone_signs(study.features, numbers, catalogue=declared, where="[features]")
+    return {spec.name: Described(spec.label, spec.family, spec.modifiable, signs.get(spec.name, 0)) for spec in specs}
 
 
 def _genotyped(study: Study, frame: FeatureFrame, blocks: Iterable[Block]) -> tuple[Bools, Strings, tuple[str, ...]]:

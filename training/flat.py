@@ -11,8 +11,8 @@ import pandas as pd
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.blocks import allowed_names, named_blocks
-from training.cohort import Block, Bools, Cohort, Dosages, Step, Strings, people_and_rows
+from training.blocks import allowed_names, matching, monotone_signs, named_blocks
+from training.cohort import Block, Bools, Cohort, Described, Dosages, Step, Strings, people_and_rows
 from training.outcomes import EVENT, Outcome
 from training.study import Source, Study
 
@@ -55,6 +55,7 @@ def read_flat(study: Study, folder: Path) -> Cohort:
         columns=_split_columns(table, study, path),
         dosages=dosages,
         attrition=tuple(attrition),
+        described=_described(study, frame, blocks),
     )
 
 
@@ -198,6 +199,18 @@ def _levels(column: pd.Series[Any], name: str, *, rows: int) -> tuple[tuple[str,
         )
     number = {level: float(i) for i, level in enumerate(found)}
     return found, np.array([np.nan if v is None else number[str(v)] for v in text], dtype=np.float32)
+
+
+def _described(study: Study, frame: FeatureFrame, blocks: tuple[Block, ...]) -> dict[str, Described]:
+    section, where = study.features, "[features]"
+    modifiable = set(matching(section.modifiable, frame.names, f"{where} modifiable"))
+    numbers = [name for name in frame.names if name not in frame.levels]
+    signs = monotone_signs(section, numbers, catalogue={}, where=where)
+    return {
+        name: Described(name.replace("_", " "), block.name, name in modifiable, signs.get(name, 0))
+        for block in blocks
+        for name in block.features
+    }
 
 
 def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], dosages: Dosages | None) -> tuple[Bools, Strings]:

@@ -26,6 +26,7 @@ from training.run_evidence import evidence
 from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
 from training.run_predictions import write_predictions
+from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
 from training.run_validation import HeldOut, Nested, choose, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
 from training.study import Study, read_study
@@ -43,14 +44,18 @@ def train(
     json_out: Path | None = None,
     predictions_out: Path | None = None,
     seed: int = 7,
+    tune: int | None = None,
     progress: Progress = silent,
 ) -> Summary:
     """Cohort, splits, candidates, numbers, bundle, registry. Same files and seed: the same numbers.
 
+    tune: trials of a search for settings, of each boosted candidate in each training part; None: the settings as they
+    are.
+
     Raises PresageError for whatever in the study, table or record its owner can mend.
     """
     with threadpool_limits(1, user_api="blas"):  # small matrices: threads only get into each other's way
-        return _train(study_path, record_dir, truth, json_out, predictions_out, seed, progress)
+        return _train(study_path, record_dir, truth, json_out, predictions_out, seed, tune, progress)
 
 
 def _train(
@@ -60,25 +65,33 @@ def _train(
     json_out: Path | None,
     predictions_out: Path | None,
     seed: int,
+    tune: int | None,
     progress: Progress,
 ) -> Summary:
     study, folder = read_study(study_path), study_path.parent
     cohort, references = _cohort(study, folder, record_dir, truth, progress)
     candidates = candidates_of(study, cohort)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
-    with progress("fitting candidates", total=len(candidates) * len(scheme.splits)) as advance:
+    fits = len(scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
+    with progress("fitting candidates", total=fits) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
-        held = {name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance) for name in candidates}
+        budget = budget_of(study, tune, advance)
+        held = {
+            name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance, budget=budget)
+            for name in candidates
+        }
     chosen = choose([found for name, found in held.items() if name in SERVABLE])
+    final = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
     with progress("measuring"):
-        nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed) if len(cohort.blocks) > 1 else ()
+        nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed, budget=quiet_budget(budget))
         document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)
     if record_dir is not None and not study.is_flat:
         from training.leakage import prove
 
         proof = prove(cohort, scheme, Record.open(record_dir), seed=seed, progress=progress)
         document["leakage"] = proof.to_json()
-    final = _final_pair(chosen, cohort, scheme, seed=seed)
+    if tune is not None:
+        document["tuning"] = tuning_json(held, chosen, final)
     with progress("writing the bundle and the run"):
         figures = draw(study.name, document["figures"])
         document["registered"] = _register(
@@ -265,12 +278,18 @@ def _truth_notes(bench: Bench, references: References) -> list[str]:
     ]
 
 
-def _final_pair(chosen: HeldOut, cohort: Cohort, scheme: Scheme, *, seed: int) -> Pair:
+def _final_pair(
+    chosen: HeldOut, cohort: Cohort, scheme: Scheme, study: Study, tune: int | None, *, seed: int, progress: Progress
+) -> Pair:
     """The very model that was evaluated where there is one split; else one fitted to everybody."""
     if scheme.temporal:
         return chosen.pairs[0]
-    rows, rng = np.arange(len(cohort)), stream(seed, chosen.candidate, "all")
-    return fit_pair(chosen.candidate, cohort, rows, uncensored=followed(cohort, rows), rng=rng)
+    name, rows = chosen.candidate, np.arange(len(cohort))
+    with progress("fitting to everybody", total=1 + trials_of(name, tune)) as advance:
+        budget, rng = budget_of(study, tune, advance), stream(seed, name, "all")
+        pair = fit_pair(name, cohort, rows, uncensored=followed(cohort, rows), rng=rng, budget=budget)
+        advance(1)
+    return pair
 
 
 def _register(

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.errors import PresageError
 from features.progress import Advance
 from training.censoring import Uncensored, known_by
 from training.cohort import Block, Cohort, Ints, Strings
-from training.learners import LEARNERS
+from training.learners import Budget, make_learner
 from training.outcomes import EVENT
 from training.splits import Scheme, Split
 from training.variants import Pair, fit_clinical, fit_combined, fit_pair
@@ -54,8 +55,9 @@ class Nested:
 
     block: Block
     before: tuple[str, ...]
-    risk: Floats  # (N, h)
+    risk: Floats  # (N, h), NaN where there is no such model
     without: Floats  # (N, h) one block fewer
+    why_not: str = ""
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
@@ -71,12 +73,13 @@ def hold_out(
     *,
     seed: int,
     advance: Advance,
+    budget: Budget | None = None,
 ) -> HeldOut:
-    """Fit and predict on every split; uncensored: of each split's training rows."""
+    """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split."""
     pairs, clinical, combined = [], [], []
     for split, followed in zip(scheme.splits, uncensored, strict=True):
         rng = stream(seed, candidate, split.name)
-        pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng)
+        pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng, budget=budget)
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
         clinical.append(own)
@@ -129,60 +132,81 @@ def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncens
 
 
 def nested_blocks(
-    held: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None], *, seed: int
+    held: HeldOut,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+    *,
+    seed: int,
+    budget: Budget | None = None,
 ) -> tuple[Nested, ...]:
     """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
 
-    A clinical block is added by fitting the candidate anew; a genomic one by the combined model.
+    A clinical block is added by fitting the candidate anew, with a search of its own where there is a budget; a genomic
+    one by the combined model. What cannot be fitted has NaN for risks, and says why.
     """
+    if len(cohort.blocks) < 2:
+        return ()
     ordered = [b for b in cohort.blocks if not b.genomic] + [b for b in cohort.blocks if b.genomic]
     rungs = [tuple(ordered[: k + 1]) for k in range(len(ordered))]
-    ladder = [_rung(held, cohort, scheme, uncensored, blocks, seed=seed) for blocks in rungs]
+    climb = _Climb(held, cohort, scheme, uncensored, seed, budget)
+    ladder = [climb.rung(blocks) for blocks in rungs]
     return tuple(
-        Nested(block, tuple(b.name for b in ordered[:k]), risk=ladder[k], without=ladder[k - 1])
+        Nested(block, tuple(b.name for b in ordered[:k]), ladder[k][0], ladder[k - 1][0], ladder[k][1])
         for k, block in enumerate(ordered)
         if k > 0
     )
 
 
-def _rung(
-    held: HeldOut,
-    cohort: Cohort,
-    scheme: Scheme,
-    uncensored: Sequence[Uncensored | None],
-    blocks: tuple[Block, ...],
-    *,
-    seed: int,
-) -> Floats:
-    genomic = tuple(b for b in blocks if b.genomic)
-    if len(genomic) == sum(b.genomic for b in cohort.blocks) and genomic:
-        return held.combined
-    clinical = tuple(name for b in blocks if not b.genomic for name in b.features)
-    if not genomic and clinical == cohort.clinical_names:
-        return held.clinical
-    parts = []
-    learner = LEARNERS[held.candidate]()
-    for split, pair, followed in zip(scheme.splits, held.pairs, uncensored, strict=True):
-        rng = stream(seed, held.candidate, split.name, *(b.name for b in blocks))
-        if genomic:
-            parts.append(_partly_combined(pair, cohort, split, genomic, followed, rng=rng))
-        else:
-            fewer = fit_clinical(learner, cohort, split.train, clinical, uncensored=followed, rng=rng)
-            parts.append(fewer.risk(cohort.frame.take(split.test), cohort.horizons))
-    return np.concatenate(parts)
+@dataclass(frozen=True, slots=True)
+class _Climb:
+    """The candidate on fewer blocks, on the same splits."""
 
+    held: HeldOut
+    cohort: Cohort
+    scheme: Scheme
+    uncensored: Sequence[Uncensored | None]
+    seed: int
+    budget: Budget | None
 
-def _partly_combined(
-    pair: Pair,
-    cohort: Cohort,
-    split: Split,
-    genomic: tuple[Block, ...],
-    uncensored: Uncensored | None,
-    *,
-    rng: np.random.Generator,
-) -> Floats:
-    names = tuple(name for block in genomic for name in block.features)
-    use = any(not block.features for block in genomic)
-    fewer = fit_combined(cohort, split.train, pair.clinical, names, uncensored=uncensored, rng=rng, use_dosages=use)
-    part = Pair(pair.candidate, pair.clinical, fewer)
-    return part.risks(cohort, split.test)[1]
+    def rung(self, blocks: tuple[Block, ...]) -> tuple[Floats, str]:
+        """(N, h) risks with these blocks, NaN where there are none, and why."""
+        genomic = tuple(b for b in blocks if b.genomic)
+        if len(genomic) == sum(b.genomic for b in self.cohort.blocks) and genomic:
+            reasons = [pair.why_no_combined for pair in self.held.pairs if pair.combined is None]
+            return self.held.combined, next(iter(reasons), "")
+        clinical = tuple(name for b in blocks if not b.genomic for name in b.features)
+        if not genomic and clinical == self.cohort.clinical_names:
+            return self.held.clinical, ""
+        parts, reason = [], ""
+        for split, pair, followed in zip(self.scheme.splits, self.held.pairs, self.uncensored, strict=True):
+            rng = stream(self.seed, self.held.candidate, split.name, *(b.name for b in blocks))
+            try:
+                parts.append(self._partly_combined(pair, split, genomic, followed, rng) if genomic
+                             else self._partly_clinical(split, clinical, followed, rng))  # fmt: skip
+            except PresageError as error:
+                parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
+                reason = f"{error.where}: {error.expected}"
+        return np.concatenate(parts), reason
+
+    def _partly_clinical(
+        self, split: Split, names: tuple[str, ...], followed: Uncensored | None, rng: np.random.Generator
+    ) -> Floats:
+        learner = make_learner(self.held.candidate, monotone=self.cohort.monotone, budget=self.budget)
+        fewer = fit_clinical(learner, self.cohort, split.train, names, uncensored=followed, rng=rng)
+        return fewer.risk(self.cohort.frame.take(split.test), self.cohort.horizons)
+
+    def _partly_combined(
+        self,
+        pair: Pair,
+        split: Split,
+        genomic: tuple[Block, ...],
+        followed: Uncensored | None,
+        rng: np.random.Generator,
+    ) -> Floats:
+        names = tuple(name for block in genomic for name in block.features)
+        use = any(not block.features for block in genomic)
+        fewer = fit_combined(
+            self.cohort, split.train, pair.clinical, names, uncensored=followed, rng=rng, use_dosages=use
+        )
+        return Pair(pair.candidate, pair.clinical, fewer).risks(self.cohort, split.test)[1]

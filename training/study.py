@@ -99,6 +99,8 @@ class FeaturesSection(Section):
     blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # names or globs, nested in this order
     genomic_blocks: tuple[str, ...] | None = None  # absent: the blocks whose name says so
     required: tuple[str, ...] = ()  # features without which nobody is scored
+    monotone: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)  # name or glob: 1 risk never falls as it rises
+    modifiable: tuple[str, ...] = ()  # names or globs that care can change, of a flat table
 
     def is_genomic(self, block: str) -> bool:
         """Whether a block holds genomic results, which not everybody has."""

@@ -19,7 +19,7 @@ from features.frame import FeatureFrame
 from training.calibration import Calibration, learn_calibration
 from training.censoring import Uncensored
 from training.cohort import Cohort, Dosages, Ints
-from training.learners import LEARNERS
+from training.learners import LEARNERS, Budget, make_learner
 from training.learners.censoring import conditional
 from training.learners.protocol import Fitted, Learner
 from training.outcomes import EVENT, Outcome, RiskCurves
@@ -106,13 +106,20 @@ def followed(cohort: Cohort, rows: Ints) -> Uncensored | None:
 
 
 def fit_pair(
-    candidate: str, cohort: Cohort, rows: Ints, *, uncensored: Uncensored | None, rng: np.random.Generator
+    candidate: str,
+    cohort: Cohort,
+    rows: Ints,
+    *,
+    uncensored: Uncensored | None,
+    rng: np.random.Generator,
+    budget: Budget | None = None,
 ) -> Pair:
     """Both models from these rows; the combined one where enough people have genomic results and the event.
 
-    uncensored: of these rows, as `followed` gives it; calibration weighs by it.
+    uncensored: of these rows, as `followed` gives it; calibration weighs by it. budget: of a search for settings, on
+    these rows alone.
     """
-    learner = LEARNERS[candidate]()
+    learner = make_learner(candidate, monotone=cohort.monotone, budget=budget)
     clinical = fit_clinical(learner, cohort, rows, cohort.clinical_names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")

@@ -13,10 +13,21 @@ from training.learners.linear import read_learner
 from training.learners.logistic import Logistic, LogisticFit
 from training.learners.protocol import Contributions, Fitted, Learner
 from training.learners.stack import Stack, StackFit
+from training.learners.tuning import Budget, Tuning
 from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
 from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
 
-__all__ = ["LEARNERS", "SERVABLE", "Contributions", "Fitted", "Learner", "read_fitted"]
+__all__ = [
+    "LEARNERS",
+    "SERVABLE",
+    "TUNABLE",
+    "Budget",
+    "Contributions",
+    "Fitted",
+    "Learner",
+    "make_learner",
+    "read_fitted",
+]
 
 LEARNERS: Mapping[str, Callable[..., Learner]] = {
     "logistic": Logistic,
@@ -34,6 +45,20 @@ _READERS: Mapping[str, Any] = {
     "stack": StackFit,
 }
 SERVABLE = tuple(_READERS)  # the rest are comparators
+_BOOSTED: Mapping[str, Callable[..., XGBoostHorizon | XGBoostCox | Stack]] = {
+    "xgboost": XGBoostHorizon,
+    "xgboost_cox": XGBoostCox,
+    "stack": Stack,
+}
+TUNABLE = tuple(_BOOSTED)  # the linear learners learn their penalties in every fit
+
+
+def make_learner(name: str, *, monotone: Mapping[str, int], budget: Budget | None) -> Learner:
+    """The learner of this name; boosted ones are constrained, and search their settings within the budget."""
+    if name not in _BOOSTED:
+        return LEARNERS[name]()
+    learner = _BOOSTED[name](monotone=monotone)
+    return learner if budget is None else Tuning(learner, budget)
 
 
 def read_fitted(folder: Path) -> Fitted:

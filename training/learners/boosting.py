@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +121,7 @@ def boost(
 
     Rows of weight zero are not learned from but get an out-of-fold margin.
     """
-    if matrix.shape[0] * matrix.shape[1] < FEW_CELLS:
-        grid = Grid(grid.depths, {**grid.parameters, "nthread": 1})
+    grid = Grid(grid.depths, {**grid.parameters, **_threads(matrix)})
     trials = [cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
     best = min(range(len(trials)), key=lambda i: trials[i].loss)
     trial, depth = trials[best], grid.depths[best]
@@ -147,13 +146,8 @@ def cross_fit(
     weight: Floats,
     folds: npt.NDArray[np.int64],
     parameters: Mapping[str, Any],
-    *,
-    watch: Callable[[int, float], None] | None = None,
 ) -> CrossFit:
-    """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds.
-
-    watch: told the rounds and the mean held-out loss after each few; may raise to give up.
-    """
+    """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds."""
     n_folds = int(folds.max()) + 1
     learn = [
         _quantile_matrix(matrix, types, label, weight, np.flatnonzero((folds != k) & (weight > 0)))
@@ -171,8 +165,6 @@ def cross_fit(
         rounds += ROUNDS_AT_ONCE
         losses = [float(boosters[k].eval(hold[k]).rsplit(":", 1)[1]) for k in range(n_folds)]
         loss = float(np.average(losses, weights=share))
-        if watch is not None:
-            watch(rounds, loss)
         if loss < best - 1e-7:
             best, best_rounds = loss, rounds
     margins = np.empty(len(label))
@@ -180,6 +172,28 @@ def cross_fit(
         rows = np.flatnonzero(folds == k)
         margins[rows] = margin(boosters[k], matrix[rows], rounds=best_rounds)
     return CrossFit(margins, best_rounds, best)
+
+
+def fold_loss(
+    matrix: Matrix,
+    types: list[str] | None,
+    label: Floats,
+    weight: Floats,
+    held: npt.NDArray[np.bool_],
+    parameters: Mapping[str, Any],
+) -> float:
+    """Least held-out loss over the rounds of one booster that did not see the rows `held` (n,)."""
+    learn = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(~held & (weight > 0)))
+    hold = _plain_matrix(matrix, types, label, weight, np.flatnonzero(held & (weight > 0)))
+    booster = xgb.train(
+        {**parameters, **_threads(matrix)},
+        learn,
+        MAX_ROUNDS,
+        evals=[(hold, "held")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    return float(booster.best_score)
 
 
 def margin(booster: xgb.Booster, matrix: Matrix, *, rounds: int = 0) -> Floats:
@@ -204,18 +218,21 @@ def monotone_constraints(columns: Columns, monotone: Mapping[str, int]) -> dict[
     return {"monotone_constraints": "(" + ",".join(str(sign) for sign in signs) + ")"}
 
 
+def _threads(matrix: Matrix) -> dict[str, int]:
+    return {"nthread": 1} if matrix.shape[0] * matrix.shape[1] < FEW_CELLS else {}
+
+
 def _plain_matrix(
     matrix: Matrix, types: list[str] | None, label: Floats, weight: Floats, rows: npt.NDArray[np.intp]
 ) -> xgb.DMatrix:
     """For held-out loss: predicting from a quantile matrix of sparse rows takes many times as long."""
-    few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
     return xgb.DMatrix(
         matrix[rows],
         label=label[rows],
         weight=weight[rows],
         feature_types=types,
         enable_categorical=True,
-        nthread=1 if few else None,
+        **_threads(matrix),
     )
 
 
@@ -227,14 +244,13 @@ def _quantile_matrix(
     rows: npt.NDArray[np.intp],
 ) -> xgb.QuantileDMatrix:
     whole = len(rows) == matrix.shape[0]
-    few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
     return xgb.QuantileDMatrix(
         matrix if whole else matrix[rows],
         label=label[rows],
         weight=weight[rows],
         feature_types=types,
         enable_categorical=True,
-        nthread=1 if few else None,
+        **_threads(matrix),
     )
 
 

@@ -74,10 +74,23 @@ class StackFit:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Fits every member on the same rows; their out-of-fold risks give the weights, so nothing is fitted twice."""
+    """Fits every member on the same rows; their out-of-fold risks give the weights, so nothing is fitted twice.
+
+    members default to what can be served: penalised regression and XGBoost of the outcome's kind. monotone,
+    parameters and depths are the boosted member's.
+    """
 
     members: tuple[Learner, ...] = ()
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, float | int | str] = field(default_factory=dict)
+    depths: tuple[int, ...] = ()
     name: str = "stack"
+
+    def boosted(self, outcome: Outcome) -> XGBoostHorizon | XGBoostCox:
+        """The default boosted member."""
+        if outcome.kind == "binary":
+            return XGBoostHorizon(self.monotone, self.parameters, self.depths)
+        return XGBoostCox(self.monotone, self.parameters, self.depths)
 
     def fit(
         self,
@@ -88,8 +101,9 @@ class Stack:
         rng: np.random.Generator,
         weights: Floats | None = None,
     ) -> StackFit:
-        """Members default to what can be served: penalised regression and XGBoost of the outcome's kind."""
-        learners = self.members or _default_members(outcome)
+        """Members, then their weights."""
+        regression = Logistic() if outcome.kind == "binary" else Cox()
+        learners = self.members or (regression, self.boosted(outcome))
         fitted = tuple(learner.fit(frame, outcome, persons=persons, rng=rng, weights=weights) for learner in learners)
         curves = [member.out_of_fold for member in fitted if member.out_of_fold is not None]
         risks = np.stack([curve.probabilities for curve in curves])
@@ -136,7 +150,3 @@ def simplex_minimum(quadratic: Floats, linear: Floats) -> Floats:
             if value < best_value - 1e-15:
                 best, best_value = w, value
     return best
-
-
-def _default_members(outcome: Outcome) -> tuple[Learner, ...]:
-    return (Logistic(), XGBoostHorizon()) if outcome.kind == "binary" else (Cox(), XGBoostCox())

@@ -1,115 +1,205 @@
-"""Optuna on the boosted learners: settings by held-out loss over the inner folds, within a budget of trials."""
+"""Optuna on the boosted learners: settings by held-out loss over inner folds, within a budget of trials.
+
+A `Tuning` learner searches on the very rows it is then fitted to, so whoever fits it inside a training fold has a
+nested search: the test fold is never seen. Decisions: docs/decisions/0005-tuning.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import optuna
 
 from features.frame import FeatureFrame
-from features.progress import Progress, silent
-from training.learners.boosting import Columns, cross_fit
+from features.progress import Advance
+from training.learners.boosting import Columns, Matrix, fold_loss
 from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.protocol import Fitted
+from training.learners.stack import Stack
 from training.learners.targets import targets
 from training.learners.xgboost_cox import XGBoostCox, signed_ranks
 from training.learners.xgboost_horizon import XGBoostHorizon
 from training.outcomes import EVENT, Outcome
 
 Floats = npt.NDArray[np.float64]
-Boosted = Literal["xgboost", "xgboost_cox"]
+Boosted = XGBoostHorizon | XGBoostCox
+
+AS_UNTUNED = {"max_depth": 3, "eta": 0.05, "min_child_weight": 3.0, "subsample": 0.7, "colsample_bynode": 0.5}
+SEARCHED = ("depth", "eta", "min_child_weight", "subsample", "colsample_bynode", "lambda")
+FIRST_TRIALS = 5  # that are never stopped early: a median needs company
+KEPT = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+
+
+def _nothing(done: int) -> None:
+    """The progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """trials: of each search. storage: an SQLAlchemy address that keeps them, so that a search can be resumed; None
+    keeps nothing. purpose: what the search is for; with the rows and the folds it names the search. advance: told of
+    each trial.
+    """
+
+    trials: int
+    storage: str | None = None
+    purpose: str = ""
+    advance: Advance = _nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The best settings found, to be given to the learner; `loss` is held out, `trials` counts finished and pruned."""
+    """The best settings found; `loss` is held out, `trials` counts finished and pruned ones, `pruned` the latter."""
 
     depth: int
     parameters: Mapping[str, float]
     loss: float
     trials: int
+    pruned: int
 
-    def learner(self, name: Boosted, *, monotone: Mapping[str, int] | None = None) -> XGBoostHorizon | XGBoostCox:
-        """The learner with these settings."""
-        made = XGBoostHorizon if name == "xgboost" else XGBoostCox
-        return made(monotone=monotone or {}, parameters=self.parameters, depths=(self.depth,))
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """For the run's log, beside what the fit itself chose."""
+        counted = {"tuning_trials": self.trials, "tuning_pruned": self.pruned, "tuning_score": self.loss}
+        return {"depth": self.depth, **self.parameters, **counted}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A learner that searches the settings of its boosted part on its training rows, then fits with the best."""
+
+    learner: Boosted | Stack
+    budget: Budget
+
+    @property
+    def name(self) -> str:
+        """The learner's."""
+        return self.learner.name
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> Fitted:
+        """Search, then fit; the inner folds of the fit are drawn anew."""
+        boosted = self.learner.boosted(outcome) if isinstance(self.learner, Stack) else self.learner
+        found = tune(boosted, frame, outcome, persons=persons, rng=rng, budget=self.budget, weights=weights)
+        best = replace(self.learner, parameters=found.parameters, depths=(found.depth,))
+        fitted = best.fit(frame, outcome, persons=persons, rng=rng, weights=weights)
+        return replace(fitted, settings={**fitted.settings, **found.settings})
 
 
 def tune(
-    name: Boosted,
+    learner: Boosted,
     frame: FeatureFrame,
     outcome: Outcome,
     *,
     persons: npt.NDArray[np.int64],
     rng: np.random.Generator,
-    trials: int,
-    storage: str | None = None,
-    study: str = "presage",
-    progress: Progress = silent,
+    budget: Budget,
+    weights: Floats | None = None,
 ) -> Tuned:
-    """Search eta, depth, sampling and penalties on the training rows; the last horizon counts.
+    """Search eta, depth, sampling and penalties; with several horizons the last one counts.
 
-    storage: an SQLAlchemy address keeps the trials: a second call with the same study goes on where the first one
-    stopped. Poor trials stop early (median of the others at the same number of rounds).
+    The score is the mean over inner folds of the least held-out loss. A trial stops after a fold by which it is worse
+    than the median of the others. Each trial's chance comes from the seed and its number, so a search that was
+    interrupted goes on as if it had not been.
     """
     check_learnable(frame, outcome, persons)
     seed = int(rng.integers(2**31))
-    held_out = _held_out_loss(name, frame, outcome, persons=persons, rng=rng, seed=seed)
+    folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
+    goal = Goal.of(learner, frame, outcome, folds, seed, weights)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = optuna.create_study(
-        study_name=study,
-        storage=storage,
+        study_name=f"{budget.purpose} {goal.digest}".strip(),
+        storage=budget.storage,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=30),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS),
     )
-    done = len([t for t in search.trials if t.state.is_finished()])
-    with progress(f"tuning {name}", total=trials) as advance:
-        advance(min(done, trials))
-        search.optimize(
-            lambda trial: held_out(trial), n_trials=max(trials - done, 0), callbacks=[lambda *_: advance(1)]
-        )
-    best = dict(search.best_params)
-    return Tuned(int(best.pop("max_depth")), best, float(search.best_value), len(search.trials))
+    search.enqueue_trial({**AS_UNTUNED, "lambda": 1.0}, skip_if_exists=True)
+    done = len(search.get_trials(deepcopy=False, states=KEPT))
+    budget.advance(min(done, budget.trials))
+    for number in range(done, budget.trials):
+        search.sampler = optuna.samplers.TPESampler(seed=seed % 2**31 + number)
+        search.optimize(goal.loss, n_trials=1)
+        budget.advance(1)
+    return _best(search.get_trials(deepcopy=False, states=KEPT)[: budget.trials])
 
 
-def _held_out_loss(
-    name: Boosted,
-    frame: FeatureFrame,
-    outcome: Outcome,
-    *,
-    persons: npt.NDArray[np.int64],
-    rng: np.random.Generator,
-    seed: int,
-) -> Callable[[optuna.Trial], float]:
-    columns = Columns.of(frame)
-    matrix = columns.matrix(frame)
-    folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-    label, weight, base = _goal(name, frame, outcome, columns, seed)
+def _best(trials: list[optuna.trial.FrozenTrial]) -> Tuned:
+    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    best = min(complete, key=lambda trial: (float(trial.value or 0.0), trial.number))
+    parameters = dict(best.params)
+    depth = int(parameters.pop("max_depth"))
+    return Tuned(depth, parameters, float(best.value or 0.0), len(trials), len(trials) - len(complete))
 
-    def loss(trial: optuna.Trial) -> float:
-        def watch(rounds: int, held_out: float) -> None:
-            trial.report(held_out, rounds)
-            if trial.should_prune():
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a trial is scored on: rows, labels, weights and folds, and XGBoost's settings that are not searched."""
+
+    matrix: Matrix
+    types: list[str] | None
+    label: Floats
+    weight: Floats
+    folds: npt.NDArray[np.int64]
+    base: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        learner: Boosted,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        folds: npt.NDArray[np.int64],
+        seed: int,
+        weights: Floats | None,
+    ) -> Goal:
+        """The last horizon's label and weights, or the event's signed ranks."""
+        columns = Columns.of(frame)
+        if isinstance(learner, XGBoostHorizon):
+            last = targets(frame, outcome, weights=weights)[-1]
+            label, weight = last.label.astype(np.float64), last.weight
+            grid = learner.grid(columns, len(frame), seed)
+        else:
+            label = signed_ranks(outcome.time_days, outcome.event == EVENT)
+            weight = np.ones(len(frame)) if weights is None else weights
+            grid = learner.grid(columns, len(frame), seed, monotone=True)
+        return cls(columns.matrix(frame), columns.types, label, weight, folds, grid.parameters)
+
+    @property
+    def digest(self) -> str:
+        """Names rows, folds and settings, so that trials of one search are never taken for those of another."""
+        found = hashlib.sha256(json.dumps([self.base, self.types], sort_keys=True).encode())
+        matrix = self.matrix
+        parts = [matrix] if isinstance(matrix, np.ndarray) else [matrix.data, matrix.indices, matrix.indptr]
+        for part in (*parts, self.label, self.weight, self.folds):
+            found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()[:24]
+
+    def loss(self, trial: optuna.Trial) -> float:
+        """Fold by fold; raises TrialPruned where the folds so far say that it is a poor one."""
+        parameters = {**self.base, **suggested(trial)}
+        losses: list[float] = []
+        share: list[float] = []
+        for k in range(INNER_FOLDS):
+            held = self.folds == k
+            losses.append(fold_loss(self.matrix, self.types, self.label, self.weight, held, parameters))
+            share.append(float(self.weight[held].sum()))
+            trial.report(float(np.average(losses, weights=share)), k)
+            if k < INNER_FOLDS - 1 and trial.should_prune():
                 raise optuna.TrialPruned
-
-        parameters = {**base, **suggested(trial)}
-        return cross_fit(matrix, columns.types, label, weight, folds, parameters, watch=watch).loss
-
-    return loss
-
-
-def _goal(
-    name: Boosted, frame: FeatureFrame, outcome: Outcome, columns: Columns, seed: int
-) -> tuple[Floats, Floats, Mapping[str, Any]]:
-    if name == "xgboost":
-        goal = targets(frame, outcome)[-1]
-        return goal.label.astype(np.float64), goal.weight, XGBoostHorizon().grid(columns, len(frame), seed).parameters
-    label = signed_ranks(outcome.time_days, outcome.event == EVENT)
-    return label, np.ones(len(frame)), XGBoostCox().grid(columns, len(frame), seed, monotone=True).parameters
+        return float(np.average(losses, weights=share))
 
 
 def suggested(trial: optuna.Trial) -> dict[str, float]:
