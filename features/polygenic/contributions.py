@@ -96,7 +96,7 @@ class ContributionStore:
         self._limit = in_memory_mb * 1e6
         self._held = 0.0
         self._spool: IO[bytes] | None = None
-        self._parts: list[tuple[_Column, _Column, _Column | None]] = []
+        self._parts: list[_Part] = []
         self._constants: list[float] = []
         self._last: NDArray[np.int64] | None = None
 
@@ -105,7 +105,7 @@ class ContributionStore:
 
     def add(self, part: Contribution) -> None:
         """Keep one score's weights."""
-        previous = self._parts[-1][0] if self._parts else None
+        previous = self._parts[-1].codes if self._parts else None
         same = part.codes is self._last or (
             previous is not None
             and len(previous) == len(part.codes)
@@ -114,13 +114,14 @@ class ContributionStore:
         codes = previous if same and previous is not None else self._keep(part.codes)
         self._last = part.codes
         heterozygote = None if part.heterozygote is None else self._keep(part.heterozygote)
-        self._parts.append((codes, self._keep(part.additive), heterozygote))
+        zeros = part.additive == 0 if part.heterozygote is None else (part.additive == 0) & (part.heterozygote == 0)
+        self._parts.append(_Part(codes, self._keep(part.additive), heterozygote, bool(zeros.any())))
         self._constants.append(part.constant)
 
     def finish(self, variants: Variants, frequencies: NDArray[np.float64] | None) -> Contributions:
         """Fix the sites. `frequencies`: of each variant's alternate allele, or None."""
         used = np.zeros(2 * len(variants), np.bool_)
-        distinct = {id(codes): codes for codes, _, _ in self._parts}.values()
+        distinct = {id(part.codes): part.codes for part in self._parts}.values()
         for codes in distinct:
             used[codes.read(0, len(codes))] = True
         site_codes = np.flatnonzero(used)
@@ -176,6 +177,16 @@ class _Column:
         return bisect_left(range(self.length), value, key=lambda i: int(self.read(i, i + 1)[0]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One score. `has_zeros`: some sites add nothing, whose missing calls do not count."""
+
+    codes: _Column
+    additive: _Column
+    heterozygote: _Column | None
+    has_zeros: bool
+
+
 class Contributions:
     """All scores' weights over one list of sites.
 
@@ -189,7 +200,7 @@ class Contributions:
         codes: NDArray[np.int64],
         frequencies: NDArray[np.float64] | None,
         constants: NDArray[np.float64],
-        parts: Sequence[tuple[_Column, _Column, _Column | None]],
+        parts: Sequence[_Part],
     ) -> None:
         self.sites = sites
         self.frequencies = frequencies
@@ -200,6 +211,13 @@ class Contributions:
     def __len__(self) -> int:
         return len(self._parts)
 
+    def site_sets(self, scores: range) -> NDArray[np.intp]:
+        """For each of some scores which set of sites it uses, numbered as they come; scores may share one."""
+        numbers: dict[tuple[int, int], int] = {}
+        parts = [(number, self._parts[number]) for number in scores]
+        keys = [(id(part.codes), number if part.has_zeros else -1) for number, part in parts]
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
     def weights(self, start: int, stop: int, scores: range) -> ChunkWeights:
         """Weights of some scores over sites start to stop."""
         additive = np.zeros((len(scores), stop - start))
@@ -207,7 +225,8 @@ class Contributions:
         codes = self._codes[start:stop]
         places: dict[int, tuple[int, int, NDArray[np.intp]]] = {}
         for number, score in enumerate(scores):
-            score_codes, weights, het = self._parts[score]
+            part = self._parts[score]
+            score_codes, weights, het = part.codes, part.additive, part.heterozygote
             if id(score_codes) not in places:
                 places[id(score_codes)] = self._place(score_codes, codes)
             low, high, columns = places[id(score_codes)]

@@ -29,30 +29,6 @@ def tally(genotypes, totals, missing):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def find_missing(genotypes, places):  # type: ignore[no-untyped-def]
-    """Flat places of missing calls, eight calls at a time by their sign bits. As many as fit are written; all are
-    counted.
-    """
-    flat = genotypes.reshape(genotypes.size)
-    whole = genotypes.size // 8
-    words = flat[: whole * 8].view(np.uint64)
-    found = 0
-    for word in range(whole):
-        if words[word] & np.uint64(0x8080808080808080):
-            for place in range(word * 8, word * 8 + 8):
-                if flat[place] < 0:
-                    if found < places.size:
-                        places[found] = place
-                    found += 1
-    for place in range(whole * 8, genotypes.size):
-        if flat[place] < 0:
-            if found < places.size:
-                places[found] = place
-            found += 1
-    return found
-
-
-@njit(nogil=True, cache=True)
 def centre(genotypes, centres, stand_ins, out):  # type: ignore[no-untyped-def]
     """Counts minus the site's centre; the site's stand-in where missing. In the precision of `out`."""
     for j in range(genotypes.shape[0]):

@@ -12,18 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from features.polygenic import kernels
-from features.polygenic.contributions import Contributions
+from features.polygenic import kernels, lookup
+from features.polygenic.contributions import ChunkWeights, Contributions
 from features.polygenic.genotypes.protocol import Genotypes, SiteReader, Sites
 from features.progress import Progress, silent
 
 BLOCK_SITES = 512
 BLOCKS_PER_CHUNK = 16
+MIN_LOOKUP_SAMPLES = 512  # from here on hard calls are summed by lookup
+MIN_DENSE = 1 / 8  # share of a chunk's sites below which a score is summed site by site rather than by lookup
 FEW_SCORES = 6  # up to here summing directly beats a matrix product
 
-# Beyond so many products (sites x samples x scores) the matrix product is in single precision over runs of sites and in
-# double between: 1.5 times as fast at 20 scores, off by less than 1e-6 of a SD; from about 64 scores on it gains
-# nothing. 64 sites a run: 512 would be off by 2.5e-6.
+# Of dosages and of few samples. Beyond so many products (sites x samples x scores) the matrix product is in single
+# precision over runs of sites and in double between: 1.5 times as fast at 20 scores, off by less than 1e-6 of a SD;
+# from about 64 scores on it gains nothing. 64 sites a run: 512 would be off by 2.5e-6.
 MAX_DOUBLE_PRODUCTS = 2e10
 RUN_SITES = 64
 MAX_SINGLE_SCORES = 64
@@ -73,9 +75,10 @@ def score_samples(
         for scores in groups:
             part = slice(scores.start, scores.stop)
             for done in _accumulate(genotypes, contributions, scores, threads, max_memory_mb):
+                lost, missing = np.split(done.missing.reshape(n, -1), [len(scores)], axis=1)
                 out.sums[part] += done.sums
-                out.lost[part] += done.missing[:, : len(scores)].T
-                out.missing[part] += done.missing[:, len(scores) :].T.astype(np.int64)
+                out.lost[part] += lost.T
+                out.missing[part] += missing.T[done.site_set].astype(np.int64)
                 out.variance[part] += done.variance
                 advance(done.n_sites)
     return _finish(out, contributions, n_samples=n)
@@ -90,17 +93,21 @@ def _finish(out: Sums, contributions: Contributions, *, n_samples: int) -> Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    """`missing` (sample, lanes): of each score the variance hidden, then of each set of sites the calls missing."""
+
     n_sites: int
     sums: NDArray[np.float64]
-    missing: NDArray[np.float32]  # (sample, 2 x score): variance hidden, then calls missing
+    missing: NDArray[np.float32]
     variance: NDArray[np.float64]
+    site_set: NDArray[np.intp]
 
 
 def _accumulate(
     genotypes: Genotypes, contributions: Contributions, scores: range, threads: int, max_memory_mb: int
 ) -> Iterator[_Chunk]:
     """Chunks in order, so that the sum does not depend on which thread was first."""
-    block = int(min(BLOCK_SITES, max(8, max_memory_mb * 1e6 / 8 / (9 * len(genotypes.samples)))))
+    block = int(min(BLOCK_SITES, max_memory_mb * 1e6 / 8 / (9 * len(genotypes.samples))))
+    block = max(lookup.SITES, block - block % lookup.SITES)
     chunk = block * BLOCKS_PER_CHUNK
     n_sites = len(contributions.sites)
     starts = range(0, n_sites, chunk) if n_sites else range(1)
@@ -123,15 +130,21 @@ class _Worker:
         self._contributions = contributions
         self._scores = scores
         self._block = block
-        products = len(contributions.sites) * len(genotypes.samples) * len(contributions)
+        n = len(genotypes.samples)
+        self._by_lookup = n >= MIN_LOOKUP_SAMPLES and not genotypes.has_dosages
+        products = len(contributions.sites) * n * len(contributions)
         self._single = products > MAX_DOUBLE_PRODUCTS and len(scores) <= MAX_SINGLE_SCORES
+        self._site_set = contributions.site_sets(scores)
         self._own = local()
         self._readers: list[SiteReader] = []
 
     def __call__(self, start: int, stop: int) -> _Chunk:
         n, s = len(self._genotypes.samples), len(self._scores)
-        out = _Chunk(stop - start, np.zeros((s, n)), np.zeros((n, 2 * s), np.float32), np.zeros(s))
+        width = -(-(s + int(self._site_set.max(initial=-1)) + 1) // lookup.LANES)
+        missing = np.zeros((n, width, lookup.LANES), np.float32)
+        out = _Chunk(stop - start, np.zeros((s, n)), missing, np.zeros(s), self._site_set)
         weights = self._contributions.weights(start, stop, self._scores)
+        dense = self._dense(weights)
         for low in range(start, stop, self._block):
             high = min(low + self._block, stop)
             part = slice(low - start, high - start)
@@ -139,8 +152,16 @@ class _Worker:
             frequency = self._frequency(counts, low, high)
             additive = weights.additive[:, part]
             het = weights.heterozygote[:, part] if weights.heterozygote is not None else None
-            self._add(counts, frequency, additive, het, out)
+            self._add(counts, frequency, additive, het, dense, out)
+            self._add_missing(counts, frequency, additive, het, out)
         return out
+
+    def _dense(self, weights: ChunkWeights) -> NDArray[np.bool_]:
+        """The scores to be summed by lookup."""
+        if not self._by_lookup:
+            return np.zeros(len(weights.additive), np.bool_)
+        dense: NDArray[np.bool_] = np.count_nonzero(weights.additive, axis=1) >= MIN_DENSE * weights.additive.shape[1]
+        return dense if weights.heterozygote is None else dense | weights.heterozygote.any(axis=1)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -148,18 +169,24 @@ class _Worker:
             reader.close()
 
     def _read(self, sites: Sites) -> Genotype:
-        if not hasattr(self._own, "reader"):
-            self._own.reader = self._genotypes.reader()
-            self._readers.append(self._own.reader)
-            kind = np.float32 if self._genotypes.has_dosages else np.int8
-            self._own.counts = np.empty((self._block, len(self._genotypes.samples)), kind)
-            self._own.matrix = None
-            self._own.places = np.empty(self._block * len(self._genotypes.samples) // 32, np.int64)
-        counts: Genotype = self._own.counts[: len(sites)]
-        if counts.dtype == np.int8:
-            self._own.reader.read(sites, counts)
-        else:
-            self._own.reader.read_dosages(sites, counts)
+        """The calls of a block; hard calls are packed too, the rows beyond the last site as if nobody had a copy."""
+        own, n = self._own, len(self._genotypes.samples)
+        if not hasattr(own, "reader"):
+            own.reader = self._genotypes.reader()
+            self._readers.append(own.reader)
+            own.counts = np.empty((self._block, n), np.float32 if self._genotypes.has_dosages else np.int8)
+            own.room = np.empty((self._block // 4, n), np.uint8)
+            own.tables = lookup.room()
+            own.matrix = None
+        counts: Genotype = own.counts[: len(sites)]
+        if counts.dtype == np.float32:
+            own.reader.read_dosages(sites, counts)
+            return counts
+        own.reader.read(sites, counts)
+        whole = -(-len(sites) // lookup.SITES) * lookup.SITES
+        own.counts[len(sites) : whole] = 0
+        own.packed = own.room[: whole // 4]
+        lookup.pack(own.counts[:whole], own.packed)
         return counts
 
     def _frequency(self, counts: Genotype, low: int, high: int) -> NDArray[np.float64]:
@@ -179,24 +206,47 @@ class _Worker:
         frequency: NDArray[np.float64],
         additive: NDArray[np.float64],
         heterozygote: NDArray[np.float64] | None,
+        dense: NDArray[np.bool_],
         out: _Chunk,
     ) -> None:
+        """The dense scores by lookup, the others directly or as a matrix product."""
+        if not dense.any():
+            self._multiply(counts, frequency, additive, heterozygote, out.sums)
+            return
+        chosen = slice(None) if dense.all() else np.flatnonzero(dense)
+        het = None if heterozygote is None else heterozygote[chosen]
+        sums = out.sums if dense.all() else np.zeros((int(dense.sum()), counts.shape[1]))
+        lookup.add_scores(self._own.packed, additive[chosen], het, 2 * frequency, self._own.tables, sums)
+        if not dense.all():
+            out.sums[chosen] += sums
+            rest = np.flatnonzero(~dense)
+            sums = np.zeros((len(rest), counts.shape[1]))
+            self._multiply(counts, frequency, additive[rest], None, sums)
+            out.sums[rest] += sums
+
+    def _multiply(
+        self,
+        counts: Genotype,
+        frequency: NDArray[np.float64],
+        additive: NDArray[np.float64],
+        heterozygote: NDArray[np.float64] | None,
+        sums: NDArray[np.float64],
+    ) -> None:
         centres = 2 * frequency
-        if len(additive) <= FEW_SCORES:
-            kernels.add_centred(counts, centres, np.ascontiguousarray(additive), out.sums)
+        if self._by_lookup or len(additive) <= FEW_SCORES:
+            kernels.add_centred(counts, centres, np.ascontiguousarray(additive), sums)
         else:
             centred = self._matrix(len(counts), np.float32 if self._single else np.float64)
             expected = centres
             if self._single:  # centres that single precision holds exactly, so that a count minus one is exact
                 centres = np.round(expected * _STEPS) / _STEPS
             kernels.centre(counts, centres, expected - centres, centred)
-            _add_product(additive, centred, out.sums)
-        out.sums[:] += (additive @ centres)[:, None]
+            _add_product(additive, centred, sums)
+        sums[:] += (additive @ centres)[:, None]
         if heterozygote is not None and heterozygote.any():
             centred = self._matrix(len(counts), np.float64)
             kernels.heterozygotes(counts, centred)
-            np.add(out.sums, heterozygote @ centred, out=out.sums)
-        self._add_missing(counts, frequency, additive, heterozygote, out)
+            np.add(sums, heterozygote @ centred, out=sums)
 
     def _add_missing(
         self,
@@ -208,20 +258,18 @@ class _Worker:
     ) -> None:
         variance, used = site_variances(frequency, additive, heterozygote)
         out.variance[:] += variance.sum(axis=1)
-        places = self._missing(counts)
-        if len(places):
-            lost_and_absent = np.concatenate([variance, used]).T
-            kernels.add_missing(places, counts.shape[1], np.ascontiguousarray(lost_and_absent, np.float32), out.missing)
-
-    def _missing(self, counts: Genotype) -> NDArray[np.int64]:
-        if counts.dtype != np.int8:
-            return np.flatnonzero(counts < 0)
-        room: NDArray[np.int64] = self._own.places
-        found = kernels.find_missing(counts, room)
-        if found > len(room):
-            self._own.places = room = np.empty(found + found // 8, np.int64)
-            kernels.find_missing(counts, room)
-        return room[:found]
+        effects = np.zeros((len(counts), *out.missing.shape[1:]), np.float32)
+        by_site = effects.reshape(len(counts), -1)
+        s = len(variance)
+        by_site[:, :s] = variance.T
+        for number, score in enumerate(np.unique(out.site_set, return_index=True)[1].tolist()):
+            by_site[:, s + number] = used[score]
+        if counts.dtype == np.int8:
+            lookup.add_missing(self._own.packed, effects, *lookup.lanes_used(effects), out.missing)
+        else:
+            kernels.add_missing(
+                np.flatnonzero(counts < 0), counts.shape[1], by_site, out.missing.reshape(-1, by_site.shape[1])
+            )
 
     def _matrix(self, n_sites: int, kind: type[np.float32 | np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
         if self._own.matrix is None or self._own.matrix.dtype != kind:
