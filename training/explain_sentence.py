@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from training.evaluation import Estimate
@@ -9,13 +10,22 @@ from training.evaluation import Estimate
 NAMES = {"c_harrell": "the C-index", "auc": "the AUC", "brier": "the Brier score"}
 
 
-def block_sentence(added: str, to: Sequence[str], people: int, delta: Mapping[str, Estimate]) -> str:
-    """A gain is claimed only where the paired 95 % interval of discrimination lies above zero."""
+def block_sentence(
+    added: str, to: Sequence[str], people: int, delta: Mapping[str, Estimate], *, why_not: str = ""
+) -> str:
+    """A gain is claimed only where the paired 95 % interval of discrimination lies above zero.
+
+    why_not: why there is no difference to speak of.
+    """
+    beyond = f"Beyond {' and '.join(to)}, {added}"
+    if not delta:
+        return f"{beyond} cannot be judged here: {why_not.rstrip('.')}."
     metric = "c_harrell" if "c_harrell" in delta else "auc"
     change = delta[metric]
     numbers = f"{NAMES[metric]} changes by {_interval(change)} among {people:,} people who have it"
-    beyond = f"Beyond {' and '.join(to)}, {added}"
-    if change.low != change.low:
+    if math.isnan(change.value):
+        return f"{beyond} cannot be judged here: {NAMES[metric]} is not defined, too few had the event."
+    if math.isnan(change.low):
         return f"{beyond} cannot be judged here: {NAMES[metric]} changes by {change.value:+.3f}, without an interval."
     if change.low > 0:
         return f"{beyond} adds discrimination: {numbers}."

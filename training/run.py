@@ -18,13 +18,13 @@ from features.progress import Progress, silent
 from features.record import Record
 from training.bundle_contents import write_bundle
 from training.cohort import Cohort, References
-from training.explain_sentence import block_sentence
 from training.flat import read_flat
 from training.learners import LEARNERS, SERVABLE
 from training.outcomes import EVENT
+from training.run_blocks import added_by, added_json
 from training.run_evidence import evidence
 from training.run_figures import draw
-from training.run_metrics import Bench, SideBySide, block_deltas, group_results, side_by_side
+from training.run_metrics import Bench, SideBySide, group_results, side_by_side, usual_cutoffs
 from training.run_predictions import write_predictions
 from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
 from training.run_validation import HeldOut, Nested, choose, hold_out, nested_blocks, stream
@@ -140,8 +140,15 @@ def _document(
     seed: int,
 ) -> dict[str, Any]:
     """The summary's JSON (contract 5)."""
-    bench = Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed)
-    deltas = block_deltas(bench, nested)
+    bench = Bench.of(
+        cohort,
+        chosen,
+        n_boot=study.validation.bootstraps,
+        seed=seed,
+        cutoffs=study.validation.cutoffs or usual_cutoffs(cohort, scheme),
+        capacities=study.validation.capacities,
+    )
+    added = added_by(bench, nested, cohort, min_people=study.equity.min_people)
     groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
     event = cohort.outcome.event == EVENT
     candidates = {name: _by_horizon(bench, cohort, found.served) for name, found in held.items()}
@@ -163,16 +170,7 @@ def _document(
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
         "comparison": _comparison(bench, chosen, references),
         "equation": _against_equation(bench, chosen, references),
-        "blocks": [
-            {
-                "added": step.block.name,
-                "to": list(step.before),
-                "people": people,
-                "delta": metrics_json(delta),
-                "sentence": block_sentence(step.block.name, step.before, people, delta),
-            }
-            for step, people, delta in deltas
-        ],
+        "blocks": [added_json(each, bench.cutoffs) for each in added],
         "groups": groups_json(groups),
         "gaps": gaps,
         "notes": [*cohort.notes, *_combined_notes(chosen), *_truth_notes(bench, references)],
@@ -192,6 +190,8 @@ def _validation(cohort: Cohort, scheme: Scheme, study: Study) -> dict[str, Any]:
         "test_people": len(np.unique(cohort.persons[test])),
         "test_rows": len(test),
         "bootstraps": study.validation.bootstraps,
+        "cutoffs": list(study.validation.cutoffs or usual_cutoffs(cohort, scheme)),
+        "capacities": list(study.validation.capacities),
     }
 
 

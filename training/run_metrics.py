@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ from training.censoring import Uncensored
 from training.cohort import Cohort, Ints
 from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, largest_gap
 from training.evaluation.incidence import aalen_johansen
-from training.outcomes import Outcome, RiskCurves
-from training.run_validation import HeldOut, Nested, stream
+from training.outcomes import EVENT, Outcome, RiskCurves
+from training.run_validation import HeldOut, stream
+from training.splits import Scheme
 from training.variants import followed
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +23,6 @@ Metrics = dict[str, Estimate]
 
 GRID_POINTS = 25
 SMALLEST = 1e-9
-ROUGH = Ask(smooth=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,24 @@ class Bench:
     uncensored: Uncensored | None
     n_boot: int
     seed: int
+    cutoffs: tuple[float, ...] = ()
+    capacities: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, cohort: Cohort, held: HeldOut, *, n_boot: int, seed: int) -> Bench:
-        """Censoring weights depend on the clinical features, as marginal ones reward predicting censoring."""
+    def of(
+        cls,
+        cohort: Cohort,
+        held: HeldOut,
+        *,
+        n_boot: int,
+        seed: int,
+        cutoffs: tuple[float, ...] = (),
+        capacities: tuple[float, ...] = (),
+    ) -> Bench:
+        """Censoring weights depend on the clinical features, as marginal ones reward predicting censoring.
+
+        cutoffs, capacities: risks and shares of people at which flagging is measured.
+        """
         rows = held.rows
         outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
         uncensored = None
@@ -49,14 +63,23 @@ class Bench:
             tested, where = np.unique(rows, return_inverse=True)
             own = followed(cohort, tested)
             uncensored = None if own is None else Uncensored(own.at_time[where], own.at_horizons[where])
-        return cls(rows, outcome, persons, uncensored, n_boot, seed)
+        return cls(rows, outcome, persons, uncensored, n_boot, seed, cutoffs, capacities)
 
     def take(self, chosen: Ints) -> Bench:
         """Some of the test rows."""
         some = self.uncensored
         if some is not None:
             some = Uncensored(some.at_time[chosen], some.at_horizons[chosen])
-        return Bench(self.rows[chosen], self.outcome.take(chosen), self.persons[chosen], some, self.n_boot, self.seed)
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            outcome=self.outcome.take(chosen),
+            persons=self.persons[chosen],
+            uncensored=some,
+        )
+
+    def _ask(self, *, smooth: bool = False) -> Ask:
+        return Ask(self.cutoffs, self.capacities, smooth=smooth)
 
     @property
     def days(self) -> float:
@@ -71,7 +94,9 @@ class Bench:
     def measure(
         self, risk: Floats, horizon: int = -1, *, n_boot: int | None = None, integrated: bool = False
     ) -> Metrics:
-        """Metrics of (n, h) risks at one horizon; `integrated`: the Brier score over time as well, at the last."""
+        """Metrics of (n, h) risks at one horizon; `integrated`: the smoothed curve's distances as well, and at
+        the last horizon the Brier score over time.
+        """
         last = integrated and horizon in (-1, risk.shape[1] - 1) and bool(self.outcome.horizons_days)
         return evaluate(
             self.outcome,
@@ -82,7 +107,7 @@ class Bench:
             n_boot=self.n_boot if n_boot is None else n_boot,
             uncensored=self.uncensored,
             curves=self.curves(risk) if last else None,
-            ask=ROUGH,
+            ask=self._ask(smooth=integrated),
         )
 
     def compare(self, risk: Floats, reference: Floats, horizon: int = -1) -> Metrics:
@@ -96,7 +121,7 @@ class Bench:
             rng=stream(self.seed, "bootstrap"),
             n_boot=self.n_boot,
             uncensored=self.uncensored,
-            ask=ROUGH,
+            ask=self._ask(),
         )
 
     def groups(self, risk: Floats, labels: npt.NDArray[np.object_], *, min_people: int) -> dict[str, GroupResult]:
@@ -112,6 +137,7 @@ class Bench:
             rng=stream(self.seed, "groups"),
             n_boot=self.n_boot,
             uncensored=some.uncensored,
+            ask=self._ask(),
             min_people=min_people,
         )
 
@@ -156,14 +182,16 @@ def side_by_side(bench: Bench, risks: Mapping[str, Floats], rows: npt.NDArray[np
     return SideBySide(some.people, events, {name: some.measure(risk) for name, risk in whole.items()})
 
 
-def block_deltas(bench: Bench, nested: Sequence[Nested]) -> list[tuple[Nested, int, Metrics]]:
-    """For each block: the people it was tested on, and what it adds there."""
-    found = []
-    for step in nested:
-        rows = np.flatnonzero(~np.isnan(step.risk[:, -1]) & ~np.isnan(step.without[:, -1]))
-        some = bench.take(rows)
-        found.append((step, some.people, some.compare(step.risk[rows], step.without[rows])))
-    return found
+def usual_cutoffs(cohort: Cohort, scheme: Scheme) -> tuple[float, ...]:
+    """Where a study names none: the incidence by the last horizon among those who are learned from, to two digits.
+
+    At the incidence, net reclassification and net benefit are at their most comparable between outcomes (Pencina, Stat
+    Med 2017;36:4494).
+    """
+    outcome = cohort.outcome.take(np.unique(np.concatenate([split.train for split in scheme.splits])))
+    binary = outcome.kind == "binary"
+    incidence = float(np.mean(outcome.event == EVENT)) if binary else aalen_johansen(outcome, outcome.horizons_days[-1])
+    return (float(f"{incidence:.2g}"),) if 0.0 < float(f"{incidence:.2g}") < 1.0 else ()
 
 
 def group_results(

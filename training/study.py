@@ -128,6 +128,8 @@ class Validation(Section):
     site_column: str | None = None
     test_share: float = Field(default=0.4, gt=0, lt=1)  # of the people, held out for the test
     bootstraps: int = Field(default=200, ge=0)
+    cutoffs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # risks one acts at; absent: the incidence
+    capacities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05,)  # shares of people a team can take on
 
     @model_validator(mode="after")
     def _one_scheme(self) -> Validation:

@@ -44,6 +44,7 @@ def demographics() -> tuple[FeatureSpec, ...]:
             missing="no date of birth",
             aggregate="years_since_first",
             codes=("MEDS_BIRTH",),
+            monotone=1,
         ),
         FeatureSpec(
             "sex_female",

@@ -21,16 +21,26 @@ class Analyte:
     latest_days: int
     series: bool = False  # also mean, smallest, largest, slope and count
     modifiable: bool = True
+    rising: bool = False  # risk of what is studied here never falls with its level; a study may free it
 
 
 ANALYTES = (
-    Analyte("sbp_mmhg", "systolic blood pressure", "mm[Hg]", (50, 300), ("8480-6", "8459-0", "8460-8"), 730, True),
+    Analyte(
+        "sbp_mmhg",
+        "systolic blood pressure",
+        "mm[Hg]",
+        (50, 300),
+        ("8480-6", "8459-0", "8460-8"),
+        730,
+        True,
+        rising=True,
+    ),
     Analyte("dbp_mmhg", "diastolic blood pressure", "mm[Hg]", (20, 200), ("8462-4", "8453-3", "8454-1"), 730),
     Analyte("total_cholesterol_mg_dl", "total cholesterol", "mg/dL", (40, 1000), ("2093-3", "14647-2"), 1825),
     Analyte("hdl_mg_dl", "HDL cholesterol", "mg/dL", (5, 200), ("2085-9", "14646-4"), 1825),
     Analyte("ldl_mg_dl", "LDL cholesterol", "mg/dL", (5, 800), ("13457-7", "2089-1", "18262-6", "22748-8"), 1825, True),
     Analyte("triglycerides_mg_dl", "triglycerides", "mg/dL", (10, 5000), ("2571-8", "14927-8"), 1825),
-    Analyte("hba1c_percent", "HbA1c", "%", (3, 20), ("4548-4", "17856-6", "59261-8"), 1825, True),
+    Analyte("hba1c_percent", "HbA1c", "%", (3, 20), ("4548-4", "17856-6", "59261-8"), 1825, True, rising=True),
     Analyte("fasting_glucose_mg_dl", "fasting glucose", "mg/dL", (20, 1000), ("1558-6", "14771-0"), 1825),
     Analyte(
         "egfr_ml_min_173m2",
@@ -67,6 +77,7 @@ def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
             aggregate="latest",
             window_days=days,
             **_reads(analyte),
+            monotone=1 if analyte.rising else 0,
             modifiable=analyte.modifiable,
         ),
         FeatureSpec(
@@ -105,6 +116,7 @@ def _series(analyte: Analyte) -> tuple[FeatureSpec, ...]:
             window_days=SERIES_DAYS,
             absent=0.0 if aggregate == "count" else math.nan,
             **_reads(analyte),
+            monotone=1 if analyte.rising and aggregate == "mean" else 0,
             modifiable=analyte.modifiable and aggregate != "count",
         )
         for aggregate in words

@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,11 @@ def test_the_studies_that_ship_are_valid_and_their_code_lists_are_there() -> Non
         for entry in lists:
             if entry.endswith(".csv"):
                 assert "Source" in read(folder / entry).provenance
+
+
+def test_the_studies_that_ship_are_measured_at_the_cut_off_their_policy_acts_on() -> None:
+    rooms = Path(__file__).parents[2]
+    for path in sorted((rooms / "training" / "studies").glob("*.toml")):
+        policy = tomllib.loads((rooms / "serving" / "policies" / path.name).read_text())
+        lowest = policy["shortlist"]["minimum_risk"]
+        assert read_study(path).validation.cutoffs == ((lowest,) if lowest > 0 else ())
