@@ -22,7 +22,7 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
 from features.record import Record
-from features.schema import ANCESTORS, GENOMIC
+from features.schema import GENOMIC
 
 SHARD_PAIRS = 1_000_000  # index rows times events in a shard, about: bounds memory
 # Facts about people and care that are no clinical codes.
@@ -111,7 +111,7 @@ class Reading:
     ) -> None:
         self.session, self._engine = session, engine
         self._events = _events(record, session)
-        self.pairs = _pairs(self._events) if pairs is None else pairs
+        self.pairs = _pairs(self._events, session) if pairs is None else pairs
         patterns = [pattern for source in engine.plan.sources for pattern in source.codes]
         code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns))
         session.put("presage_codes", code_map.table(self.pairs))
@@ -141,8 +141,8 @@ def _events(record: Record, session: IbisSession) -> ibis.expr.types.Table:
     return session.backend.table("presage_record")
 
 
-def _pairs(events: ibis.expr.types.Table) -> list[tuple[str, str]]:
-    found = events.select(code=events.code, unit=events.unit.coalesce("")).distinct().to_pyarrow()
+def _pairs(events: ibis.expr.types.Table, session: IbisSession) -> list[tuple[str, str]]:
+    found = session.backend.to_pyarrow(events.select(code=events.code, unit=events.unit.coalesce("")).distinct())
     return sorted(zip(found["code"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
@@ -197,8 +197,7 @@ class Warm:
         hierarchy = record.tables.get("ancestors")
         if hierarchy is self._hierarchy:
             return
-        memory = Record(tables={"ancestors": hierarchy if hierarchy is not None else ANCESTORS.empty_table()})
-        self._code_map = CodeMap(self._engine.plan, ancestors_of(memory, ibis.duckdb.connect(), self._patterns))
+        self._code_map = CodeMap(self._engine.plan, ancestors_of(record, None, self._patterns))
         self._hierarchy = hierarchy
 
 

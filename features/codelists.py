@@ -16,10 +16,12 @@ from pathlib import Path
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis.backends import BaseBackend
 
 from features.errors import PresageError
 from features.record import Record
+from features.schema import ANCESTORS
 
 SPELLED = ("ICD10CM//", "ICD10//", "ICD9CM//", "ICD9//", "ATC//")
 _COLUMNS = ["code", "term", "include_descendants"]
@@ -47,9 +49,8 @@ class Codelist:
 
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
         """The record's codes that the list means, sorted. Codes the record has never seen are left out."""
-        database = backend or ibis.duckdb.connect()
-        known = recorded_codes(record, database)
-        matcher = Matcher(self.patterns, ancestors_of(record, database, self.patterns))
+        known = recorded_codes(record, backend)
+        matcher = Matcher(self.patterns, ancestors_of(record, backend, self.patterns))
         return sorted(code for code in known if matcher(code))
 
 
@@ -84,21 +85,32 @@ class Matcher:
         return sorted(found)
 
 
-def recorded_codes(record: Record, backend: BaseBackend) -> list[str]:
-    """Every code in the record's events, sorted."""
-    return sorted(record.events(backend).select("code").distinct().to_pyarrow()["code"].to_pylist())
+def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[str]:
+    """Every code in the record's events, sorted. A record in memory needs no backend."""
+    if record.path is None:
+        return sorted(pc.unique(record.tables["events"]["code"]).to_pylist())
+    backend = backend or ibis.duckdb.connect()
+    return sorted(backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist())
 
 
-def ancestors_of(record: Record, backend: BaseBackend, patterns: Iterable[str]) -> dict[str, list[str]]:
-    """code -> those of its ancestors that some `<<` pattern names."""
+def ancestors_of(record: Record, backend: BaseBackend | None, patterns: Iterable[str]) -> dict[str, list[str]]:
+    """code -> those of its ancestors that some `<<` pattern names. A record in memory needs no backend."""
     wanted = pa.table({"ancestor": sorted({pattern[2:] for pattern in patterns if pattern.startswith("<<")})})
     if not len(wanted):
         return {}
-    links = record.ancestors(backend).inner_join(ibis.memtable(wanted), "ancestor").to_pyarrow()
+    links = _links(record, backend, wanted)
     found: dict[str, list[str]] = {}
     for code, ancestor in zip(links["code"].to_pylist(), links["ancestor"].to_pylist(), strict=True):
         found.setdefault(code, []).append(ancestor)
     return found
+
+
+def _links(record: Record, backend: BaseBackend | None, wanted: pa.Table) -> pa.Table:
+    if record.path is None:
+        known = record.tables.get("ancestors", ANCESTORS.empty_table())
+        return known.filter(pc.is_in(known["ancestor"], value_set=wanted["ancestor"].combine_chunks()))
+    backend = backend or ibis.duckdb.connect()
+    return backend.to_pyarrow(record.ancestors(backend).inner_join(ibis.memtable(wanted), "ancestor"))
 
 
 def read(path: Path) -> Codelist:

@@ -125,18 +125,19 @@ def _in_memory(record: Record, index: Index, backend: BaseBackend) -> Record:
     """The same people's events, and the hierarchy, in memory."""
     if record.path is None:
         return record
+    people = np.unique(index.subject_ids).tolist()
     events = record.events(backend)
-    mine = events.filter(events.subject_id.isin(np.unique(index.subject_ids).tolist()))
+    mine = events.filter(events.subject_id.isin(people))
     genomic = {}
     for name in ("polygenic", "findings", "coverage"):
         table = record.genomic(backend, name)
-        genomic[name] = table.filter(table.subject_id.isin(np.unique(index.subject_ids).tolist())).to_pyarrow()
-    ancestors = record.ancestors(backend).to_pyarrow()
-    return Record.in_memory(mine.to_pyarrow(), ancestors=ancestors, **genomic)
+        genomic[name] = backend.to_pyarrow(table.filter(table.subject_id.isin(people)))
+    ancestors = backend.to_pyarrow(record.ancestors(backend))
+    return Record.in_memory(backend.to_pyarrow(mine), ancestors=ancestors, **genomic)
 
 
 def _codes(clean: Record, record: Record, backend: BaseBackend) -> list[str]:
     """Codes that the record knows, the ones of these people first."""
-    known = record.events(backend).select("code").distinct().to_pyarrow()["code"].to_pylist()
+    known = backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist()
     mine = set(clean.tables["events"]["code"].to_pylist())
     return sorted(known, key=lambda code: (code not in mine, code))[:CODES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -129,6 +130,7 @@ def service(backend: Backend, *, metrics: bool) -> Any:
             backend.champions.preload()
             gc.collect()
             gc.freeze()  # what was loaded lives as long as the process: no collection needs to visit it again
+            atexit.register(gc.unfreeze)  # else DuckDB's bindings report at the end what nobody may collect
 
         @bentoml.api(route="/api/score")  # type: ignore[untyped-decorator]
         async def score(self, request: ScoreRequest, /, ctx: bentoml.Context) -> ScoreResponse:

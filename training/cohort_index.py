@@ -1,26 +1,35 @@
-"""Index rows of a study in a record: who was enrolled when, what came before, what came next. Ibis throughout."""
+"""Index rows of a study in a record: who was enrolled when, what came before, what came next. Ibis throughout.
+
+One expression for each kind of index, over named tables: `presage_events`, `presage_lists` (role, code: what each code
+list of the study means in this record), `presage_moments` (the dates to look at; for an index at a first event its
+bounds). So a service prepares it once and asks it of one person after the other.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from functools import cache
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
-import pandas as pd
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.engine.expression import EVENTS
+from features.engine.session import IbisSession, Session, WarmSession
 from features.errors import PresageError
 from features.record import Record
 from features.schema import TIME
 from training.study import Population
 
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
-MOMENT = dt.Timestamp(scale=6)
 PERIOD_START, PERIOD_END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
+COLUMNS = ("subject_id", "as_of", "period_start", "period_end", "birth", "death", "sex", "excluded", "prior", "event",
+           "competed")  # fmt: skip
+LISTS = ibis.table({"role": "string", "code": "string"}, name="presage_lists")
+MOMENTS = ibis.table({"as_of": "timestamp(6)", "until": "timestamp(6)"}, name="presage_moments")
 
 
 def index_facts(
@@ -37,34 +46,67 @@ def index_facts(
 
     Columns: subject_id, as_of, period_start, period_end, birth, death, sex, excluded (first code of the exclusion
     lists), prior (last outcome at or before as_of), event (first outcome after as_of), competed (first competing event
-    after it). Enrolment is the span of the person's events where the record holds no enrolment at all.
+    after it). Enrolment is the span of the person's events where the record holds no enrolment at all. A record in
+    memory is answered by a warm connection.
     """
-    events = record.events(backend)
-    index = _index_rows(events, backend, population, first_codes)
-    facts = index.left_join(_first(events, [BIRTH], "birth"), "subject_id").drop("subject_id_right")
-    facts = facts.left_join(_first(events, [DEATH], "death"), "subject_id").drop("subject_id_right")
-    facts = facts.left_join(_sex(events), "subject_id").drop("subject_id_right")
-    if exclude:
-        facts = facts.left_join(_first(events, exclude, "excluded"), "subject_id").drop("subject_id_right")
+    lists = _lists(first=first_codes, excluded=exclude, outcome=outcome, competing=competing)
+    if record.path is None:
+        with _WARM_LOCK:
+            return _facts(_warm(), record.tables["events"], population, lists)
+    return _facts(IbisSession(backend), record.events(backend), population, lists)
+
+
+def _facts(session: Session, events: pa.Table | ir.Table, population: Population, lists: pa.Table) -> pa.Table:
+    at_first = population.index.startswith("first:")
+    session.put("presage_events", events)
+    session.put("presage_lists", lists)
+    session.put("presage_moments", _bounds(population) if at_first else _moments(session, population))
+    return session.run(_expression(at_first=at_first)).select(COLUMNS)
+
+
+def _lists(**codes: Sequence[str]) -> pa.Table:
+    rows = [{"role": role, "code": code} for role, wanted in codes.items() for code in sorted(set(wanted))]
+    return pa.Table.from_pylist(rows, schema=pa.schema({"role": pa.string(), "code": pa.string()}))
+
+
+def _bounds(population: Population) -> pa.Table:
+    low, high = (
+        None if day is None else datetime.combine(day, datetime.min.time())
+        for day in (population.index_from, population.index_until)
+    )
+    return _moments_table([low], [high])
+
+
+def _moments(session: Session, population: Population) -> pa.Table:
+    if population.index != "yearly":
+        moments = [datetime.fromisoformat(population.index)]
+    elif population.index_years:
+        moments = [datetime(year, 1, 1) for year in sorted(set(population.index_years))]  # noqa: DTZ001 (MEDS is naive)
     else:
-        facts = facts.mutate(excluded=ibis.null("timestamp(6)"))
-    facts = _around(facts, _of(events, outcome), after="event", before="prior")
-    facts = _around(facts, _of(events, competing), after="competed", before=None)
-    columns = ["subject_id", "as_of", "period_start", "period_end", "birth", "death", "sex"]
-    ordered = facts.select(*columns, "excluded", "prior", "event", "competed").order_by("subject_id", "as_of")
-    table: pa.Table = backend.to_pyarrow(ordered)
-    return table
+        low, high = population.index_from, population.index_until
+        if low is None or high is None:
+            first, last = _span(session)
+            low, high = low or first, high or last
+        moments = landmarks(low, high)
+    return _moments_table(moments, [None] * len(moments))
 
 
-def data_span(record: Record, backend: Backend) -> tuple[datetime, datetime]:
-    """First and last moment of enrolment in the record (of events, where it holds no enrolment)."""
-    periods = _periods(record.events(backend))
-    span = backend.to_pyarrow(
-        periods.aggregate(low=periods.period_start.min(), high=periods.period_end.max())
-    ).to_pylist()
-    if span[0]["low"] is None:
+def _moments_table(as_of: Sequence[datetime | None], until: Sequence[datetime | None]) -> pa.Table:
+    return pa.table({"as_of": pa.array(as_of, TIME), "until": pa.array(until, TIME)})
+
+
+def _span(session: Session) -> tuple[date, date]:
+    """First and last day of enrolment in the record (of events, where it holds no enrolment)."""
+    span = session.run(_extent()).to_pylist()[0]
+    if span["low"] is None:
         raise PresageError("record", "events with a time; there is none")
-    return span[0]["low"], span[0]["high"]
+    return span["low"].date(), span["high"].date()
+
+
+@cache
+def _extent() -> ir.Table:
+    periods = _periods()
+    return periods.aggregate(low=periods.period_start.min(), high=periods.period_end.max())
 
 
 def landmarks(first: date, last: date) -> list[datetime]:
@@ -73,39 +115,35 @@ def landmarks(first: date, last: date) -> list[datetime]:
     return [datetime(year, 1, 1) for year in years if first <= date(year, 1, 1) <= last]  # noqa: DTZ001 (MEDS is naive)
 
 
-def _index_rows(events: ir.Table, backend: Backend, population: Population, first_codes: Sequence[str]) -> ir.Table:
-    periods = _periods(events)
-    if population.index.startswith("first:"):
-        moments = _first(events, first_codes, "as_of")
-        if population.index_from is not None:
-            moments = moments.filter(moments.as_of >= ibis.literal(population.index_from).cast("timestamp"))
-        if population.index_until is not None:
-            moments = moments.filter(moments.as_of <= ibis.literal(population.index_until).cast("timestamp"))
-        joined = periods.inner_join(moments, "subject_id")
+@cache
+def _expression(*, at_first: bool) -> ir.Table:
+    facts = _index_rows(at_first=at_first)
+    birth = _first(EVENTS.filter(EVENTS.code == BIRTH), "birth")
+    death = _first(EVENTS.filter(EVENTS.code == DEATH), "death")
+    for known in (birth, death, _sex(), _first(_of("excluded"), "excluded")):
+        facts = facts.left_join(known, "subject_id").drop("subject_id_right")
+    facts = _around(facts, _of("outcome"), after="event", before="prior")
+    facts = _around(facts, _of("competing"), after="competed", before=None)
+    return facts.select(*COLUMNS).order_by("subject_id", "as_of")
+
+
+def _index_rows(*, at_first: bool) -> ir.Table:
+    periods = _periods()
+    if at_first:
+        bounds = MOMENTS.select(low=MOMENTS.as_of, high=MOMENTS.until)
+        moments = _first(_of("first"), "as_of").cross_join(bounds)
+        late = moments.low.isnull() | (moments.as_of >= moments.low)
+        early = moments.high.isnull() | (moments.as_of <= moments.high)
+        joined = periods.inner_join(moments.filter(late & early).select("subject_id", "as_of"), "subject_id")
     else:
-        joined = periods.cross_join(ibis.memtable(_moments(events, backend, population)))
+        joined = periods.cross_join(MOMENTS.select("as_of"))
     return joined.filter(joined.period_start <= joined.as_of, joined.period_end >= joined.as_of)
 
 
-def _moments(events: ir.Table, backend: Backend, population: Population) -> pa.Table:
-    if population.index != "yearly":
-        moments = [datetime.fromisoformat(population.index)]
-    elif population.index_years:
-        moments = [datetime(year, 1, 1) for year in sorted(set(population.index_years))]  # noqa: DTZ001 (MEDS is naive)
-    else:
-        low, high = population.index_from, population.index_until
-        if low is None or high is None:
-            periods = _periods(events)
-            span = backend.to_pyarrow(periods.aggregate(low=periods.period_start.min(), high=periods.period_end.max()))
-            found: dict[str, Any] = span.to_pylist()[0]
-            low, high = low or found["low"].date(), high or found["high"].date()
-        moments = landmarks(low, high)
-    return pa.table({"as_of": pa.array(moments, TIME)})
-
-
-def _periods(events: ir.Table) -> ir.Table:
+def _periods() -> ir.Table:
     """Enrolment: the k-th start of a person goes with the k-th end (sources merge overlapping periods)."""
-    ranked = events.filter(events.code.isin([PERIOD_START, PERIOD_END]), events.time.notnull())
+    timed = EVENTS.filter(EVENTS.time.notnull())
+    ranked = timed.filter(timed.code.isin([PERIOD_START, PERIOD_END]))
     ranked = ranked.mutate(
         k=ibis.row_number().over(ibis.window(group_by=["subject_id", "code"], order_by="time")),
         is_start=ranked.code == PERIOD_START,
@@ -113,44 +151,45 @@ def _periods(events: ir.Table) -> ir.Table:
     enrolled = ranked.group_by("subject_id", "k").aggregate(
         period_start=ranked.time.min(where=ranked.is_start), period_end=ranked.time.max(where=~ranked.is_start)
     )
-    enrolled = enrolled.filter(enrolled.period_start.notnull(), enrolled.period_end.notnull())
-    timed = events.filter(events.time.notnull(), events.code != BIRTH)
-    span = timed.group_by("subject_id").aggregate(period_start=timed.time.min(), period_end=timed.time.max())
+    enrolled = enrolled.filter(enrolled.period_start.notnull(), enrolled.period_end.notnull()).drop("k")
+    lived = timed.filter(timed.code != BIRTH)
+    span = lived.group_by("subject_id").aggregate(period_start=lived.time.min(), period_end=lived.time.max())
     nobody = enrolled.aggregate(n=enrolled.count())
     fallback = span.cross_join(nobody)
-    fallback = fallback.filter(fallback.n == 0).drop("n")
-    return _nullable(enrolled).union(_nullable(fallback))
+    return enrolled.union(fallback.filter(fallback.n == 0).drop("n"))
 
 
-def _nullable(periods: ir.Table) -> ir.Table:
-    """Tables in memory know which columns are never null, files do not; a union wants both alike."""
-    types = {"subject_id": dt.Int64(nullable=True), "period_start": MOMENT, "period_end": MOMENT}
-    return periods.select(**{name: periods[name].cast(kind) for name, kind in types.items()})
+def _of(role: str) -> ir.Table:
+    """(subject_id, time) of the codes of a list."""
+    return EVENTS.semi_join(LISTS.filter(LISTS.role == role), "code")
 
 
-def _of(events: ir.Table, codes: Sequence[str]) -> ir.Table:
-    """(subject_id, time) of these codes."""
-    wanted = ibis.memtable(pd.DataFrame({"code": pd.Series(sorted(codes), dtype="object")}), schema={"code": "string"})
-    return events.filter(events.time.notnull()).semi_join(wanted, "code").select("subject_id", "time")
+def _first(events: ir.Table, name: str) -> ir.Table:
+    timed = events.filter(events.time.notnull())
+    return timed.group_by("subject_id").aggregate(**{name: timed.time.min()})
 
 
-def _first(events: ir.Table, codes: Sequence[str], name: str) -> ir.Table:
-    found = _of(events, codes)
-    return found.group_by("subject_id").aggregate(**{name: found.time.min()})
-
-
-def _sex(events: ir.Table) -> ir.Table:
+def _sex() -> ir.Table:
     """M or F as the last part of a Gender code."""
-    said = events.filter(events.code.startswith("Gender//"))
+    said = EVENTS.filter(EVENTS.code.startswith("Gender//"))
     return said.group_by("subject_id").aggregate(sex=said.code.max().replace("Gender//", ""))
 
 
 def _around(facts: ir.Table, happened: ir.Table, *, after: str, before: str | None) -> ir.Table:
     """The first time after, and the last at or before, each index moment."""
     keys = facts.select("subject_id", "as_of").distinct()
-    joined = keys.inner_join(happened, "subject_id")
+    timed = happened.filter(happened.time.notnull()).select("subject_id", "time")
+    joined = keys.inner_join(timed, "subject_id")
     found = joined.group_by("subject_id", "as_of").aggregate(
         **{after: joined.time.min(where=joined.time > joined.as_of)},
         **({} if before is None else {before: joined.time.max(where=joined.time <= joined.as_of)}),
     )
     return facts.left_join(found, ["subject_id", "as_of"]).drop("subject_id_right", "as_of_right")
+
+
+_WARM_LOCK = threading.Lock()  # one connection, one caller at a time
+
+
+@cache
+def _warm() -> WarmSession:
+    return WarmSession()

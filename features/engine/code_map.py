@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         pa.field("needs_value", pa.bool_()),
     ]
 )
+REMEMBERED = 200_000  # pairs; more of them is somebody sending nonsense
 TEXTS = pa.schema([pa.field("source", pa.int32()), pa.field("text", pa.string()), pa.field("number", pa.float64())])
 Row = dict[str, object]
 
@@ -48,6 +49,8 @@ class CodeMap:
 
     def _rows(self, pair: tuple[str, str]) -> list[Row]:
         if pair not in self._answers:
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
             self._answers[pair] = self._answer(*pair)
         return self._answers[pair]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.record import Record
@@ -132,3 +133,28 @@ def test_attrition_counts_every_step() -> None:
     left = {step.step: step.people for step in found.attrition}
     assert left["enrolled at the index date"] == 2
     assert left["without an excluded condition before"] == 1
+
+
+@pytest.mark.parametrize(
+    ("bounds", "people"),
+    [
+        ({}, [1, 2, 3]),
+        ({"index_from": "2008-01-01"}, [2, 3]),
+        ({"index_until": "2008-01-01"}, [1, 2]),  # ends included
+        ({"index_from": "2008-01-01", "index_until": "2009-12-31"}, [2]),
+    ],
+)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_an_index_at_a_first_event_lies_within_its_bounds(
+    tmp_path: Path, bounds: dict[str, str], people: list[int], on_disk: bool
+) -> None:
+    enrolled = [(person, time, code) for person in (1, 2, 3) for _, time, code in ENROLLED]
+    firsts = [(1, "2007-03-01", "X"), (1, "2008-06-01", "X"), (2, "2008-01-01", "X"), (3, "2010-01-01", "X")]
+    held = record(*enrolled, *firsts)
+    if on_disk:
+        (tmp_path / "data").mkdir()
+        pq.write_table(held.tables["events"], tmp_path / "data" / "0.parquet")
+        held = Record.open(tmp_path)
+    population = {"index": "first:X", "age_years": [40, 79], "history_days": 365, **bounds}
+    study = Study.model_validate({**STUDY, "population": population})
+    assert select(study, Path(), held, ibis.duckdb.connect()).subject_ids.tolist() == people
