@@ -32,8 +32,10 @@ demo: .venv/.installed
 	for study in $(STUDIES); do \
 		$(PRESAGE) train training/studies/$$study.toml --record $(RECORD) --truth $(SOURCE)/truth.parquet \
 			--json $(DEMO)/$$study.json && \
-		{ $(PRESAGE) promote $$study latest || \
-		  $(PRESAGE) promote $$study latest --override --reason "demonstration on $(PEOPLE) simulated people"; } && \
+		{ $(PRESAGE) promote $$study latest --card training/studies/cards/$$study.toml --signed-by demo || \
+		  $(PRESAGE) promote $$study latest --signed-by demo \
+			--override --reason "demonstration on $(PEOPLE) simulated people"; } && \
+		$(PRESAGE) report $$study --out $(DEMO)/$$study-report.html && \
 		$(PRESAGE) score $$study --record $(RECORD) --as-of $(AS_OF) --out $(DEMO)/$$study.scores.parquet && \
 		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy serving/policies/$$study.toml --record $(RECORD) \
 		|| exit $$?; \

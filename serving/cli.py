@@ -170,17 +170,45 @@ def train(
 def promote(
     model: Annotated[str, typer.Argument(help="The study's name.")],
     version: Annotated[str, typer.Argument(help="A version's number, or latest.")],
+    card: Annotated[Path | None, typer.Option(help="What a person says on the model card (TOML).")] = None,
+    signed_by: Annotated[str | None, typer.Option(help="Who vouches for the card, or overrides.")] = None,
     override: Annotated[bool, typer.Option("--override", help="Promote although the gate fails.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; recorded with the model.")] = None,
 ) -> None:
-    """Make a version the champion, if it passes its study's gate."""
+    """Make a version the champion, if it passes its study's gate. At a terminal, asks what the card still lacks."""
+    from training.card import read_answers
     from training.registry import promote as run
     from training.registry import version_number
 
-    outcome = run(model, version_number(model, version), override=override, reason=reason)
+    outcome = run(
+        model,
+        version_number(model, version),
+        now=_now(),
+        answers=None if card is None else read_answers(card),
+        signed_by=signed_by,
+        override=override,
+        reason=reason,
+        ask=_ask if sys.stdin.isatty() and not override else None,
+    )
     console.print(outcome)
     if not outcome.promoted:
         raise typer.Exit(1)
+
+
+def _ask(key: str, question: str) -> str:
+    return str(typer.prompt(f"{question} [{key}; Enter leaves it blank]", default="", show_default=False))
+
+
+@app.command()
+def report(
+    target: Annotated[str, typer.Argument(help="A registered model, a training run's id, or a bundle's folder.")],
+    version: Annotated[str, typer.Argument(help="A version's number, latest, champion or challenger.")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="Page to write; <study>-report.html if absent.")] = None,
+) -> None:
+    """One page of everything about a trained model: performance, equity, genomics, gate, card. Opens offline."""
+    from training.report import report as run
+
+    console.print(f"wrote {run(target, version, out=out)}", highlight=False, markup=False)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import numpy as np
 
 from training.bundle import Serving, write
 from training.bundle_reference import reference_distribution
-from training.card import card_blanks, card_markdown
+from training.card import make_card
 from training.cohort import Cohort
 from training.splits import Scheme
 from training.study import Study
@@ -33,7 +33,6 @@ def write_bundle(
     document: dict[str, Any],
 ) -> str:
     """Write everything that serving needs and a reader of the model wants; returns the digest."""
-    document["card"] = {"signed_by": study.card.signed_by, "blank": card_blanks(study)}
     catalogue = cohort.catalogue_json or flat_catalogue(cohort)
     rows = np.unique(scheme.splits[0].train) if scheme.temporal else np.arange(len(cohort))
     names = pair.clinical.names + (() if pair.combined is None else pair.combined.names)
@@ -53,7 +52,7 @@ def write_bundle(
     documents = {
         "catalogue.json": catalogue,
         "evaluation.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
-        "card.md": card_markdown(study, document),
+        "card.md": make_card(study.name, study.title, document, manifest, answers={}).markdown(),
         "study.toml": study_path.read_text(encoding="utf-8"),
     }
     tables = {"reference.parquet": reference_distribution(cohort.frame.take(rows).only(names))}

@@ -28,7 +28,7 @@ STYLE = """
 .f .key{stroke:var(--c);stroke-width:2.4}.f .dot{fill:var(--c);stroke:var(--surface,#fff);stroke-width:1.2}
 .f .whisker{stroke:var(--c);stroke-width:2}.f .band{fill:var(--c);opacity:.14}
 .f .ideal{fill:none;stroke:var(--soft,#55646b);stroke-width:1.2;stroke-dasharray:4 4}
-.f .bar{fill:var(--c)}.f .few{fill:none;stroke:var(--c);stroke-width:1;stroke-dasharray:2 2}
+.f .column{fill:var(--c)}.f .few{fill:none;stroke:var(--c);stroke-width:1;stroke-dasharray:2 2}
 .f .strong{font-weight:640}
 """
 
@@ -67,13 +67,14 @@ class Panel:
         """Grid, ticks and axis labels."""
         right, bottom = self.left + self.width, self.top + self.height
         parts = []
-        for value in ticks(*self.y):
+        across_ticks, up_ticks = ticks(*self.x), ticks(*self.y)
+        for value in up_ticks:
             y = self.py(value)
             parts.append(f'<path class="grid" d="M{self.left:.1f} {y:.1f}H{right:.1f}"/>')
-            said = _tick(value, percent[1], self.y)
+            said = _tick(value, up_ticks, percent=percent[1])
             parts.append(f'<text class="soft" x="{self.left - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{said}</text>')
-        for value in ticks(*self.x):
-            x, said = self.px(value), _tick(value, percent[0], self.x)
+        for value in across_ticks:
+            x, said = self.px(value), _tick(value, across_ticks, percent=percent[0])
             parts.append(f'<path class="axis" d="M{x:.1f} {bottom:.1f}v4"/>')
             parts.append(f'<text class="soft" x="{x:.1f}" y="{bottom + 18:.1f}" text-anchor="middle">{said}</text>')
         parts.append(f'<path class="axis" d="M{self.left:.1f} {bottom:.1f}H{right:.1f}"/>')
@@ -173,10 +174,11 @@ def forest(rows: Sequence[Curve], *, key: str, title: str, label: str, ideal: fl
 def _forest_frame(panel: Panel, label: str) -> str:
     bottom = panel.top + panel.height
     parts = []
-    for value in ticks(*panel.x, most=5):
+    marked = ticks(*panel.x, most=5)
+    for value in marked:
         x = panel.px(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {panel.top}V{bottom:.1f}"/>')
-        said = _tick(value, False, panel.x)
+        said = _tick(value, marked)
         parts.append(f'<text class="soft" x="{x:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{said}</text>')
     middle = panel.left + panel.width / 2
     parts.append(f'<text x="{middle:.1f}" y="{bottom + 36:.1f}" text-anchor="middle">{escape(label)}</text>')
@@ -191,13 +193,15 @@ def _forest_row(panel: Panel, row: Curve, y: float) -> str:
     value, low, high = row.get("value"), row.get("low"), row.get("high")
     if value is None:
         said = escape(str(row.get("note") or "not defined"))
-        return "".join(parts) + f'<text class="soft" x="{panel.left + 6:.1f}" y="{y + 4:.1f}">{said}</text>'
+        return (
+            "".join(parts) + f'<text class="soft" x="{panel.left + panel.width + 12:.1f}" y="{y + 4:.1f}">{said}</text>'
+        )
     series = "s2" if row.get("other") else "s1"
     if low is not None and high is not None:
         parts.append(f'<path class="whisker {series}" d="M{panel.px(low):.1f} {y:.1f}H{panel.px(high):.1f}"/>')
     parts.append(f'<circle class="dot {series}" cx="{panel.px(value):.1f}" cy="{y:.1f}" r="4.5"/>')
     interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-    said = f"{value:.3f}{interval}" if abs(value) < 10 else f"{value:.1f}{interval}"
+    said = (f"{value:.3f}{interval}" if abs(value) < 10 else f"{value:.1f}{interval}").replace("-", "−")
     parts.append(f'<text class="soft" x="{panel.left + panel.width + 12:.1f}" y="{y + 4:.1f}">{said}</text>')
     return "".join(parts)
 
@@ -216,11 +220,11 @@ def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _tick(value: float, percent: bool, span: tuple[float, float]) -> str:
-    step = (span[1] - span[0]) / 6 * (100 if percent else 1)
-    digits = max(0, min(4, math.ceil(-math.log10(step)) if step < 1 else 0))
-    said = f"{value * (100 if percent else 1):.{digits}f}"
-    return f"{said} %" if percent else said.replace("-", "−")
+def _tick(value: float, among: Sequence[float], *, percent: bool = False) -> str:
+    scaled = [v * (100 if percent else 1) for v in among]
+    digits = next((d for d in range(5) if all(abs(round(v, d) - v) < 1e-9 for v in scaled)), 5)
+    said = f"{value * (100 if percent else 1):.{digits}f}".replace("-", "−")
+    return f"{said} %" if percent else said
 
 
 def _histogram(histogram: Curve, span: tuple[float, float], *, top: float) -> str:
@@ -233,7 +237,7 @@ def _histogram(histogram: Curve, span: tuple[float, float], *, top: float) -> st
         if left >= span[1] or count == 0:
             continue
         h = panel.top + panel.height - panel.py(count) if count else 3
-        y, style = panel.top + panel.height - h, "bar s1" if count else "few s1"
+        y, style = panel.top + panel.height - h, "column s1" if count else "few s1"
         body.append(f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>')
     bottom, middle = panel.top + panel.height, panel.left + panel.width / 2
     body.append(f'<path class="axis" d="M{panel.left} {bottom:.1f}h{panel.width}"/>')

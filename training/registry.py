@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
@@ -14,20 +15,14 @@ from rich.text import Text
 
 from features.errors import PresageError
 from training.bundle import Bundle, load
+from training.card import Card, Signature
+from training.card_items import QUESTIONS
+from training.registry_card import card_of, keep_card, kept_answers
+from training.registry_gate import Rule, gate
 from training.study import Gate
 from training.tracking import client, quiet
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-Verdict = Literal["pass", "fail", "not applicable"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of the gate: its verdict, and why or by how much."""
-
-    name: str
-    verdict: Verdict
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,8 @@ class Promotion:
         yield table
         if not self.promoted:
             yield Text.assemble(
-                ("Not promoted.", "bold red"), " --override --reason '...' promotes anyway and is recorded."
+                ("Not promoted.", "bold red"),
+                " --override --reason '...' --signed-by NAME promotes anyway and is recorded.",
             )
         elif self.overridden:
             yield Text.assemble(("Champion by override: ", "yellow"), self.overridden)
@@ -60,38 +56,89 @@ class Promotion:
             yield Text(f"{self.model} version {self.version} is the champion.", style="green")
 
 
-def gate(report: Mapping[str, Any], rules: Gate) -> tuple[Rule, ...]:
-    """Every rule of the study on the training's report."""
-    return (
-        _beats_equation(report, required=rules.beats_equation),
-        _slope(report, rules.calibration_slope),
-        _gap(report, rules.max_subgroup_gap),
-        _leakage(report, required=rules.leakage_proof),
-        _card(report, required=rules.card_signed),
-    )
+def promote(
+    model: str,
+    version: int,
+    *,
+    now: datetime,
+    answers: Mapping[str, str] | None = None,
+    signed_by: str | None = None,
+    override: bool = False,
+    reason: str | None = None,
+    ask: Callable[[str, str], str] | None = None,
+) -> Promotion:
+    """Make this version the champion where its gate passes, or by an override; who, when and why are recorded.
 
-
-def promote(model: str, version: int, *, override: bool = False, reason: str | None = None) -> Promotion:
-    """Make this version the champion where its gate passes, or by an override whose reason is recorded.
-
-    A version that fails becomes the challenger. Raises PresageError for an unknown model or version, or an override
-    without a reason.
+    answers: what a person says on the card; absent: what was said at an earlier attempt. signed_by: who vouches for
+    it. ask: how to get an answer that is still blank (key, question), at a terminal. A version that fails becomes the
+    challenger. Raises PresageError for an unknown model or version, or an override without a reason or a name.
     """
     if override and not (reason or "").strip():
         raise PresageError("--override", "a reason", way_out="add --reason '...'; it is recorded with the model")
-    registry = client()
+    if override and not (signed_by or "").strip():
+        raise PresageError("--override", "who overrides", way_out="add --signed-by NAME; it is recorded with the model")
     bundle = bundle_of(model, version)
-    rules = gate(bundle.report(), Gate.model_validate(bundle.manifest["gate"]))
+    card = _signed(model, version, bundle, answers, signed_by, ask, now)
+    signer = None if card.signature is None else card.signature.name
+    rules = gate(
+        bundle.report(),
+        Gate.model_validate(bundle.manifest["gate"]),
+        flat=bool(bundle.manifest.get("flat")),
+        signed_by=signer,
+        blank=card.blank,
+    )
     failed = [rule for rule in rules if rule.verdict == "fail"]
     promoted = not failed or override
+    tags = {"gate": json.dumps([[r.name, r.verdict, r.why] for r in rules]), "gate_at": _moment(now)}
+    if failed and override:
+        tags |= {
+            "gate_override_reason": str(reason),
+            "gate_override_by": str(signed_by),
+            "gate_override_at": _moment(now),
+        }
+    _record(model, version, tags, promoted=promoted)
+    return Promotion(model, version, promoted, rules, reason if failed and override else None)
+
+
+def _signed(
+    model: str,
+    version: int,
+    bundle: Bundle,
+    answers: Mapping[str, str] | None,
+    signed_by: str | None,
+    ask: Callable[[str, str], str] | None,
+    now: datetime,
+) -> Card:
+    """The version's card with these answers; kept with its run where there is anything new to keep."""
+    said = dict(kept_answers(model, version) if answers is None else answers)
+    if ask is not None:
+        said |= {key: text for key in QUESTIONS if not said.get(key) if (text := ask(key, QUESTIONS[key]).strip())}
+    signature = Signature(signed_by, _moment(now)) if signed_by else None
+    card = card_of(model, version, bundle, answers=said, signature=signature)
+    if said or signature is not None:
+        keep_card(model, version, card, said)
+    return card
+
+
+def _record(model: str, version: int, tags: Mapping[str, str], *, promoted: bool) -> None:
+    """Tags of the version, and the aliases: a champion is nobody's challenger, and a champion that fails stays."""
+    registry = client()
     with quiet():
-        tags = {"gate": json.dumps([[rule.name, rule.verdict, rule.why] for rule in rules])}
-        if failed and override:
-            tags["gate_override_reason"] = str(reason)
         for key, value in tags.items():
             registry.set_model_version_tag(model, str(version), key, value)
-        registry.set_registered_model_alias(model, CHAMPION if promoted else CHALLENGER, str(version))
-    return Promotion(model, version, promoted, rules, reason if failed and override else None)
+        aliases = registry.get_registered_model(model).aliases
+        if promoted:
+            registry.set_registered_model_alias(model, CHAMPION, str(version))
+            if aliases.get(CHALLENGER) == str(version):
+                registry.delete_registered_model_alias(model, CHALLENGER)
+        elif aliases.get(CHAMPION) != str(version):
+            registry.set_registered_model_alias(model, CHALLENGER, str(version))
+
+
+def _moment(now: datetime) -> str:
+    if now.tzinfo is not None:
+        now = now.astimezone(UTC).replace(tzinfo=None)
+    return now.isoformat(timespec="seconds")
 
 
 def bundle_of(model: str, version: int | None = None) -> Bundle:
@@ -115,25 +162,31 @@ def bundle_of(model: str, version: int | None = None) -> Bundle:
 
 def champion_version(model: str) -> int:
     """The version that is the champion. Raises PresageError where there is none."""
+    return _aliased(model, CHAMPION)
+
+
+def _aliased(model: str, alias: str) -> int:
     registry = client()
     with quiet():
         from mlflow.exceptions import MlflowException
 
         try:
-            return int(registry.get_model_version_by_alias(model, CHAMPION).version)
+            return int(registry.get_model_version_by_alias(model, alias).version)
         except MlflowException:
-            raise _unknown(registry, model, None) from None
+            raise _unknown(registry, model, None, alias) from None
 
 
 def version_number(model: str, version: str) -> int:
-    """The number that `version` names: itself, or that of the newest for "latest".
+    """The number that `version` names: itself, that of an alias, or that of the newest for "latest".
 
     Raises PresageError for another word, or where nothing is registered under the name.
     """
     if version.isdigit():
         return int(version)
+    if version in (CHAMPION, CHALLENGER):
+        return _aliased(model, version)
     if version != "latest":
-        raise PresageError("VERSION", "a version number, or latest")
+        raise PresageError("VERSION", f"a version number, latest, {CHAMPION} or {CHALLENGER}")
     with quiet():
         found = client().search_model_versions(f"name='{model}'")
     if not found:
@@ -141,70 +194,10 @@ def version_number(model: str, version: str) -> int:
     return max(int(each.version) for each in found)
 
 
-def _unknown(registry: Any, model: str, version: int | None) -> PresageError:
+def _unknown(registry: Any, model: str, version: int | None, alias: str = CHAMPION) -> PresageError:
     known = sorted(found.name for found in registry.search_registered_models())
     if model not in known:
         return PresageError(model, "no such registered model", way_out=f"known: {', '.join(known) or 'none yet'}")
     if version is None:
-        return PresageError(model, "no version of it is the champion", way_out=f"presage promote {model} VERSION")
+        return PresageError(model, f"no version of it is the {alias}", way_out=f"presage promote {model} VERSION")
     return PresageError(f"{model} version {version}", "no such version")
-
-
-def _beats_equation(report: Mapping[str, Any], *, required: bool) -> Rule:
-    name = "beats the reference equation"
-    if not required:
-        return Rule(name, "not applicable", "the study does not ask for it")
-    if report.get("equation") is None:
-        return Rule(name, "not applicable", "the study names no equation: none is published for this outcome")
-    comparison = report["equation"]
-    delta = comparison.get("delta", {}).get("auc")
-    if not delta or delta["low"] is None:
-        return Rule(name, "not applicable", comparison.get("reason") or "the equation applies to too few test people")
-    words = f"AUC {delta['value']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f}) on {comparison['people']} people"
-    return Rule(name, "pass" if delta["low"] > 0 else "fail", words)
-
-
-def _slope(report: Mapping[str, Any], limits: tuple[float, float]) -> Rule:
-    slope = report["chosen"]["metrics"].get("calibration_slope", {}).get("value")
-    name = "calibration slope in range"
-    if slope is None:
-        return Rule(name, "fail", "it could not be estimated")
-    low, high = limits
-    inside = low <= slope <= high
-    by = "" if inside else f", outside by {max(low - slope, slope - high):.2f}"
-    return Rule(name, "pass" if inside else "fail", f"{slope:.2f}, allowed {low:g} to {high:g}{by}")
-
-
-def _gap(report: Mapping[str, Any], limit: float) -> Rule:
-    name = "no subgroup gap beyond the limit"
-    gaps = {group: gap for group, gap in report.get("gaps", {}).items() if gap and gap.get("auc") is not None}
-    if not gaps:
-        return Rule(name, "not applicable", "no group has two levels of enough people")
-    worst = max(gaps, key=lambda group: float(gaps[group]["auc"]))
-    gap = gaps[worst]["auc"]
-    by = "" if gap <= limit else f", beyond by {gap - limit:.3f}"
-    words = f"largest AUC gap {gap:.3f} by {worst}, limit {limit:g}{by}"
-    return Rule(name, "pass" if gap <= limit else "fail", words)
-
-
-def _leakage(report: Mapping[str, Any], *, required: bool) -> Rule:
-    name = "leakage proof present"
-    if not required:
-        return Rule(name, "not applicable", "the study does not ask for it")
-    proof = report.get("leakage")
-    if proof is None:
-        return Rule(name, "not applicable", "a flat table has no times to prove anything with")
-    return Rule(name, "pass" if proof["passed"] else "fail", proof["sentence"])
-
-
-def _card(report: Mapping[str, Any], *, required: bool) -> Rule:
-    name = "model card signed"
-    if not required:
-        return Rule(name, "not applicable", "the study does not ask for it")
-    signer = report.get("card", {}).get("signed_by")
-    blank = report.get("card", {}).get("blank", [])
-    if signer and not blank:
-        return Rule(name, "pass", f"signed by {signer}")
-    missing = [] if signer else ["a signer"]
-    missing += [text.replace("_", " ") for text in blank]
-    return Rule(name, "fail", f"[card] lacks {', '.join(missing)}")

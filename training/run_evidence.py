@@ -37,10 +37,10 @@ SENSITIVE = {  # HTI-1, 45 CFR 170.315(b)(11)(iv)(A)(5)-(13): what a name of a f
 def evidence(
     cohort: Cohort, scheme: Scheme, chosen: HeldOut, risks: dict[str, Floats], bench: Bench, *, seed: int
 ) -> dict[str, Any]:
-    """Two entries of the summary: `data` and `figures`. Counts and curves only."""
+    """Entries of the summary: `data`, `figures`, `code_digest`. Counts and curves only."""
     figures = figure_numbers(bench, risks)
     figures["over_time"] = times_numbers(cohort, chosen, n_boot=bench.n_boot, seed=seed)
-    return {"data": data_facts(cohort, scheme), "figures": figures}
+    return {"data": data_facts(cohort, scheme), "figures": figures, "code_digest": code_digest()}
 
 
 def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:

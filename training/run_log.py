@@ -47,7 +47,7 @@ def log_run(
 
 def _parameters(study: Study, document: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"chosen": document["chosen"]["candidate"], "validation": document["validation"]["scheme"]}
-    for section, content in study.model_dump(mode="json", exclude={"card", "title", "name"}).items():
+    for section, content in study.model_dump(mode="json", exclude={"title", "name"}).items():
         values = content if isinstance(content, dict) else {"": content}
         for key, value in values.items():
             found[f"{section}.{key}".rstrip(".")] = value

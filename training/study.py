@@ -157,19 +157,6 @@ class Gate(Section):
     card_signed: bool = True
 
 
-class Card(Section):
-    """What only a person can say; left visibly blank where absent."""
-
-    signed_by: str | None = None
-    intended_use: str | None = None
-    intended_users: str | None = None
-    out_of_scope: str | None = None
-    contact: str | None = None
-    funding: str | None = None
-    ethics: str | None = None
-    limits: str | None = None
-
-
 class Study(Section):
     """The whole file. `path` and `digest` say which file it was."""
 
@@ -184,7 +171,6 @@ class Study(Section):
     validation: Validation = Validation()
     equity: Equity = Equity()
     gate: Gate = Gate()
-    card: Card = Card()
 
     @model_validator(mode="after")
     def _check(self) -> Study:

@@ -1,14 +1,17 @@
 """A study of a record from ingest to bundle, on the public GI-bleed example."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from features.sources.omop import ingest
+from training.card import read_answers
 from training.registry import bundle_of, promote
 from training.run import train
 
+NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
 
 
@@ -44,9 +47,12 @@ def test_gi_bleed_after_a_first_nsaid_is_predicted_and_calibrated(
     assert metrics["auc"]["low"] > 0.6
     assert metrics["calibration_slope"]["low"] < 1 < metrics["calibration_slope"]["high"]
     assert document["leakage"]["passed"]
+    answers = read_answers(STUDIES / "cards" / "gi-bleed-1y.toml")
     bundle = bundle_of("gi-bleed-1y", 1)
     assert bundle.catalogue_hash == bundle.manifest["catalogue_hash"]
-    rules = {rule.name: rule.verdict for rule in promote("gi-bleed-1y", 1).rules}
+    rules = {
+        rule.name: rule.verdict for rule in promote("gi-bleed-1y", 1, now=NOW, answers=answers, signed_by="demo").rules
+    }
     assert rules["beats the reference equation"] == "not applicable"
     assert rules["leakage proof present"] == "pass"
     assert rules["model card signed"] == "pass"

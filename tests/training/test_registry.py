@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.registry import gate
+from training.registry_gate import gate
 from training.study import Gate
 
 
@@ -15,12 +15,19 @@ def report(**changes: Any) -> dict[str, Any]:
         "equation": {"name": "prevent_chd_10y", "people": 900, "delta": {"auc": interval}},
         "gaps": {"sex": {"auc": 0.04, "low": 0.01}, "site": {"auc": 0.12, "low": 0.06}},
         "leakage": {"passed": True, "sentence": "no canary moved"},
-        "card": {"signed_by": "demo", "blank": []},
     } | changes
 
 
-def verdicts(found: dict[str, Any], rules: Gate | None = None) -> dict[str, tuple[str, str]]:
-    return {rule.name: (rule.verdict, rule.why) for rule in gate(found, rules or Gate())}
+def verdicts(
+    found: dict[str, Any],
+    rules: Gate | None = None,
+    *,
+    flat: bool = False,
+    signed_by: str | None = "demo",
+    blank: tuple[str, ...] = (),
+) -> dict[str, tuple[str, str]]:
+    held = gate(found, rules or Gate(), flat=flat, signed_by=signed_by, blank=blank)
+    return {rule.name: (rule.verdict, rule.why) for rule in held}
 
 
 def test_a_report_that_meets_every_rule_passes() -> None:
@@ -33,7 +40,8 @@ def test_a_report_that_meets_every_rule_passes() -> None:
         ({"equation": None}, "beats the reference equation", "not applicable", "no equation"),
         (
             {"equation": {"people": 9, "delta": {"auc": {"value": 0.02, "low": -0.01, "high": 0.05}}}},
-            "beats the reference equation", "fail", "+0.020 (-0.010 to +0.050) on 9 people",
+            "beats the reference equation", "fail",
+            "+0.020 (-0.010 to +0.050) on 9 people; the lower end has to be above 0, short by 0.010",
         ),
         ({"equation": {"people": 0, "delta": {}, "reason": "another horizon"}}, "beats the reference equation",
          "not applicable", "another horizon"),
@@ -42,15 +50,41 @@ def test_a_report_that_meets_every_rule_passes() -> None:
         ({"gaps": {"site": {"auc": 0.3, "low": 0.2}}}, "no subgroup gap beyond the limit", "fail", "by site"),
         ({"gaps": {}}, "no subgroup gap beyond the limit", "not applicable", "two levels"),
         ({"leakage": {"passed": False, "sentence": "3 features moved"}}, "leakage proof present", "fail", "3 features"),
-        ({"leakage": None}, "leakage proof present", "not applicable", "flat table"),
-        ({"card": {"signed_by": None, "blank": ["intended_use"]}}, "model card signed", "fail",
-         "a signer, intended use"),
+        ({"leakage": None}, "leakage proof present", "fail", "the run holds none"),
     ],
 )  # fmt: skip
 def test_a_rule_that_fails_or_cannot_apply_says_why(change: dict[str, Any], rule: str, verdict: str, why: str) -> None:
     found = verdicts(report(**change))[rule]
     assert found[0] == verdict
     assert why in found[1]
+
+
+def test_a_flat_table_has_no_times_to_prove_anything_with() -> None:
+    verdict, why = verdicts(report(leakage=None), flat=True)["leakage proof present"]
+    assert verdict == "not applicable"
+    assert "flat table" in why
+
+
+def test_a_card_fails_for_want_of_a_signer_and_for_each_answer_that_is_blank() -> None:
+    unsigned = verdicts(report(), signed_by=None)["model card signed"]
+    assert unsigned[0] == "fail"
+    assert "nobody signed it" in unsigned[1]
+    incomplete = verdicts(report(), blank=("intended_use", "funding"))["model card signed"]
+    assert incomplete[0] == "fail"
+    assert "2 of its answers are blank (--card): intended_use, funding" in incomplete[1]
+
+
+@pytest.mark.parametrize(("slope", "verdict"), [(0.8, "pass"), (1.25, "pass"), (0.799, "fail"), (1.2501, "fail")])
+def test_the_ends_of_the_slopes_range_are_allowed(slope: float, verdict: str) -> None:
+    found = report(chosen={"metrics": {"calibration_slope": {"value": slope}}})
+    assert verdicts(found)["calibration slope in range"][0] == verdict
+
+
+@pytest.mark.parametrize(("low", "verdict"), [(1e-9, "pass"), (0.0, "fail")])
+def test_an_interval_that_touches_nought_does_not_beat_an_equation(low: float, verdict: str) -> None:
+    delta = {"auc": {"value": 0.1, "low": low, "high": 0.2}}
+    found = report(equation={"name": "e", "people": 50, "delta": delta})
+    assert verdicts(found)["beats the reference equation"][0] == verdict
 
 
 def test_rules_are_the_studys_data() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from training.registry import CHAMPION, bundle_of, champion_version, promote
 from training.run import train
 from training.tracking import client, quiet
 
+NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 STUDY = """
 name = "drawn"
 title = "Survival of drawn people"
@@ -205,7 +207,7 @@ def test_nothing_that_is_kept_knows_a_persons_id(home: Path, document: dict[str,
 
 def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict[str, Any]) -> None:
     version = document["registered"]["version"]
-    refused = promote("drawn", version)
+    refused = promote("drawn", version, now=NOW)
     verdicts = {rule.name: rule.verdict for rule in refused.rules}
     assert not refused.promoted
     assert verdicts["model card signed"] == "fail"
@@ -213,12 +215,15 @@ def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict
     with pytest.raises(PresageError, match="no version of it is the champion"):
         champion_version("drawn")
     with pytest.raises(PresageError, match="a reason"):
-        promote("drawn", version, override=True)
-    assert promote("drawn", version, override=True, reason="a test").promoted
+        promote("drawn", version, now=NOW, signed_by="ada", override=True)
+    with pytest.raises(PresageError, match="who overrides"):
+        promote("drawn", version, now=NOW, override=True, reason="a test")
+    assert promote("drawn", version, now=NOW, signed_by="ada", override=True, reason="a test").promoted
     assert champion_version("drawn") == version
     with quiet():
         kept = client().get_model_version_by_alias("drawn", CHAMPION)
-    assert kept.tags["gate_override_reason"] == "a test"
+    said = [kept.tags[f"gate_override_{what}"] for what in ("reason", "by", "at")]
+    assert said == ["a test", "ada", "2025-01-06T09:00:00"]
 
 
 @pytest.mark.parametrize(

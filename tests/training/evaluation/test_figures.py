@@ -47,7 +47,7 @@ def test_a_histogram_shows_a_suppressed_count_as_such_and_no_height() -> None:
     histogram = {"edges": [0.0, 0.1, 0.2, 0.3], "counts": [40, None, 0]}
     figure = calibration({"clinical": CURVE}, histogram, key="k", title="t")
     bars = list(read(figure).iter(f"{SVG}rect"))
-    assert [rect.attrib["class"] for rect in bars] == ["bar s1", "few s1"]
+    assert [rect.attrib["class"] for rect in bars] == ["column s1", "few s1"]
     assert float(bars[1].attrib["height"]) == pytest.approx(3, abs=0.2)
 
 

@@ -1,0 +1,100 @@
+"""`presage report`: a trained model's page, from a version in the registry, a run, or a bundle's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from features.errors import PresageError
+from training.bundle import MANIFEST, Bundle, load
+from training.card import Signature
+from training.registry import bundle_of, version_number
+from training.registry_card import card_of, kept_card, validations_of
+from training.registry_gate import Rule, gate
+from training.report_render import render_report
+from training.report_view import Story
+from training.study import Gate
+from training.tracking import client, quiet
+
+RUN_ID_LENGTH = 32
+
+
+def report(target: str, version: str = "latest", *, out: Path | None = None) -> Path:
+    """Write the page and return where it is; `<study>-report.html` here where no `out` is given.
+
+    target: a registered model (with a version, an alias or latest), the id of a training run, or a bundle's folder.
+    Raises PresageError for what is none of these.
+    """
+    told = story_of(target, version)
+    path = Path(f"{told.document['study']}-report.html") if out is None else out
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(render_report(told), encoding="utf-8")
+    scratch.replace(path)
+    return path
+
+
+def story_of(target: str, version: str = "latest") -> Story:
+    """What there is to tell of a model."""
+    folder = Path(target)
+    if (folder / MANIFEST).is_file():
+        return _story(load(folder), None, None)
+    if len(target) == RUN_ID_LENGTH and set(target) <= set("0123456789abcdef"):
+        model, number = _version_of_run(target)
+    else:
+        model, number = target, version_number(target, version)
+    return _story(bundle_of(model, number), model, number)
+
+
+def _story(bundle: Bundle, model: str | None, number: int | None) -> Story:
+    registry: dict[str, Any] = {"version": None, "aliases": [], "run_id": None, "git_commit": None, "gate_at": None}
+    registry |= dict.fromkeys(("gate_override_reason", "gate_override_by", "gate_override_at"))
+    answers: dict[str, str] = {}
+    signature: Signature | None = None
+    validations: tuple[Mapping[str, Any], ...] = ()
+    if model is not None and number is not None:
+        registry |= _registry(model, number)
+        answers, signature = kept_card(model, number)
+        validations = tuple(validations_of(model, number))
+    card = card_of(bundle.name, number, bundle, answers=answers, signature=signature)
+    document = bundle.report()
+    rules = _decided(registry) or gate(
+        document,
+        Gate.model_validate(bundle.manifest["gate"]),
+        flat=bool(bundle.manifest.get("flat")),
+        signed_by=None if signature is None else signature.name,
+        blank=card.blank,
+    )
+    missing = {"data": None, "figures": None, "importance": None, "tuning": None, "leakage": None, "code_digest": None}
+    return Story(missing | document, bundle.manifest, bundle.digest, card, rules, registry, validations)
+
+
+def _decided(registry: Mapping[str, Any]) -> tuple[Rule, ...] | None:
+    """The rules as they were held at the last attempt to promote."""
+    stored = registry.get("gate")
+    return None if stored is None else tuple(Rule(*one) for one in json.loads(stored))
+
+
+def _registry(model: str, number: int) -> dict[str, Any]:
+    registry = client()
+    with quiet():
+        found = registry.get_model_version(model, str(number))
+        run = registry.get_run(found.run_id)
+    return {
+        **found.tags,
+        "version": number,
+        "aliases": sorted(found.aliases),
+        "run_id": found.run_id,
+        "git_commit": run.data.tags.get("git_commit"),
+    }
+
+
+def _version_of_run(run_id: str) -> tuple[str, int]:
+    registry = client()
+    with quiet():
+        found = list(registry.search_model_versions(f"run_id = '{run_id}'"))
+    if not found:
+        raise PresageError(run_id, "a run that registered a model", way_out="a child run names its parent in MLflow")
+    return str(found[0].name), int(found[0].version)

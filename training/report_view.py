@@ -1,0 +1,164 @@
+"""What a report's page shows, made of a run's stored numbers: rows, flows, figures. Nothing here measures anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training import figures
+from training.card import Card
+from training.card_facts import horizon_words
+from training.registry_gate import Rule
+
+Document = Mapping[str, Any]
+COLUMNS = (
+    ("c_harrell", "C (Harrell)"),
+    ("c_uno", "C (Uno)"),
+    ("auc", "AUC"),
+    ("auprc", "AUPRC"),
+    ("brier", "Brier"),
+    ("ibs", "IBS"),
+    ("calibration_in_the_large", "In the large"),
+    ("calibration_slope", "Slope"),
+)
+FEWEST_SHOWN = 15  # features of each kind that the explanation lists
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that a report tells. document: the run's summary; manifest: the bundle's; registry: MLflow's tags of it."""
+
+    document: Document
+    manifest: Document
+    digest: str
+    card: Card
+    rules: tuple[Rule, ...]
+    registry: Document
+    validations: tuple[Document, ...]
+
+
+def columns(models: Sequence[Document]) -> list[tuple[str, str]]:
+    """The metrics that any of these has."""
+    return [(key, label) for key, label in COLUMNS if any(m.get(key, {}).get("value") is not None for m in models)]
+
+
+def candidate_tables(document: Document) -> list[tuple[str, list[tuple[str, Document]]]]:
+    """A table of all candidates for each horizon, the last first."""
+    candidates = document["candidates"]
+    keys = list(next(iter(candidates.values())))[::-1]
+    return [
+        (
+            "Candidates" + ("" if key == "all" else f" by {horizon_words(float(key))}"),
+            [(name, found[key]) for name, found in candidates.items()],
+        )
+        for key in keys
+    ]
+
+
+def charts(document: Document) -> dict[str, str]:
+    """The figures of performance, by name; those whose numbers the run does not hold are absent."""
+    numbers, found = document.get("figures") or {}, {}
+    if "calibration" in numbers:
+        title = "Calibration: observed against predicted risk"
+        found["calibration"] = figures.calibration(
+            numbers["calibration"], numbers.get("histogram"), key="calibration", title=title
+        )
+        d = numbers["decision"]
+        title = "Decision curve: net benefit by the risk at which one would act"
+        found["decision"] = figures.decision(d["thresholds"], d["models"], d["treat_all"], key="decision", title=title)
+    timed = numbers.get("over_time")
+    for name, label in (("auc", "AUC"), ("brier", "Brier score")):
+        if timed and any(one["value"] is not None for one in timed[name]):
+            title = f"{label} by time since the index"
+            found[name] = figures.over_time(timed["days"], timed[name], key=f"over-{name}", title=title, label=label)
+    return found
+
+
+def equity_charts(groups: Document, whole: Document) -> list[tuple[str, str]]:
+    """A forest of each metric over all groups, everybody's interval behind it."""
+    found = []
+    for metric, label, ideal in (("auc", "AUC", None), ("calibration_slope", "Calibration slope", 1.0)):
+        rows: list[dict[str, Any]] = []
+        for name, levels in groups.items():
+            rows.append({"heading": name.replace("_", " ").capitalize()})
+            rows += [_level(level, one, metric) for level, one in levels.items()]
+        if any(row.get("value") is not None for row in rows):
+            title = f"{label} by group"
+            drawn = figures.forest(
+                rows, key=f"equity-{metric}", title=title, label=label, ideal=ideal, whole=whole.get(metric)
+            )
+            found.append((title, drawn))
+    return found
+
+
+def _level(level: str, one: Document, metric: str) -> dict[str, Any]:
+    n = "fewer than 11, or hidden" if one["people"] is None else f"n = {one['people']:,}"
+    estimate = one["metrics"].get(metric)
+    if not estimate or estimate.get("value") is None:
+        why = "suppressed" if one["people"] is None else "too few people or events"
+        return {"name": f"{level} ({n})" if one["people"] is not None else level, "value": None, "note": why}
+    return {"name": f"{level} ({n})", **estimate}
+
+
+def importance(document: Document) -> list[tuple[str, str]]:
+    """Forests of what the model relies on: modifiable and fixed apart, each with its interval over resamplings."""
+    found = []
+    for modifiable, title in ((True, "Can be changed"), (False, "Cannot be changed")):
+        kept = [one for one in document.get("importance") or [] if bool(one.get("modifiable")) is modifiable]
+        kept = sorted(kept, key=lambda one: -one["value"])[:FEWEST_SHOWN]
+        if kept:
+            rows = [{"name": _short(one), **{k: one[k] for k in ("value", "low", "high")}} for one in kept]
+            key = f"importance-{'modifiable' if modifiable else 'fixed'}"
+            label = "Mean absolute contribution"
+            drawn = figures.forest(rows, key=key, title=f"{title}: what the model relies on", label=label)
+            found.append((title, drawn))
+    return found
+
+
+def _short(one: Document) -> str:
+    label = str(one.get("label") or one["feature"])
+    return label if len(label) <= 30 else f"{label[:29]}…"
+
+
+def ranks(document: Document) -> list[Document]:
+    """Features by importance with the range of their ranks."""
+    return sorted(document.get("importance") or [], key=lambda one: -one["value"])[: 2 * FEWEST_SHOWN]
+
+
+def ancestry_chart(block: Document) -> str | None:
+    """What a genomic block adds in each ancestry group; None where the run does not say."""
+    levels = (block.get("groups") or {}).get("ancestry") or {}
+    rows = []
+    for level, one in levels.items():
+        delta = one.get("delta") or {}
+        estimate = delta.get("c_harrell") or delta.get("auc")
+        n = "suppressed" if one.get("people") is None else f"n = {one['people']:,}"
+        row = {"name": f"{level} ({n})", "value": None, "note": "too few people or events"}
+        rows.append(row | (estimate or {}) if estimate and estimate.get("value") is not None else row)
+    if not any(row["value"] is not None for row in rows):
+        return None
+    title = f"What {block['added']} adds to discrimination, by ancestry"
+    return figures.forest(rows, key=f"ancestry-{block['added']}", title=title, label="Change in C or AUC", ideal=0.0)
+
+
+def compared_chart(validation: Document, document: Document) -> str | None:
+    """Internal and external discrimination and slope, a line each."""
+    rows: list[dict[str, Any]] = []
+    for metric, label in (("c_harrell", "C (Harrell)"), ("auc", "AUC"), ("calibration_slope", "Calibration slope")):
+        inside, outside = document["chosen"]["metrics"].get(metric), validation["metrics"].get(metric)
+        if not inside or not outside or inside["value"] is None or outside["value"] is None:
+            continue
+        rows += [{"heading": label}, {"name": "internal", **inside}, {"name": "external", **outside, "other": True}]
+    if not rows:
+        return None
+    key = f"external-{validation['key']}"
+    return figures.forest(rows, key=key, title="Internal and external performance", label="Estimate", ideal=1.0)
+
+
+def verdict(story: Story) -> tuple[str, str]:
+    """The decision in a word for the cover, and its style."""
+    if any(rule.verdict == "fail" for rule in story.rules):
+        overridden = story.registry.get("gate_override_reason")
+        return ("Promoted by override", "wait") if overridden else ("Gate not passed", "fail")
+    return ("Gate passed", "pass")
