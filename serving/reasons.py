@@ -67,21 +67,10 @@ def contributions(
     champion: Champion, frame: FeatureFrame, combined: npt.NDArray[np.bool_]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     """(p,) features and (n, p) parts of the log hazard (log odds): the clinical model's, and what genomics adds."""
-    from training.variants import stage_frame
+    from training.explain import terms
 
-    pair, horizons = champion.bundle.pair, champion.bundle.horizons_days
-    clinical = pair.clinical.fitted.contributions(frame.only(pair.clinical.names))
-    names, values = clinical.names, np.array(clinical.values, dtype=np.float64)
-    rows = np.flatnonzero(combined)
-    if pair.combined is None or pair.combined.dosage_score is not None or not len(rows):
-        return names, values
-    some = frame.take(rows)
-    stage = stage_frame(some, pair.combined.names, pair.clinical.risk(some, horizons)[:, -1], None)
-    genomic = pair.combined.fitted.contributions(stage)
-    added = [at for at, name in enumerate(genomic.names) if name in pair.combined.names]
-    more = np.zeros((len(frame), len(added)))
-    more[rows] = genomic.values[:, added]
-    return (*names, *(genomic.names[at] for at in added)), np.hstack([values, more])
+    found = terms(champion.bundle.pair, frame, combined, champion.bundle.horizons_days)
+    return found.names, np.nan_to_num(found.values)
 
 
 def _of_person(
@@ -104,10 +93,8 @@ def _of_person(
     ordered = sorted(weights, key=lambda key: (-weights[key], key))
     raising = [key for key in ordered if weights[key] >= SMALLEST][:RAISING]
     lowering = [key for key in reversed(ordered) if weights[key] <= -SMALLEST][:LOWERING]
-    return tuple(
-        Reason(worded(_most_telling(members[key], frame, row), frame, row), round(weights[key], 3))
-        for key in (*raising, *lowering)
-    )
+    told = [(_most_telling(members[key], frame, row), round(weights[key], 3)) for key in (*raising, *lowering)]
+    return tuple(Reason(worded(spec, frame, row), weight, spec.modifiable) for spec, weight in told)
 
 
 def _most_telling(members: Sequence[FeatureSpec], frame: FeatureFrame, row: int) -> FeatureSpec:
@@ -136,10 +123,26 @@ def worded(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
     number = f"{value:.0f}" if abs(value) >= 20 or value == round(value) else f"{value:.1f}"
     if spec.name == "age_years":
         return f"Age {int(value)} years"
-    joined = (
-        f"{label} {number}" if spec.family == "measurements" and spec.aggregate == "latest" else f"{label}: {number}"
-    )
-    return f"{joined}{'' if unit == '%' else ' '}{unit}".strip() if unit else joined
+    latest = spec.family == "measurements" and spec.aggregate == "latest"
+    joined = f"{label} {number}" if latest else f"{label}: {number}"
+    with_unit = f"{joined}{'' if unit == '%' else ' '}{unit}".strip() if unit else joined
+    return f"{with_unit}{_when(spec, frame, row)}" if latest else with_unit
+
+
+def _when(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
+    """How long ago a latest result was, where the frame knows it."""
+    since = f"{spec.name.split('_latest_')[0]}_days_since"
+    if since not in frame.names or np.isnan(frame.column(since)[row]):
+        return ""
+    return f", latest {_ago(float(frame.column(since)[row]))}"
+
+
+def _ago(days: float) -> str:
+    for unit, length in (("year", 365.25), ("month", 30.4375), ("day", 1.0)):
+        many = int(days // length) if unit == "day" else round(days / length)
+        if many >= 2 or (unit == "day" and many == 1):
+            return f"{many} {unit}{'' if many == 1 else 's'} ago"
+    return "today"
 
 
 def _standing(z: float) -> str:

@@ -18,6 +18,7 @@ from features.progress import Progress, silent
 from features.record import Record
 from training.bundle_contents import write_bundle
 from training.cohort import Cohort, References
+from training.explain import importance
 from training.flat import read_flat
 from training.learners import LEARNERS, SERVABLE
 from training.outcomes import EVENT
@@ -170,6 +171,7 @@ def _document(
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
         "comparison": _comparison(bench, chosen, references),
         "equation": _against_equation(bench, chosen, references),
+        "importance": importance(chosen, cohort, scheme, rng=stream(seed, "importance")),
         "blocks": [added_json(each, bench.cutoffs) for each in added],
         "groups": groups_json(groups),
         "gaps": gaps,

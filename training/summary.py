@@ -24,6 +24,7 @@ SHOWN = (
     ("calibration_slope", "slope"),
     ("calibration_in_the_large", "in the large"),
 )
+FEATURES_SHOWN = 8
 FEWEST_SHOWN = 11  # counts of 1 to 10 people are not exported
 
 
@@ -45,6 +46,8 @@ class Summary:
         if len(d["candidates"]) > 1:
             last = {name: list(found.values())[-1] for name, found in d["candidates"].items()}
             yield _models("Candidates, at the last horizon", last, first="candidate", mark=d["chosen"]["candidate"])
+        if d.get("importance"):
+            yield _importance(d["importance"])
         for block in d["blocks"]:
             yield Text.assemble(("› ", "cyan"), block["sentence"])
         for note in d["notes"]:
@@ -123,6 +126,18 @@ def _models(title: str, models: Mapping[str, Mapping[str, Any]], *, first: str, 
     for name, metrics in models.items():
         style = "bold green" if name == mark else ""
         table.add_row(Text(name, style=style), *[_cell(metrics.get(key)) for key, _ in shown])
+    return table
+
+
+def _importance(found: Sequence[Mapping[str, Any]]) -> Table:
+    """The first few features, those that care can change marked."""
+    table = _table("What moves risk most, on the log scale; ● care can change it")
+    for column in ("", "feature", "mean", "rank"):
+        table.add_column(column, justify="right" if column in ("mean", "rank") else "left")
+    for one in found[:FEATURES_SHOWN]:
+        low, high = one["rank_low"], one["rank_high"]
+        rank = f"{low}" if low == high else f"{low} to {high}"
+        table.add_row("●" if one["modifiable"] else "", one["label"], f"{one['value']:.2f}", rank)
     return table
 
 

@@ -62,10 +62,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why the risk is what it is, in words; `weight` is its share on the model's own scale, positive when it raises."""
+    """Why the risk is what it is, in words; `weight` is its share on the model's own scale, positive when it raises.
+
+    modifiable: whether care can change it; None where that is no question.
+    """
 
     words: str
     weight: float | None = None
+    modifiable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ class Baseline:
         at = np.searchsorted(self.times, horizons_days, side="right")
         return np.concatenate([np.zeros((len(eta), 1)), incidence], axis=1)[:, at]
 
+    def at(self, horizon_days: float) -> float:
+        """Cumulative hazard of the event by a time, at linear predictor zero."""
+        return float(np.append(0.0, self.hazards[0])[np.searchsorted(self.times, horizon_days, side="right")])
+
     def write(self, path: Path) -> None:
         """One Parquet file: time_days, then one cumulative hazard per cause."""
         causes = {f"hazard_{i}": column for i, column in enumerate(self.hazards)}

@@ -54,7 +54,7 @@ class CoxFit:
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """Exact terms of the event's log hazard."""
-        return linear_terms(self.design, self.beta[0], frame)
+        return replace(linear_terms(self.design, self.beta[0], frame), hazard=self.baseline)
 
     def write(self, folder: Path) -> None:
         """`learner.json` and `baseline.parquet`."""

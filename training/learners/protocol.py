@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.frame import FeatureFrame
+from training.learners.baseline import Baseline
 from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
@@ -18,15 +19,17 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """How each feature moved each person's log-hazard or log-odds.
+    """How each feature moved each person's log hazard or log odds, before recalibration.
 
     names: p features (dense ones, then codes). values: (n, p); a row plus `baseline` is that person's linear
-    predictor, up to a constant that is the same for all.
+    predictor: log odds at the last horizon where `hazard` is None, else the event's log hazard relative to `hazard`.
+    Without competing events the risk is 1 - exp(-H exp(predictor)), H its cumulative hazard.
     """
 
     names: tuple[str, ...]
     values: Floats
     baseline: float
+    hazard: Baseline | None = None
 
 
 class Fitted(Protocol):

@@ -14,6 +14,7 @@ from features.frame import FeatureFrame
 from training.learners.cox import Cox
 from training.learners.linear import read_learner, write_learner
 from training.learners.logistic import Logistic
+from training.learners.mixture import mixed
 from training.learners.protocol import Contributions, Fitted, Learner
 from training.learners.targets import Target, targets
 from training.learners.xgboost_cox import XGBoostCox
@@ -31,6 +32,7 @@ class StackFit:
 
     members: tuple[Fitted, ...]
     weights: Floats
+    horizon_days: float  # the last; what it explains
     settings: Mapping[str, float | int | str] = field(default_factory=dict)
     out_of_fold: RiskCurves | None = None
     name: str = "stack"
@@ -41,22 +43,18 @@ class StackFit:
         return RiskCurves(horizons_days, np.sum(parts, axis=0))
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
-        """The members' terms, weighted alike; each is on the log-hazard or log-odds scale."""
-        parts = [(member.contributions(frame), w) for member, w in self._used()]
-        names = tuple(dict.fromkeys(name for part, _ in parts for name in part.names))
-        where = {name: i for i, name in enumerate(names)}
-        values = np.zeros((len(frame), len(names)))
-        for part, w in parts:
-            values[:, [where[name] for name in part.names]] += w * part.values
-        return Contributions(names, values, float(sum(w * part.baseline for part, w in parts)))
+        """The members' terms on one scale, adding up to the stack's own: see `mixed`."""
+        parts = [member.contributions(frame) for member, _ in self._used()]
+        return mixed(parts, np.array([w for _, w in self._used()]), self.horizon_days)
 
     def write(self, folder: Path) -> None:
         """`learner.json` and one folder per member with a weight. Raises PresageError if one cannot be written."""
         used = self._used()
         for i, (member, _) in enumerate(used):
             member.write(folder / f"member_{i}")
-        stored = {"learner": self.name, "weights": [float(w) for _, w in used], "settings": dict(self.settings)}
-        write_learner(folder, stored)
+        horizon = None if np.isnan(self.horizon_days) else self.horizon_days
+        stored = {"learner": self.name, "weights": [float(w) for _, w in used], "horizon_days": horizon}
+        write_learner(folder, stored | {"settings": dict(self.settings)})
 
     def _used(self) -> list[tuple[Fitted, float]]:
         return [(m, float(w)) for m, w in zip(self.members, self.weights, strict=True) if w > 0]
@@ -69,7 +67,8 @@ class StackFit:
         stored = read_learner(folder)
         weights = np.array(stored["weights"], dtype=np.float64)
         members = tuple(read_fitted(folder / f"member_{i}") for i in range(len(weights)))
-        return cls(members, weights, stored["settings"])
+        horizon = float("nan") if stored["horizon_days"] is None else float(stored["horizon_days"])
+        return cls(members, weights, horizon, stored["settings"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Stack:
         share = stack_weights(risks, targets(frame, outcome, weights=weights), int((outcome.event == EVENT).sum()))
         held_out = RiskCurves(curves[0].horizons_days, np.tensordot(share, risks, axes=1))
         settings = {f"weight_{member.name}": float(w) for member, w in zip(fitted, share, strict=True)}
-        return StackFit(fitted, share, settings, held_out)
+        return StackFit(fitted, share, held_out.horizons_days[-1], settings, held_out)
 
 
 def stack_weights(risks: Floats, goals: list[Target], events: int) -> Floats:

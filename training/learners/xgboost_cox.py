@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,8 @@ class XGBoostCoxFit:
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """TreeSHAP on the event's log hazard."""
-        return tree_shap(self.boosters[0], self.columns, frame, slope=self.slopes[0])
+        found = tree_shap(self.boosters[0], self.columns, frame, slope=self.slopes[0])
+        return replace(found, baseline=found.baseline - self.centres[0] * self.slopes[0], hazard=self.baseline)
 
     def write(self, folder: Path) -> None:
         """`learner.json`, `baseline.parquet` and one UBJ per cause."""

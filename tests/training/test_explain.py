@@ -1,0 +1,110 @@
+"""What moves risk, over the many: a mean that can be checked by hand, an interval, and ranks that are stable or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from features.frame import FeatureFrame
+from training.cohort import Block, Cohort, Described
+from training.explain import importance, terms
+from training.outcomes import Outcome
+from training.run_validation import HeldOut, hold_out
+from training.splits import Scheme, Split
+
+NAMES = ("strong", "weak", "nothing", "gene")
+
+
+def drawn(n: int = 600, *, genotyped: int = 300) -> Cohort:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(n, 4)).astype(np.float32)
+    odds = 1.5 * values[:, 0] + 0.4 * values[:, 1] + 1.0 * values[:, 3] - 0.5
+    event = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(np.int8)
+    values[genotyped:, 3] = np.nan
+    when = np.full(n, np.datetime64("2020-01-01", "us"))
+    frame = FeatureFrame(np.arange(n), when, NAMES, values)
+    blocks = (Block("clinical", NAMES[:3], genomic=False), Block("genomic", NAMES[3:], genomic=True))
+    said = {
+        "strong": Described("LDL cholesterol", "measurements", modifiable=True),
+        "weak": Described("age", "demographics"),
+        "gene": Described("polygenic score", "polygenic"),
+    }
+    outcome = Outcome(np.full(n, np.nan), event, ())
+    empty = np.full(n, "", dtype=object)
+    return Cohort(frame, outcome, empty, blocks, ~np.isnan(values[:, 3]), empty, {}, described=said)
+
+
+def scheme_of(n: int, folds: int = 3) -> Scheme:
+    fold = np.arange(n) % folds
+    return Scheme(
+        "drawn", tuple(Split(str(k), np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds))
+    )
+
+
+def held_of(cohort: Cohort, scheme: Scheme, candidate: str) -> HeldOut:
+    nothing = [None] * len(scheme.splits)
+    return hold_out(candidate, cohort, scheme, nothing, seed=1, advance=lambda done: None)
+
+
+@pytest.mark.parametrize("candidate", ["logistic", "xgboost", "stack"])
+def test_importance_is_the_mean_absolute_term_of_people_held_out_and_finds_what_matters(candidate: str) -> None:
+    cohort = drawn()
+    scheme = scheme_of(600)
+    held = held_of(cohort, scheme, candidate)
+    found = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+    assert [one["feature"] for one in found][:2] == ["strong", "gene"]
+    sums, people = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0)
+    for split, pair in zip(scheme.splits, held.pairs, strict=True):
+        for row in split.test.tolist():
+            alone = np.array([row])
+            one = terms(pair, cohort.frame.take(alone), cohort.genotyped[alone], cohort.horizons)
+            for name, value in zip(one.names, one.values[0], strict=True):
+                if not np.isnan(value):
+                    sums[name] += abs(value)
+                    people[name] += 1
+    assert people["gene"] == 300  # whom the combined model serves
+    for each in found:
+        name = each["feature"]
+        assert each["value"] == pytest.approx(sums[name] / people[name], rel=1e-5)
+        assert each["low"] <= each["value"] <= each["high"]
+        assert each["rank_low"] <= each["rank_high"]
+    strong = found[0]
+    assert (strong["label"], strong["family"], strong["modifiable"]) == ("LDL cholesterol", "measurements", True)
+    assert (strong["rank_low"], strong["rank_high"]) == (1, 1)
+
+
+def test_ranks_of_features_alike_are_not_called_stable() -> None:
+    cohort = drawn()
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=(600, 4)).astype(np.float32)
+    frame = replace(cohort.frame, values=noise)
+    cohort = replace(cohort, frame=frame, genotyped=np.zeros(600, dtype=np.bool_))
+    scheme = scheme_of(600)
+    found = importance(held_of(cohort, scheme, "xgboost"), cohort, scheme, rng=rng)
+    assert any(one["rank_high"] > one["rank_low"] for one in found)
+
+
+def test_people_are_resampled_and_not_their_rows() -> None:
+    cohort = drawn()
+    scheme = scheme_of(600, folds=2)
+    held = held_of(cohort, scheme, "logistic")
+    once = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+    pairs: npt.NDArray[np.int64] = (
+        np.arange(600) // 4
+    )  # rows of a person are on one side in no split, but that is no matter here
+    together = importance(
+        held, replace(cohort, frame=replace(cohort.frame, subject_ids=pairs)), scheme, rng=np.random.default_rng(1)
+    )
+    assert once[0]["value"] == together[0]["value"]
+    assert (once[0]["low"], once[0]["high"]) != (together[0]["low"], together[0]["high"])
+
+
+def test_the_same_chance_gives_the_same_numbers() -> None:
+    cohort = drawn()
+    scheme = scheme_of(600)
+    held = held_of(cohort, scheme, "logistic")
+    twice = [importance(held, cohort, scheme, rng=np.random.default_rng(4)) for _ in range(2)]
+    assert twice[0] == twice[1]

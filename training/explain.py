@@ -1,0 +1,138 @@
+"""What moves risk: each person's terms of the model that serves them, and how much each feature moves the many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.frame import FeatureFrame
+from training.cohort import Cohort, Described, Dosages, Ints
+from training.run_validation import HeldOut
+from training.splits import Scheme
+from training.variants import CLINICAL_SCORE, DOSAGE_SCORE, Pair, stage_frame
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE = 2000  # people explained: TreeSHAP takes milliseconds for each
+REPLICATES = 200
+SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """(n, p) parts of the log hazard (log odds); NaN where a feature's model does not serve the person."""
+
+    names: tuple[str, ...]
+    values: Floats
+
+
+def terms(
+    pair: Pair,
+    frame: FeatureFrame,
+    combined: npt.NDArray[np.bool_],
+    horizons: tuple[float, ...],
+    *,
+    dosages: Dosages | None = None,
+) -> Terms:
+    """The clinical model's terms, and for rows in `combined` (n,) those that the combined model adds to them.
+
+    dosages: of the same rows; without them a score of all genotypes is left out.
+    """
+    clinical = pair.clinical.fitted.contributions(frame.only(pair.clinical.names))
+    rows = np.flatnonzero(combined)
+    both = pair.combined
+    if both is None or not len(rows) or (both.dosage_score is not None and dosages is None):
+        return Terms(clinical.names, clinical.values)
+    some = frame.take(rows)
+    score = None if both.dosage_score is None or dosages is None else both.dosage_score.score(dosages.take(rows))
+    stage = stage_frame(some, both.names, pair.clinical.risk(some, horizons)[:, -1], score)
+    genomic = both.fitted.contributions(stage)
+    added = [at for at, name in enumerate(genomic.names) if name != CLINICAL_SCORE]
+    more = np.full((len(frame), len(added)), np.nan)
+    more[rows] = genomic.values[:, added]
+    names = (*clinical.names, *(genomic.names[at] for at in added))
+    return Terms(names, np.hstack([clinical.values, more]))
+
+
+def importance(
+    held: HeldOut, cohort: Cohort, scheme: Scheme, *, rng: np.random.Generator, replicates: int = REPLICATES
+) -> list[dict[str, Any]]:
+    """Mean absolute term of each feature over people held out, those it serves; most important first.
+
+    At most `SAMPLE` rows, each explained by the model that did not learn from it. The interval, and that of the rank,
+    come from resampling the splits' models, where there are several, and people within them: what would be found
+    with other people and other training rows.
+    """
+    parts, split_of, persons = [], [], []
+    for k, (split, pair) in enumerate(zip(scheme.splits, held.pairs, strict=True)):
+        rows = _sample(split.test, SAMPLE // len(scheme.splits), rng)
+        dosages = None if cohort.dosages is None else cohort.dosages.take(rows)
+        parts.append(terms(pair, cohort.frame.take(rows), cohort.genotyped[rows], cohort.horizons, dosages=dosages))
+        split_of.append(np.full(len(rows), k))
+        persons.append(cohort.persons[rows])
+    names, size = _stacked(parts)
+    known = ~np.isnan(size)
+    size = np.nan_to_num(np.abs(size))
+    counts = _counts(np.concatenate(split_of), np.concatenate(persons), rng, replicates)
+    served = counts @ known
+    value = np.divide(counts @ size, served, out=np.full(served.shape, np.nan), where=served > 0)
+    rank = np.argsort(np.argsort(-np.nan_to_num(value), axis=1, kind="stable"), axis=1, kind="stable") + 1
+    order = np.argsort(rank[0])[:SHOWN]
+    return [_row(cohort, names[j], value[:, j], rank[:, j]) for j in order if value[0, j] > 0]
+
+
+def describe(cohort: Cohort, name: str) -> Described:
+    """A feature's own description; a code and a score of genotypes have none."""
+    if name == DOSAGE_SCORE:
+        return Described("score of all genotypes", "genomic")
+    return cohort.described.get(name, Described(name.replace("@", ", "), "codes"))
+
+
+def _row(cohort: Cohort, name: str, value: Floats, rank: npt.NDArray[np.int64]) -> dict[str, Any]:
+    said = describe(cohort, name)
+    drawn, ranks = value[1:][np.isfinite(value[1:])], rank[1:]
+    low, high = np.percentile(drawn, (2.5, 97.5)) if len(drawn) else (None, None)
+    first, last = np.percentile(ranks, (2.5, 97.5), method="nearest") if len(ranks) else (rank[0], rank[0])
+    return {
+        "feature": name,
+        "label": said.label,
+        "family": said.family,
+        "modifiable": said.modifiable,
+        "value": float(value[0]),
+        "low": None if low is None else float(low),
+        "high": None if high is None else float(high),
+        "rank_low": int(first),
+        "rank_high": int(last),
+    }
+
+
+def _sample(rows: Ints, most: int, rng: np.random.Generator) -> Ints:
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, max(most, 1), replace=False))
+
+
+def _stacked(parts: Sequence[Terms]) -> tuple[tuple[str, ...], Floats]:
+    """Rows of all splits under the union of their names; a feature that one split's model lacks moved nobody there."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.names))
+    where = {name: i for i, name in enumerate(names)}
+    values = []
+    for part in parts:
+        whole = np.zeros((len(part.values), len(names)))
+        whole[:, [where[name] for name in part.names]] = part.values
+        values.append(whole)
+    return names, np.concatenate(values)
+
+
+def _counts(split_of: Ints, persons: Ints, rng: np.random.Generator, replicates: int) -> Floats:
+    """(1 + replicates, n) how often each row counts; everybody once comes first."""
+    people, row_person = np.unique(persons, return_inverse=True)
+    n_splits = int(split_of.max(initial=0)) + 1
+    counts = np.ones((1 + replicates, len(persons)))
+    for b in range(1, 1 + replicates):
+        drawn = np.bincount(rng.integers(len(people), size=len(people)), minlength=len(people))
+        models = np.bincount(rng.integers(n_splits, size=n_splits), minlength=n_splits)
+        counts[b] = drawn[row_person] * models[split_of]
+    return counts
