@@ -26,4 +26,4 @@ def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...]) -> None:
 
 
 def _compute(name: str, inputs: Mapping[str, Floats]) -> Floats:
-    return INDICES[name](inputs) if name in INDICES else EQUATIONS[name].risk(inputs).risk
+    return INDICES[name](inputs) if name in INDICES else EQUATIONS[name].value(inputs)

@@ -33,16 +33,20 @@ class Input:
     valid: tuple[float, float]
     below: bool = False  # the upper end itself is outside
 
+    def usable(self, values: Floats) -> npt.NDArray[np.bool_]:
+        """(n,) whether a value is there and within the range."""
+        low, high = self.valid
+        return np.asarray((values >= low) & (values < high if self.below else values <= high), dtype=np.bool_)
+
     def reason(self, values: Floats) -> npt.NDArray[np.str_]:
         """(n,) why a value cannot be used, empty where it can."""
         low, high = self.valid
-        outside = (values < low) | (values >= high if self.below else values > high)
-        bounds = f"{low:g} to {'below ' if self.below else ''}{high:g}"
+        outside = f"{self.words} outside {low:g} to {'below ' if self.below else ''}{high:g}"
         if low == high:
-            return np.where(values == low, "", f"needs {self.words}")
-        return np.where(
-            np.isnan(values), f"{self.words} missing", np.where(outside, f"{self.words} outside {bounds}", "")
-        )
+            outside = missing = f"needs {self.words}"
+        else:
+            missing = f"{self.words} missing"
+        return np.where(self.usable(values), "", np.where(np.isnan(values), missing, outside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,20 @@ class Equation:
         """Feature names of the catalogue."""
         return tuple(each.feature for each in self.inputs_valid)
 
-    def risk(self, columns: Mapping[str, Column]) -> EquationRisk:
-        """Risk by the horizon for each row. Assumes the columns of `inputs`, of one length; NaN is missing."""
-        values = {name: np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs}
-        reasons = [each.reason(values[each.feature]) for each in self.inputs_valid]
-        reason = np.array(["; ".join(filter(None, row)) for row in zip(*reasons, strict=True)], dtype=np.str_)
-        usable = reason == ""
+    def value(self, columns: Mapping[str, Column]) -> Floats:
+        """(n,) the risk (or points) by the horizon, NaN where it is refused."""
+        values = self._values(columns)
+        usable = np.logical_and.reduce([each.usable(values[each.feature]) for each in self.inputs_valid])
         filled = {name: np.where(usable, value, 1.0) for name, value in values.items()}
         with np.errstate(all="ignore"):
-            risk = np.where(usable, self.compute(filled), np.nan)
-        return EquationRisk(risk, reason)
+            return np.where(usable, self.compute(filled), np.nan)
+
+    def risk(self, columns: Mapping[str, Column]) -> EquationRisk:
+        """Risk by the horizon for each row. Assumes the columns of `inputs`, of one length; NaN is missing."""
+        values = self._values(columns)
+        reasons = [each.reason(values[each.feature]) for each in self.inputs_valid]
+        reason = np.array(["; ".join(filter(None, row)) for row in zip(*reasons, strict=True)], dtype=np.str_)
+        return EquationRisk(self.value(columns), reason)
+
+    def _values(self, columns: Mapping[str, Column]) -> dict[str, Floats]:
+        return {name: np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs}
