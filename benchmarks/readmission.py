@@ -1,0 +1,98 @@
+"""30-day readmission (UCI "Diabetes 130-US hospitals"): discrimination, and whether risks mean what they say.
+
+Encounters that end in death or hospice are left out; folds are by patient, and the slope is that of all held-out
+people together, with an interval over patients. Recalibration is learned inside the training folds only.
+
+    .venv/bin/python benchmarks/readmission.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from features.progress import silent
+from training.flat import read_flat
+from training.run_metrics import Bench
+from training.run_validation import hold_out, stream
+from training.splits import make_splits
+from training.study import read_study
+
+DEATH_OR_HOSPICE = (11, 13, 14, 19, 20, 21)
+AUC_AT_LEAST, SLOPE_WITHIN = 0.675, (0.95, 1.05)
+STUDY = """
+name = "readmission-30d"
+[source]
+table = "encounters.parquet"
+id = "patient_nbr"
+[outcome]
+event = "readmitted"
+[features]
+exclude = ["encounter_id"]
+"""
+
+
+def main() -> None:
+    """Read, hold out, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--candidates", nargs="*", default=["xgboost"])
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", type=int, help="so many of the folds")
+    parser.add_argument("--bootstraps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        encounters().to_parquet(folder / "encounters.parquet")
+        (folder / "study.toml").write_text(STUDY + f"[validation]\nfolds = {arguments.folds}\n")
+        study = read_study(folder / "study.toml")
+        cohort = read_flat(study, folder)
+        scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(arguments.seed, "splits"))
+    if arguments.only:
+        scheme = type(scheme)(scheme.words, scheme.splits[: arguments.only])
+    print(f"{len(cohort):,} encounters of {len(np.unique(cohort.persons)):,} patients; {scheme.words}")
+    for name in arguments.candidates:
+        started = time.process_time()
+        nothing = [None] * len(scheme.splits)
+        with silent("fitting") as advance:
+            held = hold_out(name, cohort, scheme, nothing, seed=arguments.seed, advance=advance)
+        bench = Bench.of(cohort, held, n_boot=arguments.bootstraps, seed=arguments.seed)
+        found = bench.measure(held.served, integrated=True)
+        print(f"\n{name}, {time.process_time() - started:.0f} s of CPU")
+        for metric in ("auc", "auprc", "brier", "calibration_slope", "calibration_in_the_large", "ici", "e90"):
+            value = found[metric]
+            print(f"  {metric:26s} {value.value:.4f} ({value.low:.4f} to {value.high:.4f})")
+        for split, pair in zip(scheme.splits, held.pairs, strict=True):
+            alone = bench.take(np.flatnonzero(held.fold == split.name))
+            one = alone.measure(held.served[held.fold == split.name], n_boot=0)
+            raw = pair.clinical.calibration.calibrators[-1]
+            print(
+                f"  fold {split.name}: AUC {one['auc'].value:.4f}, slope {one['calibration_slope'].value:.3f}, "
+                f"recalibrated by {raw.intercept:+.3f}, {raw.rise:.3f}; {dict(pair.clinical.fitted.settings)}"
+            )
+        low, high = SLOPE_WITHIN
+        good = found["auc"].value >= AUC_AT_LEAST and low <= found["calibration_slope"].value <= high
+        print(f"  goals, AUC at least {AUC_AT_LEAST} and slope within {low} to {high}: {'met' if good else 'missed'}")
+
+
+def encounters() -> pd.DataFrame:
+    """Everything recorded of each stay; readmitted within 30 days or not."""
+    path = Path(os.environ.get("PRESAGE_DATA", "../shared/data")) / "clin_diabetes130" / "dataset_diabetes.zip"
+    with zipfile.ZipFile(path) as archive, archive.open("dataset_diabetes/diabetic_data.csv") as source:
+        table = pd.read_csv(source, na_values=["?"], keep_default_na=False, low_memory=False)
+    table = table[~table["discharge_disposition_id"].isin(DEATH_OR_HOSPICE)]
+    for name in table.columns:
+        if name.endswith("_id") and name != "encounter_id":
+            table[name] = table[name].astype(str)
+    return table.assign(readmitted=(table["readmitted"] == "<30").astype(int)).reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    main()
