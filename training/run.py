@@ -312,7 +312,7 @@ def _register(
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
         digest = write_bundle(bundle, study, study_path, cohort, scheme, final, document)
-        registered = log_run(study, held, chosen, document, bundle, figures, digest=digest, seed=seed)
+        registered = log_run(study, cohort, held, chosen, document, bundle, figures, digest=digest, seed=seed)
     return {
         "model": registered.model,
         "version": registered.version,

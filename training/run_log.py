@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from training.bundle import MANIFEST
+from training.cohort import Cohort
+from training.run_evidence import git_commit
+from training.run_metrics import Bench
 from training.run_validation import HeldOut
 from training.study import Study
-from training.tracking import Registered, log_training
+from training.tracking import Child, Registered, log_training
+
+MOST_FOLDS = 60  # runs of folds a candidate may have: a repeated benchmark would drown the others
 
 
 def log_run(
     study: Study,
+    cohort: Cohort,
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
     document: Mapping[str, Any],
@@ -23,26 +33,65 @@ def log_run(
     digest: str,
     seed: int,
 ) -> Registered:
-    """One parent run, a child per candidate; the bundle as the registered model."""
+    """One parent run, a child per candidate and fold; the bundle as the registered model."""
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     return log_training(
         study=study.name,
         seed=seed,
         parameters=_parameters(study, document),
         metrics=_flat(document["chosen"]["metrics"]) | _sides(document["comparison"]) | _counts(document),
         children={
-            name: (dict(found.pairs[0].clinical.fitted.settings), _candidate(document, name))
+            name: Child(
+                dict(found.pairs[0].clinical.fitted.settings),
+                _candidate(document, name),
+                _folds(cohort, found, seed=seed),
+            )
             for name, found in held.items()
         },
         documents={
             "summary.json": document,
             "attrition.json": document["attrition"],
+            "environment.json": manifest["versions"],
+            **({"leakage.json": document["leakage"]} if document.get("leakage") else {}),
             "card.md": (bundle / "card.md").read_text(encoding="utf-8"),
             "study.toml": (bundle / "study.toml").read_text(encoding="utf-8"),
         },
         figures=figures,
         bundle=bundle,
-        tags={"chosen": chosen.candidate, "bundle_digest": digest, "study_digest": str(document["study_digest"])},
+        tags=_tags(chosen, document, manifest, digest),
     )
+
+
+def _tags(chosen: HeldOut, document: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """What the run was made of: digests of study, data, code, catalogue and bundle, and the proof against leakage."""
+    proof = document.get("leakage")
+    found = {
+        "chosen": chosen.candidate,
+        "bundle_digest": digest,
+        "study_digest": str(document["study_digest"]),
+        "data_digest": str(document["data"]["digest"]),
+        "code_digest": str(document["code_digest"]),
+        "catalogue_hash": str(manifest["catalogue_hash"]),
+        "leakage_proof": "none" if proof is None else "passed" if proof["passed"] else "failed",
+        "python": str(manifest["versions"]["python"]),
+    }
+    commit = git_commit()
+    return found if commit is None else found | {"git_commit": commit}
+
+
+def _folds(cohort: Cohort, found: HeldOut, *, seed: int) -> dict[str, dict[str, float]]:
+    """The served risk's numbers on each split's test rows, at the last horizon; none where there is one split only."""
+    names = list(dict.fromkeys(found.fold.tolist()))
+    if not 1 < len(names) <= MOST_FOLDS:
+        return {}
+    bench = Bench.of(cohort, found, n_boot=0, seed=seed)
+    numbers: dict[str, dict[str, float]] = {}
+    for name in names:
+        rows = np.flatnonzero(found.fold == name)
+        some = bench.take(rows)
+        measured = {key: one.value for key, one in some.measure(found.served[rows]).items()}
+        numbers[str(name)] = {"people": some.people, **measured}
+    return numbers
 
 
 def _parameters(study: Study, document: Mapping[str, Any]) -> dict[str, Any]:

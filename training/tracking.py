@@ -1,6 +1,6 @@
-"""Runs in MLflow: one parent per study, a child per candidate; parameters, metrics with intervals, figures, bundle.
+"""Runs in MLflow: one parent per study, a child per candidate, and below it one per fold.
 
-Nothing here holds a person: metrics, counts, curves and the bundle only.
+Nothing here holds a person or names a machine: parameters, metrics, counts, curves, digests and the bundle only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 PARAMETER_LENGTH = 500
+SOURCE = "presage train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Registered:
     run_id: str
     model: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A candidate's run: its settings, its numbers, and the numbers of each of its folds by name."""
+
+    settings: Mapping[str, Any]
+    numbers: Mapping[str, float]
+    folds: Mapping[str, Mapping[str, float]]
 
 
 def presage_home() -> Path:
@@ -89,7 +99,7 @@ def log_training(
     seed: int,
     parameters: Mapping[str, Any],
     metrics: Mapping[str, float],
-    children: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]],
+    children: Mapping[str, Child],
     documents: Mapping[str, Any],
     figures: Mapping[str, str],
     bundle: Path,
@@ -101,17 +111,64 @@ def log_training(
 
         _use_store()
         mlflow.set_experiment(experiment_id=_experiment(study))
-        with mlflow.start_run(run_name=study, tags={"study": study, **tags}) as run:
+        source = {"mlflow.source.name": SOURCE}  # MLflow would name the path of this machine's program
+        with mlflow.start_run(run_name=study, tags={"study": study, **source, **tags}) as run:
             # Before any metric: MLflow links every metric that exists to the model, one statement each.
             info = _log_model(study, bundle)
             mlflow.log_params(_short({"seed": seed, **parameters}))
             mlflow.log_metrics(_finite(metrics))
             _log_files(documents, figures)
-            for name, (settings, numbers) in children.items():
-                with mlflow.start_run(run_name=name, nested=True, tags={"study": study, "candidate": name}):
-                    mlflow.log_params(_short({"seed": seed, "candidate": name, **settings}))
-                    mlflow.log_metrics(_finite(numbers))
+        for name, child in children.items():
+            _log_child(run.info.experiment_id, run.info.run_id, study, name, child, seed=seed)
+        _make_challenger(study, str(info.registered_model_version))
     return Registered(run.info.run_id, study, int(info.registered_model_version))
+
+
+def _log_child(experiment: str, parent: str, study: str, name: str, child: Child, *, seed: int) -> None:
+    """A run for the candidate and one for each fold: everything of a run in one batch, as each call has its price."""
+    own = _log_nested(
+        experiment,
+        parent,
+        name,
+        tags={"study": study, "candidate": name},
+        parameters={"seed": seed, "candidate": name, **child.settings},
+        numbers=child.numbers,
+    )
+    for fold, numbers in child.folds.items():
+        tags = {"study": study, "candidate": name, "fold": fold}
+        _log_nested(experiment, own, f"{name}, {fold}", tags=tags, parameters={"fold": fold}, numbers=numbers)
+
+
+def _log_nested(
+    experiment: str,
+    parent: str,
+    name: str,
+    *,
+    tags: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    numbers: Mapping[str, float],
+) -> str:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    store = MlflowClient()
+    placed = {"mlflow.parentRunId": parent, "mlflow.source.name": SOURCE, **tags}
+    run = store.create_run(experiment, run_name=name, tags=placed)
+    at = run.info.start_time
+    store.log_batch(
+        run.info.run_id,
+        metrics=[Metric(key, value, at, 0) for key, value in _finite(numbers).items()],
+        params=[Param(key, value) for key, value in _short(parameters).items()],
+    )
+    store.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+def _make_challenger(study: str, version: str) -> None:
+    """A new version challenges until it is promoted."""
+    from mlflow import MlflowClient
+
+    MlflowClient().set_registered_model_alias(study, "challenger", version)
 
 
 def _log_model(study: str, bundle: Path) -> Any:
