@@ -352,30 +352,33 @@ def prs(
     max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
 ) -> None:
     """Polygenic scores of genotypes: sums, what matched, and ancestry-adjusted z where a reference is given."""
-    from features.polygenic.command import prs as run
-    from features.polygenic.matching import MatchRules
-    from features.polygenic.run import Settings
+    from features.polygenic.startup import without_pandas
 
-    settings = Settings(
-        build=build,
-        min_overlap=min_overlap,
-        rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
-        threads=threads,
-        max_memory_mb=max_memory,
-        callable_bed=callable_bed,
-        assume_reference=assume_reference,
-        rescue_palindromes=rescue_palindromes,
-    )
-    done = run(
-        genotypes,
-        scores,
-        out,
-        settings=settings,
-        reference_frequencies=reference_frequencies,
-        ancestry=ancestry,
-        progress=progress,
-    )
-    console.print(done, highlight=False, markup=False)
+    with without_pandas():
+        from features.polygenic.command import prs as run
+        from features.polygenic.matching import MatchRules
+        from features.polygenic.run import Settings
+
+        settings = Settings(
+            build=build,
+            min_overlap=min_overlap,
+            rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
+            threads=threads,
+            max_memory_mb=max_memory,
+            callable_bed=callable_bed,
+            assume_reference=assume_reference,
+            rescue_palindromes=rescue_palindromes,
+        )
+        done = run(
+            genotypes,
+            scores,
+            out,
+            settings=settings,
+            reference_frequencies=reference_frequencies,
+            ancestry=ancestry,
+            progress=progress,
+        )
+        console.print(done, highlight=False, markup=False)
 
 
 @ancestry_app.command("fit")

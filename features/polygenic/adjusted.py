@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.polygenic.adjustment import interval
 from features.polygenic.ancestry import MIN_PLACED, AncestryModel, Placement
 from features.polygenic.match_scores import ScoredScore
-from features.polygenic.scoring import Sums
+from features.polygenic.sums import Sums
 
 Floats = NDArray[np.float64]
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks

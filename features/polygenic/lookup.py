@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -38,7 +38,8 @@ def add_scores(
     `packed` (site / 4, sample); `additive`, `heterozygote` (score, site): per copy, and for exactly one copy;
     `expected` (site,): copies that a missing call stands for. `tables`: from `room`.
     """
-    het = np.empty((0, 0)) if heterozygote is None else heterozygote
+    additive = np.ascontiguousarray(additive)
+    het = np.empty((0, 0)) if heterozygote is None else np.ascontiguousarray(heterozygote)
     if len(additive) == 1:
         add_one(packed, additive, het, expected, tables, sums[0])
         return
@@ -52,7 +53,7 @@ def add_scores(
 
 def lanes_used(effects: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For `add_missing`: where each site's lanes are not zero, or nothing where most are not."""
-    used = effects.any(axis=2)
+    used: NDArray[np.bool_] = (effects != 0).any(axis=2)
     if 2 * np.count_nonzero(used) > used.size:
         return np.empty(0, np.intp), np.empty(0, np.intp)
     sites, lanes = np.nonzero(used)
@@ -86,7 +87,7 @@ def _rows_added(_, sums, row, table, rows):  # type: ignore[no-untyped-def]
         width = sums_kind.dtype.bitwidth // 8
         parts = [
             builder.load(place(values[2], table_kind, number), align=width)
-            for number in cgutils.unpack_tuple(builder, values[3])
+            for number in cgutils.unpack_tuple(builder, values[3])  # type: ignore[no-untyped-call]
         ]
         while len(parts) > 1:
             parts = [
@@ -234,4 +235,14 @@ def add_one(packed, additive, heterozygote, expected, tables, sums):  # type: ig
             sums[i] += (one[a[i]] + two[b[i]]) + (three[c[i]] + four[d[i]])
 
 
-__all__ = ["LANES", "SITES", "add_missing", "add_scores", "lanes_used", "pack", "room"]
+def load() -> None:
+    """Compile the loops, or load them from Numba's cache, by running them on nothing."""
+    packed, effects = np.zeros((TABLES, LANES), np.uint8), np.zeros((SITES, 1, LANES), np.float32)
+    pack(np.zeros((SITES, LANES), np.int8), packed)
+    for n_scores in (1, 2):
+        sums = np.zeros((n_scores, LANES))
+        add_scores(packed, np.zeros((n_scores, SITES)), None, np.zeros(SITES), room(), sums)
+    add_missing(packed, effects, *lanes_used(effects), np.zeros((LANES, 1, LANES), np.float32))
+
+
+__all__ = ["LANES", "SITES", "add_missing", "add_scores", "lanes_used", "load", "pack", "room"]

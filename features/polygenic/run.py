@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from features.polygenic.frequencies import known_sites, read_afreq
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_genotypes
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
-from features.polygenic.scoring import MIN_OWN_FREQUENCY_SAMPLES, Sums, score_samples
 from features.polygenic.scoring_file import read_scores
+from features.polygenic.startup import loading_kernels
+from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.polygenic.variants import Alleles
 from features.progress import Progress, silent
 
@@ -65,18 +66,20 @@ def compute(
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
     request = _request(score_paths, frequencies_path, model, settings, alleles)
-    with (
-        open_genotypes(genotypes_path, alleles, request) as genotypes,
-        closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 10)) as store,
-    ):
-        build = _build(genotypes, settings.build, model)
-        target = TargetIndex.of(genotypes.variants, alleles)
-        frequencies = _frequencies(frequencies_path, model, target, alleles)
-        matcher = Matcher(target, alleles, frequencies, build, model, settings)
-        scores = match_all(matcher, score_paths, store, on_rows, progress)
-        placed = projection(model, target, alleles) if model is not None else None
-        for part in placed.contributions if placed else ():
-            store.add(part)
+    with ExitStack() as held:
+        store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 10)))
+        with loading_kernels():
+            genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
+            build = _build(genotypes, settings.build, model)
+            target = TargetIndex.of(genotypes.variants, alleles)
+            frequencies = _frequencies(frequencies_path, model, target, alleles)
+            matcher = Matcher(target, alleles, frequencies, build, model, settings)
+            scores = match_all(matcher, score_paths, store, on_rows, progress)
+            placed = projection(model, target, alleles) if model is not None else None
+            for part in placed.contributions if placed else ():
+                store.add(part)
+        from features.polygenic.scoring import score_samples
+
         sums = score_samples(
             genotypes,
             store.finish(genotypes.variants, frequencies),

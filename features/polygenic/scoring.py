@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from features.polygenic import kernels, lookup
 from features.polygenic.contributions import ChunkWeights, Contributions
 from features.polygenic.genotypes.protocol import Genotypes, SiteReader, Sites
+from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.progress import Progress, silent
 
 BLOCK_SITES = 512
@@ -31,24 +32,8 @@ RUN_SITES = 64
 MAX_SINGLE_SCORES = 64
 _TILE_BYTES = 1 << 19
 _STEPS = 1 << 12
-MIN_OWN_FREQUENCY_SAMPLES = 50  # as in plink2
 
 Genotype = NDArray[np.int8] | NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Per score and sample, in the order of the contributions and of the file.
-
-    `sums` (score, sample): nan where a call is missing and nothing says what to expect.
-    `missing`: sites of the score that are not called. `lost`: variance of the sum that the missing calls hide, and
-    `variance` (score,) of the whole sum, both as if sites were independent and in Hardy-Weinberg proportions.
-    """
-
-    sums: NDArray[np.float64]
-    missing: NDArray[np.int64]
-    lost: NDArray[np.float64]
-    variance: NDArray[np.float64]
 
 
 def score_samples(
@@ -309,4 +294,4 @@ def site_variances(
     return variance, used
 
 
-__all__ = ["Sums", "score_samples", "site_variances"]
+__all__ = ["score_samples", "site_variances"]
