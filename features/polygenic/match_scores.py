@@ -22,7 +22,7 @@ from features.polygenic.report import MatchSummary, not_scored, summarise, varia
 from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import ScoreTable
-from features.polygenic.scoring_file import open_scores
+from features.polygenic.scoring_file import LastRows, open_scores
 from features.polygenic.variants import Alleles
 from features.progress import Progress
 
@@ -54,7 +54,8 @@ class Settings:
 class ScoredScore:
     """One score of a run. `not_scored`: why nobody has it. `column`: its row in the sums, None where it was not summed.
 
-    `keys`: the positions that count, kept where the ancestry reference has the score.
+    `keys`: the positions that count, kept where the ancestry reference has the score. `rows_under`: the name under
+    which the report's rows stand; scores with the same rows share them.
     """
 
     header: ScoreHeader
@@ -63,22 +64,26 @@ class ScoredScore:
     not_scored: str | None
     column: int | None
     keys: NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Matched:
-    score: ScoredScore
-    contribution: Contribution | None
-    rows: pa.Table | None
+    rows_under: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where rows lie in the genotypes."""
 
+    rows: ScoreRows
     matches: Matches
     used: UsedRows
     rescue: Rescue | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """`place`: None of a score that is refused."""
+
+    score: ScoredScore
+    contribution: Contribution | None
+    place: _Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +96,32 @@ class Matcher:
     build: str | None
     model: AncestryModel | None
     settings: Settings
+    _rows: LastRows = field(default_factory=LastRows)
+    _places: list[_Place] = field(default_factory=list)  # the last one
 
     def open(self, path: Path) -> list[_Matched] | ScoreTable:
         """The scores of a file, matched; or a table of several, which still is to be."""
-        opened = open_scores(path, self.alleles, build=self.build, threads=self.settings.threads)
-        return opened if isinstance(opened, ScoreTable) else [self._with_rows(score) for score in opened]
+        opened = open_scores(path, self.alleles, build=self.build, threads=self.settings.threads, last=self._rows)
+        return opened if isinstance(opened, ScoreTable) else [self._matched(score) for score in opened]
 
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
         """The scores of a table: its rows are matched, and reported, once."""
         place = self._place(table.rows)
-        rows = self._report(table.path.stem, table.rows, place)
         for matched in _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2):
-            yield replace(matched, rows=rows)
-            rows = None
+            yield replace(matched, score=replace(matched.score, rows_under=table.path.stem))
 
-    def _with_rows(self, score: Score) -> _Matched:
+    def report(self, name: str, place: _Place) -> pa.Table:
+        """The report's rows."""
+        return variant_rows(name, place.rows, place.matches, self.target.variants, self.alleles, rescue=place.rescue)
+
+    def _matched(self, score: Score) -> _Matched:
         refused = score.refused or self._wrong_build(score.header)
         if refused is not None:
             return _Matched(ScoredScore(score.header, score.path, None, refused, None), None, None)
-        place = self._place(score.rows)
-        rows = self._report(score.header.score_id, score.rows, place)
-        return replace(self._score(score, place), rows=rows)
+        last = self._places[-1:]
+        place = last[0] if last and last[0].rows is score.rows else self._place(score.rows)
+        self._places[:] = [place]
+        return self._score(score, place)
 
     def _place(self, rows: ScoreRows) -> _Place:
         matches = match(rows, self.target, self.alleles, self.settings.rules)
@@ -119,10 +129,7 @@ class Matcher:
         if self.frequencies is not None:
             unknown = np.isnan(self.frequencies)[matches.variant] & matches.used
             matches.reasons[unknown] |= NO_FREQUENCY
-        return _Place(matches, used_rows(matches, self.target.variants), rescue)
-
-    def _report(self, name: str, rows: ScoreRows, place: _Place) -> pa.Table:
-        return variant_rows(name, rows, place.matches, self.target.variants, self.alleles, rescue=place.rescue)
+        return _Place(rows, matches, used_rows(matches, self.target.variants), rescue)
 
     def _score(self, score: Score, place: _Place) -> _Matched:
         summary = summarise(score, place.matches)
@@ -130,7 +137,8 @@ class Matcher:
         part = None if reason else contribution(score, place.used)
         adjusts = self.model is not None and score.header.score_id in self.model.scores
         keys = score.rows.keys[place.matches.used] if adjusts and part is not None else None
-        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, keys), part, None)
+        name = score.header.score_id
+        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, keys, name), part, place)
 
     def _wrong_build(self, header: ScoreHeader) -> str | None:
         if self.build and header.build and header.build != self.build:
@@ -147,14 +155,19 @@ def match_all(
 ) -> tuple[ScoredScore, ...]:
     """Match every score, keep what it adds in `store`, and hand the report's rows on."""
     scores: list[ScoredScore] = []
+    told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(paths)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
         for matched in _matched(matcher, paths, pool, advance):
-            score = matched.score
+            score, place = matched.score, matched.place
             if matched.contribution is not None:
                 score = replace(score, column=len(store))
                 store.add(matched.contribution)
-            if matched.rows is not None and on_rows is not None:
-                on_rows(matched.rows)
+            if place is not None and told is not None and told[1].rows.same(place.rows):
+                score = replace(score, rows_under=told[0])
+            elif place is not None:
+                told = (score.rows_under, place)
+                if on_rows is not None:
+                    on_rows(matcher.report(score.rows_under or "", place))
             scores.append(score)
     _check_distinct(scores)
     _check_usable(scores)

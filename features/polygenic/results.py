@@ -164,6 +164,7 @@ def _score_json(scored: ScoredSamples, score: ScoredScore) -> dict[str, Any]:
         "citation": score.header.citation,
         "not_scored": _shared_reason(scored, score),
         "match": as_json(score.summary) if score.summary else None,
+        "rows_under": score.rows_under,
     }
 
 

@@ -42,6 +42,13 @@ class ScoreRows:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def same(self, other: ScoreRows) -> bool:
+        """The same variants, alleles and frequencies on the same lines."""
+        if self is other:
+            return True
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ScoreRows.__slots__]
+        return all(np.array_equal(one, two, equal_nan=one.dtype.kind == "f") for one, two in pairs)
+
     @staticmethod
     def none() -> ScoreRows:
         """No variants: of a score that is refused."""

@@ -45,6 +45,9 @@ MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out a
 _DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
 _NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
 _POSITIONS = ("chr_position", "hm_pos", "row_nr")
+_OWN = ("chr_name", "chr_position")
+_HARMONISED = ("hm_chr", "hm_pos", "hm_inferOtherAllele")
+_ALLELES = ("effect_allele", "other_allele", "allelefrequency_effect", "is_haplotype", "is_diplotype")
 _NULLS = ["", "NA", "None"]
 _TRUE = pa.array(["true", "1", "yes"])
 
@@ -62,7 +65,27 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
         yield from opened
 
 
-def open_scores(path: Path, alleles: Alleles, *, build: str | None, threads: int = 1) -> list[Score] | ScoreTable:
+class LastRows:
+    """The rows of the file read last: scores made on one panel often have the same, which are then understood once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[pa.Table, int, ScoreRows] | None = None
+
+    def same(self, columns: pa.Table, first_line: int) -> ScoreRows | None:
+        """The last rows, if these columns at these lines say the same."""
+        last = self._last
+        if last is None or last[1] != first_line or not last[0].equals(columns):
+            return None
+        return last[2]
+
+    def keep(self, columns: pa.Table, first_line: int, rows: ScoreRows) -> None:
+        """For the next file."""
+        self._last = (columns, first_line, rows)
+
+
+def open_scores(
+    path: Path, alleles: Alleles, *, build: str | None, threads: int = 1, last: LastRows | None = None
+) -> list[Score] | ScoreTable:
     """As `read_scores`; a table of several scores is left open, since they may not fit in memory together."""
     columns, first_line = _first_columns(path)
     if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
@@ -74,7 +97,7 @@ def open_scores(path: Path, alleles: Alleles, *, build: str | None, threads: int
     scores = []
     for name, rows in _by_accession(table):
         if name is None:
-            scores.append(_read_catalogue(path, header, table, lines, alleles, build))
+            scores.append(_read_catalogue(path, header, table, lines, alleles, build, last))
         else:
             fields = {**header, "pgs_id": name}
             scores.append(_read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build))
@@ -115,7 +138,7 @@ def _by_accession(table: pa.Table) -> Iterator[tuple[str | None, NDArray[np.intp
         yield name, rows[np.argsort(number[rows], kind="stable")]
 
 
-def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int]:
+def _split(path: Path) -> tuple[dict[str, str], list[str], memoryview, int]:
     """Header fields, column names, the rows' bytes, and the line on which the rows start."""
     content = _content(path)
     header: dict[str, str] = {}
@@ -129,8 +152,8 @@ def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int]:
         start, line = end + 1, line + 1
     end = content.find(b"\n", start)
     columns = content[start : end if end >= 0 else len(content)].decode("utf-8", "replace").strip("\r\n").split("\t")
-    body = content[end + 1 :] if end >= 0 else b""
-    if not body.strip():
+    body = memoryview(content)[end + 1 if end >= 0 else len(content) :]
+    if not bytes(body[:4096]).strip() and not bytes(body).strip():
         raise PresageError(str(path), "the scoring file has no rows", way_out="download it again")
     return header, [_ALIASES.get(name.strip(), name.strip()) for name in columns], body, line + 1
 
@@ -144,7 +167,7 @@ def _content(path: Path) -> bytes:
         raise PresageError(str(path), "no such scoring file", way_out="check the path") from error
     except (OSError, EOFError, zlib.error) as error:
         raise PresageError(str(path), "not a whole gzip file", way_out="download it again") from error
-    if not content.strip():
+    if not content or content.isspace():
         raise PresageError(str(path), "the scoring file is empty", way_out="download it again")
     if b"\0" in content[:4096]:
         raise PresageError(str(path), "not a text file", way_out="give a PGS Catalog scoring file")
@@ -164,11 +187,12 @@ def _read_catalogue(
     lines: NDArray[np.int64],
     alleles: Alleles,
     build: str | None,
+    last: LastRows | None = None,
 ) -> Score:
     columns = table.column_names
     harmonised, used_build = _positions_used(columns, fields, build)
     header = _header(path, fields, used_build)
-    rows = _rows(table, alleles, lines, harmonised=harmonised)
+    rows = _rows(table, alleles, lines, harmonised=harmonised, last=last)
     weights, effects = _weights(path, table, rows.line)
     score = Score(header, path, rows, weights, effects)
     reason = _refusal(table, score)
@@ -183,7 +207,7 @@ def _read_catalogue(
     return score
 
 
-def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> pa.Table:
+def _read_rows(path: Path, columns: list[str], body: memoryview, first_line: int) -> pa.Table:
     wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
     wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
     wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
@@ -216,10 +240,10 @@ def _read_rows(path: Path, columns: list[str], body: bytes, first_line: int) -> 
 
 
 def _conversion_error(
-    path: Path, columns: list[str], body: bytes, first_line: int, bad: list[int], error: pa.ArrowInvalid
+    path: Path, columns: list[str], body: memoryview, first_line: int, bad: list[int], error: pa.ArrowInvalid
 ) -> PresageError:
     """The first row that breaks a rule, found again slowly."""
-    lines = body.decode("utf-8", "replace").splitlines()
+    lines = bytes(body).decode("utf-8", "replace").splitlines()
     for number, line in enumerate(lines, start=first_line):
         cells = line.split("\t")
         if line.strip() and '"' not in line and len(cells) != len(columns):
@@ -299,10 +323,23 @@ def _flag(table: pa.Table, name: str) -> NDArray[np.bool_]:
     return flags
 
 
-def _rows(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool) -> ScoreRows:
-    chromosome = _column(table, "hm_chr" if harmonised else "chr_name", pa.string())
-    position = _column(table, "hm_pos" if harmonised else "chr_position", pa.int64())
-    keys = position_keys(chromosome_codes(chromosome), pc.fill_null(position, 0).to_numpy())
+def _rows(
+    table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool, last: LastRows | None
+) -> ScoreRows:
+    names = _HARMONISED if harmonised else _OWN
+    told = table.select([name for name in (*names, *_ALLELES) if name in table.column_names])
+    rows = last.same(told, int(lines[0])) if last is not None else None
+    if rows is None:
+        rows = _understood(told, alleles, lines, harmonised=harmonised)
+        if last is not None:
+            last.keep(told, int(lines[0]), rows)
+    return rows
+
+
+def _understood(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool) -> ScoreRows:
+    names = _HARMONISED if harmonised else _OWN
+    position = _column(table, names[1], pa.int64())
+    keys = position_keys(chromosome_codes(_column(table, names[0], pa.string())), pc.fill_null(position, 0).to_numpy())
     effect = alleles.encode(_column(table, "effect_allele", pa.string()))
     other = _column(table, "other_allele", pa.string())
     if harmonised:

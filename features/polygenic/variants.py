@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from threading import RLock
 
 import numpy as np
 import pyarrow as pa
@@ -54,19 +55,27 @@ def split_key(keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @dataclass(slots=True)
 class Alleles:
-    """Interned allele strings: the same sequence has the same code in every file of a run. -1 is missing."""
+    """Interned allele strings: the same sequence has the same code in every file of a run. -1 is missing.
+
+    Several threads may read files at once.
+    """
 
     names: list[str] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
     _complements: list[int] = field(default_factory=list)
+    _lock: RLock = field(default_factory=RLock)
 
     def code(self, name: str) -> int:
         """The code of one allele, upper-cased."""
         key = name.upper()
-        if key not in self.codes:
-            self.codes[key] = len(self.names)
-            self.names.append(key)
-        return self.codes[key]
+        found = self.codes.get(key)
+        if found is not None:
+            return found
+        with self._lock:
+            if key not in self.codes:
+                self.names.append(key)
+                self.codes[key] = len(self.names) - 1
+            return self.codes[key]
 
     def encode(self, names: pa.Array) -> Codes:
         """Codes of a column; null and empty are -1."""
@@ -76,10 +85,11 @@ class Alleles:
 
     def complement(self, codes: Codes) -> Codes:
         """Codes on the other strand, base by base as pgscatalog-match does; other symbols stay themselves."""
-        while len(self._complements) < len(self.names):
-            name = self.names[len(self._complements)]
-            other = name.translate(_COMPLEMENT) if is_sequence(name) else name
-            self._complements.append(self.code(other))
+        with self._lock:
+            while len(self._complements) < len(self.names):
+                name = self.names[len(self._complements)]
+                other = name.translate(_COMPLEMENT) if is_sequence(name) else name
+                self._complements.append(self.code(other))
         return np.array([*self._complements, -1], dtype=np.int32)[codes]
 
     def sequences(self, codes: Codes) -> NDArray[np.bool_]:
