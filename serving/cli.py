@@ -200,6 +200,36 @@ def _ask(key: str, question: str) -> str:
 
 
 @app.command()
+def validate(
+    target: Annotated[str, typer.Argument(help="A registered model, a training run's id, or a bundle's folder.")],
+    version: Annotated[str, typer.Argument(help="A version's number, latest, champion or challenger.")] = "champion",
+    record: Annotated[Path | None, typer.Option("--record", help="Another record.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Another table, for a model of a flat table.")] = None,
+    source: Annotated[str | None, typer.Option(help="How these other people are called in the report.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who validates; the model card names them.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write what was found as JSON.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same intervals.")] = 7,
+) -> None:
+    """Apply a model, unchanged, to people it was not made for: does it hold there? Logged with the version."""
+    from training.validate import validate as run
+
+    console.print(
+        run(
+            target,
+            version,
+            now=_now(),
+            record_dir=record,
+            table=table,
+            source=source,
+            by=by,
+            json_out=json_out,
+            seed=seed,
+            progress=progress,
+        )
+    )
+
+
+@app.command()
 def report(
     target: Annotated[str, typer.Argument(help="A registered model, a training run's id, or a bundle's folder.")],
     version: Annotated[str, typer.Argument(help="A version's number, latest, champion or challenger.")] = "latest",

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features.errors import PresageError
-from training.bundle import Bundle, load
+from training.bundle import MANIFEST, Bundle, load
 from training.card import Card, Signature
 from training.card_items import QUESTIONS
 from training.registry_card import card_of, keep_card, kept_answers
@@ -23,6 +23,7 @@ from training.study import Gate
 from training.tracking import client, quiet
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+RUN_ID_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,29 @@ def _moment(now: datetime) -> str:
     if now.tzinfo is not None:
         now = now.astimezone(UTC).replace(tzinfo=None)
     return now.isoformat(timespec="seconds")
+
+
+def find(target: str, version: str) -> tuple[Bundle, str | None, int | None]:
+    """A bundle with its model and version: of a registered model, a training run's id, or a folder (which has neither).
+
+    version: a number, latest, champion or challenger. Raises PresageError for what is none of these.
+    """
+    if (Path(target) / MANIFEST).is_file():
+        return load(Path(target)), None, None
+    if len(target) == RUN_ID_LENGTH and set(target) <= set("0123456789abcdef"):
+        model, number = _version_of_run(target)
+    else:
+        model, number = target, version_number(target, version)
+    return bundle_of(model, number), model, number
+
+
+def _version_of_run(run_id: str) -> tuple[str, int]:
+    registry = client()
+    with quiet():
+        found = list(registry.search_model_versions(f"run_id = '{run_id}'"))
+    if not found:
+        raise PresageError(run_id, "a run that registered a model", way_out="a child run names its parent in MLflow")
+    return str(found[0].name), int(found[0].version)
 
 
 def bundle_of(model: str, version: int | None = None) -> Bundle:

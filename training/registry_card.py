@@ -10,10 +10,9 @@ from typing import Any
 
 from training.bundle import Bundle
 from training.card import Card, Signature, answers_toml, make_card
-from training.tracking import client, quiet
+from training.tracking import VALIDATES, client, quiet
 
 FOLDER = "card"
-VALIDATES = "validates"  # tag of a validation's run: MODEL/VERSION
 
 
 def card_of(

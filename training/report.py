@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from features.errors import PresageError
-from training.bundle import MANIFEST, Bundle, load
+from training.bundle import Bundle
 from training.card import Signature
-from training.registry import bundle_of, version_number
+from training.registry import find
 from training.registry_card import card_of, kept_card, validations_of
 from training.registry_gate import Rule, gate
 from training.report_render import render_report
 from training.report_view import Story
 from training.study import Gate
 from training.tracking import client, quiet
-
-RUN_ID_LENGTH = 32
 
 
 def report(target: str, version: str = "latest", *, out: Path | None = None) -> Path:
@@ -38,14 +35,7 @@ def report(target: str, version: str = "latest", *, out: Path | None = None) -> 
 
 def story_of(target: str, version: str = "latest") -> Story:
     """What there is to tell of a model."""
-    folder = Path(target)
-    if (folder / MANIFEST).is_file():
-        return _story(load(folder), None, None)
-    if len(target) == RUN_ID_LENGTH and set(target) <= set("0123456789abcdef"):
-        model, number = _version_of_run(target)
-    else:
-        model, number = target, version_number(target, version)
-    return _story(bundle_of(model, number), model, number)
+    return _story(*find(target, version))
 
 
 def _story(bundle: Bundle, model: str | None, number: int | None) -> Story:
@@ -89,12 +79,3 @@ def _registry(model: str, number: int) -> dict[str, Any]:
         "run_id": found.run_id,
         "git_commit": run.data.tags.get("git_commit"),
     }
-
-
-def _version_of_run(run_id: str) -> tuple[str, int]:
-    registry = client()
-    with quiet():
-        found = list(registry.search_model_versions(f"run_id = '{run_id}'"))
-    if not found:
-        raise PresageError(run_id, "a run that registered a model", way_out="a child run names its parent in MLflow")
-    return str(found[0].name), int(found[0].version)

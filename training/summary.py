@@ -15,6 +15,7 @@ from rich.text import Text
 
 from training.evaluation import Estimate, GroupResult
 from training.run_metrics import SideBySide
+from training.suppression import suppress
 
 SHOWN = (
     ("auc", "AUC"),
@@ -25,7 +26,6 @@ SHOWN = (
     ("calibration_in_the_large", "in the large"),
 )
 FEATURES_SHOWN = 8
-FEWEST_SHOWN = 11  # counts of 1 to 10 people are not exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,13 @@ class Summary:
         if d["attrition"]:
             yield _attrition(d["attrition"])
         for name, compared in d["comparison"].items():
-            yield _models(f"{compared['title']}: {compared['people']:,} people", compared["models"], first="model")
+            yield models_table(f"{compared['title']}: {compared['people']:,} people", compared["models"], first="model")
             del name
         if len(d["candidates"]) > 1:
             last = {name: list(found.values())[-1] for name, found in d["candidates"].items()}
-            yield _models("Candidates, at the last horizon", last, first="candidate", mark=d["chosen"]["candidate"])
+            yield models_table(
+                "Candidates, at the last horizon", last, first="candidate", mark=d["chosen"]["candidate"]
+            )
         if d.get("importance"):
             yield _importance(d["importance"])
         for block in d["blocks"]:
@@ -69,31 +71,26 @@ def side_by_side_json(compared: SideBySide, title: str) -> dict[str, Any]:
 
 
 def groups_json(results: Mapping[str, Mapping[str, GroupResult]]) -> dict[str, dict[str, Any]]:
-    """Groups by column and level; a level of 1 to 10 people keeps its name only, and so does the next smallest."""
+    """Groups by column and level; counts of 1 to 10 people, and whatever would give them away, are None."""
     found: dict[str, dict[str, Any]] = {}
     for name, levels in results.items():
-        hidden = _hidden(levels)
+        if not levels:
+            found[name] = {}
+            continue
+        counts = suppress([[one.events, max(one.people - one.events, 0)] for one in levels.values()])
+        shown = zip(counts.row_totals, counts.cells, strict=True)
         found[name] = {
             level: {"people": None, "metrics": {}, "reason": "suppressed: a count of 1 to 10 could be derived"}
-            if level in hidden
-            else _group_json(result)
-            for level, result in levels.items()
+            if people is None
+            else _group_json(result, events)
+            for (level, result), (people, (events, _)) in zip(levels.items(), shown, strict=True)
         }
     return found
 
 
-def _group_json(result: GroupResult) -> dict[str, Any]:
-    events = None if 0 < result.events < FEWEST_SHOWN else result.events
+def _group_json(result: GroupResult, events: int | None) -> dict[str, Any]:
     reason = {"reason": result.reason} if result.reason else {}
     return {"people": result.people, "events": events, "metrics": metrics_json(result.metrics)} | reason
-
-
-def _hidden(levels: Mapping[str, GroupResult]) -> set[str]:
-    small = {level for level, result in levels.items() if 0 < result.people < FEWEST_SHOWN}
-    if len(small) == 1 and len(levels) > 1:
-        rest = {level: result.people for level, result in levels.items() if level not in small}
-        small.add(min(rest, key=lambda level: (rest[level], level)))
-    return small
 
 
 def _headline(d: Mapping[str, Any]) -> Text:
@@ -117,7 +114,8 @@ def _attrition(steps: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _models(title: str, models: Mapping[str, Mapping[str, Any]], *, first: str, mark: str = "") -> Table:
+def models_table(title: str, models: Mapping[str, Mapping[str, Any]], *, first: str, mark: str = "") -> Table:
+    """A table of models, a row each, with those metrics that any of them has."""
     table = _table(title)
     table.add_column(first)
     shown = [(key, label) for key, label in SHOWN if any(_value(m, key) is not None for m in models.values())]

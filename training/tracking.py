@@ -28,6 +28,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 PARAMETER_LENGTH = 500
 SOURCE = "presage train"
+VALIDATES = "validates"  # tag of a validation's run: MODEL/VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,27 @@ def log_training(
     return Registered(run.info.run_id, study, int(info.registered_model_version))
 
 
+def log_validation(model: str, version: int, document: Mapping[str, Any]) -> str:
+    """A run below the version's training run, with the numbers and the whole document; the model stays as it is."""
+    with quiet():
+        from mlflow import MlflowClient
+
+        _use_store()
+        store = MlflowClient()
+        trained = store.get_run(str(store.get_model_version(model, str(version)).run_id))
+        numbers = {name: one["value"] for name, one in document["metrics"].items()}
+        run_id = _log_nested(
+            trained.info.experiment_id,
+            trained.info.run_id,
+            f"validation: {document['source']}",
+            tags={"study": model, VALIDATES: f"{model}/{version}", "bundle_digest": str(document["bundle_digest"])},
+            parameters={name: document[name] for name in ("source", "by", "seed", "bootstraps")},
+            numbers={**numbers, "people": document["people"]},
+        )
+        store.log_text(run_id, json.dumps(document, indent=1, allow_nan=False), "validation.json")
+    return run_id
+
+
 def _log_child(experiment: str, parent: str, study: str, name: str, child: Child, *, seed: int) -> None:
     """A run for the candidate and one for each fold: everything of a run in one batch, as each call has its price."""
     own = _log_nested(
@@ -146,7 +168,7 @@ def _log_nested(
     *,
     tags: Mapping[str, str],
     parameters: Mapping[str, Any],
-    numbers: Mapping[str, float],
+    numbers: Mapping[str, float | None],
 ) -> str:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
@@ -215,5 +237,5 @@ def _short(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value)[:PARAMETER_LENGTH] for name, value in parameters.items()}
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if value is not None and np.isfinite(value)}

@@ -1,0 +1,178 @@
+"""`presage validate`: a model as it is, on people it was not made for. Nothing is fitted, nothing of the model changes.
+
+Estimand: the performance of the served risk among the other source's people who meet the study's own definition and
+can be scored. Intervals resample people; censoring weights are learned on these people, given the clinical features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console, ConsoleOptions, RenderResult
+from threadpoolctl import threadpool_limits
+
+from features.errors import PresageError
+from features.progress import Progress, silent
+from training.bundle import Bundle
+from training.cohort import Cohort, References
+from training.outcomes import EVENT
+from training.registry import find
+from training.run_figures import SERVED, figure_numbers
+from training.run_metrics import Bench, Floats, group_results
+from training.summary import groups_json, metrics_json, models_table
+from training.suppression import suppress
+from training.tracking import log_validation
+from training.validate_apply import Elsewhere, read_elsewhere
+from training.validate_compare import drift, drift_sentence, recalibration, sentence
+from training.variants import followed
+
+FEWEST_EVENTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """What a validation found. `document` is the JSON; it holds aggregates only."""
+
+    document: dict[str, Any]
+    internal: Mapping[str, Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The sentence, both performances, recalibration, coverage, who was not scored."""
+        d = self.document
+        yield d["sentence"]
+        title = f"{d['model']} on {d['source']}: {d['people']:,} people"
+        yield models_table(title, {"internal": self.internal, "external": d["metrics"]}, first="people")
+        yield f"Recalibration: {d['recalibration']['sentence']}"
+        yield f"Coverage: {d['drift_sentence']}"
+        for reason, rows in d["left_out"].items():
+            yield f"Not scored: {reason} ({'1 to 10' if rows is None else f'{rows:,}'} rows)"
+        if d.get("run_id"):
+            yield f"MLflow run {d['run_id']}"
+
+
+def validate(
+    target: str,
+    version: str = "champion",
+    *,
+    now: datetime,
+    record_dir: Path | None = None,
+    table: Path | None = None,
+    source: str | None = None,
+    by: str | None = None,
+    json_out: Path | None = None,
+    seed: int = 7,
+    progress: Progress = silent,
+) -> External:
+    """Apply a version, or a bundle's folder, to another record or table; logged beside the version's training run.
+
+    source: how the other people are called; by: who validates. Raises PresageError where nobody can be scored, or too
+    few have the event.
+    """
+    bundle, model, number = find(target, version)
+    with threadpool_limits(1, user_api="blas"):
+        there = read_elsewhere(bundle, record_dir=record_dir, table=table, progress=progress)
+        with progress("scoring and measuring"):
+            document = measure(bundle, there, seed=seed)
+    moment = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo is not None else now
+    at = moment.isoformat(timespec="seconds")
+    document |= {
+        "model": model or bundle.name,
+        "version": number,
+        "bundle_digest": bundle.digest,
+        "source": source or ("another record" if record_dir is not None else "another table"),
+        "by": by,
+        "at": at,
+        "key": f"v{at.translate(str.maketrans('', '', '-:T'))}",
+    }
+    if model is not None and number is not None:
+        document["run_id"] = log_validation(model, number, document)
+    _write(json_out, document)
+    return External(document, bundle.report()["chosen"]["metrics"])
+
+
+def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
+    """Numbers of the served risk on the rows that can be scored."""
+    study, cohort = there.study, there.cohort
+    answer = bundle.risk(cohort.frame, there.dosages)
+    rows = np.flatnonzero(answer.not_scored == "")
+    _enough(bundle, cohort, rows)
+    bench = _bench(cohort, rows, n_boot=study.validation.bootstraps, seed=seed)
+    risk = answer.risk[rows]
+    metrics = metrics_json(bench.measure(risk, integrated=True))
+    groups, gaps = group_results(bench, cohort, risk, min_people=study.equity.min_people)
+    moved = drift(cohort.frame.take(rows), bundle.reference())
+    event = cohort.outcome.event[rows] == EVENT
+    return {
+        "study": study.name,
+        "people": bench.people,
+        "rows": len(rows),
+        "events": len(np.unique(cohort.persons[rows][event])),
+        "attrition": [asdict(step) for step in cohort.attrition],
+        "left_out": _counted(answer.not_scored[answer.not_scored != ""]),
+        "served_by": _counted(answer.model[rows]),
+        "metrics": metrics,
+        "horizons": {
+            "all" if np.isnan(h) else f"{h:g}": metrics_json(bench.measure(risk, i))
+            for i, h in enumerate(bundle.horizons_days)
+        },
+        "groups": groups_json(groups),
+        "gaps": gaps,
+        "equation": _against_equation(bench, risk, there.references),
+        "recalibration": recalibration(bench, risk[:, -1], metrics),
+        "figures": figure_numbers(bench, {SERVED: risk}),
+        "drift": moved,
+        "drift_sentence": drift_sentence(moved, len(bundle.names)),
+        "sentence": sentence(bundle.report()["chosen"]["metrics"], metrics),
+        "bootstraps": study.validation.bootstraps,
+        "seed": seed,
+    }
+
+
+def _enough(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64]) -> None:
+    if len(rows) == 0:
+        raise PresageError(bundle.name, "somebody there who can be scored; there is nobody")
+    events = int((cohort.outcome.event[rows] == EVENT).sum())
+    if events < FEWEST_EVENTS:
+        raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there; there are fewer")
+
+
+def _bench(cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boot: int, seed: int) -> Bench:
+    uncensored = followed(cohort, rows)
+    return Bench(rows, cohort.outcome.take(rows), cohort.persons[rows], uncensored, n_boot, seed)
+
+
+def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:
+    """How many rows say which; None where that may not be told."""
+    names, counts = np.unique(words.astype(str), return_counts=True)
+    if len(names) == 0:
+        return {}
+    shown = suppress([counts.tolist()]).cells[0]
+    return dict(zip(names.tolist(), shown, strict=True))
+
+
+def _against_equation(bench: Bench, risk: Floats, references: References) -> dict[str, Any] | None:
+    if references.equation is None:
+        return None
+    equation = references.equation[bench.rows][:, None]
+    rows = np.flatnonzero(~np.isnan(equation[:, 0]))
+    if len(rows) == 0:
+        return {"name": references.equation_name, "people": 0, "delta": {}}
+    some = bench.take(rows)
+    delta = some.compare(risk[rows], np.broadcast_to(equation[rows], risk[rows].shape))
+    return {"name": references.equation_name, "people": some.people, "delta": metrics_json(delta)}
+
+
+def _write(path: Path | None, document: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    scratch.replace(path)
