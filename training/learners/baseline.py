@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.learners.partial_likelihood import breslow
+from training.learners.partial_likelihood import baseline_jumps
 from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ def cumulative_incidence(event: Floats, other: Floats) -> Floats:
 def learn_baseline(outcome: Outcome, eta: Floats, weights: Floats | None) -> Baseline:
     """Breslow's estimate for every cause at the linear predictors (n, causes), on a bounded grid of times."""
     steps = [
-        breslow(outcome.time_days, outcome.event == cause, eta[:, cause - EVENT], weights)
+        baseline_jumps(outcome.time_days, outcome.event == cause, eta[:, cause - EVENT], weights)
         for cause in range(EVENT, EVENT + eta.shape[1])
     ]
     every = np.unique(np.concatenate([times for times, _ in steps]))

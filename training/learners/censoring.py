@@ -14,7 +14,7 @@ from training.censoring import Uncensored, marginal
 from training.learners.design import learn_design
 from training.learners.folds import MIN_EVENTS
 from training.learners.linear import fit_warm
-from training.learners.partial_likelihood import PartialLikelihood, breslow
+from training.learners.partial_likelihood import PartialLikelihood, baseline_jumps
 from training.outcomes import CENSORED, Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ def conditional(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None
     design = learn_design(frame, relevance=early - float(early.mean()))
     X = design.matrix(frame)
     eta = X @ fit_warm(PartialLikelihood.of(X, time, early, weights), design.groups, None).beta
-    times, jumps = breslow(time, early, eta, weights)
+    times, jumps = baseline_jumps(time, early, eta, weights)
     cumulative = np.append(0.0, np.cumsum(jumps))
     ratio = np.exp(eta)
     return Uncensored(

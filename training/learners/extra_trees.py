@@ -18,12 +18,13 @@ from features.frame import FeatureFrame
 from training.learners.baseline import cumulative_incidence
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
 from training.learners.protocol import Contributions
-from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
+from training.outcomes import CENSORED, COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 
 GRID = 60
 TREES = 200
+LARGEST_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,15 @@ class ExtraTreesFit:
         return RiskCurves(horizons_days, np.concatenate([np.zeros((len(X), 1)), incidence], axis=1)[:, at])
 
     def _jumps(self, forest: Any, X: Floats) -> Floats:
-        """(n, m) jumps of the cumulative hazard on the grid, which the forest counts 1, 2, ..."""
+        """(n, m) jumps of the cumulative hazard on the grid, which the forest counts 1, 2, ...
+
+        The forest's are shares of those at risk, and many events share a grid time: -log(1 - share) is their hazard.
+        """
         cumulative = forest.predict_cumulative_hazard_function(X, return_array=True)
         known = np.concatenate([np.zeros((len(X), 1)), cumulative], axis=1)
         at = np.searchsorted(forest.unique_times_, np.arange(1, len(self.grid_days) + 1), side="right")
-        return np.diff(known[:, at], axis=1, prepend=0.0)
+        shares = np.diff(known[:, at], axis=1, prepend=0.0)
+        return -np.log1p(-np.minimum(shares, LARGEST_SHARE))
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """Comparators explain nothing."""
@@ -115,6 +120,8 @@ class ExtraTrees:
             return ExtraTreesFit(frame.names, fill, absent, np.empty(0), (forest,), settings)
         grid = _grid(outcome)
         index = np.searchsorted(grid, outcome.time_days, side="left") + 1.0
+        if len(np.unique(index)) == 1:  # one time alone is too few for scikit-survival; events come first at a tie
+            index = index + (outcome.event == CENSORED)
         competing = int((outcome.event == COMPETING).sum()) >= MIN_EVENTS
         forests = tuple(
             ExtraSurvivalTrees(max_features=None, **shared).fit(

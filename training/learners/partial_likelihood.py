@@ -121,12 +121,21 @@ def _share(hazard: Floats, sets: RiskSets, increments: Floats) -> Floats:
     return share
 
 
-def breslow(time: Floats, event: Flags, eta: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
-    """Distinct event times and the jumps of the baseline cumulative hazard there (at linear predictor zero)."""
+def baseline_jumps(time: Floats, event: Flags, eta: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Distinct event times and the jumps of the baseline cumulative hazard there (at linear predictor zero).
+
+    Breslow's estimate, with Efron's correction for ties, as in the likelihood: those tied leave the risk set one after
+    the other, by their average share. So exp(-H) stays close to Kaplan-Meier where many have the event on one day.
+    """
     w = np.ones(len(time)) if weights is None else weights
     order = np.argsort(-time, kind="stable")
-    at_risk = np.cumsum((w * np.exp(eta))[order])
-    times, which = np.unique(time[event], return_inverse=True)
+    hazard = w * np.exp(eta)
+    at_risk = np.cumsum(hazard[order])
+    times, which, tied = np.unique(time[event], return_inverse=True, return_counts=True)
     deaths = np.bincount(which, weights=w[event], minlength=len(times))
+    own = np.bincount(which, weights=hazard[event], minlength=len(times))
     last = np.searchsorted(-time[order], -times, side="right") - 1
-    return times, deaths / at_risk[last]
+    position = np.arange(int(tied.sum())) - np.repeat(np.cumsum(tied) - tied, tied)  # 0, 1, ... among those tied
+    left = np.repeat(at_risk[last], tied) - position / np.repeat(tied, tied) * np.repeat(own, tied)
+    at = np.repeat(np.arange(len(times)), tied)
+    return times, np.bincount(at, weights=np.repeat(deaths / tied, tied) / left, minlength=len(times))

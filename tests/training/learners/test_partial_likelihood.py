@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from lifelines import CoxPHFitter
+from lifelines import CoxPHFitter, NelsonAalenFitter
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 from statsmodels.duration.hazard_regression import PHReg
 
-from training.learners.partial_likelihood import PartialLikelihood, breslow
+from training.learners.partial_likelihood import PartialLikelihood, baseline_jumps
 from training.learners.ridge import fit_ridge, learn_penalties
 
 Floats = npt.NDArray[np.float64]
@@ -70,12 +70,31 @@ def test_a_row_that_weighs_nothing_is_not_there() -> None:
     assert gradient == pytest.approx(expected[1], abs=1e-6)
 
 
-def test_breslows_baseline_is_that_of_scikit_survival() -> None:
-    X, time, event = drawn(tied=True)
+def test_without_ties_the_baseline_is_breslows_in_scikit_survival() -> None:
+    X, time, event = drawn(tied=False)
     other = CoxPHSurvivalAnalysis(ties="breslow").fit(X, Surv.from_arrays(event, time))
-    times, jumps = breslow(time, event, X @ other.coef_)
+    times, jumps = baseline_jumps(time, event, X @ other.coef_)
     expected = other.cum_baseline_hazard_
     assert np.cumsum(jumps) == pytest.approx(expected.y[np.isin(expected.x, times)])
+
+
+def test_with_ties_and_no_covariates_the_baseline_is_lifelines_nelson_aalen_for_tied_days() -> None:
+    _, time, event = drawn(tied=True)
+    times, jumps = baseline_jumps(time, event, np.zeros(len(time)))
+    other = NelsonAalenFitter(nelson_aalen_smoothing=True).fit(time, event)
+    assert np.cumsum(jumps) == pytest.approx(other.cumulative_hazard_.loc[times].to_numpy().ravel())
+
+
+def test_with_ties_the_baseline_is_the_sum_over_those_tied_one_after_the_other() -> None:
+    X, time, event = drawn(60, tied=True)
+    weights = np.random.default_rng(1).uniform(0.5, 2, 60)
+    hazard = weights * np.exp(X[:, 0])
+    times, jumps = baseline_jumps(time, event, X[:, 0], weights)
+    for when, jump in zip(times, jumps, strict=True):
+        tied = np.flatnonzero((time == when) & event)
+        at_risk, own = hazard[time >= when].sum(), hazard[tied].sum()
+        mean = weights[tied].mean()
+        assert jump == pytest.approx(sum(mean / (at_risk - k / len(tied) * own) for k in range(len(tied))))
 
 
 def test_learned_penalties_shrink_a_group_of_noise_and_keep_a_group_of_signal() -> None:

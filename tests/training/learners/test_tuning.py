@@ -86,7 +86,7 @@ def test_poor_trials_stop_after_a_fold_and_the_first_is_the_untuned_settings(tmp
     found = search("xgboost_cox", 15, storage=storage)
     [name] = optuna.get_all_study_names(storage)
     trials = optuna.load_study(study_name=name, storage=storage).trials
-    assert {**AS_UNTUNED, "lambda": 1.0} == trials[0].params
+    assert trials[0].params == {**AS_UNTUNED, "lambda": 1.0}
     pruned = [trial for trial in trials if trial.state == optuna.trial.TrialState.PRUNED]
     assert 0 < len(pruned) == found.pruned
     assert all(0 <= trial.last_step < 3 for trial in pruned)
