@@ -41,7 +41,7 @@ class Panel:
     y: tuple[float, float]
     left: float = 54
     top: float = 36
-    width: float = 414
+    width: float = 402
     height: float = 300
 
     def px(self, value: float) -> float:
@@ -150,7 +150,8 @@ def over_time(days: Sequence[float], found: Sequence[Curve], *, key: str, title:
 
 def forest(rows: Sequence[Curve], *, key: str, title: str, label: str, ideal: float | None = None,
            whole: Curve | None = None) -> str:  # fmt: skip
-    """One metric with its interval, a line for each row; `whole` is the band of everybody's interval.
+    """One metric with its interval, a line for each row; `whole` is the band of everybody's interval; `span` the range of
+    the axis, else that of the numbers.
 
     A row has name, value, low, high; and note, said in place of a value that is not shown; or heading.
     """
@@ -158,8 +159,10 @@ def forest(rows: Sequence[Curve], *, key: str, title: str, label: str, ideal: fl
     shown = [v for v in [*values, ideal] if v is not None and math.isfinite(v)]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
     margin = max(0.06 * (high - low), 0.01)
-    step, width = 25, 640.0
-    panel = Panel((low - margin, high + margin), (0, 1), left=190, top=14, width=300, height=step * len(rows) + 6)
+    step, width = 25, 690.0
+    panel = Panel(
+        span or (low - margin, high + margin), (0, 1), left=190, top=14, width=300, height=step * len(rows) + 6
+    )
     body = [_forest_frame(panel, label)]
     if whole and whole.get("low") is not None and whole.get("high") is not None:
         x, w = panel.px(whole["low"]), panel.px(whole["high"]) - panel.px(whole["low"])
@@ -200,7 +203,7 @@ def _forest_row(panel: Panel, row: Curve, y: float) -> str:
     if low is not None and high is not None:
         parts.append(f'<path class="whisker {series}" d="M{panel.px(low):.1f} {y:.1f}H{panel.px(high):.1f}"/>')
     parts.append(f'<circle class="dot {series}" cx="{panel.px(value):.1f}" cy="{y:.1f}" r="4.5"/>')
-    interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
     said = (f"{value:.3f}{interval}" if abs(value) < 10 else f"{value:.1f}{interval}").replace("-", "−")
     parts.append(f'<text class="soft" x="{panel.left + panel.width + 12:.1f}" y="{y + 4:.1f}">{said}</text>')
     return "".join(parts)

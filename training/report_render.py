@@ -71,7 +71,7 @@ def _style() -> str:
 
 
 def _number(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def _percent(share: float, digits: int = 0) -> str:

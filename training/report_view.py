@@ -104,14 +104,15 @@ def _level(level: str, one: Document, metric: str) -> dict[str, Any]:
 def importance(document: Document) -> list[tuple[str, str]]:
     """Forests of what the model relies on: modifiable and fixed apart, each with its interval over resamplings."""
     found = []
+    top = max((one["high"] for one in document.get("importance") or []), default=1.0)
     for modifiable, title in ((True, "Can be changed"), (False, "Cannot be changed")):
         kept = [one for one in document.get("importance") or [] if bool(one.get("modifiable")) is modifiable]
         kept = sorted(kept, key=lambda one: -one["value"])[:FEWEST_SHOWN]
         if kept:
             rows = [{"name": _short(one), **{k: one[k] for k in ("value", "low", "high")}} for one in kept]
             key = f"importance-{'modifiable' if modifiable else 'fixed'}"
-            label = "Mean absolute contribution"
-            drawn = figures.forest(rows, key=key, title=f"{title}: what the model relies on", label=label)
+            words = {"title": f"{title}: what the model relies on", "label": "Mean absolute contribution"}
+            drawn = figures.forest(rows, key=key, span=(0.0, 1.04 * top), **words)
             found.append((title, drawn))
     return found
 
@@ -142,18 +143,34 @@ def ancestry_chart(block: Document) -> str | None:
     return figures.forest(rows, key=f"ancestry-{block['added']}", title=title, label="Change in C or AUC", ideal=0.0)
 
 
-def compared_chart(validation: Document, document: Document) -> str | None:
-    """Internal and external discrimination and slope, a line each."""
-    rows: list[dict[str, Any]] = []
-    for metric, label in (("c_harrell", "C (Harrell)"), ("auc", "AUC"), ("calibration_slope", "Calibration slope")):
-        inside, outside = document["chosen"]["metrics"].get(metric), validation["metrics"].get(metric)
-        if not inside or not outside or inside["value"] is None or outside["value"] is None:
-            continue
-        rows += [{"heading": label}, {"name": "internal", **inside}, {"name": "external", **outside, "other": True}]
-    if not rows:
-        return None
-    key = f"external-{validation['key']}"
-    return figures.forest(rows, key=key, title="Internal and external performance", label="Estimate", ideal=1.0)
+def cutoff_rows(block: Document) -> list[dict[str, Any]]:
+    """Reclassification and the change in net benefit of a block, a row for each cut-off that either knows."""
+    rows: dict[float, dict[str, Any]] = {}
+    for one in [*(block.get("reclassification") or []), *(block.get("net_benefit") or [])]:
+        empty = {"cutoff": one["cutoff"], "events": None, "nonevents": None, "delta": None}
+        rows.setdefault(one["cutoff"], empty).update(one)
+    return [rows[cutoff] for cutoff in sorted(rows)]
+
+
+def compared_charts(validation: Document, document: Document) -> list[tuple[str, str]]:
+    """Internal and external estimates beside one another: discrimination, and the calibration slope."""
+    wanted = (
+        ("discrimination", (("c_harrell", "C (Harrell)"), ("auc", "AUC")), None),
+        ("calibration slope", (("calibration_slope", "Calibration slope"),), 1.0),
+    )
+    found = []
+    for words, metrics, ideal in wanted:
+        rows: list[dict[str, Any]] = []
+        for metric, label in metrics:
+            inside, outside = document["chosen"]["metrics"].get(metric), validation["metrics"].get(metric)
+            if inside and outside and inside["value"] is not None and outside["value"] is not None:
+                rows += [{"heading": label}, {"name": "internal", **inside}]
+                rows.append({"name": "external", **outside, "other": True})
+        if rows:
+            key, title = f"{validation['key']}-{words[:4]}", f"Internal and external {words}"
+            drawn = figures.forest(rows, key=key, title=title, label=words.capitalize(), ideal=ideal)
+            found.append((title, drawn))
+    return found
 
 
 def verdict(story: Story) -> tuple[str, str]:

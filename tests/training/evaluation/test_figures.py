@@ -76,7 +76,7 @@ def test_what_is_not_defined_has_no_point_but_its_reason_in_a_forest() -> None:
     ]
     figure = forest(rows, key="f", title="AUC by sex", label="AUC", ideal=0.5)
     assert len(list(read(figure).iter(f"{SVG}circle"))) == 1
-    assert {"F", "X", "too few", "0.700 (0.60 to 0.80)"} <= set(words(figure))
+    assert {"F", "X", "too few", "0.700 (0.600 to 0.800)"} <= set(words(figure))
 
 
 def test_a_metric_over_time_skips_times_without_a_value() -> None:
