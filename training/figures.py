@@ -148,11 +148,19 @@ def over_time(days: Sequence[float], found: Sequence[Curve], *, key: str, title:
     return _svg(key, title, "The band is the 95 % interval at each time.", "".join(body), height=320)
 
 
-def forest(rows: Sequence[Curve], *, key: str, title: str, label: str, ideal: float | None = None,
-           whole: Curve | None = None) -> str:  # fmt: skip
-    """One metric with its interval, a line for each row; `whole` is the band of everybody's interval; `span` the range of
-    the axis, else that of the numbers.
+def forest(
+    rows: Sequence[Curve],
+    *,
+    key: str,
+    title: str,
+    label: str,
+    ideal: float | None = None,
+    whole: Curve | None = None,
+    span: tuple[float, float] | None = None,
+) -> str:
+    """One metric with its interval, a line for each row.
 
+    whole: everybody's interval, drawn as a band. span: the range of the axis; else that of the numbers.
     A row has name, value, low, high; and note, said in place of a value that is not shown; or heading.
     """
     values = [v for r in [*rows, *([whole] if whole else [])] for v in (r.get("value"), r.get("low"), r.get("high"))]

@@ -111,8 +111,10 @@ def importance(document: Document) -> list[tuple[str, str]]:
         if kept:
             rows = [{"name": _short(one), **{k: one[k] for k in ("value", "low", "high")}} for one in kept]
             key = f"importance-{'modifiable' if modifiable else 'fixed'}"
-            words = {"title": f"{title}: what the model relies on", "label": "Mean absolute contribution"}
-            drawn = figures.forest(rows, key=key, span=(0.0, 1.04 * top), **words)
+            said = f"{title}: what the model relies on"
+            drawn = figures.forest(
+                rows, key=key, title=said, label="Mean absolute contribution", span=(0.0, 1.04 * top)
+            )
             found.append((title, drawn))
     return found
 
