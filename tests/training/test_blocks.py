@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +175,24 @@ bootstraps = 5
 """
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("hardly")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRESAGE_HOME", str(folder / "home"))
+        yield folder
+
+
 @pytest.mark.parametrize("tested", [0, 6, 60])
-def test_too_few_genotyped_people_with_the_event_train_a_clinical_model_and_say_so(
-    tested: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))
+def test_too_few_genotyped_people_with_the_event_train_a_clinical_model_and_say_so(tested: int, home: Path) -> None:
     rng = np.random.default_rng(1)
     age = rng.normal(60, 10, 400)
     table = pd.DataFrame({"age": age, "ill": (rng.random(400) < 1 / (1 + np.exp(1.5 - 0.1 * (age - 60)))).astype(int)})
     table["prs"], table["carrier_x"] = rng.normal(size=400), rng.binomial(1, 0.3, 400).astype(float)
     table.loc[tested:, ["prs", "carrier_x"]] = np.nan
-    table.to_csv(tmp_path / "people.csv", index=False)
-    (tmp_path / "hardly.toml").write_text(STUDY)
-    document = train(tmp_path / "hardly.toml").document
+    table.to_csv(home / "people.csv", index=False)
+    (home / "hardly.toml").write_text(STUDY)
+    document = train(home / "hardly.toml").document
     sentences = [block["sentence"] for block in document["blocks"]]
     assert [block["added"] for block in document["blocks"]] == ["polygenic", "monogenic"]
     assert all("cannot be judged here" in sentence for sentence in sentences), sentences
