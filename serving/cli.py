@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.errors import PresageError
 from serving.console import console, progress
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ RecordOption = Annotated[Path, typer.Option("--record", help="The record's folde
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to write; made if absent.")],
     people: Annotated[int, typer.Option(min=1000, help="Number of people.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 7,
     scenario: Annotated[str, typer.Option(help="default, no-genomic-effect or no-treatment-benefit.")] = "default",
 ) -> None:
     """Simulate a health system with genomics and known truth."""
@@ -382,9 +381,9 @@ def prs(
     max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
 ) -> None:
     """Polygenic scores of genotypes: sums, what matched, and ancestry-adjusted z where a reference is given."""
-    from features.polygenic.startup import without_pandas
+    from features.polygenic.startup import lean
 
-    with without_pandas():
+    with lean():
         from features.polygenic.command import prs as run
         from features.polygenic.matching import MatchRules
         from features.polygenic.run import Settings
@@ -439,9 +438,14 @@ def ancestry_fit(
 
 
 def main() -> None:
-    """Run `presage`. A mendable error is one line on stderr and exit code 2."""
+    """Run `presage`. What its user can mend is one line on stderr and exit code 2; a fault of Presage is exit code 1."""
     try:
         app()
-    except PresageError as error:
-        sys.stderr.write(f"presage: {error}\n")
-        sys.exit(2)
+    except Exception as error:
+        from serving.faults import mendable, unforeseen
+
+        mended = mendable(error)
+        if mended is None and os.environ.get("PRESAGE_TRACEBACK"):
+            raise
+        sys.stderr.write(f"presage: {unforeseen(error) if mended is None else mended}\n")
+        sys.exit(1 if mended is None else 2)

@@ -28,7 +28,7 @@ from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_g
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
 from features.polygenic.scoring_file import read_scores
-from features.polygenic.startup import loading_kernels
+from features.polygenic.startup import give_back, loading_kernels
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.polygenic.variants import Alleles
 from features.progress import Progress, silent
@@ -70,9 +70,11 @@ def compute(
         store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 10)))
         with loading_kernels():
             genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
+            give_back()
             build = _build(genotypes, settings.build, model)
             target = TargetIndex.of(genotypes.variants, alleles)
             frequencies = _frequencies(frequencies_path, model, target, alleles)
+            give_back()
             matcher = Matcher(target, alleles, frequencies, build, model, settings)
             scores = match_all(matcher, score_paths, store, on_rows, progress)
             placed = projection(model, target, alleles) if model is not None else None

@@ -93,6 +93,7 @@ def open_scores(
     header, columns, body, first_line = _split(path)
     _check_columns(path, columns, first_line)
     table = _read_rows(path, columns, body, first_line)
+    del body  # as large as the file
     lines = np.arange(first_line, first_line + table.num_rows)
     scores = []
     for name, rows in _by_accession(table):
@@ -225,7 +226,7 @@ def _read_rows(path: Path, columns: list[str], body: memoryview, first_line: int
     try:
         return csv.read_csv(
             pa.py_buffer(body),
-            read_options=csv.ReadOptions(column_names=columns, use_threads=False, block_size=1 << 24),
+            read_options=csv.ReadOptions(column_names=columns, use_threads=False, block_size=1 << 22),
             parse_options=csv.ParseOptions(delimiter="\t", invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
                 include_columns=[name for name in columns if name in wanted],
