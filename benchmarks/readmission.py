@@ -57,7 +57,7 @@ def main() -> None:
         scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(arguments.seed, "splits"))
     if arguments.only:
         scheme = type(scheme)(scheme.words, scheme.splits[: arguments.only])
-    print(f"{len(cohort):,} encounters of {len(np.unique(cohort.persons)):,} patients; {scheme.words}")
+    print(f"{len(cohort):,} encounters of {len(np.unique(cohort.persons)):,} patients; {scheme.words}", flush=True)
     for name in arguments.candidates:
         started = time.process_time()
         nothing = [None] * len(scheme.splits)
