@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ COLUMNS = (
     ("calibration_in_the_large", "In the large"),
     ("calibration_slope", "Slope"),
 )
+FLAGGING = ("sensitivity", "ppv", "alerts_per_true_case")
 FEWEST_SHOWN = 15  # features of each kind that the explanation lists
 
 
@@ -56,23 +58,48 @@ def candidate_tables(document: Document) -> list[tuple[str, list[tuple[str, Docu
     ]
 
 
-def charts(document: Document) -> dict[str, str]:
-    """The figures of performance, by name; those whose numbers the run does not hold are absent."""
+def charts(document: Document, *, within: str = "") -> dict[str, str]:
+    """The figures of performance, by name; those whose numbers the run does not hold are absent.
+
+    within: what makes their keys their own on a page that shows several such sets.
+    """
     numbers, found = document.get("figures") or {}, {}
     if "calibration" in numbers:
         title = "Calibration: observed against predicted risk"
         found["calibration"] = figures.calibration(
-            numbers["calibration"], numbers.get("histogram"), key="calibration", title=title
+            numbers["calibration"], numbers.get("histogram"), key=f"{within}calibration", title=title
         )
         d = numbers["decision"]
         title = "Decision curve: net benefit by the risk at which one would act"
-        found["decision"] = figures.decision(d["thresholds"], d["models"], d["treat_all"], key="decision", title=title)
+        found["decision"] = figures.decision(
+            d["thresholds"], d["models"], d["treat_all"], key=f"{within}decision", title=title
+        )
     timed = numbers.get("over_time")
     for name, label in (("auc", "AUC"), ("brier", "Brier score")):
         if timed and any(one["value"] is not None for one in timed[name]):
             title = f"{label} by time since the index"
-            found[name] = figures.over_time(timed["days"], timed[name], key=f"over-{name}", title=title, label=label)
+            found[name] = figures.over_time(
+                timed["days"], timed[name], key=f"{within}over-{name}", title=title, label=label
+            )
     return found
+
+
+def flagging_rows(document: Document) -> list[dict[str, Any]]:
+    """What is found by looking at everybody above a cut-off of the study, and at as many as a team can take on."""
+    metrics = document["chosen"]["metrics"]
+    rows = [
+        {
+            "label": f"risk of at least {100 * cutoff:g} %",
+            "flagged": metrics.get(f"flagged_at_{cutoff:g}"),
+            **{name: metrics.get(f"{name}_at_{cutoff:g}") for name in FLAGGING},
+        }
+        for cutoff in document["validation"].get("cutoffs") or ()
+        if metrics.get(f"sensitivity_at_{cutoff:g}")
+    ]
+    for one in (document.get("figures") or {}).get("capacity") or ():
+        share = {"value": one["share"], "low": None, "high": None}
+        rows.append({"label": f"top {100 * one['share']:g} %", "flagged": share, **{k: one[k] for k in FLAGGING}})
+    return rows
 
 
 def equity_charts(groups: Document, whole: Document) -> list[tuple[str, str]]:
@@ -142,7 +169,8 @@ def ancestry_chart(block: Document) -> str | None:
     if not any(row["value"] is not None for row in rows):
         return None
     title = f"What {block['added']} adds to discrimination, by ancestry"
-    return figures.forest(rows, key=f"ancestry-{block['added']}", title=title, label="Change in C or AUC", ideal=0.0)
+    key = "ancestry-" + re.sub(r"\W+", "-", block["added"])
+    return figures.forest(rows, key=key, title=title, label="Change in C or AUC", ideal=0.0)
 
 
 def cutoff_rows(block: Document) -> list[dict[str, Any]]:
@@ -154,7 +182,7 @@ def cutoff_rows(block: Document) -> list[dict[str, Any]]:
     return [rows[cutoff] for cutoff in sorted(rows)]
 
 
-def compared_charts(validation: Document, document: Document) -> list[tuple[str, str]]:
+def compared_charts(validation: Document, document: Document, *, within: str) -> list[tuple[str, str]]:
     """Internal and external estimates beside one another: discrimination, and the calibration slope."""
     wanted = (
         ("discrimination", (("c_harrell", "C (Harrell)"), ("auc", "AUC")), None),
@@ -169,7 +197,7 @@ def compared_charts(validation: Document, document: Document) -> list[tuple[str,
                 rows += [{"heading": label}, {"name": "internal", **inside}]
                 rows.append({"name": "external", **outside, "other": True})
         if rows:
-            key, title = f"{validation['key']}-{words[:4]}", f"Internal and external {words}"
+            key, title = f"{within}{words[:4]}", f"Internal and external {words}"
             drawn = figures.forest(rows, key=key, title=title, label=words.capitalize(), ideal=ideal)
             found.append((title, drawn))
     return found

@@ -89,7 +89,6 @@ def validate(
         "source": source or ("another record" if record_dir is not None else "another table"),
         "by": by,
         "at": at,
-        "key": f"v{at.translate(str.maketrans('', '', '-:T'))}",
     }
     if model is not None and number is not None:
         document["run_id"] = log_validation(model, number, document)
@@ -103,7 +102,7 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
     answer = bundle.risk(cohort.frame, there.dosages)
     rows = np.flatnonzero(answer.not_scored == "")
     _enough(bundle, cohort, rows)
-    bench = _bench(cohort, rows, n_boot=study.validation.bootstraps, seed=seed)
+    bench = _bench(bundle, cohort, rows, n_boot=study.validation.bootstraps, seed=seed)
     risk = answer.risk[rows]
     metrics = metrics_json(bench.measure(risk, integrated=True))
     groups, gaps = group_results(bench, cohort, risk, min_people=study.equity.min_people)
@@ -143,9 +142,19 @@ def _enough(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64]) -> None
         raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there; there are fewer")
 
 
-def _bench(cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boot: int, seed: int) -> Bench:
-    uncensored = followed(cohort, rows)
-    return Bench(rows, cohort.outcome.take(rows), cohort.persons[rows], uncensored, n_boot, seed)
+def _bench(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boot: int, seed: int) -> Bench:
+    """These rows, measured at the cut-offs and capacities of the training."""
+    at = bundle.report()["validation"]
+    return Bench(
+        rows,
+        cohort.outcome.take(rows),
+        cohort.persons[rows],
+        followed(cohort, rows),
+        n_boot,
+        seed,
+        tuple(at["cutoffs"]),
+        tuple(at["capacities"]),
+    )
 
 
 def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:

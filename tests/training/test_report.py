@@ -1,0 +1,185 @@
+"""The report as a reader gets it: one file, nothing asked of the network, readable by everybody, nobody in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.errors import PresageError
+from tests.training.conftest import Drawn, draw_people
+from training.card_items import QUESTIONS
+from training.registry import bundle_of, find, promote
+from training.report import report, story_of
+from training.report_render import render_report
+from training.report_view import Story
+from training.validate import validate
+
+NOW = datetime.fromisoformat("2025-01-06T09:00:00")
+
+
+@pytest.fixture
+def page(at_home: Drawn, tmp_path: Path) -> str:
+    return report("drawn", "1", out=tmp_path / "page.html").read_text()
+
+
+def rich(drawn: Drawn, tmp_path: Path) -> Story:
+    """A story in which every part of the page has something to show."""
+    draw_people(400, seed=8).to_csv(tmp_path / "other.csv", index=False)
+    validate("drawn", "1", now=NOW, table=tmp_path / "other.csv", source="Hospital B & sons")
+    told = story_of("drawn", "1")
+    change = {"value": 0.02, "low": 0.01, "high": 0.03}
+    block = dict(told.document["blocks"][0]) | {
+        "reclassification": [{"cutoff": 0.1, "events": change, "nonevents": change}],
+        "net_benefit": [{"cutoff": 0.1, "delta": change}],
+        "groups": {
+            "ancestry": {"AFR": {"people": 90, "delta": {"c_harrell": change}}, "SAS": {"people": None, "delta": {}}}
+        },
+    }
+    importance = [
+        {"feature": "age", "label": "age", "family": "demographics", "modifiable": False, "rank_low": 1, "rank_high": 2}
+        | change,
+        {"feature": "frail", "label": "frailty <b>", "family": "x", "modifiable": True, "rank_low": 1, "rank_high": 2}
+        | change,
+    ]
+    leakage = {
+        "passed": True,
+        "sentence": "ok",
+        "canaries": 9000,
+        "moved": [],
+        "people_in_two_splits": 0,
+        "suspicious": {},
+    }
+    tuning = {"cox": {"trials": 12, "pruned": 3, "best": {"depth": 3}, "score": 0.123}}
+    more = {"blocks": [block], "importance": importance, "leakage": leakage, "tuning": tuning}
+    return replace(told, document={**told.document, **more})
+
+
+def test_a_page_is_one_file_that_asks_for_nothing_and_runs_nothing(page: str) -> None:
+    assert not re.findall(r"<script|<link|<img|<iframe|@import|url\(|javascript:", page)
+    assert set(re.findall(r'(?:src|href)="([^"]+)"', page)) == set(re.findall(r'href="(#[^"]+)"', page))
+    assert "https://" not in page
+    assert re.findall(r"http://[^\s\"<]+", page) == ["http://www.w3.org/2000/svg"] * page.count("<svg xmlns")
+
+
+def test_every_part_of_the_contents_is_there_once(page: str) -> None:
+    links = re.findall(r'<a href="#([a-z]+)">', page)
+    assert {"what", "flow", "candidates", "performance", "equity", "genomics", "external", "gate", "card"} <= set(links)
+    assert all(page.count(f'id="{link}"') == 1 for link in links)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_pages_numbers_are_the_runs(at_home: Drawn, page: str) -> None:
+    document = at_home.document
+    metrics = document["chosen"]["metrics"]
+    assert f"{metrics['c_harrell']['value']:.3f}" in page
+    assert f"{metrics['auc']['low']:.3f} to {metrics['auc']['high']:.3f}" in page
+    assert document["blocks"][0]["sentence"] in page
+    assert f"{document['people']:,}" in page
+    for digest in (document["registered"]["digest"], document["data"]["digest"], document["study_digest"]):
+        assert digest in page
+
+
+def test_a_group_of_few_is_said_to_be_hidden_and_its_number_is_nowhere(at_home: Drawn, page: str) -> None:
+    tested = at_home.table[at_home.table["held_out"] == 1]
+    few = int((tested["site"] == "C").sum())
+    assert 0 < few < 11
+    assert at_home.document["groups"]["site"]["C"]["people"] is None
+    site = page[page.index("<caption>By site</caption>") :]
+    site = site[: site.index("</table>")]
+    cells = [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", site, re.DOTALL)]
+    assert "hidden" in cells
+    assert str(few) not in cells
+    assert not re.search(rf"C \(n = {few}\)", page)
+
+
+def test_nobody_is_in_it(page: str) -> None:
+    assert "P2-0" not in page
+
+
+def test_a_version_a_run_and_a_folder_are_the_same_model(at_home: Drawn, tmp_path: Path) -> None:
+    registered = at_home.document["registered"]
+    folder = bundle_of("drawn", 1).folder
+    digests = {find(target, "latest")[0].digest for target in ("drawn", registered["run_id"], str(folder))}
+    assert digests == {registered["digest"]}
+    alone = report(str(folder), out=tmp_path / "alone.html").read_text()
+    assert "As they stand now" in alone
+    with pytest.raises(PresageError, match="a run that registered a model"):
+        find("0" * 32, "latest")
+    with pytest.raises(PresageError, match="no such registered model"):
+        find("unheard-of", "latest")
+    with pytest.raises(PresageError, match="no version of it is the champion"):
+        find("drawn", "champion")
+
+
+def test_a_gate_that_nobody_held_is_shown_as_it_stands_and_blanks_are_visible(page: str) -> None:
+    assert "As they stand now" in page
+    assert "nobody signed it (--signed-by)" in page
+    assert page.count('class="blank">') > len(QUESTIONS)
+    assert "Gate not passed" in page
+
+
+def test_promotion_asks_for_what_is_blank_and_keeps_the_answers_and_who_signed(at_home: Drawn, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(key: str, question: str) -> str:
+        asked.append(key)
+        return "" if key == "funding" else f"An answer to {key}."
+
+    first = promote("drawn", 1, now=NOW, answers={"ethics": "Said before."}, signed_by="ada", ask=ask)
+    assert asked == [key for key in QUESTIONS if key != "ethics"]
+    rule = {r.name: r for r in first.rules}["model card signed"]
+    assert (rule.verdict, "1 of its answers are blank (--card): funding" in rule.why) == ("fail", True)
+    again = promote("drawn", 1, now=NOW, signed_by="ada", ask=lambda key, question: "A grant.")
+    assert {r.name: r.verdict for r in again.rules}["model card signed"] == "pass"
+    page = report("drawn", "1", out=tmp_path / "signed.html").read_text()
+    assert "Signed by <strong>ada</strong>, 2025-01-06T09:00:00 UTC" in page
+    assert "An answer to limits." in page
+    assert "A grant." in page
+
+
+def test_text_of_people_cannot_become_markup(at_home: Drawn, tmp_path: Path) -> None:
+    page = render_report(rich(at_home, tmp_path))
+    assert "frailty &lt;b&gt;" in page
+    assert "Hospital B &amp; sons" in page
+    assert "frailty <b>" not in page
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not on this machine (apt-get install chromium)")
+    with playwright_api.sync_playwright() as play:
+        arguments = ["--no-sandbox", "--disable-background-networking", "--no-first-run"]
+        running = play.chromium.launch(executable_path=path, args=arguments)
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1320), ("dark", 1320), ("light", 390)])
+def test_the_page_is_accessible_and_never_scrolls_sideways(
+    at_home: Drawn, tmp_path: Path, chromium: Any, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    (tmp_path / "rich.html").write_text(render_report(rich(at_home, tmp_path)))
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("console", lambda said: wrong.append(said.text))
+    opened.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith("file:") else None)
+    opened.goto((tmp_path / "rich.html").as_uri())
+    found = axe.run(opened)
+    assert found.violations_count == 0, found.generate_report()
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert opened.locator("h1").count() == 1
+    assert wrong == []
+    context.close()
