@@ -42,9 +42,11 @@ def concordance(pairs: Pairs, count: Floats, followed: Floats, usable: npt.NDArr
     """Share of comparable pairs in which the person with the earlier event has the higher risk; equal risks half.
 
     count: (n,) how often each row counts. followed: (n,) probability of being uncensored just before the row's time;
-    ones give Harrell's C (Stat Med 1996;15:361), Kaplan-Meier or covariate-conditional ones Uno's (Stat Med
-    2011;30:1105). usable: (n,) events that start a pair, such as those by the horizon. Whoever has a competing event
-    never has the event and stays comparable (Wolbers, Biostatistics 2014;15:526). nan without a comparable pair.
+    ones give Harrell's C (Stat Med 1996;15:361), those of Kaplan-Meier Uno's (Stat Med 2011;30:1105), which assumes
+    that censoring depends on nothing. Probabilities conditional on covariates do not belong here: a later row j would
+    have to be weighed by its own G(Ti | Xj) rather than G(Ti | Xi) (Gerds, Stat Med 2013;32:2173). usable: (n,) events
+    that start a pair, such as those by the horizon. Whoever has a competing event never has the event and stays
+    comparable (Wolbers, Biostatistics 2014;15:526). nan without a comparable pair.
     """
     agree, total = _concordance(
         pairs.order, pairs.starts, pairs.rank, pairs.event, count, followed, usable, int(pairs.rank.max(initial=0)) + 1

@@ -23,7 +23,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """One replicate. weight: (n,) at the horizon, count included. followed: (n,) until just before each row's time."""
+    """One replicate. weight: (n,) at the horizon, count included. followed: (n,) until just before each row's time,
+    by Kaplan-Meier whatever the weights are conditional on: see `concordance`.
+    """
 
     count: Floats
     weight: Floats
@@ -34,8 +36,8 @@ class Weighted:
 class Observed:
     """What happened to n rows by one horizon; the same for every model's risks.
 
-    label: (n,) had the event by the horizon. fixed: weights conditional on covariates, None to estimate Kaplan-Meier
-    weights within each replicate.
+    label: (n,) had the event by the horizon. fixed: (n,) weights conditional on covariates, None to estimate
+    Kaplan-Meier weights within each replicate.
     """
 
     outcome: Outcome
@@ -45,7 +47,7 @@ class Observed:
     starts: Ints
     row_person: Ints
     n_people: int
-    fixed: Weighted | None
+    fixed: Floats | None
 
     @classmethod
     def of(
@@ -59,30 +61,25 @@ class Observed:
         people, row_person = np.unique(persons, return_inverse=True)
         n = len(outcome)
         if outcome.kind == "binary":
-            ones = np.ones(n)
             none = none_of()
-            fixed = Weighted(ones, ones, ones)
             label = outcome.event == EVENT
-            return cls(outcome, math.nan, label, none, none, row_person, len(people), fixed)
+            return cls(outcome, math.nan, label, none, none, row_person, len(people), np.ones(n))
         order = np.argsort(outcome.time_days, kind="stable")
         times = outcome.time_days[order]
         changes = np.flatnonzero(np.append(True, times[1:] != times[:-1])) if n else none_of()
         label = (outcome.event == EVENT) & (outcome.time_days <= horizon_days)
-        weighted = None
-        if uncensored is not None:
-            weight = known_by(outcome, horizon_days, uncensored)[1]
-            weighted = Weighted(np.ones(n), weight, np.maximum(uncensored.at_time, 0.05))
+        fixed = None if uncensored is None else known_by(outcome, horizon_days, uncensored)[1]
         starts = np.append(changes, n).astype(np.int64)
-        return cls(outcome, horizon_days, label, order, starts, row_person, len(people), weighted)
+        return cls(outcome, horizon_days, label, order, starts, row_person, len(people), fixed)
 
     def weighted(self, count: Floats) -> Weighted:
         """The rows counted so often, with their censoring weights."""
-        if self.fixed is not None:
-            return Weighted(count, self.fixed.weight * count, self.fixed.followed)
+        if self.outcome.kind == "binary":
+            return Weighted(count, count, np.ones(len(count)))
         weight, followed = replicate_weights(
             self.order, self.starts, self.outcome.time_days, self.outcome.event, count, self.horizon_days
         )
-        return Weighted(count, weight, followed)
+        return Weighted(count, weight if self.fixed is None else self.fixed * count, followed)
 
     def counts(self, rng: np.random.Generator, n_boot: int) -> Iterator[Floats]:
         """(n,) how often each row counts, people drawn with replacement; everybody once comes first."""
