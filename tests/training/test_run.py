@@ -1,6 +1,7 @@
 """From a flat table to a champion: numbers twice alike, a bundle that verifies, a model without a pickle."""
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -84,8 +85,15 @@ def test_the_summary_says_what_the_contract_promises(document: dict[str, Any]) -
     assert document["events"] == int((people()["status"] == 1).sum())
     assert document["chosen"]["horizon_days"] == 400
     metrics = document["chosen"]["metrics"]
-    for name in ("c_harrell", "c_uno", "auc", "auprc", "brier", "ibs", "calibration_slope", "calibration_in_the_large"):
+    for name in (
+        "c_harrell", "c_uno", "auc", "auprc", "brier", "brier_scaled", "ibs", "calibration_slope",
+        "calibration_in_the_large", "observed_to_expected", "ici", "e50", "e90", "sensitivity_top_0.05", "ppv_top_0.05",
+    ):  # fmt: skip
         assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    [cutoff] = document["validation"]["cutoffs"]  # the incidence, as the study names none
+    for name in ("sensitivity", "specificity", "ppv", "alerts_per_true_case", "net_benefit"):
+        assert metrics[f"{name}_at_{cutoff:g}"]["value"] is not None
+        assert f"{name}_at_{cutoff:g}" in document["groups"]["sex"]["F"]["metrics"]
     assert set(document["candidates"]) == {"cox", "xgboost"}
     assert set(document["candidates"]["cox"]) == {"200", "400"}
     assert set(document["groups"]["sex"]) == {"F", "M"}
@@ -98,6 +106,16 @@ def test_a_gene_that_matters_is_credited_on_the_people_who_have_it(document: dic
     assert block["people"] == int(people()["gene_1"].notna().sum())
     assert block["delta"]["c_harrell"]["low"] > 0
     assert "adds discrimination" in block["sentence"]
+    assert block["reclassification"][0]["events"]["low"] > 0
+    assert block["net_benefit"][0]["delta"]["value"] > 0
+
+
+def test_the_summary_says_what_moves_risk_most(document: dict[str, Any]) -> None:
+    found = {one["feature"]: one for one in document["importance"]}
+    assert set(list(found)[:3]) == {"age", "stage", "gene_1"}
+    assert found["gene_1"]["family"] == "genomic"
+    assert found["age"]["low"] <= found["age"]["value"] <= found["age"]["high"]
+    assert 1 <= found["age"]["rank_low"] <= found["age"]["rank_high"] <= len(found)
 
 
 def test_harrells_c_of_the_predictions_is_scikit_survivals(home: Path, document: dict[str, Any]) -> None:
@@ -131,6 +149,20 @@ def test_two_trainings_with_one_seed_agree_in_every_number(home: Path, document:
     }
     assert again["registered"]["digest"] == document["registered"]["digest"]
     assert (home / "again.parquet").read_bytes() == (home / "out.parquet").read_bytes()
+
+
+def test_a_search_for_settings_is_in_the_summary_and_a_second_one_is_not_run_again(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "searched.toml").write_text(STUDY.replace('"drawn"', '"searched"').replace("folds = 3", "folds = 2"))
+    people(300).to_csv(tmp_path / "people.csv", index=False)
+    runs = [train(tmp_path / "searched.toml", seed=5, tune=2).document for _ in range(2)]
+    found = runs[0]["tuning"]
+    assert set(found) == {"xgboost"}  # a regression learns its penalties in every fit
+    assert found["xgboost"]["trials"] == 2
+    assert set(found["xgboost"]["best"]) >= {"depth", "eta", "lambda"}
+    assert set(found["xgboost"]["splits"]) == {"1", "2"}
+    assert runs[1]["tuning"] == found
+    assert runs[1]["registered"]["digest"] == runs[0]["registered"]["digest"]
+    assert (home / "presage" / "tuning.db").is_file()
 
 
 def frame_of_three(bundle: Bundle) -> FeatureFrame:
@@ -272,3 +304,41 @@ def test_penncath_says_that_genomics_adds_nothing(
     assert block["people"] == 1401
     assert "adds nothing here" in block["sentence"]
     assert block["delta"]["auc"]["low"] <= 0
+
+
+@pytest.mark.realdata
+def test_mutations_in_173_genes_do_not_make_the_stack_worse(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """METABRIC; added to the clinical columns as they are, they lose .02 of C (see `benchmarks/genomics.py`)."""
+    monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))
+    folder = real_data / "cancer_metabric"
+    clinical = pd.read_csv(folder / "metabric_clinical.tsv", sep="\t")
+    outcome = pd.read_csv(folder / "metabric_survival.tsv", sep="\t")[["patientId", "time", "event"]]
+    found = pd.read_csv(folder / "metabric_mutations.tsv", sep="\t", keep_default_na=False)
+    genes = pd.crosstab(found["patientId"], found["hugoGeneSymbol"]).clip(upper=1).add_prefix("mutated_")
+    table = clinical.merge(outcome, on="patientId").merge(genes, left_on="patientId", right_index=True, how="left")
+    table.to_csv(tmp_path / "women.csv", index=False)
+    (tmp_path / "metabric.toml").write_text(f"""
+    name = "metabric"
+    [source]
+    table = "women.csv"
+    id = "patientId"
+    [outcome]
+    time = "time"
+    event = "event"
+    horizons_days = [3650]
+    [features.blocks]
+    clinical = ["AGE_AT_DIAGNOSIS"]
+    mutations = ["mutated_*"]
+    [models]
+    candidates = ["stack"]
+    [validation]
+    folds = 5
+    repeats = {2 if os.environ.get("PRESAGE_SLOW") else 1}
+    bootstraps = 50
+    """)
+    [block] = train(tmp_path / "metabric.toml").document["blocks"]
+    assert block["people"] == 1859
+    assert block["delta"]["c_harrell"]["value"] > -0.005
+    assert block["delta"]["c_harrell"]["high"] > 0
