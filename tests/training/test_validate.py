@@ -16,17 +16,21 @@ from scipy.special import expit, logit
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from features.sources.omop import ingest
 from tests.training.conftest import Drawn, draw_people
 from training.outcomes import Outcome
 from training.registry import bundle_of
 from training.registry_card import validations_of
 from training.report import story_of
 from training.report_render import render_report
+from training.run import train
 from training.run_metrics import Bench
+from training.simulation import simulate
 from training.tracking import client, quiet
 from training.validate import validate
 from training.validate_compare import drift, drift_sentence, recalibration, sentence
 
+STUDIES = Path(__file__).parents[2] / "training" / "studies"
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 
 
@@ -166,3 +170,56 @@ def test_discrimination_holds_where_the_internal_estimate_is_within_the_external
 ) -> None:
     external = {"auc": {"value": (low + high) / 2, "low": low, "high": high}}
     assert said in sentence({"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}, external)
+
+
+ADMISSION = """
+name = "admission-small"
+[population]
+index = "yearly"
+index_years = [2014, 2016, 2018]
+age_years = [18, 90]
+history_days = 365
+[outcome]
+name = "unplanned_admission"
+codes = "codelists/unplanned_admission.csv"
+washout_days = 0
+horizons_days = [365]
+[features]
+families = ["demographics", "conditions"]
+[models]
+candidates = ["cox"]
+[validation]
+folds = 2
+bootstraps = 20
+[equity]
+groups = ["sex"]
+"""
+
+
+def simulated(folder: Path, *, seed: int, scenario: str) -> Path:
+    simulate(folder / "source", people=1000, seed=seed, scenario=scenario)
+    ingest(folder / "source" / "omop", folder / "record")
+    return folder / "record"
+
+
+def test_a_record_elsewhere_is_read_by_the_same_definition_and_scored_by_the_same_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    here = simulated(tmp_path / "here", seed=3, scenario="default")
+    there = simulated(tmp_path / "there", seed=4, scenario="no-treatment-benefit")
+    (tmp_path / "codelists").symlink_to(STUDIES / "codelists")
+    (tmp_path / "study.toml").write_text(ADMISSION)
+    trained = train(tmp_path / "study.toml", record_dir=here, seed=2).document
+    home = validate("admission-small", "latest", now=NOW, record_dir=here).document
+    assert (home["people"], home["events"]) == (trained["people"], trained["events"])
+    assert home["attrition"] == trained["attrition"]
+    assert home["drift"] == []
+    found = validate("admission-small", "latest", now=NOW, record_dir=there).document
+    assert found["served_by"] == {"clinical": found["rows"]}
+    assert found["attrition"][-1]["people"] == found["people"]
+    assert found["people"] != home["people"]
+    assert found["metrics"]["auc"]["low"] > 0.5
+    with pytest.raises(PresageError, match="a record"):
+        validate("admission-small", "latest", now=NOW, table=tmp_path / "study.toml")
