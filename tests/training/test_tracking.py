@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.registry import CHALLENGER
+from training.registry import CHALLENGER, bundle_of
+from training.registry_model import frame_of
 from training.run import train
 from training.run_evidence import code_digest
 from training.tracking import client, quiet
@@ -113,6 +114,23 @@ def test_a_run_says_what_it_was_made_of(store: tuple[Path, dict[str, Any]]) -> N
     assert tags["leakage_proof"] == "none"
     assert tags["mlflow.source.name"] == "presage train"
     assert {"environment.json", "summary.json", "card.md", "study.toml", "figures"} <= files
+
+
+def test_the_model_scores_a_data_frame_as_its_bundle_does_with_pickle_forbidden(
+    store: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    table = people().head(20)
+    with quiet():
+        import mlflow
+
+        client()
+        answer = mlflow.pyfunc.load_model("models:/planted/1").predict(table)
+    bundle = bundle_of("planted", 1)
+    expected = bundle.risk(frame_of(table, bundle)).risk[:, 0]
+    assert answer["risk_300d"].to_numpy() == pytest.approx(expected, abs=1e-12)
+    assert len(np.unique(expected)) == 20
+    assert not [path for path in store[0].rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib"}]
 
 
 def test_another_value_anywhere_is_another_digest_of_the_data(store: tuple[Path, dict[str, Any]]) -> None:
