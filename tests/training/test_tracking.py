@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from training.registry import CHALLENGER, bundle_of
-from training.registry_model import frame_of
 from training.run import train
 from training.run_evidence import code_digest
 from training.tracking import client, quiet
@@ -123,6 +122,8 @@ def test_the_model_scores_a_data_frame_as_its_bundle_does_with_pickle_forbidden(
     table = people().head(20)
     with quiet():
         import mlflow
+
+        from training.registry_model import frame_of
 
         client()
         answer = mlflow.pyfunc.load_model("models:/planted/1").predict(table)
