@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from ibis.backends import BaseBackend
 from scipy import sparse
 
 from features.build import build
+from features.canaries import canaries, earlier
 from features.catalogue import Catalogue
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
 from features.record import Record
-from features.schema import EVENTS
 
 DAY = np.timedelta64(86_400_000_000, "us")
-CANARY_VALUE, CANARY_TEXT = 100.0, "current"
-# A canary of a code stands at the moment itself, a day and a year later; and one that happened before the moment and
-# became known at it.
-DELAYS = (np.timedelta64(0, "us"), DAY, 365 * DAY)
 PEOPLE = 100
-CODES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryProof:
-    """What came of planting canaries. moved: features that changed; the guard holds where there are none."""
+    """What came of planting canaries.
+
+    moved: features that changed by canaries from the moment on; the guard holds where there are none.
+    proven: how many features the same canaries move when they stand before the moment; unproven: the features that they
+    do not move even then, of which this proof says nothing.
+    """
 
     rows: int
     canaries: int
     moved: tuple[str, ...]
+    proven: int
+    unproven: tuple[str, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether no feature moved, although canaries were planted."""
-        return self.canaries > 0 and not self.moved
+        """Whether no feature moved, although the canaries can move features."""
+        return self.proven > 0 and not self.moved
 
 
 def prove_no_movement(
@@ -51,21 +53,57 @@ def prove_no_movement(
     people: int = PEOPLE,
     progress: Progress = silent,
 ) -> CanaryProof:
-    """Build features of some people's last index rows with and without canaries of every code the record knows.
+    """Build features of some people's last index rows from three records, which differ by what is in them.
 
-    Only a person's last row is asked: for an earlier one a canary after the last would be no canary at all.
+    First what was known before the moment, and nothing else. Then all that these people's record holds, what became
+    known later too, and canaries from the moment on: the same features must come out. Third, the positive control, the
+    first record with the canaries before the moment: one that moves nothing when it may be seen proves nothing by
+    moving nothing. Only a person's last row is asked: for an earlier one a canary after the last would be none.
     """
     chosen = _last_rows(index, people, rng)
-    backend = ibis.duckdb.connect()
-    clean = _in_memory(record, chosen, backend)
-    planted = canaries(chosen, _codes(clean, record, backend))
-    events = pa.concat_tables([clean.tables["events"], planted])
-    with progress("planting canaries", total=2) as advance:
-        before = build(chosen, clean, catalogue)
-        advance(1)
-        after = build(chosen, Record(tables={**clean.tables, "events": events}), catalogue)
-        advance(1)
-    return CanaryProof(len(chosen), planted.num_rows, tuple(moved(before, after)))
+    whole = _in_memory(record, chosen, ibis.duckdb.connect())
+    known = _known(whole, chosen)
+    planted = canaries(chosen, catalogue)
+    with progress("planting canaries", total=3) as advance:
+        frames = []
+        for seen in (known, _joined(whole, planted), _joined(known, earlier(planted))):
+            frames.append(build(chosen, seen, catalogue))
+            advance(1)
+    before, after, control = frames
+    proven = set(moved(before, control))
+    names = (*before.names, *before.code_names)
+    return CanaryProof(
+        rows=len(chosen),
+        canaries=sum(table.num_rows for table in planted.values()),
+        moved=tuple(moved(before, after)),
+        proven=len(proven),
+        unproven=tuple(name for name in names if name not in proven),
+    )
+
+
+def _known(record: Record, index: Index) -> Record:
+    """What was available, and of events what had happened, strictly before the one moment of each of these people."""
+    order = np.argsort(index.subject_ids)
+    subjects, moments = index.subject_ids[order], index.as_of[order]
+    kept = dict(record.tables)
+    for name in {"events", "polygenic", "findings", "coverage"} & set(kept):
+        table = kept[name]
+        subject = table["subject_id"].to_numpy()
+        at = np.minimum(np.searchsorted(subjects, subject), len(subjects) - 1)
+        seen = subjects[at] == subject
+        for column in ("time", "available_time") if name == "events" else ("available_time",):
+            seen &= ~(table[column].to_numpy() >= moments[at])
+        kept[name] = table.filter(pa.array(seen))
+    return Record(tables=kept)
+
+
+def _joined(record: Record, more: Mapping[str, pa.Table]) -> Record:
+    """The record's tables with these rows added."""
+    joined = dict(record.tables)
+    for name, rows in more.items():
+        there = joined.get(name, rows.slice(0, 0)).select(rows.schema.names).cast(rows.schema)
+        joined[name] = pa.concat_tables([there, rows])
+    return Record(tables=joined)
 
 
 def moved(before: FeatureFrame, after: FeatureFrame) -> list[str]:
@@ -82,36 +120,6 @@ def moved(before: FeatureFrame, after: FeatureFrame) -> list[str]:
 def shifted(index: Index, days: int) -> Index:
     """The same people, `days` earlier: a fall in performance betrays facts that were recorded late."""
     return Index(index.subject_ids, index.as_of - days * DAY)
-
-
-def canaries(index: Index, codes: list[str]) -> pa.Table:
-    """Events of every code for every index row, each available at or after its moment."""
-    n, k = len(index), len(codes)
-    subjects = np.repeat(index.subject_ids, k)
-    as_of = np.repeat(index.as_of, k)
-    names = pa.array(codes, pa.string()).take(pa.array(np.tile(np.arange(k), n)))
-    tables = [_events(subjects, names, as_of + delay, as_of + delay) for delay in DELAYS]
-    tables.append(_events(subjects, names, as_of - DAY, as_of))
-    return pa.concat_tables(tables)
-
-
-def _events(
-    subjects: npt.NDArray[np.int64], codes: pa.Array, time: npt.NDArray[np.datetime64],
-    available: npt.NDArray[np.datetime64],
-) -> pa.Table:  # fmt: skip
-    n = len(subjects)
-    return pa.table(
-        {
-            "subject_id": subjects,
-            "time": pa.array(time),
-            "code": codes,
-            "numeric_value": pa.array(np.full(n, CANARY_VALUE, dtype=np.float32)),
-            "text_value": pa.repeat(pa.scalar(CANARY_TEXT, pa.large_string()), n),
-            "available_time": pa.array(available),
-            "unit": pa.nulls(n, pa.string()),
-        },
-        schema=EVENTS,
-    )
 
 
 def _last_rows(index: Index, people: int, rng: np.random.Generator) -> Index:
@@ -134,10 +142,3 @@ def _in_memory(record: Record, index: Index, backend: BaseBackend) -> Record:
         genomic[name] = backend.to_pyarrow(table.filter(table.subject_id.isin(people)))
     ancestors = backend.to_pyarrow(record.ancestors(backend))
     return Record.in_memory(backend.to_pyarrow(mine), ancestors=ancestors, **genomic)
-
-
-def _codes(clean: Record, record: Record, backend: BaseBackend) -> list[str]:
-    """Codes that the record knows, the ones of these people first."""
-    known = backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist()
-    mine = set(clean.tables["events"]["code"].to_pylist())
-    return sorted(known, key=lambda code: (code not in mine, code))[:CODES]

@@ -65,6 +65,7 @@ class Leakage:
         """In words."""
         parts = [
             f"{self.canaries.canaries:,} canaries from the moment on moved {len(self.canaries.moved)} features",
+            f"before it the same canaries move {self.canaries.proven}, and {len(self.canaries.unproven)} stay unproven",
             f"{self.people_in_two_splits} people in two splits",
             f"{len(self.suspicious)} features with a single-variable AUC above {IMPLAUSIBLE_AUC:g}",
         ]
@@ -79,6 +80,8 @@ class Leakage:
             "sentence": self.sentence,
             "canaries": self.canaries.canaries,
             "moved": list(self.canaries.moved),
+            "proven": self.canaries.proven,
+            "unproven": list(self.canaries.unproven),
             "people_in_two_splits": self.people_in_two_splits,
             "suspicious": dict(self.suspicious),
             "auc": self.auc,
@@ -89,6 +92,8 @@ class Leakage:
         """One line for each question."""
         for part in self.sentence.split("; "):
             yield f"  {part}"
+        for name in self.canaries.unproven:
+            yield Text(f"  unproven: {name} (no canary moves it, even before the moment)", style="yellow")
         for name, auc in self.suspicious.items():
             yield Text(f"  look at {name}: AUC {auc:.3f} alone", style="yellow")
         yield Text("No leak found." if self.passed else "It leaks.", style="green" if self.passed else "bold red")
