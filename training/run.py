@@ -28,13 +28,15 @@ from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, group_results, side_by_side, usual_cutoffs
 from training.run_predictions import write_predictions
 from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
-from training.run_validation import HeldOut, Nested, choose, hold_out, nested_blocks, stream
+from training.run_validation import HeldOut, Nested, choose, clinical_of_the_tested, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
 from training.study import Study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
 from training.variants import Pair, fit_pair, followed
 
 Floats = npt.NDArray[np.float64]
+
+REFITTED = "clinical refitted"
 
 
 def train(
@@ -84,8 +86,11 @@ def _train(
     chosen = choose([found for name, found in held.items() if name in SERVABLE])
     final = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
     with progress("measuring"):
-        nested = nested_blocks(chosen, cohort, scheme, uncensored, seed=seed, budget=quiet_budget(budget))
-        document = _document(study, cohort, scheme, held, chosen, nested, references, seed=seed)
+        tested = clinical_of_the_tested(chosen, cohort, scheme, uncensored, seed=seed)
+        nested = nested_blocks(
+            chosen, cohort, scheme, uncensored, seed=seed, reference=tested, budget=quiet_budget(budget)
+        )
+        document = _document(study, cohort, scheme, held, chosen, nested, tested, references, seed=seed)
     if record_dir is not None and not study.is_flat:
         from training.leakage import prove
 
@@ -136,6 +141,7 @@ def _document(
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
     nested: Sequence[Nested],
+    tested: Floats,
     references: References,
     *,
     seed: int,
@@ -169,7 +175,7 @@ def _document(
         },
         "candidates": candidates,
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
-        "comparison": _comparison(bench, chosen, references),
+        "comparison": _comparison(bench, chosen, tested, references),
         "equation": _against_equation(bench, chosen, references),
         "importance": importance(chosen, cohort, scheme, rng=stream(seed, "importance")),
         "blocks": [added_json(each, bench.cutoffs) for each in added],
@@ -211,9 +217,14 @@ def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:
     return risks
 
 
-def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any]:
-    """Clinical, combined, equation and oracle on the same test people."""
+def _comparison(bench: Bench, chosen: HeldOut, tested: Floats, references: References) -> dict[str, Any]:
+    """Clinical, combined, equation and oracle on the same test people.
+
+    tested: the clinical score refitted to people with genomic results; what genomics adds is the distance to it, as
+    the clinical model is calibrated on everybody.
+    """
     risks = model_risks(chosen, references)
+    risks = {"clinical": risks.pop("clinical"), REFITTED: tested, **risks}
     everyone = _with_truth(bench, references)
     genomic = everyone & ~np.isnan(chosen.combined[:, -1])
     known = everyone if references.equation is None else everyone & ~np.isnan(references.equation[bench.rows])
@@ -226,7 +237,7 @@ def _comparison(bench: Bench, chosen: HeldOut, references: References) -> dict[s
             sets.append(("genomic_equation", "With genomic results, and the equation applies", known & genomic))
     found: dict[str, Any] = {}
     for key, title, rows in sets:
-        wanted = {name: risk for name, risk in risks.items() if not (name == "combined" and "genomic" not in key)}
+        wanted = {name: risk for name, risk in risks.items() if "genomic" in key or name not in ("combined", REFITTED)}
         if "genomic" in key or not genomic.any():
             wanted.pop("as served")
         compared: SideBySide | None = side_by_side(bench, wanted, rows)

@@ -131,6 +131,27 @@ def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncens
     return (label - pair.served_out_of_fold()[:, -1]) ** 2, weight
 
 
+def clinical_of_the_tested(
+    held: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None], *, seed: int
+) -> Floats:
+    """(N, h) what the combined model is compared with: its own second stage without any genomic term.
+
+    So both are learned and calibrated on people with genomic results, and their difference is not who was tested: the
+    clinical model is calibrated on everybody, and whoever is tested for a reason may have another risk. NaN where no
+    combined model may serve.
+    """
+    parts = []
+    for split, pair, followed in zip(scheme.splits, held.pairs, uncensored, strict=True):
+        alone = None
+        if pair.combined is not None:
+            rng = stream(seed, held.candidate, split.name, "clinical of the tested")
+            alone = fit_combined(
+                cohort, split.train, pair.clinical, (), uncensored=followed, rng=rng, use_dosages=False
+            )
+        parts.append(Pair(pair.candidate, pair.clinical, alone).risks(cohort, split.test)[1])
+    return np.concatenate(parts)
+
+
 def nested_blocks(
     held: HeldOut,
     cohort: Cohort,
@@ -138,12 +159,14 @@ def nested_blocks(
     uncensored: Sequence[Uncensored | None],
     *,
     seed: int,
+    reference: Floats,
     budget: Budget | None = None,
 ) -> tuple[Nested, ...]:
     """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
 
     A clinical block is added by fitting the candidate anew, with a search of its own where there is a budget; a genomic
-    one by the combined model. What cannot be fitted has NaN for risks, and says why.
+    one by the combined model, the first of them to `reference`, as `clinical_of_the_tested` gives it. What cannot be
+    fitted has NaN for risks, and says why.
     """
     if len(cohort.blocks) < 2:
         return ()
@@ -151,11 +174,12 @@ def nested_blocks(
     rungs = [tuple(ordered[: k + 1]) for k in range(len(ordered))]
     climb = _Climb(held, cohort, scheme, uncensored, seed, budget)
     ladder = [climb.rung(blocks) for blocks in rungs]
-    return tuple(
-        Nested(block, tuple(b.name for b in ordered[:k]), ladder[k][0], ladder[k - 1][0], ladder[k][1])
-        for k, block in enumerate(ordered)
-        if k > 0
-    )
+    found = []
+    for k in range(1, len(ordered)):
+        first = ordered[k].genomic and not ordered[k - 1].genomic
+        without = reference if first else ladder[k - 1][0]
+        found.append(Nested(ordered[k], tuple(b.name for b in ordered[:k]), ladder[k][0], without, ladder[k][1]))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The clinical-only and the combined model of one candidate, each calibrated on the people it serves (contract 3).
 
 The clinical model learns from everybody. The combined model learns from people with genomic results only: the
-clinical model's risk (held-out, on the complementary log-log or logit scale) and the genomic terms. So what genomics
-adds is not confounded by who was tested, and what the many untested people teach about clinical risk is kept.
+clinical model's risk (held-out, on the complementary log-log or logit scale) and the genomic terms. So what the many
+untested people teach about clinical risk is kept. What genomics adds is measured against the same second stage without
+genomic terms (`run_validation.clinical_of_the_tested`), so that it is not confounded by who was tested.
 """
 
 from __future__ import annotations

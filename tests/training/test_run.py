@@ -106,8 +106,9 @@ def test_a_gene_that_matters_is_credited_on_the_people_who_have_it(document: dic
     assert block["people"] == int(people()["gene_1"].notna().sum())
     assert block["delta"]["c_harrell"]["low"] > 0
     assert "adds discrimination" in block["sentence"]
-    assert block["reclassification"][0]["events"]["low"] > 0
-    assert block["net_benefit"][0]["delta"]["value"] > 0
+    assert block["reclassification"][0]["events"]["value"] > 0
+    assert block["delta"]["brier"]["high"] < 0
+    assert block["net_benefit"][0]["delta"]["low"] > 0
 
 
 def test_the_summary_says_what_moves_risk_most(document: dict[str, Any]) -> None:
