@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from scipy import sparse
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.learners.folds import INNER_FOLDS
 from training.learners.protocol import Contributions
 
 Floats = npt.NDArray[np.float64]
@@ -23,6 +25,9 @@ FEW_CELLS = 500_000  # below, a second thread waits more than it works
 ROUNDS_AT_ONCE = 5
 MAX_ROUNDS = 1500
 MANY_ROWS = 10_000
+# Every row is a third more than a fold's fit had: with its rounds the fit would stop short, and recalibration, learned on
+# the folds' margins, would leave risks too moderate (docs/decisions/0007-rounds-for-every-row.md).
+GROWTH = math.sqrt(INNER_FOLDS / (INNER_FOLDS - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def boost(
     folds: npt.NDArray[np.int64],
     grid: Grid,
 ) -> Boosted:
-    """Rounds and depth with the least held-out loss over the folds, then one fit on every row.
+    """Rounds and depth with the least held-out loss over the folds, then one fit on every row for `GROWTH` as many.
 
     Rows of weight zero are not learned from but get an out-of-fold margin.
     """
@@ -126,7 +131,7 @@ def boost(
     best = min(range(len(trials)), key=lambda i: trials[i].loss)
     trial, depth = trials[best], grid.depths[best]
     learned = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(weight > 0))
-    booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, trial.rounds)
+    booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, round(GROWTH * trial.rounds))
     return Boosted(booster, trial.margins, trial.rounds, depth, trial.loss)
 
 

@@ -13,7 +13,7 @@ from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.learners.baseline import Baseline, learn_baseline
 from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold, person_folds
 from training.learners.linear import (
     START_PENALTIES,
     Warm,
@@ -102,14 +102,13 @@ class Cox:
         check_learnable(frame, outcome, persons)
         fitted, fits = _fit_causes(frame, outcome, persons, weights, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-        risks = np.empty((len(frame), len(outcome.horizons_days)))
-        for k in range(INNER_FOLDS):
-            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+
+        def part(learn: npt.NDArray[np.intp]) -> CoxFit:
             some = None if weights is None else weights[learn]
             warm = Warm(fitted.design, fits, len(learn) / len(frame))
-            part, _ = _fit_causes(frame.take(learn), outcome.take(learn), persons[learn], some, warm)
-            risks[hold] = part.risk_at(frame.take(hold), outcome.horizons_days).probabilities
-        return replace(fitted, out_of_fold=RiskCurves(outcome.horizons_days, risks))
+            return _fit_causes(frame.take(learn), outcome.take(learn), persons[learn], some, warm)[0]
+
+        return replace(fitted, out_of_fold=out_of_fold(frame, folds, outcome.horizons_days, part))
 
 
 def _fit_causes(

@@ -16,7 +16,7 @@ from sksurv.util import Surv
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.learners.baseline import cumulative_incidence
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold, person_folds
 from training.learners.protocol import Contributions
 from training.outcomes import CENSORED, COMPETING, EVENT, Outcome, RiskCurves
 
@@ -97,14 +97,13 @@ class ExtraTrees:
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         seed = int(rng.integers(2**31))
         horizons = outcome.horizons_days or (float("nan"),)
-        risks = np.empty((len(frame), len(horizons)))
-        for k in range(INNER_FOLDS):
-            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+
+        def part(learn: npt.NDArray[np.intp]) -> ExtraTreesFit:
             some = None if weights is None else weights[learn]
-            part = self._forests(frame.take(learn), outcome.take(learn), some, seed)
-            risks[hold] = part.risk_at(frame.take(hold), horizons).probabilities
-        fitted = self._forests(frame, outcome, weights, seed)
-        return replace(fitted, out_of_fold=RiskCurves(horizons, risks))
+            return self._forests(frame.take(learn), outcome.take(learn), some, seed)
+
+        held_out = out_of_fold(frame, folds, horizons, part)
+        return replace(self._forests(frame, outcome, weights, seed), out_of_fold=held_out)
 
     def _forests(self, frame: FeatureFrame, outcome: Outcome, weights: Floats | None, seed: int) -> ExtraTreesFit:
         values = frame.values

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.outcomes import EVENT, Outcome
+from training.outcomes import EVENT, Outcome, RiskCurves
 
 MIN_EVENTS = 10
 INNER_FOLDS = 4
+
+
+class Predicts(Protocol):
+    """A model of a fold."""
+
+    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
+        """(n, h) risks."""
+        ...
 
 
 def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
@@ -34,6 +45,20 @@ def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[
         bad = ~np.isfinite(outcome.time_days) | (outcome.time_days < 0)
         if bad.any():
             raise PresageError("outcome", f"times of zero or more days, {int(bad.sum())} rows have none")
+
+
+def out_of_fold(
+    frame: FeatureFrame,
+    folds: npt.NDArray[np.int64],
+    horizons_days: tuple[float, ...],
+    fit: Callable[[npt.NDArray[np.intp]], Predicts],
+) -> RiskCurves:
+    """(n, h) risks of every row by the model of `fit` (given the rows to learn from) that did not see it."""
+    risks = np.empty((len(frame), len(horizons_days)))
+    for k in range(INNER_FOLDS):
+        learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+        risks[hold] = fit(learn).risk_at(frame.take(hold), horizons_days).probabilities
+    return RiskCurves(horizons_days, risks)
 
 
 def person_folds(

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from features.frame import FeatureFrame
 from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, check_learnable, out_of_fold, person_folds
 from training.learners.linear import (
     Warm,
     design_of,
@@ -88,13 +88,12 @@ class Logistic:
         goals = targets(frame, outcome, weights=weights)
         fitted, fits = _fit_targets(frame, goals, None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-        risks = np.empty((len(frame), len(goals)))
-        for k in range(INNER_FOLDS):
-            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
-            part = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
-            held, _ = _fit_targets(frame.take(learn), part, Warm(fitted.design, fits, len(learn) / len(frame)))
-            risks[hold] = held.risk_at(frame.take(hold), held.horizons_days).probabilities
-        return replace(fitted, out_of_fold=RiskCurves(fitted.horizons_days, risks))
+
+        def part(learn: npt.NDArray[np.intp]) -> LogisticFit:
+            some = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
+            return _fit_targets(frame.take(learn), some, Warm(fitted.design, fits, len(learn) / len(frame)))[0]
+
+        return replace(fitted, out_of_fold=out_of_fold(frame, folds, fitted.horizons_days, part))
 
 
 def _fit_targets(frame: FeatureFrame, goals: list[Target], warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:

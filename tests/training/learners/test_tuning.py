@@ -22,7 +22,7 @@ from training.splits import Scheme, Split
 LEARNERS = {"xgboost": XGBoostHorizon(), "xgboost_cox": XGBoostCox()}
 
 
-def world(n: int = 200) -> tuple[FeatureFrame, Outcome]:
+def world(n: int = 150) -> tuple[FeatureFrame, Outcome]:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(n, 4)).astype(np.float32)
     event_at, censored_at = rng.exponential(np.exp(-values[:, 0])), rng.uniform(0.1, 3, n)
@@ -67,7 +67,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
 def test_other_rows_are_another_search(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'tuning.db'}"
     frame, outcome = world()
-    for rows in (np.arange(200), np.arange(150)):
+    for rows in (np.arange(150), np.arange(120)):
         tune(
             XGBoostCox(),
             frame.take(rows),
@@ -83,7 +83,7 @@ def test_other_rows_are_another_search(tmp_path: Path) -> None:
 
 def test_poor_trials_stop_after_a_fold_and_the_first_is_the_untuned_settings(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'tuning.db'}"
-    found = search("xgboost_cox", 15, storage=storage)
+    found = search("xgboost_cox", 12, storage=storage)
     [name] = optuna.get_all_study_names(storage)
     trials = optuna.load_study(study_name=name, storage=storage).trials
     assert trials[0].params == {**AS_UNTUNED, "lambda": 1.0}
