@@ -113,6 +113,7 @@ def _request(
         rows = [score.rows for path in score_paths for score in read_scores(path, alleles, build=build)]
         parts = [(row.keys, row.effect, row.other) for row in rows]
         parts += [model_sites(model, alleles)] if model is not None else []
+        give_back()
         return AllelePairs.of(parts)
 
     return Request(wanted, known, callable_bed=settings.callable_bed, assume_reference=settings.assume_reference)

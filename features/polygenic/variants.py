@@ -191,6 +191,12 @@ def explode(
     )
 
 
+def dictionary_of(names: pa.Array) -> tuple[list[str | None], NDArray[np.int32]]:
+    """The distinct cells of a column, and which each row has; -1 is null."""
+    coded = _dictionary(names)
+    return coded.dictionary.to_pylist(), _indices(coded)
+
+
 def _dictionary(names: pa.Array) -> pa.DictionaryArray:
     if isinstance(names, pa.ChunkedArray):
         names = names.combine_chunks()

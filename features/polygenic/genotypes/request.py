@@ -29,10 +29,14 @@ class AllelePairs:
     @staticmethod
     def of(parts: Iterable[tuple[Keys, Codes, Codes]]) -> AllelePairs:
         """Together, each pair once; rows without a position are left out."""
-        stacked = [np.stack([keys, first, second], axis=1) for keys, first, second in parts]
-        rows = np.concatenate([np.empty((0, 3), np.int64), *stacked])
-        rows = np.unique(rows[rows[:, 0] >= 0], axis=0)
-        return AllelePairs(rows[:, 0], rows[:, 1].astype(np.int32), rows[:, 2].astype(np.int32))
+        empty = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
+        keys, first, second = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
+        order = np.lexsort((second, first, keys)) if (np.diff(keys) <= 0).any() else np.arange(len(keys))
+        order = order[keys[order] >= 0]
+        keys, first, second = keys[order], first[order], second[order]
+        new = np.ones(len(keys), np.bool_)
+        new[1:] = (np.diff(keys) != 0) | (np.diff(first) != 0) | (np.diff(second) != 0)
+        return AllelePairs(keys[new], first[new], second[new])
 
     def between(self, low: int, high: int) -> slice:
         """The pairs at keys low to high, both included."""

@@ -9,15 +9,18 @@ reference). All others stay unmatched.
 from __future__ import annotations
 
 import gzip
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from cyvcf2 import VCF
+from cyvcf2.cyvcf2 import set_htslib_log_level
 from numpy.typing import NDArray
 
 from features.errors import PresageError
@@ -25,11 +28,14 @@ from features.polygenic.builds import build_of_header
 from features.polygenic.genotypes.protocol import MISSING, Samples, Sites
 from features.polygenic.genotypes.request import AllelePairs, Request, covered
 from features.polygenic.genotypes.spool import GenotypeSpool
+from features.polygenic.genotypes.vcf_text import MAX_SAMPLES, NotPlainError, PlainRecords, member, read_text
 from features.polygenic.variants import Alleles, Variants, chromosome_code
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _POSITION_BITS = 32
 _PENDING = 4096  # records
+_LAST = 1 << 62
+set_htslib_log_level(0)  # what is wrong with a file is told once, in our words
 
 
 @dataclass(slots=True)
@@ -43,8 +49,30 @@ class _Columns:
     allele: list[int] = field(default_factory=list)
     several: list[bool] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    number: list[int] = field(default_factory=list)  # of the record, which orders them
 
-    def table(self) -> Variants:
+    def table(self, plain: PlainRecords | None) -> Variants:
+        """With the plain records, whose rows come first, in the order of the file."""
+        own = self._own()
+        if plain is None:
+            return own
+        n = len(plain.keys)
+        first = Variants(
+            keys=plain.keys,
+            ref=plain.ref,
+            alt=plain.alt,
+            file=np.zeros(n, np.int32),
+            row=np.arange(n),
+            allele=np.ones(n, np.int32),
+            multiallelic=np.zeros(n, np.bool_),
+            ids=plain.ids,
+        )
+        if not len(own):
+            return first
+        together = Variants.concatenate([first, own])
+        return together.take(np.argsort(np.concatenate([plain.number, np.array(self.number)]), kind="stable"))
+
+    def _own(self) -> Variants:
         n = len(self.keys)
         return Variants(
             keys=np.array(self.keys, np.int64),
@@ -63,6 +91,8 @@ class Vcf:
     them.
     """
 
+    n_records: int
+
     def __init__(self, path: Path, alleles: Alleles, request: Request) -> None:
         _check_end(path)
         try:
@@ -75,18 +105,50 @@ class Vcf:
         self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
         self._alleles = alleles
         self._wanted = request.wanted()
-        self._known = request.known()
+        self._find_known = request.known
+        self._only_calls = not any(f"##FORMAT=<ID={name}," in source.raw_header for name in ("DS", "GP"))
+        self._start()
+        columns = _Columns()
+        plain = self._read_text(path, source.raw_header, columns)
+        if plain is None:
+            self._spool.close()
+            self._start()
+            columns = _Columns()
+            self.n_records = self._read(path, source, columns)
+        self._flush()
+        self._add_reference(request, columns, plain)
+        self._spool.finish()
+        self.variants: Variants = columns.table(plain)
+        self.has_dosages: bool = self._spool.has_dosages
+
+    def _start(self) -> None:
         self._spool = GenotypeSpool(len(self.samples))
         self._first: list[int] = []  # spool number of each record's first row
         self._pending: list[NDArray[np.int16]] = []
-        self._only_calls = not any(f"##FORMAT=<ID={name}," in source.raw_header for name in ("DS", "GP"))
-        columns = _Columns()
-        self.n_records: int = self._read(path, source, columns)
-        self._flush()
-        self._add_reference(request, columns)
-        self._spool.finish()
-        self.variants: Variants = columns.table()
-        self.has_dosages: bool = self._spool.has_dosages
+        self._reference: dict[int, NDArray[np.int8]] = {}
+        self._told: list[tuple[int, int, int]] = []
+        self.n_records = 0
+
+    @cached_property
+    def _known(self) -> AllelePairs:
+        """Sites whose reference allele is known: asked for where something is called reference."""
+        return self._find_known()
+
+    def _read_text(self, path: Path, header: str, columns: _Columns) -> PlainRecords | None:
+        """Of a few samples' calls: the plain records as text, the others by htslib. None where the text is no table."""
+        if not self._only_calls or len(self.samples) > MAX_SAMPLES or path.name.lower().endswith(".bcf"):
+            return None
+        with tempfile.NamedTemporaryFile(prefix="presage-records-", suffix=".vcf") as aside:
+            try:
+                found = read_text(path, header, len(self.samples), self._wanted.keys, self._alleles, aside.file)
+                self._spool.add_block(found.plain.counts)
+                self._first += range(len(found.plain.counts))
+                if len(found.others):
+                    self._read(Path(aside.name), VCF(aside.name, gts012=True), columns, found.others)
+            except (NotPlainError, PresageError):
+                return None
+        self.n_records = found.n_records
+        return found.plain
 
     def reader(self) -> VcfSites:
         """A reader of what was kept."""
@@ -96,11 +158,9 @@ class Vcf:
         """Let go of what was kept."""
         self._spool.close()
 
-    def _read(self, path: Path, source: Any, columns: _Columns) -> int:
-        """Keep the wanted records; what homozygous reference blocks say of the others."""
+    def _read(self, path: Path, source: Any, columns: _Columns, numbers: NDArray[np.int64] | None = None) -> int:
+        """Keep the wanted records; what homozygous reference blocks say of the others. `numbers`: of the records."""
         wanted = set(self._wanted.keys.tolist())
-        self._reference: dict[int, NDArray[np.int8]] = {}
-        self._told: list[tuple[int, int, int]] = []
         chromosomes: dict[str, int] = {}
         number = 0
         try:
@@ -115,6 +175,8 @@ class Vcf:
                     self._keep_block(record, key)
                 elif key in wanted:
                     self._keep(record, key, [alt for alt in alts if alt[0] not in "<*"], columns)
+                    place = number - 1 if numbers is None else int(numbers[number - 1])
+                    columns.number += [place] * (len(columns.keys) - len(columns.number))
         except Exception as error:
             raise PresageError(
                 f"{path}, record {number + 1}", "damaged or cut short", way_out="export it again"
@@ -174,8 +236,11 @@ class Vcf:
                 if alternate >= 0 and (ref in (one, two) or two < 0):
                     self._told.append((key, ref, alternate))
 
-    def _add_reference(self, request: Request, columns: _Columns) -> None:
+    def _add_reference(self, request: Request, columns: _Columns, plain: PlainRecords | None) -> None:
         """Sites that no record lists but that are reference, with the alleles that are known of them."""
+        asked = request.assume_reference or request.callable_bed is not None
+        if not (asked or self._reference or self._told):
+            return
         known = self._known
         told = np.array(self._told, np.int64).reshape(-1, 3)
         pairs = AllelePairs.of(
@@ -184,7 +249,10 @@ class Vcf:
                 (told[:, 0], told[:, 1].astype(np.int32), told[:, 2].astype(np.int32)),
             ]
         )
-        absent = ~np.isin(pairs.keys, np.array(columns.keys, np.int64)) & np.isin(pairs.keys, self._wanted.keys)
+        listed = np.array(columns.keys, np.int64)
+        if plain is not None:
+            listed = np.concatenate([plain.keys, listed])
+        absent = ~member(np.sort(listed), pairs.keys) & member(self._wanted.keys, pairs.keys)
         everywhere = np.zeros(len(self.samples), np.int8)
         open_keys = np.full(len(pairs.keys), request.assume_reference)
         if request.callable_bed is not None:
@@ -201,6 +269,7 @@ class Vcf:
             columns.allele.append(1)
             columns.several.append(False)
             columns.ids.append("reference")
+            columns.number.append(_LAST)
             self._first.append(self._spool.add(counts))
 
 
