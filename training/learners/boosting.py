@@ -25,8 +25,8 @@ FEW_CELLS = 500_000  # below, a second thread waits more than it works
 ROUNDS_AT_ONCE = 5
 MAX_ROUNDS = 1500
 MANY_ROWS = 10_000
-# Every row is a third more than a fold's fit had: with its rounds the fit would stop short, and recalibration, learned on
-# the folds' margins, would leave risks too moderate (docs/decisions/0007-rounds-for-every-row.md).
+# Every row is a third more than a fold's fit had: with its rounds the fit would stop short, and recalibration, learned
+# on the folds' margins, would leave risks too moderate (docs/decisions/0007-rounds-for-every-row.md).
 GROWTH = math.sqrt(INNER_FOLDS / (INNER_FOLDS - 1))
 
 

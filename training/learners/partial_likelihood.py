@@ -138,5 +138,5 @@ def baseline_jumps(time: Floats, event: Flags, eta: Floats, weights: Floats | No
     position = np.arange(int(tied.sum())) - np.repeat(np.cumsum(tied) - tied, tied)  # 0, 1, ... among those tied
     left = np.repeat(at_risk[last], tied) - position / np.repeat(tied, tied) * np.repeat(own, tied)
     at = np.repeat(np.arange(len(times)), tied)
-    jumps: Floats = np.bincount(at, weights=np.repeat(deaths / tied, tied) / left, minlength=len(times))
-    return times, jumps
+    jumps = np.bincount(at, weights=np.repeat(deaths / tied, tied) / left, minlength=len(times))
+    return times, jumps.astype(np.float64)  # integers where nobody had the event
