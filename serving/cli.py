@@ -33,6 +33,14 @@ ScoresOption = Annotated[list[Path], typer.Option("--scores", help="Scoring file
 FrequenciesOption = Annotated[Path | None, typer.Option(help="plink2 .afreq of a reference, for missing calls.")]
 AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: presage ancestry fit.")]
 BuildOption = Annotated[str | None, typer.Option(help="GRCh37 or GRCh38, where the genotypes' header does not say.")]
+OverlapOption = Annotated[float, typer.Option(help="Share of variants and weight that must match.")]
+AmbiguousOption = Annotated[bool, typer.Option(help="Use palindromes (A/T, C/G) as if on one strand.")]
+MultiallelicOption = Annotated[bool, typer.Option(help="Use records with several alternates.")]
+CallableOption = Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")]
+AssumeOption = Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")]
+RescueOption = Annotated[bool, typer.Option(help="Tell palindromes apart by frequency.")]
+ThreadsOption = Annotated[int, typer.Option(min=1)]
+MemoryOption = Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
 
@@ -84,11 +92,30 @@ def ingest_genotypes(
     reference_frequencies: FrequenciesOption = None,
     ancestry: AncestryOption = None,
     build: BuildOption = None,
+    min_overlap: OverlapOption = 0.75,
+    keep_ambiguous: AmbiguousOption = False,
+    keep_multiallelic: MultiallelicOption = False,
+    callable_bed: CallableOption = None,
+    assume_reference: AssumeOption = False,
+    rescue_palindromes: RescueOption = False,
+    threads: ThreadsOption = 2,
+    max_memory: MemoryOption = 400,
 ) -> None:
     """PGEN, BED or VCF genotypes and PGS Catalog scoring files into polygenic scores."""
     from features.polygenic.ingest import ingest as run
+    from features.polygenic.matching import MatchRules
     from features.polygenic.run import Settings
 
+    settings = Settings(
+        build=build,
+        min_overlap=min_overlap,
+        rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
+        threads=threads,
+        max_memory_mb=max_memory,
+        callable_bed=callable_bed,
+        assume_reference=assume_reference,
+        rescue_palindromes=rescue_palindromes,
+    )
     report = run(
         source,
         record,
@@ -96,7 +123,7 @@ def ingest_genotypes(
         samples=samples,
         reference_frequencies=reference_frequencies,
         ancestry=ancestry,
-        settings=Settings(build=build),
+        settings=settings,
         progress=progress,
     )
     console.print(report)
@@ -371,14 +398,14 @@ def prs(
     reference_frequencies: FrequenciesOption = None,
     ancestry: AncestryOption = None,
     build: BuildOption = None,
-    min_overlap: Annotated[float, typer.Option(help="Share of variants and weight that must match.")] = 0.75,
-    keep_ambiguous: Annotated[bool, typer.Option(help="Use palindromes (A/T, C/G) as if on one strand.")] = False,
-    keep_multiallelic: Annotated[bool, typer.Option(help="Use records with several alternates.")] = False,
-    callable_bed: Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")] = None,
-    assume_reference: Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")] = False,
-    rescue_palindromes: Annotated[bool, typer.Option(help="Tell palindromes apart by frequency.")] = False,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
-    max_memory: Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")] = 400,
+    min_overlap: OverlapOption = 0.75,
+    keep_ambiguous: AmbiguousOption = False,
+    keep_multiallelic: MultiallelicOption = False,
+    callable_bed: CallableOption = None,
+    assume_reference: AssumeOption = False,
+    rescue_palindromes: RescueOption = False,
+    threads: ThreadsOption = 2,
+    max_memory: MemoryOption = 400,
 ) -> None:
     """Polygenic scores of genotypes: sums, what matched, and ancestry-adjusted z where a reference is given."""
     from features.polygenic.startup import lean
