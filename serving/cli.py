@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.errors import PresageError
 from serving.console import console, progress
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def user_add(
 
     password = None if role == "machine" else _password()
     sign_ins.add(_store(), name=name, role=role, password=password, panels=panel or [])
-    console.print(f"{name} can sign in." if password else f"{name} is known; next: presage user token {name}")
+    _say(f"{name} can sign in." if password else f"{name} is known; next: presage user token {name}")
 
 
 @user.command("list")
@@ -335,22 +336,28 @@ def user_password(name: str) -> None:
     from serving import sign_ins
 
     sign_ins.change_password(_store(), name=name, password=_password())
+    _say(f"{name} has a new password.")
 
 
 @user.command("panels")
-def user_panels(name: str, panel: Annotated[list[str] | None, typer.Option()] = None) -> None:
+def user_panels(
+    name: str,
+    panel: Annotated[list[str] | None, typer.Option(help="A care site; give it once for each.")] = None,
+) -> None:
     """Set the panels of a user; none given: none."""
     from serving import sign_ins
 
     sign_ins.change_panels(_store(), name=name, panels=panel or [])
+    _say(f"{name} looks after: {', '.join(panel or []) or 'no panel'}.")
 
 
 @user.command("disable")
 def user_disable(name: str) -> None:
-    """End a user's sign-in, sessions and tokens."""
+    """End a user's sign-in, sessions and tokens, for good."""
     from serving import sign_ins
 
     sign_ins.disable(_store(), name=name)
+    _say(f"{name} can no longer sign in.")
 
 
 @user.command("token")
@@ -383,7 +390,13 @@ def _store() -> Engine:
 
 def _password() -> str:
     given = os.environ.get("PRESAGE_PASSWORD")
+    if given is None and not sys.stdin.isatty():
+        raise PresageError("password", "a terminal to ask at, or PRESAGE_PASSWORD")
     return given if given is not None else str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _say(words: str) -> None:
+    console.print(words, highlight=False, markup=False)
 
 
 def _now() -> datetime:
@@ -465,7 +478,7 @@ def ancestry_fit(
 
 
 def main() -> None:
-    """Run `presage`. What its user can mend is one line on stderr and exit code 2; a fault of Presage is exit code 1."""
+    """Run `presage`. What its user can mend is one line on stderr and exit code 2; a fault of Presage is 1."""
     try:
         app()
     except Exception as error:
