@@ -14,11 +14,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from features.errors import PresageError
+from features.findings.actionable import SOURCE, listed_genes
 from serving.store.rows import PolicyRow
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
 Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
+
+
+_EXPECTED = {"extra_forbidden": "a key that a policy has; this one is unknown", "missing": "this key, which is missing"}
 
 
 class _Part(BaseModel):
@@ -70,7 +74,10 @@ class Policy(_Part):
         genes = Counter(gene for rule in self.findings for gene in rule.genes)
         twice = sorted(gene for gene, times in genes.items() if times > 1)
         if twice:
-            raise ValueError(f"one findings rule for each gene, but {', '.join(twice)} stand in more than one")
+            raise ValueError(f"each gene once in the findings rules, but more often: {', '.join(twice)}")
+        never = sorted(genes.keys() - listed_genes())
+        if never:
+            raise ValueError(f"genes of {SOURCE}; nobody could ever be flagged for {', '.join(never)}")
         return self
 
     @property
@@ -96,10 +103,12 @@ class Policy(_Part):
 def read_policy(path: Path) -> Policy:
     """A policy file. Raises PresageError naming the first thing to mend."""
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, IsADirectoryError):
         raise PresageError(str(path), "a policy file", way_out="the shipped ones: serving/policies/*.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
+    except tomllib.TOMLDecodeError as error:
         raise PresageError(str(path), f"TOML: {error}") from None
     try:
         return Policy.model_validate_json(json.dumps(written, default=str))
@@ -108,7 +117,7 @@ def read_policy(path: Path) -> Policy:
         place = ".".join(str(step) for step in first["loc"]) or "the policy"
         raise PresageError(
             f"{path}, {place}",
-            first["msg"],
+            _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, ")),
             way_out="every flag needs an action with text, source, owner and deadline_days"
             if "action" in place
             else None,

@@ -64,6 +64,11 @@ def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Act
     return [judged for judged in found if judged is not None]
 
 
+def listed_genes() -> frozenset[str]:
+    """The symbols of the genes in which a finding can be actionable at all."""
+    return frozenset(entry.gene_symbol for entry in _entries().values())
+
+
 def _known(row: Row, as_of: datetime | None) -> bool:
     available = row["available_time"]
     return as_of is None or not isinstance(available, datetime) or available < as_of

@@ -119,6 +119,53 @@ def test_a_policy_without_a_whole_action_is_refused_and_the_error_names_the_plac
         read_policy(path)
 
 
+RULE = """
+[[findings]]
+name = "lipids"
+headline = "Carrier"
+genes = [GENES]
+[findings.action]
+text = "Refer"
+source = "A guideline 2020"
+owner = "Care manager"
+deadline_days = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("genes", "expected"),
+    [
+        ('"LDRL"', "nobody could ever be flagged for LDRL"),  # a slip of the pen would leave every carrier unflagged
+        ('"LDLR", "LDLR"', "each gene once in the findings rules, but more often: LDLR"),
+        ('"ldlr"', "should match pattern"),
+    ],
+)
+def test_a_findings_rule_that_could_not_fire_or_fires_twice_is_refused(
+    tmp_path: Path, genes: str, expected: str
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(GOOD + RULE.replace("GENES", genes))
+    with pytest.raises(PresageError, match=expected) as refused:
+        read_policy(path)
+    assert "Value error" not in str(refused.value)
+    path.write_text(GOOD + RULE.replace("GENES", '"LDLR"'))
+    assert read_policy(path).genes == ("LDLR",)
+
+
+def test_a_policy_may_come_with_a_byte_order_mark_and_must_be_a_file_of_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert read_policy(path).name == "demo"
+    path.write_text(GOOD, encoding="utf-16")
+    with pytest.raises(PresageError, match="text in UTF-8"):
+        read_policy(path)
+    with pytest.raises(PresageError, match="a policy file"):
+        read_policy(tmp_path)
+    path.write_text(GOOD + "colour = 1\n")
+    with pytest.raises(PresageError, match=r"shortlist\.action\.colour: a key that a policy has; this one is unknown"):
+        read_policy(path)
+
+
 def test_the_hash_is_of_what_a_policy_says_and_not_of_its_layout(tmp_path: Path) -> None:
     plain, commented, changed = (tmp_path / name for name in ("a.toml", "b.toml", "c.toml"))
     plain.write_text(GOOD)
