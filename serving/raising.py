@@ -22,7 +22,7 @@ from serving.genetics import GeneticRecord, genetic_records
 from serving.people import panels_of, persons_of
 from serving.policy import Action, Candidate, Policy, read_policy, shortlist
 from serving.reasons import reasons_of
-from serving.scoring import Scores, read_scores
+from serving.scoring import Scores, moment, read_scores
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, reading, transaction
@@ -65,12 +65,13 @@ def flag(
 ) -> Raised:
     """Apply a policy to a file of receipts. The same file and policy again changes no list.
 
-    Raises PresageError where the policy is of another study, the scores are older than the last run's, or a listed
-    person's features are not what they were when scored.
+    Raises PresageError where the policy is of another study, the scores are older than the last run's, of a day to
+    come or of nobody, or a listed person's features are not what they were when scored.
     """
     policy = read_policy(policy_path)
     record = Record.open(record_dir)
     scores = read_scores(scores_path)
+    _check_day(scores, scores_path, now=now)
     receipts = _receipts_of(scores, policy)
     engine = open_store(settings.store_url)
     with progress("choosing whom to flag"):
@@ -106,6 +107,16 @@ def flag(
             list_stands=repeated,
         )
     return Raised(policy, len(listed), len(found), len(receipts), settled, repeated)
+
+
+def _check_day(scores: Scores, path: Path, *, now: datetime) -> None:
+    """Scores of a day to come would end every flag and keep the true ones out until then: a mistyped year."""
+    if not scores.receipts:
+        raise PresageError(str(path), "receipts of at least one person; the list would end", way_out="score again")
+    if scores.as_of > now + timedelta(days=1):  # as-of times are local, now is UTC
+        raise PresageError(
+            str(path), f"scores as of a day that has come, not of {moment(scores.as_of)}", way_out="score again"
+        )
 
 
 def _what_stands(engine: Engine, policy: Policy, scores: Scores) -> tuple[list[Standing], int | None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from serving.champions import Champion, load_champion
 from serving.eligible import Eligible, eligible
 from serving.store.rows import Receipt
 
+ENROLLED = "the record's observation periods say who is enrolled when"
 SCORES = pa.schema(
     [
         pa.field("subject_id", pa.int64(), nullable=False),
@@ -58,7 +60,7 @@ class Scores:
         """How many were scored, by which model, and why others were not."""
         scored = [one for one in self.receipts if one.not_scored is None]
         combined = sum(one.model == "combined" for one in scored)
-        yield f"{self.model}, as of {self.as_of:%Y-%m-%d}: {len(scored):,} people scored ({combined:,} with genomics)"
+        yield f"{self.model}, as of {moment(self.as_of)}: {len(scored):,} people scored ({combined:,} with genomics)"
         reasons: dict[str, int] = {}
         for one in self.receipts:
             if one.not_scored is not None:
@@ -68,10 +70,16 @@ class Scores:
 
 
 def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress: Progress = silent) -> Scores:
-    """The receipts of everybody enrolled at `as_of`, written to `out`."""
+    """The receipts of everybody enrolled at `as_of`, written to `out`. PresageError where nobody is enrolled then."""
+    if out.is_dir() or out.suffix != ".parquet":
+        raise PresageError("--out", "the name of a file that ends in .parquet")
     with progress(f"loading {model}"):
         champion = load_champion(model)
     receipts = score_record(champion, Record.open(record_dir), as_of=as_of, progress=progress)
+    if not receipts:
+        raise PresageError(
+            "--as-of", f"a moment at which somebody is enrolled, which nobody is at {moment(as_of)}", way_out=ENROLLED
+        )
     with progress("writing the receipts"):
         write_scores(out, receipts, model=model, as_of=as_of)
     return Scores(model, as_of, tuple(receipts))
@@ -157,9 +165,18 @@ def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: d
     about = json.dumps({"model": model, "as_of": as_of.isoformat()}, sort_keys=True)
     table = pa.table(columns, schema=SCORES).replace_schema_metadata({"presage": about})
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.part")
-    pq.write_table(table, scratch, compression="zstd")
-    scratch.replace(out)
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.part")  # two runs at once write one each
+    try:
+        pq.write_table(table, scratch, compression="zstd")
+        scratch.replace(out)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def moment(as_of: datetime) -> str:
+    """A day, or a day and its time where it has one."""
+    day = as_of.date().isoformat()
+    return day if as_of == datetime.combine(as_of.date(), time.min) else f"{day} {as_of:%H:%M:%S}"
 
 
 def read_scores(path: Path) -> Scores:
@@ -172,7 +189,12 @@ def read_scores(path: Path) -> Scores:
     about = (table.schema.metadata or {}).get(b"presage")
     if about is None or table.schema.names != SCORES.names:
         raise PresageError(str(path), "the columns and the stamp of a file of receipts", way_out=way_out)
-    stamp = json.loads(about)
+    try:
+        stamp = json.loads(about)
+        model, as_of = str(stamp["model"]), datetime.fromisoformat(stamp["as_of"])
+        table = table.cast(SCORES)
+    except (ValueError, KeyError, TypeError):
+        raise PresageError(str(path), "the types and the stamp of a file of receipts", way_out=way_out) from None
     receipts = tuple(
         Receipt(
             **row
@@ -182,7 +204,7 @@ def read_scores(path: Path) -> Scores:
         for row in table.to_pylist()
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Scores(stamp["model"], datetime.fromisoformat(stamp["as_of"]), receipts, digest)
+    return Scores(model, as_of, receipts, digest)
 
 
 def _backend() -> Backend:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from features.errors import PresageError
 from serving.champions import Champions
 from serving.raising import Raised, flag
-from serving.scoring import score
+from serving.scoring import read_scores, score, write_scores
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
@@ -269,3 +269,18 @@ def test_two_runs_with_the_people_in_another_order_flag_the_same(desk: Desk) -> 
     pq.write_table(reverse, desk.folder / "reversed.parquet")
     desk.flag(desk.folder / "reversed.parquet")
     assert [replace(one, id=0) for one in desk.worklist()] == before
+
+
+def test_a_mistyped_year_neither_ends_the_flags_nor_shuts_the_policy(desk: Desk) -> None:
+    made = desk.score()
+    desk.flag(made)
+    scores = read_scores(made)
+    for as_of, receipts, refusal in (
+        (AS_OF.replace(year=2042), scores.receipts, "a day that has come, not of 2042-01-01"),
+        (AS_OF, (), "at least one person"),
+    ):
+        path = desk.folder / "wrong.parquet"
+        write_scores(path, receipts, model="chd-10y", as_of=as_of)
+        with pytest.raises(PresageError, match=refusal):
+            desk.flag(path)
+    assert desk.flag(made).settled.lapsed == 0

@@ -13,7 +13,7 @@ from features.errors import PresageError
 from features.record import Record
 from serving.api import People, score_one
 from serving.champions import Champion, Champions, champion_of
-from serving.scoring import read_scores, score, score_record
+from serving.scoring import SCORES, read_scores, score, score_record
 
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
 
@@ -93,3 +93,23 @@ def test_one_refused_champion_keeps_nobody_from_the_others(champion: Champion) -
     champions.preload()
     assert champions.held() == [champion]
     assert list(champions.refused) == ["aml"]
+
+
+def test_a_moment_at_which_nobody_is_enrolled_is_refused_and_writes_nothing(
+    champions: Champions, record_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.parquet"
+    with pytest.raises(PresageError, match="nobody is at 2204-01-01"):
+        score("chd-10y", record_dir=record_dir, as_of=AS_OF.replace(year=2204), out=out)
+    for wrong in (tmp_path, tmp_path / "scores.csv"):
+        with pytest.raises(PresageError, match=r"--out: the name of a file that ends in \.parquet"):
+            score("chd-10y", record_dir=record_dir, as_of=AS_OF, out=wrong)
+    assert not list(tmp_path.glob("*"))
+
+
+def test_a_file_with_another_stamp_or_other_types_is_no_file_of_receipts(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    for stamp in ("{", "[]", '{"model": "m"}', '{"model": "m", "as_of": "soon"}'):
+        pq.write_table(SCORES.empty_table().replace_schema_metadata({"presage": stamp}), path)
+        with pytest.raises(PresageError, match="types and the stamp"):
+            read_scores(path)
