@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Connection, Engine
 
 from features.errors import PresageError
@@ -18,6 +19,7 @@ from serving.store.engine import reading, transaction
 from serving.store.schema import ROLES
 
 DEMO = (("care", "care manager"), ("lead", "programme lead"), ("science", "data scientist"))
+LONGEST_NAME = 100
 DEMO_PANELS = 2  # a list one person can work through
 
 
@@ -33,19 +35,22 @@ class DemoSignIns:
         for column in ("name", "password", "role", "panels"):
             table.add_column(column, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         yield table
 
 
 def add(engine: Engine, *, name: str, role: str, password: str | None, panels: Sequence[str]) -> None:
     """A new sign-in. Raises PresageError for a role that is none, or a password where there should be none."""
+    name = name.strip()
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise PresageError("NAME", f"1 to {LONGEST_NAME} printable characters")
     if role not in ROLES:
         raise PresageError("--role", f"one of: {', '.join(ROLES)}")
     if (role == "machine") != (password is None):
         raise PresageError("password", "one for people, none for machines", way_out="presage user token NAME")
     hashed = None if password is None else hash_password(password)
     with transaction(engine) as connection:
-        repository.add_user(connection, name=name.strip(), role=role, password_hash=hashed, panel_names=panels)
+        repository.add_user(connection, name=name, role=role, password_hash=hashed, panel_names=panels)
 
 
 def listing(engine: Engine) -> Table:
@@ -55,7 +60,7 @@ def listing(engine: Engine) -> Table:
         table.add_column(column)
     with reading(engine) as connection:
         for name, role, disabled, panels in repository.user_names(connection):
-            table.add_row(name, role, ", ".join(panels) or "-", "yes" if disabled else "")
+            table.add_row(Text(name), role, Text(", ".join(panels) or "-"), "yes" if disabled else "")
     return table
 
 
@@ -63,17 +68,17 @@ def change_password(engine: Engine, *, name: str, password: str) -> None:
     """A new password; the user's sessions end."""
     hashed = hash_password(password)
     with transaction(engine) as connection:
-        repository.set_password(connection, name=_known(connection, name), password_hash=hashed)
+        repository.set_password(connection, name=_enabled(connection, name), password_hash=hashed)
 
 
 def change_panels(engine: Engine, *, name: str, panels: Sequence[str]) -> None:
     """The panels of a user become these."""
     with transaction(engine) as connection:
-        repository.set_panels(connection, name=_known(connection, name), panel_names=panels)
+        repository.set_panels(connection, name=_enabled(connection, name), panel_names=panels)
 
 
 def disable(engine: Engine, *, name: str) -> None:
-    """No more sign-in, session or token of this user."""
+    """No more sign-in, session or token of this user, for good."""
     with transaction(engine) as connection:
         repository.disable_user(connection, name=_known(connection, name))
 
@@ -83,7 +88,12 @@ def make_token(engine: Engine, *, name: str, label: str, now: datetime, valid: t
     token = new_token()
     with transaction(engine) as connection:
         repository.add_token(
-            connection, name=name, token_hash=token_hash(token), label=label, now=now, expires_at=now + valid
+            connection,
+            name=_enabled(connection, name),
+            token_hash=token_hash(token),
+            label=label,
+            now=now,
+            expires_at=now + valid,
         )
     return token
 
@@ -111,4 +121,11 @@ def demo(engine: Engine) -> DemoSignIns:
 def _known(connection: Connection, name: str) -> str:
     if repository.sign_in_by_name(connection, name) is None:
         raise PresageError("user", "the name of a sign-in", way_out="presage user list")
+    return name
+
+
+def _enabled(connection: Connection, name: str) -> str:
+    found = repository.sign_in_by_name(connection, _known(connection, name))
+    if found is not None and found.disabled:
+        raise PresageError("user", "a sign-in that is not disabled", way_out="add one of another name")
     return name

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from rich.console import Console
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
@@ -203,3 +204,25 @@ def test_the_demonstration_makes_three_roles_with_new_passwords_each_time(hospit
     assert panels.startswith("North Clinic"), "the panel with the most findings comes first"
     with transaction(hospital.engine) as connection:
         assert connection.scalar(select(func.count(users.c.id))) == 7
+
+
+@pytest.mark.parametrize("name", ["", "   ", "n" * 101, "a\nb", "a\x1b[31m"])
+def test_a_name_that_nobody_can_read_or_type_is_refused(hospital: Hospital, name: str) -> None:
+    with pytest.raises(PresageError, match="NAME: 1 to 100 printable characters"):
+        sign_ins.add(hospital.engine, name=name, role="machine", password=None, panels=[])
+
+
+def test_a_name_is_shown_as_it_is_written(hospital: Hospital, capsys: pytest.CaptureFixture[str]) -> None:
+    sign_ins.add(hospital.engine, name="[bold]x[/nope]", role="machine", password=None, panels=[])
+    Console(width=200).print(sign_ins.listing(hospital.engine))
+    assert "[bold]x[/nope]" in capsys.readouterr().out
+
+
+def test_nobody_gets_a_token_or_a_password_that_would_not_work(hospital: Hospital) -> None:
+    engine = hospital.engine
+    sign_ins.add(engine, name="ehr", role="machine", password=None, panels=[])
+    sign_ins.disable(engine, name="ehr")
+    with pytest.raises(PresageError, match="not disabled"):
+        sign_ins.make_token(engine, name="ehr", label="", now=NOW, valid=timedelta(days=1))
+    with pytest.raises(PresageError, match="not disabled"):
+        sign_ins.change_password(engine, name="ehr", password=PASSWORD)
