@@ -6,6 +6,7 @@ import atexit
 import gc
 import logging
 import os
+import socket
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
     import bentoml
 
 from features.errors import PresageError
+from features.record import Record
 from serving.access import Door, Signer
 from serving.api import NOBODY, SENT, People, ScoreRequest, ScoreResponse, response_of, score_one
 from serving.champions import Champions
@@ -169,13 +171,19 @@ def application(backend: Backend, *, metrics: bool = True) -> Any:
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Run the service in this process until it is stopped. No access log: addresses name people."""
+    """Run the service in this process until it is stopped. No access log: addresses name people.
+
+    What is amiss is said before anything is loaded: a record that is none, a port that is taken, a short secret.
+    """
     import uvicorn
 
-    uvicorn.run(
-        application(Backend(settings)),
-        host=host,
-        port=port,
+    backend = Backend(settings)
+    if settings.record is not None:
+        Record.open(settings.record)
+    backend.door()
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        application(backend),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         access_log=False,
@@ -184,6 +192,32 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         proxy_headers=False,
         log_level="warning",
     )
+    people = "nobody can be scored by id: no --record" if settings.record is None else f"record {settings.record}"
+    address = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"presage: serving http://{address}:{port} ({people}); Ctrl-C ends it\n")
+    with listening:
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The socket of the service. Raises PresageError where it cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+    except (OSError, UnicodeError):
+        raise PresageError(f"--host {host}", "an address of this machine", way_out="127.0.0.1") from None
+    try:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        why = os.strerror(error.errno or 0).lower()
+        raise PresageError(
+            f"{host}:{port}", f"an address and a port that are free here: {why}", way_out="choose another --port"
+        ) from None
+    return listening
 
 
 def _only_the_kind(record: logging.LogRecord) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from features.errors import PresageError
 
@@ -24,11 +24,20 @@ def open_store(url: str) -> Engine:
     try:
         if _revision(engine) != HEAD:
             _upgrade(engine)
-    except OperationalError as error:
-        raise PresageError(
-            "PRESAGE_STORE_URL", "a database that answers", way_out=type(error.orig).__name__ if error.orig else None
-        ) from None
+    except DatabaseError as error:
+        raise _unusable(engine, error) from None
     return engine
+
+
+def _unusable(engine: Engine, error: DatabaseError) -> PresageError:
+    if engine.dialect.name == "sqlite":
+        return PresageError(
+            str(engine.url.database),
+            f"Presage's store, a SQLite file that can be read and written: {error.orig}",
+            way_out="set PRESAGE_HOME to a folder of your own, or PRESAGE_STORE_URL to a database",
+        )
+    kind = type(error.orig).__name__ if error.orig else None
+    return PresageError("PRESAGE_STORE_URL", "a database that answers", way_out=kind)
 
 
 @contextmanager
