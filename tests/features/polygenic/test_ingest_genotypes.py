@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -143,3 +146,16 @@ def test_a_link_file_that_breaks_a_rule_is_refused(text, said, panel, score, rec
     link(panel, text)
     with pytest.raises(PresageError, match=said):
         ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+
+
+def test_the_command_takes_the_options_of_matching(panel, record, tmp_path):
+    """Those of presage prs."""
+    score = write_score(tmp_path, "S", "1\t100\tC\tA\t1\n1\t200\tT\tG\t10\n1\t900\tT\tG\t10\n")
+    link(panel, LINKS)
+    presage = Path(sys.executable).with_name("presage")
+    command = [presage, "ingest", "genotypes", panel.path, "--record", record, "--scores", score]
+    command += ["--reference-frequencies", panel.afreq, "--threads", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert stored(record)["not_scored"].notna().all(), "half of the weight is missing"
+    subprocess.run([*command, "--min-overlap", "0.5"], check=True, capture_output=True)
+    assert stored(record)["sum"].tolist() == [21.0, 20.0]
