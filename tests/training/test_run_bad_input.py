@@ -74,7 +74,8 @@ def test_everybody_followed_to_the_same_day_is_no_reason_to_fail(name: str) -> N
     event = (rng.random(200) < 1 / (1 + np.exp(1 - 1.5 * values[:, 0]))).astype(np.int8)
     outcome = Outcome(np.full(200, 30.0), event, (30.0,))
     fitted = learner_of(name).fit(frame_of(values), outcome, persons=np.arange(200), rng=rng)
-    risk = fitted.risk_at(frame_of(values), (30.0,)).probabilities[:, 0]
+    assert fitted.out_of_fold is not None
+    risk = fitted.out_of_fold.probabilities[:, 0]
     assert risk.mean() == pytest.approx(event.mean(), abs=0.05)
     assert np.corrcoef(risk, values[:, 0])[0, 1] > 0.5
 
