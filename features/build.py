@@ -124,14 +124,14 @@ class Reading:
         self.show(index)
         return self._engine.frame(index, self.session, self._genomic)
 
-    def show(self, index: Index) -> None:
-        """Make the events of the people of this shard `presage_events`."""
+    def show(self, index: Index | None = None) -> None:
+        """Make the events of the people of this shard `presage_events`; everybody's without an index."""
         events = self._events
-        if len(index):
+        if index is not None and len(index):
             events = events.filter(
                 events.subject_id.between(int(index.subject_ids.min()), int(index.subject_ids.max()))
             )
-        self.session.put("presage_events", events if len(index) else events.limit(0))
+        self.session.put("presage_events", events if index is None or len(index) else events.limit(0))
 
 
 def _events(record: Record, session: IbisSession) -> ibis.expr.types.Table:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.catalogue.spec import Aggregate, FeatureSpec
-from features.engine.expression import MICRO
+from features.engine.expression import MICRO, ZERO_VALUE
 from features.engine.plan import column_name, window_of
 
 Floats = npt.NDArray[np.float64]
@@ -38,9 +38,8 @@ class Long:
         moments: dict[str, Moments] = {}
         for name in table.column_names[2:]:
             values = table[name].combine_chunks()
-            if pa.types.is_struct(values.type):
-                moments[name] = _moments(values.field("time"))
-                columns[name] = _floats(values.field("value"))
+            if pa.types.is_decimal(values.type):
+                moments[name], columns[name] = _moments_and_values(values)
             elif pa.types.is_timestamp(values.type):
                 moments[name] = _moments(values)
             else:
@@ -54,6 +53,14 @@ def _floats(values: pa.Array) -> Floats:
 
 def _ints(values: pa.ChunkedArray) -> Ints:
     return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def _moments_and_values(packed: pa.Array) -> tuple[Moments, Floats]:
+    """The two halves of what `expression` packs; no missing ones, as a group has an event."""
+    halves = np.frombuffer(packed.buffers()[1], dtype="<i8", count=2 * len(packed), offset=16 * packed.offset)
+    lower, upper = halves[0::2], halves[1::2]
+    values = np.where(lower == 0, np.nan, lower - ZERO_VALUE)
+    return upper.view("datetime64[us]"), values
 
 
 def _moments(values: pa.Array) -> Moments:

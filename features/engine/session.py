@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import duckdb
@@ -25,23 +26,54 @@ class Session(Protocol):
 
 
 class IbisSession:
-    """Any backend."""
+    """Any backend. On DuckDB an expression is compiled once, however many shards it runs over."""
 
     def __init__(self, backend: BaseBackend) -> None:
         self.backend = backend
+        self._registered: set[str] = set()
+        self._compiled = _Once(lambda expression: str(ibis.to_sql(expression, dialect="duckdb")))
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
         """As a view, overwriting."""
-        if self.backend.name == "pyspark" and not isinstance(table, ir.Table):
+        if isinstance(table, ir.Table):
+            self._forget(name)
+            self.backend.create_view(name, table, overwrite=True)
+        elif self.backend.name == "pyspark":
             # Ibis would go through pandas, where a missing number becomes NaN.
             self.backend._session.createDataFrame(table).createOrReplaceTempView(name)
-            return
-        expression = table if isinstance(table, ir.Table) else ibis.memtable(table)
-        self.backend.create_view(name, expression, overwrite=True)
+        elif self.backend.name == "duckdb":
+            self._registered.add(name)
+            self.backend.con.register(name, table)
+        else:
+            self.backend.create_view(name, ibis.memtable(table), overwrite=True)
 
     def run(self, expression: ir.Table) -> pa.Table:
         """As Arrow."""
+        if self.backend.name == "duckdb":
+            return self.backend.con.sql(self._compiled(expression)).to_arrow_table()
         return self.backend.to_pyarrow(expression)
+
+    def _forget(self, name: str) -> None:
+        """What DuckDB has registered stands before a view of that name."""
+        if name in self._registered:
+            self._registered.remove(name)
+            self.backend.con.unregister(name)
+
+
+class _Once:
+    """Text made of an expression, once for each expression object."""
+
+    def __init__(self, make: Callable[[ir.Table], str]) -> None:
+        self._make = make
+        self._made: dict[int, tuple[ir.Table, str]] = {}  # holds the expression, so that no other gets its id
+
+    def __call__(self, expression: ir.Table) -> str:
+        if id(expression) not in self._made:
+            self._made[id(expression)] = expression, self._make(expression)
+        return self._made[id(expression)][1]
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 class _Shown:
@@ -65,8 +97,7 @@ class WarmSession:
         self._connection = duckdb.connect()
         self._connection.execute("SET threads = 1; SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         self._shown: dict[str, _Shown] = {}
-        self._prepared: dict[int, str] = {}
-        self._kept: list[ir.Table] = []
+        self._prepared = _Once(self._prepare)
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
         """Without a copy; columns of the types that the name's first table had."""
@@ -82,12 +113,12 @@ class WarmSession:
 
     def run(self, expression: ir.Table) -> pa.Table:
         """As Arrow. The same expression object is prepared once; its tables have been put before."""
-        if id(expression) not in self._prepared:
-            name = f"presage_{len(self._kept)}"
-            self._connection.execute(f"PREPARE {name} AS {ibis.to_sql(expression, dialect='duckdb')}")
-            self._kept.append(expression)  # so that no other expression gets its id
-            self._prepared[id(expression)] = f"EXECUTE {name}"
-        return self._connection.sql(self._prepared[id(expression)]).to_arrow_table()
+        return self._connection.sql(self._prepared(expression)).to_arrow_table()
+
+    def _prepare(self, expression: ir.Table) -> str:
+        name = f"presage_{len(self._prepared)}"
+        self._connection.execute(f"PREPARE {name} AS {ibis.to_sql(expression, dialect='duckdb')}")
+        return f"EXECUTE {name}"
 
 
 def duckdb_session(*, max_memory: str | None = None, threads: int | None = None) -> IbisSession:
