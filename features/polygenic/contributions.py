@@ -50,6 +50,7 @@ class UsedRows:
     codes: NDArray[np.int64]
     turned: NDArray[np.bool_]
     first: NDArray[np.intp] | None
+    whole: bool  # all rows, as they stand
 
 
 def used_rows(matches: Matches, variants: Variants) -> UsedRows:
@@ -60,16 +61,16 @@ def used_rows(matches: Matches, variants: Variants) -> UsedRows:
     codes = variant * 2 + (counts_ref & multiallelic)
     turned = counts_ref & ~multiallelic
     if (np.diff(codes) > 0).all():
-        return UsedRows(rows, codes, turned, None)
+        return UsedRows(rows, codes, turned, None, len(rows) == len(matches.variant))
     order = np.argsort(codes, kind="stable")
     distinct, first = np.unique(codes[order], return_index=True)
     shared = first if len(distinct) < len(codes) else None
-    return UsedRows(rows[order], distinct, turned[order], shared)
+    return UsedRows(rows[order], distinct, turned[order], shared, whole=False)
 
 
 def contribution(score: Score, used: UsedRows) -> Contribution:
     """Turn the used rows of a score into weights per copy of the allele that is read."""
-    weight = score.weights[used.rows]
+    weight = score.weights if used.whole else score.weights[used.rows]
     heterozygote = None
     if score.effects is None:
         additive = np.where(used.turned, -weight, weight)
@@ -144,7 +145,7 @@ class ContributionStore:
         if self._spool is None:
             self._spool = tempfile.TemporaryFile(prefix="presage-weights-")  # noqa: SIM115
         start = self._spool.seek(0, 2)
-        self._spool.write(np.ascontiguousarray(values).tobytes())
+        self._spool.write(np.ascontiguousarray(values).data)
         self._spool.flush()
         return _Column(values.dtype, len(values), None, self._spool, start)
 

@@ -33,22 +33,43 @@ def add_scores(
     tables: NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
-    """Add what the calls of a block weigh to `sums` (score, sample).
+    """Add what the calls of a block weigh to `sums`, from `room_for_sums`.
 
     `packed` (site / 4, sample); `additive`, `heterozygote` (score, site): per copy, and for exactly one copy;
-    `expected` (site,): copies that a missing call stands for. `tables`: from `room`.
+    `expected` (site,): copies that a missing call stands for. `tables`: from `room_for_tables`.
     """
     additive = np.ascontiguousarray(additive)
     het = np.empty((0, 0)) if heterozygote is None else np.ascontiguousarray(heterozygote)
     if len(additive) == 1:
-        add_one(packed, additive, het, expected, tables, sums[0])
+        add_one(packed, additive, het, expected, tables, sums.reshape(-1))
         return
-    lanes = aligned((packed.shape[1], LANES))
-    for first in range(0, len(additive), LANES):
-        lanes[:] = 0
-        add_lanes(packed, additive, het, expected, first, tables, lanes)
-        n = min(LANES, len(additive) - first)
-        sums[first : first + n] += lanes[:, :n].T
+    for lane, first in enumerate(range(0, len(additive), LANES)):
+        add_lanes(packed, additive, het, expected, first, tables, sums[lane])
+
+
+def room_for_tables() -> NDArray[np.float64]:
+    """For one thread."""
+    return _aligned((TABLES * CODES, LANES))
+
+
+def room_for_sums(n_scores: int, n_samples: int) -> NDArray[np.float64]:
+    """Zeros (score / LANES, sample, lane)."""
+    if n_scores == 1:
+        return np.zeros((1, n_samples, 1))
+    return _aligned((-(-n_scores // LANES), n_samples, LANES))
+
+
+def by_score(sums: NDArray[np.float64], n_scores: int) -> NDArray[np.float64]:
+    """Sums (score, sample)."""
+    return sums.transpose(0, 2, 1).reshape(-1, sums.shape[1])[:n_scores]
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Zeros that start at a cache line, so that a row of `LANES` lies in one."""
+    size = int(np.prod(shape)) * 8
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(np.float64).reshape(shape)
 
 
 def lanes_used(effects: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -58,19 +79,6 @@ def lanes_used(effects: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[
         return np.empty(0, np.intp), np.empty(0, np.intp)
     sites, lanes = np.nonzero(used)
     return np.searchsorted(sites, np.arange(len(used) + 1)), lanes
-
-
-def room() -> NDArray[np.float64]:
-    """For the tables of one thread."""
-    return aligned((TABLES * CODES, LANES))
-
-
-def aligned(shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Zeros that start at a cache line, so that a row of `LANES` lies in one."""
-    size = shape[0] * shape[1] * 8
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(np.float64).reshape(shape)
 
 
 def _rows_added(_, sums, row, table, rows):  # type: ignore[no-untyped-def]
@@ -240,9 +248,20 @@ def load() -> None:
     packed, effects = np.zeros((TABLES, LANES), np.uint8), np.zeros((SITES, 1, LANES), np.float32)
     pack(np.zeros((SITES, LANES), np.int8), packed)
     for n_scores in (1, 2):
-        sums = np.zeros((n_scores, LANES))
-        add_scores(packed, np.zeros((n_scores, SITES)), None, np.zeros(SITES), room(), sums)
+        sums, tables = room_for_sums(n_scores, LANES), room_for_tables()
+        add_scores(packed, np.zeros((n_scores, SITES)), None, np.zeros(SITES), tables, sums)
     add_missing(packed, effects, *lanes_used(effects), np.zeros((LANES, 1, LANES), np.float32))
 
 
-__all__ = ["LANES", "SITES", "add_missing", "add_scores", "lanes_used", "load", "pack", "room"]
+__all__ = [
+    "LANES",
+    "SITES",
+    "add_missing",
+    "add_scores",
+    "by_score",
+    "lanes_used",
+    "load",
+    "pack",
+    "room_for_sums",
+    "room_for_tables",
+]

@@ -69,15 +69,17 @@ class MatchSummary:
 def summarise(score: Score, matches: Matches) -> MatchSummary:
     """Count one score's matches."""
     names = ["used", *REASONS.values()]
-    place = leading_reasons(matches)
-    weight = np.abs(score.weights)
+    weight, other = np.abs(score.weights), matches.reasons != 0
+    place = leading_reasons(matches.reasons[other])
     rows = np.bincount(place, minlength=len(names))
-    sums = np.bincount(place, weights=weight, minlength=len(names))
-    squares = np.bincount(place, weights=weight * weight, minlength=len(names))
+    sums = np.bincount(place, weights=weight[other], minlength=len(names))
+    squares = np.bincount(place, weights=weight[other] ** 2, minlength=len(names))
+    used = weight[~other] if len(place) else weight
+    rows[0], sums[0], squares[0] = len(used), used.sum(), used @ used
     total = sums.sum()
     share = sums / total if total > 0 else rows / max(rows.sum(), 1)
     found = rows.sum() - sum(rows[names.index(name)] for name in _WITHOUT_POSITION)
-    kinds = np.bincount(matches.kind[place == 0], minlength=len(MATCH_TYPES))
+    kinds = np.bincount(matches.kind[~other], minlength=len(MATCH_TYPES))
     return MatchSummary(
         score_id=score.header.score_id,
         n_rows=len(score.rows),
@@ -90,9 +92,9 @@ def summarise(score: Score, matches: Matches) -> MatchSummary:
     )
 
 
-def leading_reasons(matches: Matches) -> NDArray[np.intp]:
+def leading_reasons(reasons: NDArray[np.int16]) -> NDArray[np.intp]:
     """0 for rows that are used, else the number of the first reason, from 1, in the order of `REASONS`."""
-    lowest = (matches.reasons & -matches.reasons).astype(np.intp)
+    lowest = (reasons & -reasons).astype(np.intp)
     table = np.zeros(max(REASONS) + 1, np.intp)
     table[list(REASONS)] = np.arange(1, len(REASONS) + 1)
     leading: NDArray[np.intp] = table[lowest]

@@ -96,9 +96,10 @@ class ScoreTable:
 
     def _keep(self, table: pa.Table) -> None:
         self._starts.append((self._spool.seek(0, 2), table.num_rows))
-        for name in self.names:
-            values = pc.fill_null(table[name].combine_chunks(), np.nan)
-            self._spool.write(np.ascontiguousarray(values.to_numpy(zero_copy_only=False), np.float64).tobytes())
+        values = np.empty((len(self.names), table.num_rows))
+        for number, name in enumerate(self.names):
+            values[number] = table[name].to_numpy()  # null is nan
+        self._spool.write(values.data)
         self._spool.flush()
 
 

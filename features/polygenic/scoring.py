@@ -130,6 +130,7 @@ class _Worker:
         out = _Chunk(stop - start, np.zeros((s, n)), missing, np.zeros(s), self._site_set)
         weights = self._contributions.weights(start, stop, self._scores)
         dense = self._dense(weights)
+        by_lookup = lookup.room_for_sums(int(dense.sum()), n) if dense.any() else None
         for low in range(start, stop, self._block):
             high = min(low + self._block, stop)
             part = slice(low - start, high - start)
@@ -137,8 +138,12 @@ class _Worker:
             frequency = self._frequency(counts, low, high)
             additive = weights.additive[:, part]
             het = weights.heterozygote[:, part] if weights.heterozygote is not None else None
-            self._add(counts, frequency, additive, het, dense, out)
+            if by_lookup is not None:
+                self._look_up(frequency, additive, het, dense, by_lookup)
+            self._multiply(counts, frequency, additive, het, dense, out.sums)
             self._add_missing(counts, frequency, additive, het, out)
+        if by_lookup is not None:
+            out.sums[dense] += lookup.by_score(by_lookup, int(dense.sum()))
         return out
 
     def _dense(self, weights: ChunkWeights) -> NDArray[np.bool_]:
@@ -161,7 +166,7 @@ class _Worker:
             self._readers.append(own.reader)
             own.counts = np.empty((self._block, n), np.float32 if self._genotypes.has_dosages else np.int8)
             own.room = np.empty((self._block // 4, n), np.uint8)
-            own.tables = lookup.room()
+            own.tables = lookup.room_for_tables()
             own.matrix = None
         counts: Genotype = own.counts[: len(sites)]
         if counts.dtype == np.float32:
@@ -185,29 +190,18 @@ class _Worker:
         called: NDArray[np.float64] = np.maximum(counts.shape[1] - missing, 1)
         return totals / (2 * called)
 
-    def _add(
+    def _look_up(
         self,
-        counts: Genotype,
         frequency: NDArray[np.float64],
         additive: NDArray[np.float64],
         heterozygote: NDArray[np.float64] | None,
         dense: NDArray[np.bool_],
-        out: _Chunk,
+        sums: NDArray[np.float64],
     ) -> None:
-        """The dense scores by lookup, the others directly or as a matrix product."""
-        if not dense.any():
-            self._multiply(counts, frequency, additive, heterozygote, out.sums)
-            return
-        chosen = slice(None) if dense.all() else np.flatnonzero(dense)
-        het = None if heterozygote is None else heterozygote[chosen]
-        sums = out.sums if dense.all() else np.zeros((int(dense.sum()), counts.shape[1]))
-        lookup.add_scores(self._own.packed, additive[chosen], het, 2 * frequency, self._own.tables, sums)
         if not dense.all():
-            out.sums[chosen] += sums
-            rest = np.flatnonzero(~dense)
-            sums = np.zeros((len(rest), counts.shape[1]))
-            self._multiply(counts, frequency, additive[rest], None, sums)
-            out.sums[rest] += sums
+            additive = additive[dense]
+            heterozygote = None if heterozygote is None else heterozygote[dense]
+        lookup.add_scores(self._own.packed, additive, heterozygote, 2 * frequency, self._own.tables, sums)
 
     def _multiply(
         self,
@@ -215,8 +209,17 @@ class _Worker:
         frequency: NDArray[np.float64],
         additive: NDArray[np.float64],
         heterozygote: NDArray[np.float64] | None,
+        dense: NDArray[np.bool_],
         sums: NDArray[np.float64],
     ) -> None:
+        """The scores that are not dense: directly where they are few or have few sites, else as a matrix product."""
+        if dense.all() and len(dense):
+            return
+        if dense.any():
+            part = np.zeros((int((~dense).sum()), counts.shape[1]))
+            self._multiply(counts, frequency, additive[~dense], None, np.zeros(len(part), np.bool_), part)
+            sums[~dense] += part
+            return
         centres = 2 * frequency
         if self._by_lookup or len(additive) <= FEW_SCORES:
             kernels.add_centred(counts, centres, np.ascontiguousarray(additive), sums)

@@ -8,16 +8,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from threading import current_thread
 from types import ModuleType
 
+_LOADER = "presage-kernels"
 
-class _NoPandas:
-    """Finds no pandas, and leaves other modules to other finders."""
+
+class _Absent:
+    """Finds no pandas, and no SciPy for Numba; other modules are left to other finders."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Called by the import system."""
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not loaded for this command", name=name)
+        if name == "pandas" or (name == "scipy" and current_thread().name.startswith(_LOADER)):
+            raise ModuleNotFoundError(f"{name} is not loaded for this command", name=name)
         return None
 
 
@@ -25,10 +28,11 @@ class _NoPandas:
 def lean() -> Iterator[None]:
     """For a command that is the whole process: no pandas, and memory that can be given back.
 
-    pyarrow looks for pandas at its first array, to know its types: a third of a second of a two-second run. Where it
-    has been imported before, it stays. pyarrow's own pool keeps what is freed, by thread; the system's gives it back.
+    pyarrow looks for pandas at its first array, to know its types, and Numba for SciPy's BLAS: together half a second
+    of a two-second run. What has been imported before stays. pyarrow's own pool keeps what is freed, by thread; the
+    system's gives it back.
     """
-    finder = _NoPandas()
+    finder = _Absent()
     sys.meta_path.insert(0, finder)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
@@ -47,7 +51,7 @@ def give_back() -> None:
 @contextmanager
 def loading_kernels() -> Iterator[None]:
     """Import Numba and load the compiled loops from its cache while the body runs (two thirds of a second)."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix=_LOADER) as pool:
         loaded = pool.submit(_load)
         yield
         loaded.result()

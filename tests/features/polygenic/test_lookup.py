@@ -34,8 +34,9 @@ def test_lookups_give_the_product(seed, n_samples, n_sites, n_scores, missing, w
     packed = np.empty((len(padded) // 4, n_samples), np.uint8)
     lookup.pack(padded, packed)
 
-    sums = np.zeros((n_scores, n_samples))
-    lookup.add_scores(packed, weights, het, expected, lookup.room(), sums)
+    room = lookup.room_for_sums(n_scores, n_samples)
+    lookup.add_scores(packed, weights, het, expected, lookup.room_for_tables(), room)
+    sums = lookup.by_score(room, n_scores)
 
     exact = weights @ np.where(calls < 0, expected[:, None], calls)
     exact += 0 if het is None else het @ (calls == 1)
