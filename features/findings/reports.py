@@ -86,11 +86,11 @@ def moment(text: str | None) -> datetime | None:
         if len(text) == 7:
             return _end_of_month(int(text[:4]), int(text[5:]))
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) in (8, 10):  # 20160906, as HL7 v2 writes it, or 2016-09-06
+            return _end_of_day(parsed)
+        return parsed.astimezone(UTC).replace(tzinfo=None) if parsed.tzinfo else parsed
+    except (ValueError, OverflowError):  # an offset can lead out of the years 1 to 9999
         return None
-    if len(text) == 10:
-        return _end_of_day(parsed)
-    return parsed.astimezone(UTC).replace(tzinfo=None) if parsed.tzinfo else parsed
 
 
 def _end_of_month(year: int, month: int) -> datetime:
