@@ -29,7 +29,10 @@ NOBODY = "There is nobody with this number on your panels."
 
 def _naive(moment: datetime) -> datetime:
     """MEDS keeps local clock time without a zone; a time with one is read as UTC."""
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError("a time between the years 1 and 9999") from None
 
 
 Moment = Annotated[datetime, AfterValidator(_naive)]

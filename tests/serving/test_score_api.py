@@ -123,6 +123,7 @@ SECRET = "SECRET-VALUE-OF-A-PERSON"
     ("body", "status", "where"),
     [
         (GOOD | {"as_of": SECRET}, 400, "as_of"),
+        (GOOD | {"as_of": "0001-01-01T00:00:00+14:00"}, 400, "as_of"),
         (GOOD | {"subject_id": SECRET}, 400, "subject_id"),
         (GOOD | {"colour": SECRET}, 400, "colour"),
         ({"model": "chd-10y", "as_of": "2024-01-01"}, 400, "the request's body"),
