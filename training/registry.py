@@ -127,7 +127,7 @@ def _record(model: str, version: int, tags: Mapping[str, str], *, promoted: bool
     with quiet():
         for key, value in tags.items():
             registry.set_model_version_tag(model, str(version), key, value)
-        aliases = registry.get_registered_model(model).aliases
+        aliases = {name: str(number) for name, number in registry.get_registered_model(model).aliases.items()}
         if promoted:
             registry.set_registered_model_alias(model, CHAMPION, str(version))
             if aliases.get(CHALLENGER) == str(version):

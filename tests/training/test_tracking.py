@@ -6,6 +6,7 @@ import re
 import sqlite3
 import struct
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.registry import CHALLENGER, bundle_of
+from training.registry import CHALLENGER, bundle_of, promote, version_number
 from training.run import train
 from training.run_evidence import code_digest
 from training.tracking import client, quiet
@@ -35,6 +36,7 @@ bootstraps = 10
 [equity]
 groups = ["sex"]
 """
+NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 NAME, AGE = "Zebrowska-4711", 61.137291
 
 
@@ -174,3 +176,24 @@ def test_the_search_above_would_find_a_value_in_the_database(store: tuple[Path, 
     assert any(NAME.encode() in path.read_bytes() for path in home.glob("mlflow.db*"))
     with quiet():
         client().delete_tag(document["registered"]["run_id"], "leak")
+
+
+def test_a_champion_is_nobodys_challenger_and_stays_when_a_later_look_fails(
+    store: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESAGE_HOME", str(store[0]))
+    version = version_number("planted", "latest")
+    assert version > 1
+    assert promote("planted", version, now=NOW, signed_by="ada", override=True, reason="a test").promoted
+    assert aliases() == {"champion": version}
+    assert not promote("planted", version, now=NOW).promoted
+    assert aliases() == {"champion": version}
+    assert not promote("planted", 1, now=NOW).promoted
+    assert aliases() == {"champion": version, "challenger": 1}
+    assert version_number("planted", "champion") == version
+    assert version_number("planted", "challenger") == 1
+
+
+def aliases() -> dict[str, int]:
+    with quiet():
+        return {name: int(v) for name, v in client().get_registered_model("planted").aliases.items()}
