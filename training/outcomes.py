@@ -18,11 +18,14 @@ class Outcome:
     time_days: (n,) days from index to event, competing event or censoring, whichever is first; all NaN when binary.
     event: (n,) 0 censored, 1 event, 2 competing event. Binary with complete follow-up: 0 no, 1 yes.
     horizons_days: increasing; empty when binary.
+    followable_days: (n,) days for which somebody indexed then could have been followed at most, whatever happened: the
+    data's last day minus the index. None where no dates are known.
     """
 
     time_days: npt.NDArray[np.float64]
     event: npt.NDArray[np.int8]
     horizons_days: tuple[float, ...]
+    followable_days: npt.NDArray[np.float64] | None = None
 
     @property
     def kind(self) -> Literal["binary", "survival", "competing"]:
@@ -36,7 +39,8 @@ class Outcome:
 
     def take(self, rows: npt.NDArray[np.intp]) -> Outcome:
         """The same outcome for these rows."""
-        return Outcome(self.time_days[rows], self.event[rows], self.horizons_days)
+        followable = None if self.followable_days is None else self.followable_days[rows]
+        return Outcome(self.time_days[rows], self.event[rows], self.horizons_days, followable)
 
 
 @dataclass(frozen=True, slots=True)

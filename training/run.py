@@ -17,6 +17,7 @@ from features.errors import PresageError
 from features.progress import Progress, silent
 from features.record import Record
 from training.bundle_contents import write_bundle
+from training.censoring import Uncensored
 from training.cohort import Cohort, References
 from training.explain import importance
 from training.flat import read_flat
@@ -32,6 +33,7 @@ from training.run_validation import HeldOut, Nested, choose, clinical_of_the_tes
 from training.splits import Scheme, make_splits
 from training.study import Study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
+from training.suppression import SMALLEST
 from training.variants import Pair, fit_pair, followed
 
 Floats = npt.NDArray[np.float64]
@@ -91,6 +93,7 @@ def _train(
             chosen, cohort, scheme, uncensored, seed=seed, reference=tested, budget=quiet_budget(budget)
         )
         document = _document(study, cohort, scheme, held, chosen, nested, tested, references, seed=seed)
+        document["notes"] += reach_notes(cohort, scheme, uncensored)
     if record_dir is not None and not study.is_flat:
         from training.leakage import prove
 
@@ -277,6 +280,18 @@ def _against_equation(bench: Bench, chosen: HeldOut, references: References) -> 
 def _combined_notes(chosen: HeldOut) -> list[str]:
     reasons = sorted({pair.why_no_combined for pair in chosen.pairs if pair.combined is None})
     return [f"no combined model: {reason}" for reason in reasons]
+
+
+def reach_notes(cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None]) -> list[str]:
+    """How many of the rows learned from cannot be followed to the last horizon, and what that means."""
+    out = [split.train[~found.reaches(-1)] for split, found in zip(scheme.splits, uncensored, strict=True) if found]
+    left_out = len(np.unique(np.concatenate(out))) if out else 0
+    if left_out == 0:
+        return []
+    everybody = len(np.unique(np.concatenate([split.train for split in scheme.splits])))
+    said = f"{left_out:,} of {everybody:,} rows" if left_out >= SMALLEST else f"fewer than {SMALLEST} rows"
+    why = "left out of learning at that horizon, of recalibration and of what is measured by it"
+    return [f"{said} cannot be followed to {cohort.horizons[-1]:g} days: {why}; risks like theirs are extrapolated"]
 
 
 def _truth_notes(bench: Bench, references: References) -> list[str]:

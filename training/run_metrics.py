@@ -62,14 +62,14 @@ class Bench:
         if outcome.horizons_days:
             tested, where = np.unique(rows, return_inverse=True)
             own = followed(cohort, tested)
-            uncensored = None if own is None else Uncensored(own.at_time[where], own.at_horizons[where])
+            uncensored = None if own is None else own.take(where)
         return cls(rows, outcome, persons, uncensored, n_boot, seed, cutoffs, capacities)
 
     def take(self, chosen: Ints) -> Bench:
         """Some of the test rows."""
         some = self.uncensored
         if some is not None:
-            some = Uncensored(some.at_time[chosen], some.at_horizons[chosen])
+            some = some.take(chosen)
         return replace(
             self,
             rows=self.rows[chosen],

@@ -173,7 +173,7 @@ def fit_combined(
     stage = stage_frame(cohort.frame.take(rows[has]), names, risk, held_out_score)
     fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
     if uncensored is not None:
-        uncensored = Uncensored(uncensored.at_time[has], uncensored.at_horizons[has])
+        uncensored = uncensored.take(has)
     calibration, held_out = _calibrated(fitted, outcome, uncensored)
     return Combined(names, fitted, calibration, score, has, held_out)
 

@@ -51,7 +51,9 @@ def evaluate(
     """Every metric of these risks at the horizon, with 95 % intervals over people.
 
     risk: (n,) cumulative incidence by the horizon (nan for a binary outcome). uncensored: covariate-conditional
-    probabilities of being followed for these rows; None uses Kaplan-Meier, estimated anew in each replicate. curves:
+    probabilities of being followed for these rows; None uses Kaplan-Meier, estimated anew in each replicate. Rows out
+    of its reach count in concordance, which looks at who was seen to come first, and in nothing that is by the horizon.
+    curves:
     risks over a grid of times, for `ibs`. Metrics that are not defined here (one class only) are nan.
     """
     observed = Observed.of(outcome, horizon_days, persons, uncensored)
@@ -96,6 +98,10 @@ def curves(
 ) -> tuple[CalibrationCurve, DecisionCurve]:
     """What the figures draw of these risks at the horizon; nan is a binary outcome's horizon."""
     observed = Observed.of(outcome, horizon_days, np.arange(len(outcome)), uncensored)
+    if not observed.reachable.all():
+        rows = np.flatnonzero(observed.reachable)
+        some = None if uncensored is None else uncensored.take(rows)
+        return curves(outcome.take(rows), risk[rows], horizon_days=horizon_days, uncensored=some, thresholds=thresholds)
     Predicted.of(outcome, risk, None)
     weight = observed.weighted(np.ones(len(outcome))).weight
     calibrated = calibration_curve(outcome, risk, observed.label, weight, horizon_days=horizon_days)
@@ -114,7 +120,8 @@ def metrics(observed: Observed, predicted: Predicted, weighted: Weighted, ask: A
     label, weight = observed.label, weighted.weight
     auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight)
     score, scaled = brier(predicted.risk, label, weight)
-    lines = calibration(predicted.bases, label, weight, weighted.count, smooth=ask.smooth)
+    count = weighted.count * observed.reachable
+    lines = calibration(predicted.bases, label, weight, count, smooth=ask.smooth)
     found = {
         "auc": auc,
         "auprc": auprc,

@@ -71,7 +71,7 @@ def by_group(
             reason = f"fewer than {min_people} people or {min_events} events"
             found[str(name)] = GroupResult(people, events, {}, reason)
             continue
-        mine = None if uncensored is None else Uncensored(uncensored.at_time[rows], uncensored.at_horizons[rows])
+        mine = None if uncensored is None else uncensored.take(rows)
         observed = Observed.of(some, horizon_days, persons[rows], mine)
         predicted = Predicted.of(some, risk[rows], None)
         drawn = [metrics(observed, predicted, observed.weighted(c), ask) for c in observed.counts(rng, n_boot)]

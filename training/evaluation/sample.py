@@ -36,13 +36,15 @@ class Weighted:
 class Observed:
     """What happened to n rows by one horizon; the same for every model's risks.
 
-    label: (n,) had the event by the horizon. fixed: (n,) weights conditional on covariates, None to estimate
+    label: (n,) had the event by the horizon. reachable: (n,) whether the row counts at the horizon at all. fixed: (n,)
+    weights conditional on covariates, None to estimate
     Kaplan-Meier weights within each replicate.
     """
 
     outcome: Outcome
     horizon_days: float
     label: npt.NDArray[np.bool_]
+    reachable: npt.NDArray[np.bool_]
     order: Ints
     starts: Ints
     row_person: Ints
@@ -60,17 +62,21 @@ class Observed:
         """Sort by time; binary outcomes need no weights."""
         people, row_person = np.unique(persons, return_inverse=True)
         n = len(outcome)
+        every = np.ones(n, dtype=np.bool_)
         if outcome.kind == "binary":
             none = none_of()
             label = outcome.event == EVENT
-            return cls(outcome, math.nan, label, none, none, row_person, len(people), np.ones(n))
+            return cls(outcome, math.nan, label, every, none, none, row_person, len(people), np.ones(n))
         order = np.argsort(outcome.time_days, kind="stable")
         times = outcome.time_days[order]
         changes = np.flatnonzero(np.append(True, times[1:] != times[:-1])) if n else none_of()
         label = (outcome.event == EVENT) & (outcome.time_days <= horizon_days)
-        fixed = None if uncensored is None else known_by(outcome, horizon_days, uncensored)[1]
         starts = np.append(changes, n).astype(np.int64)
-        return cls(outcome, horizon_days, label, order, starts, row_person, len(people), fixed)
+        fixed = None
+        if uncensored is not None:
+            fixed = known_by(outcome, horizon_days, uncensored)[1]
+            every = uncensored.reaches(outcome.horizons_days.index(horizon_days))
+        return cls(outcome, horizon_days, label, every, order, starts, row_person, len(people), fixed)
 
     def weighted(self, count: Floats) -> Weighted:
         """The rows counted so often, with their censoring weights."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.censoring import known_controls
 from training.outcomes import EVENT, Outcome, RiskCurves
 
 MIN_EVENTS = 10
@@ -25,7 +26,9 @@ class Predicts(Protocol):
 
 
 def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
-    """Raise PresageError unless at least 10 people have the event, one has not, and values and times are usable."""
+    """Raise PresageError unless at least 10 people have the event, values and times are usable, and there is somebody
+    without it: with horizons, at least 10 people known to be free of it at the last.
+    """
     endless = np.isinf(frame.values).any(axis=0)
     if endless.any():
         name = frame.names[int(np.flatnonzero(endless)[0])]
@@ -45,6 +48,14 @@ def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[
         bad = ~np.isfinite(outcome.time_days) | (outcome.time_days < 0)
         if bad.any():
             raise PresageError("outcome", f"times of zero or more days, {int(bad.sum())} rows have none")
+        free = len(np.unique(persons[known_controls(outcome)]))
+        if free < MIN_EVENTS:
+            raise PresageError(
+                "horizons_days",
+                f"at least {MIN_EVENTS} people known to be free of the event at {outcome.horizons_days[-1]:g} days, "
+                f"got {free}",
+                way_out="give a shorter horizon: nobody is followed to this one",
+            )
 
 
 def out_of_fold(

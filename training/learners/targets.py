@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.censoring import SMALLEST_SURVIVAL, known_by
+from training.censoring import known_by
 from training.learners.censoring import conditional
 from training.learners.folds import MIN_EVENTS
 from training.outcomes import EVENT, Outcome, RiskCurves
@@ -29,22 +29,24 @@ class Target:
 def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = None) -> list[Target]:
     """One target per horizon; a binary outcome has one, at horizon nan.
 
-    Whoever could hardly be followed to the horizon, given covariates, is not learned from, event or not: such people
-    would have events and no controls, and a model would learn what sets them apart, often the calendar year.
+    Whoever cannot be followed to the horizon (`training.censoring.reachable`) is not learned from, event or not: such
+    people have events and no controls, and a model would learn what sets them apart, often the calendar year.
     """
     own = np.ones(len(outcome)) if weights is None else weights
     if outcome.kind == "binary":
         return [Target(float("nan"), outcome.event == EVENT, own)]
     uncensored = conditional(frame, outcome, weights=weights)
     made: list[Target] = []
-    for position, horizon in enumerate(outcome.horizons_days):
+    for horizon in outcome.horizons_days:
         label, weight = known_by(outcome, horizon, uncensored)
-        reachable = uncensored.at_horizons[:, position] >= SMALLEST_SURVIVAL
-        if int((label & reachable & (weight > 0)).sum()) < MIN_EVENTS:
-            raise PresageError(
-                "horizons_days", f"at least {MIN_EVENTS} events by each horizon", way_out="give a longer horizon"
-            )
-        made.append(Target(horizon, label, weight * own * reachable))
+        for found, lacking, other in ((label, "events by", "longer"), (~label, "rows free of the event at", "shorter")):
+            if int((found & (weight > 0)).sum()) < MIN_EVENTS:
+                raise PresageError(
+                    "horizons_days",
+                    f"at least {MIN_EVENTS} {lacking} each horizon, among those who can be followed to it",
+                    way_out=f"give a {other} horizon",
+                )
+        made.append(Target(horizon, label, weight * own))
     return made
 
 
