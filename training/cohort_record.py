@@ -151,7 +151,8 @@ def outcome_of(facts: Facts, section: OutcomeSection) -> Outcome:
     left = np.minimum(_inf(left), last + BEYOND_DAYS)
     time = np.minimum(np.minimum(event, competed), left)
     kind = np.where(event <= time, EVENT, np.where(competed <= time, COMPETING, CENSORED)).astype(np.int8)
-    return Outcome(time, kind, section.horizons_days)
+    followable = (facts.period_end.max() + DAY - facts.as_of) / DAY  # to the record's last day, whoever it is
+    return Outcome(time, kind, section.horizons_days, followable)
 
 
 def _inf(days: npt.NDArray[np.float64]) -> Floats:
