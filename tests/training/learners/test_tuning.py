@@ -87,6 +87,7 @@ def test_poor_trials_stop_after_a_fold_and_the_first_is_the_untuned_settings(tmp
     [name] = optuna.get_all_study_names(storage)
     trials = optuna.load_study(study_name=name, storage=storage).trials
     assert trials[0].params == {**AS_UNTUNED, "lambda": 1.0}
+    assert len({trial.params["eta"] for trial in trials}) == len(trials)
     pruned = [trial for trial in trials if trial.state == optuna.trial.TrialState.PRUNED]
     assert 0 < len(pruned) == found.pruned
     assert all(0 <= trial.last_step < 3 for trial in pruned)
