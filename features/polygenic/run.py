@@ -80,6 +80,7 @@ def compute(
             placed = projection(model, target, alleles) if model is not None else None
             for part in placed.contributions if placed else ():
                 store.add(part)
+        give_back()
         from features.polygenic.scoring import score_samples
 
         sums = score_samples(
@@ -90,6 +91,7 @@ def compute(
             progress=progress,
         )
         sums, adjusted = _adjusted(scores, sums, model, placed, settings)
+        give_back()
         imputation = _imputation(genotypes, frequencies_path, model)
         return ScoredSamples(genotypes.samples.ids, scores, sums, imputation, build, adjusted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from threading import local
 
@@ -142,8 +142,13 @@ class _Worker:
                 self._look_up(frequency, additive, het, dense, by_lookup)
             self._multiply(counts, frequency, additive, het, dense, out.sums)
             self._add_missing(counts, frequency, additive, het, out)
-        if by_lookup is not None:
-            out.sums[dense] += lookup.by_score(by_lookup, int(dense.sum()))
+        del weights
+        if by_lookup is None:
+            return out
+        summed = lookup.by_score(by_lookup, int(dense.sum()))
+        if dense.all():
+            return replace(out, sums=summed)
+        out.sums[dense] += summed
         return out
 
     def _dense(self, weights: ChunkWeights) -> NDArray[np.bool_]:
