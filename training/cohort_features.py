@@ -78,6 +78,7 @@ def read_record(
         age_feature=AGE,
         genomic_required=required,
         described=_described(study, whole, frame, blocks),
+        notes=selected.notes,
     )
     return cohort, _references(study, frame, selected, record, backend, truth)
 

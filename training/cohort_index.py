@@ -28,6 +28,15 @@ BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
 PERIOD_START, PERIOD_END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
 COLUMNS = ("subject_id", "as_of", "period_start", "period_end", "birth", "death", "sex", "excluded", "prior", "event",
            "competed")  # fmt: skip
+FEW, AT_LAST = 20, 0.9  # people who leave; share of them on the day of their last event that is no chance any more
+NO_ENROLMENT = (
+    "the record holds no enrolment: everybody counts as followed from the first event to death or the record's last "
+    "day; who moves away without a trace counts as free of the outcome"
+)
+ENDS_AT_LAST = (
+    "enrolment in this record seems to end at each person's last event: it then depends on what became of people, and "
+    "risks close to its end are too high; give enrolment from another source, or none"
+)
 LISTS = ibis.table({"role": "string", "code": "string"}, name="presage_lists")
 MOMENTS = ibis.table({"as_of": "timestamp(6)", "until": "timestamp(6)"}, name="presage_moments")
 
@@ -46,14 +55,32 @@ def index_facts(
 
     Columns: subject_id, as_of, period_start, period_end, birth, death, sex, excluded (first code of the exclusion
     lists), prior (last outcome at or before as_of), event (first outcome after as_of), competed (first competing event
-    after it). Enrolment is the span of the person's events where the record holds no enrolment at all. A record in
-    memory is answered by a warm connection.
+    after it). Where the record holds no enrolment at all, it lasts from the person's first event to death or the
+    record's last day. A record in memory is answered by a warm connection.
     """
     lists = _lists(first=first_codes, excluded=exclude, outcome=outcome, competing=competing)
     if record.path is None:
         with _WARM_LOCK:
             return _facts(_warm(), record.tables["events"], population, lists)
     return _facts(IbisSession(backend), record.events(backend), population, lists)
+
+
+def enrolment_notes(record: Record, backend: Backend) -> tuple[str, ...]:
+    """What to know about enrolment in this record; nothing where it is recorded and plausible."""
+    if record.path is None:
+        with _WARM_LOCK:
+            _warm().put("presage_events", record.tables["events"])
+            row = _warm().run(_ends()).to_pylist()[0]
+    else:
+        session = IbisSession(backend)
+        session.put("presage_events", record.events(backend))
+        row = session.run(_ends()).to_pylist()[0]
+    found = {name: int(number) for name, number in row.items()}  # DuckDB's sums are wider than 64 bits
+    if not found["stretches"]:
+        return (NO_ENROLMENT,)
+    if found["leave"] >= FEW and found["at_last"] > AT_LAST * found["leave"]:
+        return (ENDS_AT_LAST,)
+    return ()
 
 
 def _facts(session: Session, events: pa.Table | ir.Table, population: Population, lists: pa.Table) -> pa.Table:
@@ -141,22 +168,72 @@ def _index_rows(*, at_first: bool) -> ir.Table:
 
 
 def _periods() -> ir.Table:
-    """Enrolment: the k-th start of a person goes with the k-th end (sources merge overlapping periods)."""
-    timed = EVENTS.filter(EVENTS.time.notnull())
-    ranked = timed.filter(timed.code.isin([PERIOD_START, PERIOD_END]))
+    """Enrolment, one row for each unbroken stretch of a person; without any in the record what `_without` says."""
+    enrolled = _enrolled()
+    nobody = enrolled.aggregate(n=enrolled.count())
+    fallback = _without().cross_join(nobody)
+    return enrolled.union(fallback.filter(fallback.n == 0).drop("n"))
+
+
+def _enrolled() -> ir.Table:
+    """The k-th start of a person goes with the k-th end; stretches that overlap or touch are made one.
+
+    Whichever starts and ends belong together, paired in order they cover the same days. So a person who is enrolled by
+    two sources at once stands in one row, and not in two with different ends.
+    """
+    ranked = EVENTS.filter(EVENTS.time.notnull(), EVENTS.code.isin([PERIOD_START, PERIOD_END]))
     ranked = ranked.mutate(
         k=ibis.row_number().over(ibis.window(group_by=["subject_id", "code"], order_by="time")),
         is_start=ranked.code == PERIOD_START,
     )
-    enrolled = ranked.group_by("subject_id", "k").aggregate(
-        period_start=ranked.time.min(where=ranked.is_start), period_end=ranked.time.max(where=~ranked.is_start)
+    pairs = ranked.group_by("subject_id", "k").aggregate(
+        start=ranked.time.min(where=ranked.is_start), end=ranked.time.max(where=~ranked.is_start)
     )
-    enrolled = enrolled.filter(enrolled.period_start.notnull(), enrolled.period_end.notnull()).drop("k")
-    lived = timed.filter(timed.code != BIRTH)
-    span = lived.group_by("subject_id").aggregate(period_start=lived.time.min(), period_end=lived.time.max())
-    nobody = enrolled.aggregate(n=enrolled.count())
-    fallback = span.cross_join(nobody)
-    return enrolled.union(fallback.filter(fallback.n == 0).drop("n"))
+    pairs = pairs.filter(pairs.start.notnull(), pairs.end.notnull())
+    in_order = ibis.window(group_by="subject_id", order_by="k")
+    pairs = pairs.mutate(reached=pairs.end.lag().over(in_order))
+    pairs = pairs.mutate(apart=pairs.reached.isnull() | (pairs.start > pairs.reached + ibis.interval(days=1)))
+    so_far = ibis.window(group_by="subject_id", order_by="k", preceding=None, following=0)
+    pairs = pairs.mutate(island=pairs.apart.cast("int64").sum().over(so_far))
+    merged = pairs.group_by("subject_id", "island").aggregate(
+        period_start=pairs.start.min(), period_end=pairs.end.max()
+    )
+    return merged.drop("island")
+
+
+def _without() -> ir.Table:
+    """Where the record holds no enrolment: from a person's first event to death, or to the record's last day.
+
+    Not to the person's own last event: who is ill has more events, so that end would depend on what is to be predicted.
+    The last day is the last on which something had happened and was known: an appointment lies ahead.
+    """
+    lived = EVENTS.filter(EVENTS.time.notnull(), EVENTS.code != BIRTH)
+    span = lived.group_by("subject_id").aggregate(
+        period_start=lived.time.min(), death=lived.time.min(where=lived.code == DEATH)
+    )
+    span = span.cross_join(_last_day(lived))
+    return span.select("subject_id", "period_start", period_end=span.death.coalesce(span.last_day))
+
+
+def _last_day(lived: ir.Table) -> ir.Table:
+    seen = ibis.least(lived.time, lived.available_time.coalesce(lived.time))
+    return lived.aggregate(last_day=seen.max())
+
+
+@cache
+def _ends() -> ir.Table:
+    """One row: stretches of enrolment; people alive who leave before the record's last day; those of them who leave on
+    the very day of their last event.
+    """
+    enrolled = _enrolled()
+    lived = EVENTS.filter(EVENTS.time.notnull(), ~EVENTS.code.isin([BIRTH, PERIOD_START, PERIOD_END]))
+    seen = lived.group_by("subject_id").aggregate(last=lived.time.max(), dead=(lived.code == DEATH).any())
+    left = enrolled.group_by("subject_id").aggregate(left=enrolled.period_end.max(), n=enrolled.count())
+    people = left.left_join(seen, "subject_id").cross_join(_last_day(lived))
+    leaves = ~people.dead.coalesce(False) & (people.left.date() < people.last_day.date())
+    at_last = leaves & (people.left.date() == people.last.date())
+    counts = people.aggregate(stretches=people.n.sum(), leave=leaves.sum(), at_last=at_last.sum())
+    return counts.select(**{name: counts[name].coalesce(0) for name in counts.columns})
 
 
 def _of(role: str) -> ir.Table:

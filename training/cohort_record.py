@@ -14,7 +14,7 @@ from ibis.backends.duckdb import Backend
 from features.errors import PresageError
 from features.record import Record
 from training.cohort import Bools, Ints, Step, Strings, people_and_rows
-from training.cohort_index import index_facts
+from training.cohort_index import enrolment_notes, index_facts
 from training.outcomes import CENSORED, COMPETING, EVENT, Outcome
 from training.splits import sides
 from training.study import OutcomeSection, Population, Study
@@ -35,6 +35,7 @@ class Selected:
     as_of: Moments
     outcome: Outcome
     attrition: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def select(study: Study, folder: Path, record: Record, backend: Backend) -> Sele
         attrition.append(people_and_rows("whose window closes before the test, or tested", facts.subject_ids[keep]))
     outcome = outcome_of(facts, section)
     rows = np.flatnonzero(keep)
-    return Selected(facts.subject_ids[rows], facts.as_of[rows], outcome.take(rows), tuple(attrition))
+    notes = enrolment_notes(record, backend)
+    return Selected(facts.subject_ids[rows], facts.as_of[rows], outcome.take(rows), tuple(attrition), notes)
 
 
 def resolve(
