@@ -36,10 +36,11 @@ LETTERS = np.array(["A", "C", "G", "T"])
 OTHER = {"A": "C", "C": "A", "G": "T", "T": "G"}
 
 
-def simulate(folder: Path, *, people: int, variants: int, most: int) -> None:
-    """Genotypes with 1 % missing, frequencies, a table of `most` scores and one catalogue file for each."""
+def simulate(folder: Path, *, people: int, variants: int, scores: Sequence[int]) -> None:
+    """Genotypes with 1 % missing, frequencies, a table for each number of `scores`, and one catalogue file for each."""
     done = folder / "done"
-    if done.exists() and done.read_text() == f"{people} {variants} {most}":
+    tables = [folder / f"wide{n}.txt" for n in scores]
+    if done.exists() and done.read_text() == f"{people} {variants}" and all(path.exists() for path in tables):
         return
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
@@ -56,8 +57,8 @@ def simulate(folder: Path, *, people: int, variants: int, most: int) -> None:
     (folder / "panel.psam").write_text("#IID\n" + "".join(f"P{i}\n" for i in range(people)))
     afreq = table[["#CHROM", "ID", "REF", "ALT"]].assign(ALT_FREQS=frequency.round(6), OBS_CT=2 * people)
     afreq.to_csv(folder / "panel.afreq", sep="\t", index=False)
-    _scores(folder, table, most, rng)
-    done.write_text(f"{people} {variants} {most}")
+    _scores(folder, table, sorted({1, *scores}), rng)
+    done.write_text(f"{people} {variants}")
 
 
 def _genotypes(path: Path, people: int, variants: int, rng: np.random.Generator) -> np.ndarray:
@@ -72,20 +73,20 @@ def _genotypes(path: Path, people: int, variants: int, rng: np.random.Generator)
     return frequency
 
 
-def _scores(folder: Path, table: pd.DataFrame, most: int, rng: np.random.Generator) -> None:
+def _scores(folder: Path, table: pd.DataFrame, counts: Sequence[int], rng: np.random.Generator) -> None:
     effect_is_alt = rng.random(len(table)) < 0.5
     effect = np.where(effect_is_alt, table["ALT"], table["REF"])
     other = np.where(effect_is_alt, table["REF"], table["ALT"])
     columns = {"ID": table["ID"], "effect_allele": effect}
     rows = {"chr_name": table["#CHROM"], "chr_position": table["POS"], "effect_allele": effect, "other_allele": other}
-    for number in range(most):
+    for number in range(max(counts)):
         weight = np.char.mod("%.6g", rng.normal(0, 0.01, len(table)))
         columns[f"S{number}"] = weight
         text = pd.DataFrame(rows | {"effect_weight": weight}).to_csv(sep="\t", index=False)
         head = f"###PGS CATALOG SCORING FILE\n#format_version=2.0\n#pgs_id=S{number}\n#genome_build=GRCh38\n"
         (folder / f"score{number}.txt").write_text(head + text)
-    for n in {1, 20, most}:
-        names = ["ID", "effect_allele", *(f"S{number}" for number in range(min(n, most)))]
+    for n in counts:
+        names = ["ID", "effect_allele", *(f"S{number}" for number in range(n))]
         pd.DataFrame({name: columns[name] for name in names}).to_csv(folder / f"wide{n}.txt", sep="\t", index=False)
 
 
@@ -205,7 +206,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="The best of so many runs counts, for both.")
     parser.add_argument("--blas", default=next((path for path in OPENBLAS if Path(path).exists()), None))
     told = parser.parse_args()
-    simulate(told.data, people=told.people, variants=told.variants, most=max(told.scores))
+    simulate(told.data, people=told.people, variants=told.variants, scores=told.scores)
     env = os.environ | {"OPENBLAS_NUM_THREADS": "2"} | ({"LD_LIBRARY_PATH": told.blas} if told.blas else {})
     with_blas = told.blas or "its default BLAS"
     print(f"{told.people:,} people, {told.variants:,} variants, 1 % missing; plink2 with {with_blas}")
