@@ -18,6 +18,9 @@ from training.cohort_index import index_facts
 from training.cohort_record import Facts, criteria, resolve
 from training.study import OutcomeSection, Population
 
+Bools = npt.NDArray[np.bool_]
+DAY_US = 86_400_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
@@ -35,7 +38,8 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     """Everybody enrolled and alive, with the study's own rules from its bundle.
 
     A study of landmark dates looks at everybody at `as_of`. A study that starts at a first event looks at people whose
-    event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there.
+    event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there, and
+    its horizons count from there. Who has died since, had the outcome, or left is no longer at risk, and not scored.
     """
     record = _nullable(record)
     population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of)
@@ -55,8 +59,30 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     outside = np.full(len(facts.subject_ids), "", dtype=object)
     for rule, passed in reversed(rules):
         outside[~passed] = f"outside the studied population (people {rule})"
+    for reason, happened in reversed(_since(facts, bundle, np.datetime64(as_of, "us"))):
+        outside[happened] = reason
     rows = np.flatnonzero(alive)
     return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
+
+
+def _since(facts: Facts, bundle: Bundle, now: np.datetime64) -> list[tuple[str, Bools]]:
+    """What may have ended a person's time at risk between the index and now, the gravest first, each (n,).
+
+    Nothing has where the index is now. NaT, for what never happened, is not before anything.
+    """
+    last = facts.as_of + np.timedelta64(int(_longest(bundle) * DAY_US), "us")
+    return [
+        ("died since the index", facts.death <= now),
+        ("had the outcome since the index", facts.event <= now),
+        ("had a competing event since the index", facts.competed <= now),
+        ("not enrolled any more", facts.period_end < now),
+        ("the last horizon from the index has passed", last <= now),
+    ]
+
+
+def _longest(bundle: Bundle) -> float:
+    """In days; a year for a binary outcome."""
+    return max((days for days in bundle.horizons_days if not np.isnan(days)), default=365.0)
 
 
 def _nullable(record: Record) -> Record:
@@ -73,8 +99,7 @@ def _nullable(record: Record) -> Record:
 def _at(population: Population, bundle: Bundle, as_of: datetime) -> Population:
     if not population.index.startswith("first:"):
         return population.model_copy(update={"index": as_of.isoformat()})
-    longest = max((days for days in bundle.horizons_days if not np.isnan(days)), default=365.0)
-    since = (as_of - timedelta(days=longest)).date()
+    since = (as_of - timedelta(days=_longest(bundle))).date()
     return population.model_copy(update={"index_from": since, "index_until": as_of.date()})
 
 
