@@ -9,7 +9,7 @@ from typing import Any
 
 from training import figures
 from training.card import Card
-from training.card_facts import horizon_words
+from training.card_facts import count, estimate_words, horizon_words
 from training.registry_gate import Rule
 
 Document = Mapping[str, Any]
@@ -38,6 +38,35 @@ class Story:
     rules: tuple[Rule, ...]
     registry: Document
     validations: tuple[Document, ...]
+
+
+def in_short(story: Story) -> list[str]:
+    """What a reader with one minute should know, good or bad; each sentence has its number."""
+    d = story.document
+    metrics = d["chosen"]["metrics"]
+    name, words = ("c_harrell", "Harrell's C") if metrics.get("c_harrell") else ("auc", "AUC")
+    said = [f"Discrimination on people it had not seen: {words} {estimate_words(metrics[name])}."]
+    slope = metrics.get("calibration_slope") or {}
+    if slope.get("low") is not None:
+        verdict = (
+            "too extreme" if slope["high"] < 1 else "too timid" if slope["low"] > 1 else "not at odds with the data"
+        )
+        said.append(f"Its risks are {verdict}: calibration slope {estimate_words(slope, 2)}, where 1 is ideal.")
+    equation = d.get("equation") or {}
+    delta = equation.get("delta", {}).get("auc") or {}
+    if delta.get("low") is not None:
+        verdict = "better than" if delta["low"] > 0 else "worse than" if delta["high"] < 0 else "not surely better than"
+        beside = f"{verdict} the published equation ({equation['name']}) on the same {count(equation['people'])} people"
+        said.append(f"It is {beside}: AUC changes by {estimate_words(delta)}.")
+    said += [str(block["sentence"]) for block in d["blocks"]]
+    gaps = {group: gap for group, gap in d["gaps"].items() if gap.get("auc") is not None}
+    if gaps:
+        widest = max(gaps, key=lambda group: float(gaps[group]["auc"]))
+        gap, by = gaps[widest], widest.replace("_", " ")
+        between = f"between {gap['lowest']} and {gap['highest']}"
+        said.append(f"The widest difference between groups is by {by}: AUC {gap['auc']:.3f}, {between}.")
+    said += [f"{one['source']}: {one['sentence']}" for one in story.validations[:1]]
+    return said
 
 
 def columns(models: Sequence[Document]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from training.card_items import QUESTIONS
 from training.registry import bundle_of, find, promote
 from training.report import report, story_of
 from training.report_render import render_report
-from training.report_view import Story
+from training.report_view import Story, in_short
 from training.validate import validate
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")
@@ -70,7 +70,18 @@ def test_a_page_is_one_file_that_asks_for_nothing_and_runs_nothing(page: str) ->
 
 def test_every_part_of_the_contents_is_there_once(page: str) -> None:
     links = re.findall(r'<a href="#([a-z]+)">', page)
-    assert {"what", "flow", "candidates", "performance", "equity", "genomics", "external", "gate", "card"} <= set(links)
+    assert {
+        "short",
+        "what",
+        "flow",
+        "candidates",
+        "performance",
+        "equity",
+        "genomics",
+        "external",
+        "gate",
+        "card",
+    } <= set(links)
     assert all(page.count(f'id="{link}"') == 1 for link in links)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -85,6 +96,33 @@ def test_the_pages_numbers_are_the_runs(at_home: Drawn, page: str) -> None:
     assert f"{document['people']:,}" in page
     for digest in (document["registered"]["digest"], document["data"]["digest"], document["study_digest"]):
         assert digest in page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "slope", "equation"),
+    [
+        (0.4, 0.9, "too extreme", "worse than"),
+        (0.9, 1.1, "not at odds", "not surely better"),
+        (1.1, 1.4, "too timid", "better than"),
+    ],
+)
+def test_the_first_words_say_what_the_intervals_say(
+    at_home: Drawn, low: float, high: float, slope: str, equation: str
+) -> None:
+    told = story_of("drawn", "1")
+    metrics = {
+        **told.document["chosen"]["metrics"],
+        "calibration_slope": {"value": (low + high) / 2, "low": low, "high": high},
+    }
+    delta = {"auc": {"value": 0.0, "low": low - 1, "high": high - 1}}
+    changes = {
+        "chosen": {**told.document["chosen"], "metrics": metrics},
+        "equation": {"name": "known", "people": 900, "delta": delta},
+    }
+    said = " ".join(in_short(replace(told, document={**told.document, **changes})))
+    assert f"Its risks are {slope}" in said
+    assert f"It is {equation}" in said
+    assert at_home.document["blocks"][0]["sentence"] in said
 
 
 def test_a_group_of_few_is_said_to_be_hidden_and_its_number_is_nowhere(at_home: Drawn, page: str) -> None:
