@@ -69,7 +69,7 @@ def panel(write_panel, tmp_path_factory):
     for number in range(12):
         rows = np.arange(n) if number < 6 else np.sort(rng.choice(n, 200, replace=False))
         weight = rng.normal(size=len(rows)).round(6)
-        weight[:3] = 0
+        weight[number : number + 3] = 0
         flagged = rng.random(len(rows)) < (0.3 if number in (5, 11) else 0)
         matrix[number, rows], dominant[number, rows] = weight, flagged
         table = {"chr_name": "1", "chr_position": rows + 1, "effect_allele": "C", "other_allele": "A"}
