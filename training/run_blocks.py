@@ -88,11 +88,11 @@ def added_json(added: Added, cutoffs: Sequence[float]) -> dict[str, Any]:
 
 
 def _deltas(delta: Mapping[str, Any], cutoffs: Sequence[float]) -> dict[str, Any]:
-    """Metrics that need no cut-off; then reclassification and net benefit at each."""
+    """Metrics that need neither cut-off nor capacity; then reclassification and net benefit at each cut-off."""
     if not delta:
         return {"delta": {}, "reclassification": [], "net_benefit": []}
     return {
-        "delta": {name: value for name, value in delta.items() if "_at_" not in name},
+        "delta": {name: value for name, value in delta.items() if not ("_at_" in name or "_top_" in name)},
         "reclassification": [
             {"cutoff": c, "events": delta[f"sensitivity_at_{c:g}"], "nonevents": delta[f"specificity_at_{c:g}"]}
             for c in cutoffs

@@ -130,6 +130,7 @@ def models_table(title: str, models: Mapping[str, Mapping[str, Any]], *, first: 
 def _importance(found: Sequence[Mapping[str, Any]]) -> Table:
     """The first few features, those that care can change marked."""
     table = _table("What moves risk most, on the log scale; ● care can change it")
+    table.min_width = len(str(table.title)) + 2
     for column in ("", "feature", "mean", "rank"):
         table.add_column(column, justify="right" if column in ("mean", "rank") else "left")
     for one in found[:FEATURES_SHOWN]:
