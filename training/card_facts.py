@@ -67,7 +67,7 @@ def estimate_words(estimate: Document, digits: int = 3) -> str:
         return "not defined"
     value, low, high = estimate["value"], estimate.get("low"), estimate.get("high")
     interval = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
-    return f"{value:.{digits}f}{interval}"
+    return f"{value:.{digits}f}{interval}".replace("-", "−")
 
 
 def population_words(manifest: Document) -> str:
@@ -124,6 +124,8 @@ def group_words(groups: Document) -> str:
     """AUC by group with its interval, and what is suppressed."""
     parts = []
     for name, levels in groups.items():
+        if not levels:
+            continue
         found = [
             f"{level} {estimate_words(one['metrics']['auc'])}, n = {count(one['people'])}"
             if one["metrics"].get("auc", {}).get("value") is not None
@@ -265,13 +267,15 @@ def _sensitive(document: Document) -> str:
 def _shares(document: Document) -> str:
     parts = []
     for name, levels in document.get("groups", {}).items():
+        if not levels:
+            continue
         known = [one["people"] for one in levels.values() if one["people"] is not None]
         said = [
-            f"{level} {one['people'] / max(sum(known), 1):.0%}" if one["people"] else f"{level} not shown"
+            f"{level}: {one['people'] / max(sum(known), 1):.0%}" if one["people"] else f"{level} not shown"
             for level, one in levels.items()
         ]
-        parts.append(f"{name.replace('_', ' ')}: {', '.join(said)}")
-    return f"Of the people tested, by {'; by '.join(parts)}." if parts else "The study names no groups to describe."
+        parts.append(f"{name.replace('_', ' ')} ({', '.join(said)})")
+    return f"Of the people tested, by {', by '.join(parts)}." if parts else "The study names no groups to describe."
 
 
 def _dates(data: Document) -> str:

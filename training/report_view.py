@@ -177,7 +177,7 @@ def importance(document: Document) -> list[tuple[str, str]]:
 
 def _short(one: Document) -> str:
     label = str(one.get("label") or one["feature"])
-    return label if len(label) <= 30 else f"{label[:29]}…"
+    return label if len(label) <= 26 else f"{label[:25].rstrip()}…"
 
 
 def ranks(document: Document) -> list[Document]:
