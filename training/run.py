@@ -19,6 +19,7 @@ from features.record import Record
 from training.bundle_contents import write_bundle
 from training.censoring import Uncensored
 from training.cohort import Cohort, References
+from training.curves import learned_shape
 from training.explain import importance
 from training.flat import read_flat
 from training.learners import LEARNERS, SERVABLE
@@ -161,7 +162,7 @@ def _document(
     added = added_by(bench, nested, cohort, min_people=study.equity.min_people)
     groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
     event = cohort.outcome.event == EVENT
-    candidates = {name: _by_horizon(bench, cohort, found.served) for name, found in held.items()}
+    candidates = {name: _by_horizon(bench, cohort, found) for name, found in held.items()}
     return {
         "study": study.name,
         "title": study.title,
@@ -174,9 +175,11 @@ def _document(
         "chosen": {
             "candidate": chosen.candidate,
             "horizon_days": finite(cohort.horizons[-1]),
+            "curves_follow": chosen.shape or None,
             "metrics": list(candidates[chosen.candidate].values())[-1],
         },
         "candidates": candidates,
+        "incidence": _incidence(cohort, scheme),
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
         "comparison": _comparison(bench, chosen, tested, references),
         "equation": _against_equation(bench, chosen, references),
@@ -206,9 +209,20 @@ def _validation(cohort: Cohort, scheme: Scheme, study: Study) -> dict[str, Any]:
     }
 
 
-def _by_horizon(bench: Bench, cohort: Cohort, risk: Floats) -> dict[str, Any]:
+def _incidence(cohort: Cohort, scheme: Scheme) -> dict[str, list[float]] | None:
+    """Among the rows learned from, over time: what curves follow where a learner knows the horizons alone."""
+    if not cohort.outcome.horizons_days:
+        return None
+    shape = learned_shape(cohort.outcome.take(np.unique(np.concatenate([split.train for split in scheme.splits]))))
+    return {"days": list(shape.times_days), "risk": [round(float(risk), 5) for risk in shape.risks[0]]}
+
+
+def _by_horizon(bench: Bench, cohort: Cohort, held: HeldOut) -> dict[str, Any]:
     names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
-    return {name: metrics_json(bench.measure(risk, i, integrated=True)) for i, name in enumerate(names)}
+    return {
+        name: metrics_json(bench.measure(held.served, i, integrated=True, curves=held.curves))
+        for i, name in enumerate(names)
+    }
 
 
 def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:

@@ -60,12 +60,12 @@ def figure_numbers(bench: Bench, risks: Mapping[str, Floats]) -> dict[str, Any]:
 def times_numbers(cohort: Cohort, held: HeldOut, *, n_boot: int, seed: int) -> dict[str, Any] | None:
     """AUC and Brier score of the served risk at fifths of the last horizon; None for a binary outcome.
 
-    Risks at earlier times run along the incidence curve of all (`Bench.curves`); censoring weights are conditional on
-    covariates at each time, as at the horizon.
+    Risks at earlier times are those of `HeldOut.curves`; censoring weights are conditional on covariates at each time,
+    as at the horizon.
     """
-    if not cohort.outcome.horizons_days:
+    found = held.curves
+    if found is None:
         return None
-    found = Bench.of(cohort, held, n_boot=0, seed=seed).curves(held.served)
     columns = [len(found.horizons_days) * (k + 1) // TIMES - 1 for k in range(TIMES)]
     days = tuple(found.horizons_days[column] for column in columns)
     timed = replace(cohort, outcome=replace(cohort.outcome, horizons_days=days))

@@ -21,9 +21,6 @@ from training.variants import followed
 Floats = npt.NDArray[np.float64]
 Metrics = dict[str, Estimate]
 
-GRID_POINTS = 25
-SMALLEST = 1e-9
-
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -92,12 +89,19 @@ class Bench:
         return len(np.unique(self.persons))
 
     def measure(
-        self, risk: Floats, horizon: int = -1, *, n_boot: int | None = None, integrated: bool = False
+        self,
+        risk: Floats,
+        horizon: int = -1,
+        *,
+        n_boot: int | None = None,
+        integrated: bool = False,
+        curves: RiskCurves | None = None,
     ) -> Metrics:
-        """Metrics of (n, h) risks at one horizon; `integrated`: the smoothed curve's distances as well, and at
-        the last horizon the Brier score over time.
+        """Metrics of (n, h) risks at one horizon; `integrated`: the smoothed curve's distances as well.
+
+        curves: the same model's risks over a grid of times; with them the Brier score over time, at the last horizon.
         """
-        last = integrated and horizon in (-1, risk.shape[1] - 1) and bool(self.outcome.horizons_days)
+        last = horizon in (-1, risk.shape[1] - 1)
         return evaluate(
             self.outcome,
             risk[:, horizon],
@@ -106,7 +110,7 @@ class Bench:
             rng=stream(self.seed, "bootstrap"),
             n_boot=self.n_boot if n_boot is None else n_boot,
             uncensored=self.uncensored,
-            curves=self.curves(risk) if last else None,
+            curves=curves if last else None,
             ask=self._ask(smooth=integrated),
         )
 
@@ -143,23 +147,6 @@ class Bench:
 
     def _days(self, horizon: int) -> float:
         return self.outcome.horizons_days[horizon] if self.outcome.horizons_days else math.nan
-
-    def curves(self, risk: Floats) -> RiskCurves:
-        """Risks over a grid of times up to the last horizon, along the incidence curve of all: the log of the
-        cumulative hazard is shifted so that it meets the model's risk at the next horizon.
-        """
-        horizons = self.outcome.horizons_days
-        grid = tuple(float(t) for t in np.linspace(horizons[-1] / GRID_POINTS, horizons[-1], GRID_POINTS))
-        base = np.array([_cumulative(aalen_johansen(self.outcome, t)) for t in grid])
-        at = np.array([_cumulative(aalen_johansen(self.outcome, t)) for t in horizons])
-        hazard = -np.log1p(-np.clip(risk, 0.0, 1 - SMALLEST))
-        following = np.minimum(np.searchsorted(horizons, grid), len(horizons) - 1)
-        curves = -np.expm1(-hazard[:, following] * (base / at[following]))
-        return RiskCurves(grid, np.maximum.accumulate(curves, axis=1))
-
-
-def _cumulative(incidence: float) -> float:
-    return -math.log1p(-min(max(incidence, SMALLEST), 1 - SMALLEST))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from features.errors import PresageError
 from features.progress import Advance
 from training.censoring import Uncensored, known_by
 from training.cohort import Block, Cohort, Ints, Strings
+from training.curves import Shape, grid_of, learned_shape, own_shape
 from training.learners import Budget, make_learner
-from training.outcomes import EVENT
+from training.outcomes import EVENT, RiskCurves
 from training.splits import Scheme, Split
 from training.variants import Pair, fit_clinical, fit_combined, fit_pair
 
@@ -27,7 +28,8 @@ class HeldOut:
 
     rows: (N,) cohort rows; fold: (N,) split names. clinical, combined: (N, h); combined is NaN where it may not serve.
     inner: per split, the weighted squared errors (and weights) of held-out *training* rows at the last horizon: what
-    chooses a candidate without looking at a test row. pairs: the fitted models, one per split.
+    chooses a candidate without looking at a test row. pairs: the fitted models, one per split. curves: the served risks
+    over a grid of times, None for a binary outcome; shape: what they follow between the horizons (`training.curves`).
     """
 
     candidate: str
@@ -37,6 +39,8 @@ class HeldOut:
     combined: Floats
     inner: tuple[tuple[Floats, Floats], ...]
     pairs: tuple[Pair, ...]
+    curves: RiskCurves | None = None
+    shape: str = ""
 
     @property
     def inner_brier(self) -> float:
@@ -76,7 +80,7 @@ def hold_out(
     budget: Budget | None = None,
 ) -> HeldOut:
     """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split."""
-    pairs, clinical, combined = [], [], []
+    pairs, clinical, combined, curves, shapes = [], [], [], [], []
     for split, followed in zip(scheme.splits, uncensored, strict=True):
         rng = stream(seed, candidate, split.name)
         pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng, budget=budget)
@@ -84,6 +88,11 @@ def hold_out(
         pairs.append(pair)
         clinical.append(own)
         combined.append(both)
+        if cohort.outcome.horizons_days:
+            shape = _shape(pair, cohort, split)
+            served = shape.through(np.where(np.isnan(both), own, both), cohort.horizons)
+            curves.append(served.probabilities)
+            shapes.append(shape.source)
         advance(1)
     inner = [
         _squared_errors(pair, cohort, split, followed)
@@ -97,7 +106,16 @@ def hold_out(
         combined=np.concatenate(combined),
         inner=tuple(inner),
         pairs=tuple(pairs),
+        curves=RiskCurves(grid_of(cohort.horizons), np.concatenate(curves)) if curves else None,
+        shape="; ".join(sorted(set(shapes))),
     )
+
+
+def _shape(pair: Pair, cohort: Cohort, split: Split) -> Shape:
+    both = np.flatnonzero(cohort.genotyped[split.test])
+    dosages = None if cohort.dosages is None else cohort.dosages.take(split.test[both])
+    own = own_shape(pair, cohort.frame.take(split.test), cohort.horizons, both=both, dosages=dosages)
+    return own or learned_shape(cohort.outcome.take(split.train))
 
 
 def choose(held: Sequence[HeldOut]) -> HeldOut:

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import Bundle
-from training.cohort import Cohort, References
+from training.cohort import Cohort, Dosages, References
+from training.curves import LEARNED_FROM, Shape, own_shape
 from training.outcomes import EVENT
 from training.registry import find
 from training.run_figures import SERVED, figure_numbers
@@ -104,7 +105,9 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
     _enough(bundle, cohort, rows)
     bench = _bench(bundle, cohort, rows, n_boot=study.validation.bootstraps, seed=seed)
     risk = answer.risk[rows]
-    metrics = metrics_json(bench.measure(risk, integrated=True))
+    shape = _shape(bundle, cohort, there.dosages, rows, answer.model[rows] == "combined")
+    curves = None if shape is None else shape.through(risk, cohort.horizons)
+    metrics = metrics_json(bench.measure(risk, integrated=True, curves=curves))
     groups, gaps = group_results(bench, cohort, risk, min_people=study.equity.min_people)
     moved = drift(cohort.frame.take(rows), bundle.reference())
     event = cohort.outcome.event[rows] == EVENT
@@ -117,6 +120,7 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
         "left_out": _counted(answer.not_scored[answer.not_scored != ""]),
         "served_by": _counted(answer.model[rows]),
         "metrics": metrics,
+        "curves_follow": None if shape is None else shape.source,
         "horizons": {
             "all" if np.isnan(h) else f"{h:g}": metrics_json(bench.measure(risk, i))
             for i, h in enumerate(bundle.horizons_days)
@@ -155,6 +159,25 @@ def _bench(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boo
         tuple(at["cutoffs"]),
         tuple(at["capacities"]),
     )
+
+
+def _shape(
+    bundle: Bundle,
+    cohort: Cohort,
+    dosages: Dosages | None,
+    rows: npt.NDArray[np.int64],
+    combined: npt.NDArray[np.bool_],
+) -> Shape | None:
+    """What risks follow between the horizons: nothing that is learned here."""
+    if not cohort.outcome.horizons_days:
+        return None
+    both = np.flatnonzero(combined)
+    called = None if dosages is None else dosages.take(rows[both])
+    own = own_shape(bundle.pair, cohort.frame.take(rows), cohort.horizons, both=both, dosages=called)
+    stored = bundle.report().get("incidence")
+    if own is not None or stored is None:
+        return own
+    return Shape(tuple(stored["days"]), np.array([stored["risk"]]), LEARNED_FROM)
 
 
 def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:

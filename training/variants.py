@@ -62,9 +62,13 @@ class Combined:
         self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None, horizons: tuple[float, ...]
     ) -> Floats:
         """(n, h) calibrated cumulative incidence, given the clinical model's."""
-        score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
-        stage = stage_frame(frame, self.names, clinical_risk[:, -1], score)
+        stage = self.stage(frame, clinical_risk, dosages)
         return _probabilities(self.calibration, self.fitted.risk_at(stage, horizons))
+
+    def stage(self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None) -> FeatureFrame:
+        """What the model sees of these rows."""
+        score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
+        return stage_frame(frame, self.names, clinical_risk[:, -1], score)
 
 
 @dataclass(frozen=True, slots=True)
