@@ -70,7 +70,7 @@ _INPUTS = (
     Input("race", "race", (0, LAST_RACE)),
     Input("total_cholesterol_mg_dl_latest_1825d", "total cholesterol", (130, 320)),
     Input("hdl_mg_dl_latest_1825d", "HDL cholesterol", (20, 100)),
-    Input("sbp_mmhg_latest_730d", "systolic pressure", (90, 200)),
+    Input("sbp_mmhg_latest_1825d", "systolic pressure", (90, 200)),
     Input("antihypertensive_current", "antihypertensive treatment", (0, 1)),
     Input("smoking_current", "smoking status", (0, 1)),
     Input("diabetes_ever", "diabetes", (0, 1)),

@@ -16,6 +16,7 @@ NOTES = {
     "note_concept": "concept does not resolve (kept under its id)",
     "note_standard": "standard concept is 0 or not in the concept table",
     "note_visit": "its visit is not among the visits",
+    "note_bound": "number is a bound (its text says <, <=, >= or >)",
     "note_open": "visit has no end",
 }
 

@@ -41,7 +41,10 @@ class TableReport:
 
 @dataclass(slots=True)
 class IngestReport:
-    """One run of one source. `tables` in the order they were read; a table the source lacks has status `absent`."""
+    """One run of one source. `tables` in the order they were read; a table the source lacks has status `absent`.
+
+    unread: tables that are not read; unread_rows: rows of those among them that hold facts about people.
+    """
 
     source: str
     version: str | None = None
@@ -49,6 +52,7 @@ class IngestReport:
     events: int = 0
     codes: int = 0
     unread: tuple[str, ...] = ()
+    unread_rows: dict[str, int] = field(default_factory=dict)
     tables: dict[str, TableReport] = field(default_factory=dict)
 
     def table(self, name: str) -> TableReport:
@@ -69,6 +73,7 @@ class IngestReport:
             "events": self.events,
             "codes": self.codes,
             "unread": list(self.unread),
+            "unread_rows": self.unread_rows,
             "tables": {name: table.as_json() for name, table in self.tables.items()},
         }
 
@@ -85,7 +90,8 @@ class IngestReport:
                 grid.add_row(name, f"{table.rows:,}", f"{table.events:,}", "\n".join(_remarks(table)))
         yield grid
         if self.unread:
-            yield f"Not read: {', '.join(self.unread)}"
+            counted = {name: f" ({rows:,} rows)" for name, rows in self.unread_rows.items()}
+            yield f"Not read: {', '.join(name + counted.get(name, '') for name in self.unread)}"
 
 
 def _remarks(table: TableReport) -> Iterator[str]:

@@ -29,7 +29,7 @@ def one(name: str, value: float) -> FeatureFrame:
     [
         ("age_years", 63.9, "Age 63 years"),
         ("sex_female", 0.0, "Male sex"),
-        ("sbp_mmhg_latest_730d", 168.0, "Systolic blood pressure 168 mmHg"),
+        ("sbp_mmhg_latest_1825d", 168.0, "Systolic blood pressure 168 mmHg"),
         ("hba1c_percent_latest_1825d", 7.25, "HbA1c 7.2%"),
         ("egfr_ml_min_173m2_latest_1825d", 41.0, "eGFR 41 mL/min/1.73 m²"),
         ("ldl_mg_dl_latest_1825d", math.nan, "LDL cholesterol: no plausible result in 1825 days"),
@@ -107,7 +107,7 @@ def test_the_feature_hash_changes_with_any_value_and_with_nothing_else() -> None
     assert feature_hashes(frame) != feature_hashes(
         one("age_years", float(np.nextafter(np.float32(50), np.float32(51))))
     )
-    assert feature_hashes(frame) != feature_hashes(one("sbp_mmhg_latest_730d", 50.0))
+    assert feature_hashes(frame) != feature_hashes(one("sbp_mmhg_latest_1825d", 50.0))
     assert feature_hashes(one("age_years", -0.0)) == feature_hashes(one("age_years", 0.0))
     quiet, other = np.array([0x7FC00000, 0x7FC00001], dtype=np.uint32).view(np.float32)
     assert feature_hashes(one("age_years", quiet)) == feature_hashes(one("age_years", other)), "one kind of NaN"

@@ -28,9 +28,9 @@ SOURCE = "omop"
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
     """Read a folder or zip of CSV or Parquet, or a DuckDB file, into the record; what it had from OMOP is replaced.
 
-    Raises PresageError where the table person or a column that a table cannot do without is missing.
+    Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
-    with workspace(record_dir, SOURCE) as space:
+    with workspace(record_dir, SOURCE, source) as space:
         cdm = open_source(source, space.con, space.folder)
         report = IngestReport(SOURCE, _version(cdm))
         mark_absent(cdm, report)

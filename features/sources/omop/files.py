@@ -62,6 +62,22 @@ class Cdm:
             raise PresageError(f"table {name}", f"column '{missing[0]}' is missing", way_out="OMOP CDM 5.3 or 5.4")
         return raw
 
+    def rows_of_people(self, name: str) -> int | None:
+        """How many rows a table has that is not read; None where it is not about persons, or cannot be read at all."""
+        try:
+            if self._is_csv(name) and "person_id" not in self._named(name):
+                return None
+            raw = self.table(name)
+        except PresageError:
+            return None
+        rows = int(raw.count().to_pyarrow().as_py()) + self.broken.get(name, 0) if "person_id" in raw.columns else None
+        self.release(name)
+        return rows
+
+    def _named(self, name: str) -> set[str]:
+        kind, path = self.files[name]
+        return {column.lower() for column in _header(path, kind)[0]}
+
     def release(self, name: str) -> None:
         """Forget a staged table."""
         self.con.drop_table(f"raw_{name}", force=True) if self._is_csv(name) else None
@@ -126,6 +142,7 @@ def mark_absent(cdm: Cdm, report: IngestReport) -> None:
         if not cdm.has(name):
             report.table(name).status = "absent"
     report.unread = tuple(sorted(cdm.names - set(REQUIRED)))
+    report.unread_rows = {name: rows for name in report.unread if (rows := cdm.rows_of_people(name)) is not None}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:

@@ -11,6 +11,9 @@ from features.sources.checks import BAD_NUMBER, NO_CONCEPT, TIMESTAMP, moment, p
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
 
+# operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
+OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -60,6 +63,7 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
         note_after_death=(rows.day > rows.death).fill_null(False),
         note_concept=rows.source_resolved.isnull() & rows.standard_resolved.isnull(),
         note_standard=rows.standard_resolved.isnull(),
+        note_bound=rows.bound,
         note_visit=rows.visit_key.notnull() & rows.visit_known.isnull() & ~rows.visit_found,
     )
 
@@ -87,6 +91,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
         bad_number=bad_number,
         text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
         written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
+        operator=c.concept(raw, "operator_concept_id") if spec.has_value else ibis.null("int64"),
         value_concept=c.concept(raw, "value_as_concept_id") if spec.has_value else ibis.null("int64"),
         unit_concept=c.concept(raw, "unit_concept_id") if spec.has_value else ibis.null("int64"),
         unit_text=c.text(raw, "unit_source_value") if spec.has_value else ibis.null("string"),
@@ -125,7 +130,7 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
     if not spec.has_value:
         unit = ibis.literal(spec.number_unit).cast("string") if spec.number_unit else ibis.null("string")
         unit = ibis.ifelse(rows.numeric_value.notnull(), unit, ibis.null("string"))
-        return rows.mutate(text_value=ibis.null("string"), unit=unit)
+        return rows.mutate(bound=False, text_value=ibis.null("string"), unit=unit)
     units = known.filter(known.vocabulary == "UCUM")
     units = units.select(unit_resolved=units.concept_id, ucum=units.bare_code)
     values = known.select(value_resolved=known.concept_id, value_name=known.name)
@@ -134,6 +139,12 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
     said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
     # A value as the source wrote it only repeats the number where there is one.
     written = ibis.ifelse(rows.numeric_value.isnull(), rows.written, ibis.null("string"))
+    bound = ibis.cases(
+        *((rows.operator == concept_id, sign) for concept_id, sign in OPERATORS.items()), else_=ibis.null("string")
+    )
+    bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
     return rows.mutate(
-        text_value=ibis.coalesce(rows.text, said, written), unit=ibis.coalesce(rows.ucum, rows.unit_text)
+        bound=bound.notnull(),
+        text_value=ibis.coalesce(rows.text, bound, said, written),
+        unit=ibis.coalesce(rows.ucum, rows.unit_text),
     )

@@ -35,7 +35,7 @@ COLUMNS = {
     "sex_female": 1.0,
     "total_cholesterol_mg_dl_latest_1825d": 200.0,
     "hdl_mg_dl_latest_1825d": 45.0,
-    "sbp_mmhg_latest_730d": 160.0,
+    "sbp_mmhg_latest_1825d": 160.0,
     "bmi_kg_m2_latest_1825d": 35.0,
     "egfr_ml_min_173m2_latest_1825d": 90.0,
     "diabetes_ever": 1.0,
@@ -71,7 +71,7 @@ def test_the_equation_on_features_gives_the_same_number() -> None:
     [
         ("age_years", 29.9, "age outside 30 to below 80"),
         ("age_years", 80.0, "age outside 30 to below 80"),
-        ("sbp_mmhg_latest_730d", 201.0, "systolic pressure outside 90 to 200"),
+        ("sbp_mmhg_latest_1825d", 201.0, "systolic pressure outside 90 to 200"),
         ("hdl_mg_dl_latest_1825d", float("nan"), "HDL cholesterol missing"),
         ("smoking_current", float("nan"), "smoking status missing"),
     ],

@@ -43,7 +43,7 @@ def test_the_pooled_cohort_equations_agree_with_an_independent_implementation(
 ) -> None:
     columns = floats(
         age_years=age, sex_female=female, race=race, total_cholesterol_mg_dl_latest_1825d=200,
-        hdl_mg_dl_latest_1825d=45, sbp_mmhg_latest_730d=160, antihypertensive_current=1, smoking_current=0,
+        hdl_mg_dl_latest_1825d=45, sbp_mmhg_latest_1825d=160, antihypertensive_current=1, smoking_current=0,
         diabetes_ever=1,
     )  # fmt: skip
     assert round(float(EQUATIONS["pce_ascvd_10y"].risk(columns).risk[0]), digits) == expected

@@ -185,6 +185,41 @@ def test_maps_to_of_the_vocabulary_counts_too(cdm: Cdm, tmp_path: Path) -> None:
     assert {row["ancestor"] for row in ancestors} == {"OMOP//9999", "SNOMED//44054006", "SNOMED//73211009"}
 
 
+BOUNDS = """
+measurement_id | person_id | measurement_concept_id | measurement_date | operator_concept_id | value_as_number
+1 | 1 | 1001 | 2010-05-04 | 4171756 | 3
+2 | 1 | 1001 | 2010-05-05 | 4172704 | 20
+3 | 1 | 1001 | 2010-05-06 | 4172703 | 7
+4 | 1 | 1001 | 2010-05-07 | 0 | 8
+5 | 1 | 1001 | 2010-05-08 | 4171755 |
+6 | 1 | 1001 | 2010-05-09 | 4171754 | 4
+7 | 1 | 1001 | 2010-05-10 | 4171755 | 19
+"""
+
+
+def test_a_number_that_is_a_bound_says_so_in_its_text(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
+    report = ingest(cdm(measurement=BOUNDS), tmp_path / "record")
+    rows = events_of(tmp_path / "record", "LOINC//4548-4")
+    assert [(row["numeric_value"], row["text_value"]) for row in rows] == [
+        (3.0, "<"), (20.0, ">"), (7.0, None), (8.0, None), (None, None), (4.0, "<="), (19.0, ">="),
+    ]  # fmt: skip
+    assert report.table("measurement").noted["number is a bound (its text says <, <=, >= or >)"] == 4
+
+
+def test_tables_that_are_not_read_are_named_with_their_rows(cdm: Cdm, tmp_path: Path) -> None:
+    source = cdm(
+        note="note_id | person_id | note_text\n1 | 1 | a\n2 | 2 | b\n3 | 77 | c",
+        payer_plan_period="payer_plan_period_id | person_id",
+        domain="domain_id | domain_name\n1 | Drug",
+    )
+    (source / "specimen.csv").write_text("")
+    report = ingest(source, tmp_path / "record")
+    assert report.unread == ("domain", "note", "payer_plan_period", "specimen")
+    assert report.unread_rows == {"note": 3, "payer_plan_period": 0}
+    said = json.loads((tmp_path / "record" / "ingest_report.json").read_text())
+    assert '"note": 3' in json.dumps(said)
+
+
 def test_values_are_numbers_words_or_concepts(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
     source = cdm(
         measurement="""
@@ -490,13 +525,14 @@ def test_a_source_that_cannot_be_read_is_one_clear_error_and_leaves_nothing(
     change(source)
     with pytest.raises(PresageError, match=message):
         ingest(source, tmp_path / "record")
-    assert not list((tmp_path / "record").iterdir())
+    assert not (tmp_path / "record").exists()
 
 
-def test_empty_tables_make_an_empty_record(cdm: Cdm, tmp_path: Path) -> None:
-    source = cdm(person=PERSON_HEADER, measurement=MEASUREMENT.strip().splitlines()[0])
+def test_empty_tables_besides_person_are_no_hindrance(cdm: Cdm, tmp_path: Path) -> None:
+    source = cdm(measurement=MEASUREMENT.strip().splitlines()[0])
     report = ingest(source, tmp_path / "record")
-    assert (report.people, report.events, report.rejected) == (0, 0, 0)
+    assert (report.people, report.rejected) == (2, 0)
+    assert (report.tables["measurement"].rows, report.tables["measurement"].events) == (0, 0)
     assert Record.open(tmp_path / "record")
     assert report.tables["visit_occurrence"].status == "absent"
 

@@ -73,7 +73,7 @@ def test_unconstrained_the_same_risks_do_fall(name: str, kind: str) -> None:
 def test_the_catalogue_constrains_what_is_undisputed_and_a_study_may_free_it() -> None:
     whole = catalogue(["demographics", "measurements", "social", "monogenic"], polygenic=("SIM-CHD",))
     declared = {spec.name: spec.monotone for spec in whole.specs if spec.monotone}
-    assert {"age_years", "sbp_mmhg_latest_730d", "sbp_mmhg_mean_1825d", "smoking_current", "prs_SIM-CHD_z"} <= set(
+    assert {"age_years", "sbp_mmhg_latest_1825d", "sbp_mmhg_mean_1825d", "smoking_current", "prs_SIM-CHD_z"} <= set(
         declared
     )
     assert "hba1c_percent_latest_1825d" in declared
@@ -81,7 +81,7 @@ def test_the_catalogue_constrains_what_is_undisputed_and_a_study_may_free_it() -
     section = FeaturesSection(monotone={"sbp_mmhg_*": 0, "hdl_mg_dl_latest_*": -1})
     found = monotone_signs(section, whole.names, catalogue=declared, where="[features]")
     assert {name: found[name] for name in found if name.startswith(("sbp_mmhg_latest", "sbp_mmhg_mean", "hdl"))} == {
-        "sbp_mmhg_latest_730d": 0, "sbp_mmhg_mean_1825d": 0, "hdl_mg_dl_latest_1825d": -1
+        "sbp_mmhg_latest_1825d": 0, "sbp_mmhg_mean_1825d": 0, "hdl_mg_dl_latest_1825d": -1
     }  # fmt: skip
     assert found["age_years"] == 1
 
