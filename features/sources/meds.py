@@ -37,11 +37,11 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     """Read a MEDS data set; what the record had from MEDS is replaced. Subjects keep their numbers where they are free.
 
     Without `available_time` a fact with a clock time was known then, one without at the day's end.
-    Raises PresageError where there are no data or a required column is missing.
+    Raises PresageError where there are no data, nobody can be read, or a required column is missing.
     """
     if not any((source / "data").rglob("*.parquet")):
         raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
-    with workspace(record_dir, SOURCE) as space:
+    with workspace(record_dir, SOURCE, source) as space:
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
 from features import identity
+from features.errors import PresageError
 from features.progress import Progress
 from features.schema import ANCESTORS, CODES, EVENTS, IDENTITY
 from features.sources.report import IngestReport
@@ -39,12 +40,16 @@ FIXED_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A scratch database beside the record, spilling to disk, and a folder that joins the record at the end."""
+    """A scratch database beside the record, spilling to disk, and a folder that joins the record at the end.
+
+    source: the kind of source (`omop`). origin: where it was read from.
+    """
 
     con: Backend
     folder: Path
     record_dir: Path
     source: str
+    origin: Path
     rejects: list[ir.Table] = field(default_factory=list)
 
     @property
@@ -61,9 +66,20 @@ class Workspace:
 
 
 @contextmanager
-def workspace(record_dir: Path, source: str) -> Iterator[Workspace]:
-    """A place to work that disappears afterwards, whatever happened."""
+def workspace(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace]:
+    """A place to work that disappears afterwards, whatever happened; so does a record that was not there before."""
+    is_new = not record_dir.exists()
     record_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with _scratch(record_dir, source, origin) as space:
+            yield space
+    finally:
+        if is_new and not any(record_dir.iterdir()):
+            record_dir.rmdir()
+
+
+@contextmanager
+def _scratch(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace]:
     with TemporaryDirectory(prefix=".ingest-", dir=record_dir) as name:
         folder = Path(name)
         (folder / "ready").mkdir()
@@ -75,7 +91,7 @@ def workspace(record_dir: Path, source: str) -> Iterator[Workspace]:
         )
         con.raw_sql("SET TimeZone = 'UTC'")  # moments with an offset, whatever machine this is
         try:
-            yield Workspace(con, folder, record_dir, source)
+            yield Workspace(con, folder, record_dir, source, origin)
         finally:
             con.disconnect()
 
@@ -90,13 +106,33 @@ def write(
     report: IngestReport,
     progress: Progress,
 ) -> IngestReport:
-    """Replace what the record has of this source. `subjects`: the source's identity map (columns of IDENTITY)."""
+    """Replace what the record has of this source. `subjects`: the source's identity map (columns of IDENTITY).
+
+    Raises PresageError, and leaves the record as it is, where there is nobody to put in the place of those it has.
+    """
     _write_shards(space, events, report, progress)
+    if not report.people:
+        raise _nobody(space, report)
     _write_metadata(space, codes, ancestors, report)
     _write_table(identity.merged(space.record_dir, space.source, subjects), space.ready / identity.FILE, IDENTITY)
     _write_json(space.ready / "ingest_report.json", _reports(space, report))
     _move_in(space)
     return report
+
+
+def _nobody(space: Workspace, report: IngestReport) -> PresageError:
+    """What to say of a source without people: which of its rows were set aside, and why."""
+    aside = [
+        f"{name}: {rows:,} rows: {reason}"
+        for name, table in report.tables.items()
+        for reason, rows in sorted(table.rejected.items())
+    ]
+    why = f"; set aside were {'; '.join(aside[:5])}" if aside else ""
+    return PresageError(
+        str(space.origin),
+        f"at least one person was expected, none could be read{why}",
+        way_out="the record stands as it was; check that this is the whole source",
+    )
 
 
 def _write_shards(space: Workspace, events: ir.Table, report: IngestReport, progress: Progress) -> None:

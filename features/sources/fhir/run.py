@@ -43,9 +43,9 @@ NOT_IN_LOG = "resources more or fewer than the export's log counts"
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
     """Read a bulk export (NDJSON) or bundles into the record; what it had from FHIR is replaced.
 
-    Raises PresageError where the source holds no FHIR file.
+    Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """
-    with workspace(record_dir, SOURCE) as space:
+    with workspace(record_dir, SOURCE, source) as space:
         with progress("reading FHIR resources", total=size_of(source)) as advance:
             found = extract(source, space.folder / "extract", advance)
         report = IngestReport(SOURCE, "R4")

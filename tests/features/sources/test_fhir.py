@@ -553,10 +553,3 @@ def test_a_source_without_fhir_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "source" / "notes.txt").write_text("hello")
     with pytest.raises(PresageError, match="no FHIR file in it"):
         ingest(tmp_path / "source", tmp_path / "record")
-
-
-def test_an_empty_export_makes_an_empty_record(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "Patient.ndjson").write_text("")
-    report = ingest(tmp_path / "source", tmp_path / "record")
-    assert (report.people, report.events, report.rejected) == (0, 0, 0)
