@@ -38,7 +38,7 @@ IDENTITY = pa.schema(
     ]
 )
 
-# One row per person and score. `available_time` null: germline fact whose collection date is unknown.
+# One row per person and score. `available_time` null: known always; no door writes that.
 # `not_scored` holds the reason when `z` is withheld or the score could not be computed.
 POLYGENIC = pa.schema(
     [

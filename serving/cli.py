@@ -90,6 +90,10 @@ def ingest_genotypes(
     samples: Annotated[
         Path | None, typer.Option(help="sample_id, person_id, collected; samples.csv beside SOURCE.")
     ] = None,
+    collected: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Day of collection of samples without one; else known from today."),
+    ] = None,
     reference_frequencies: FrequenciesOption = None,
     ancestry: AncestryOption = None,
     build: BuildOption = None,
@@ -121,7 +125,9 @@ def ingest_genotypes(
         source,
         record,
         scores=scores,
+        now=_now(),
         samples=samples,
+        collected=None if collected is None else collected.date(),
         reference_frequencies=reference_frequencies,
         ancestry=ancestry,
         settings=settings,

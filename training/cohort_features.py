@@ -16,6 +16,7 @@ from ibis.backends.duckdb import Backend
 
 from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
+from features.engine.genomic import ALWAYS
 from features.equations import EQUATIONS
 from features.errors import PresageError
 from features.frame import FeatureFrame
@@ -168,7 +169,7 @@ def _group(name: str, frame: FeatureFrame, record: Record, backend: Backend) -> 
     if name == "age_band":
         return _age_bands(frame.column(AGE))
     if name == "ancestry":
-        return _ancestry(frame.subject_ids, record, backend)
+        return _ancestry(frame, record, backend)
     if name in {"site", "care_site"}:
         return _static(frame.subject_ids, record, backend, "CARE_SITE")
     column = {"deprivation": "deprivation_quintile"}.get(name, name)
@@ -193,10 +194,22 @@ def _age_bands(age: npt.NDArray[np.float32]) -> Strings:
     return found
 
 
-def _ancestry(subjects: Ints, record: Record, backend: Backend) -> Strings:
+def _ancestry(frame: FeatureFrame, record: Record, backend: Backend) -> Strings:
+    """By the newest result that was available strictly before the moment: who is tested later is unknown until then."""
     table = record.genomic(backend, "polygenic")
-    found = table.group_by("subject_id").aggregate(label=table.ancestry_group.max())
-    return _by_subject(subjects, backend.to_pyarrow(found))
+    said = table.filter(table.ancestry_group.notnull()).group_by("subject_id", "available_time")
+    found = backend.to_pyarrow(said.aggregate(label=table.ancestry_group.max()))
+    known = found["available_time"].to_numpy().astype("datetime64[us]")
+    known = np.where(np.isnat(known), ALWAYS, known)
+    said_of, says = found["subject_id"].to_pylist(), found["label"].to_pylist()
+    by_person: dict[int, list[tuple[np.datetime64, str]]] = {}
+    for at in np.lexsort((known, said_of)).tolist():
+        by_person.setdefault(said_of[at], []).append((known[at], says[at]))
+    labels = np.full(len(frame), None, dtype=object)
+    for row, (subject, as_of) in enumerate(zip(frame.subject_ids.tolist(), frame.as_of, strict=True)):
+        before = [label for when, label in by_person.get(subject, ()) if when < as_of]
+        labels[row] = before[-1] if before else None
+    return labels
 
 
 def _static(subjects: Ints, record: Record, backend: Backend, code: str) -> Strings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,9 @@ def ingest(
     record_dir: Path,
     *,
     scores: Sequence[Path],
+    now: datetime,
     samples: Path | None = None,
+    collected: date | None = None,
     reference_frequencies: Path | None = None,
     ancestry: Path | None = None,
     settings: Settings | None = None,
@@ -50,8 +53,10 @@ def ingest(
     """Score the samples and replace what the record has of these scores for these people.
 
     `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's
-    id is its person's. Samples of people unknown to the record are counted as rejected. Raises PresageError for a
-    record without people and for what `presage prs` refuses.
+    id is its person's. A result is available from the end of the day its sample was collected, by samples.csv or for
+    all others by `collected`; without either from `now`, and at no moment before: somebody has lived to be genotyped,
+    so to count their earlier years as a genotyped person's would be immortal time. Samples of people unknown to the
+    record are counted as rejected. Raises PresageError for a record without people and for what `presage prs` refuses.
     """
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"
@@ -74,7 +79,8 @@ def ingest(
             ancestry=ancestry,
             progress=progress,
         )
-        people = _people(scored.sample_ids, samples, known)
+        undated = np.datetime64(now, "us") if collected is None else _end_of_day(np.datetime64(collected))
+        people = _people(scored.sample_ids, samples, known, undated)
         fresh = _rows(scored, people)
         pq.write_table(_merged(record_dir, fresh), table_part, compression="zstd")
         told_part.write_text(json.dumps(report_json(scored), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -103,7 +109,9 @@ def _known_people(record_dir: Path) -> dict[str, set[int]]:
     return known
 
 
-def _people(sample_ids: Sequence[str], samples: Path | None, known: dict[str, set[int]]) -> _People:
+def _people(
+    sample_ids: Sequence[str], samples: Path | None, known: dict[str, set[int]], undated: np.datetime64
+) -> _People:
     links = {sample: (sample, None) for sample in sample_ids} if samples is None else _read_samples(samples)
     n = len(sample_ids)
     subject, available = np.full(n, -1, np.int64), np.full(n, np.datetime64("NaT"), "datetime64[us]")
@@ -115,7 +123,7 @@ def _people(sample_ids: Sequence[str], samples: Path | None, known: dict[str, se
         reason = _rejection(person, found, taken)
         if reason is None:
             subject[number] = next(iter(found))
-            available[number] = _end_of_day(collected)
+            available[number] = undated if collected is None else _end_of_day(collected)
             taken |= found
         rejected.append(reason)
     return _People(subject, available, tuple(rejected))
@@ -131,10 +139,8 @@ def _rejection(person: str | None, found: set[int], taken: set[int]) -> str | No
     return "another sample of this person came first" if found <= taken else None
 
 
-def _end_of_day(collected: np.datetime64 | None) -> np.datetime64:
+def _end_of_day(collected: np.datetime64) -> np.datetime64:
     """A date without clock time was known by the end of that day."""
-    if collected is None or np.isnat(collected):
-        return np.datetime64("NaT")
     end: np.datetime64 = collected.astype("datetime64[us]") + np.timedelta64(1, "D") - np.timedelta64(1, "us")
     return end
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.build import build
+from features.catalogue import catalogue
 from features.errors import PresageError
-from features.polygenic.ingest import ingest
+from features.index import Index
+from features.polygenic.ingest import ingest as ingest_at
 from features.polygenic.run import Settings
-from features.schema import IDENTITY, POLYGENIC
+from features.record import Record
+from features.schema import EVENTS, IDENTITY, POLYGENIC
 
 
 @pytest.fixture
@@ -35,6 +41,10 @@ def panel(tmp_path, write_panel):
     variants = pd.DataFrame({"chrom": "1", "pos": [100, 200], "id": ["a", "b"], "ref": ["A", "G"], "alt": ["C", "T"]})
     counts = np.array([[0, 1, 2, 1], [2, 2, 0, -9]], np.int8)
     return write_panel(tmp_path / "genotypes", variants, counts, np.array([0.5, 0.25]))
+
+
+NOW = datetime.fromisoformat("2026-03-01T09:30:00")
+ingest = partial(ingest_at, now=NOW)
 
 
 @pytest.fixture
@@ -69,10 +79,27 @@ def test_a_sample_becomes_its_persons_score_known_at_the_days_end(panel, score, 
         [1, "S", 21.0, 4, 1.0],
         [3, "S", 20.0, 4, 1.0],
     ]
-    assert pd.isna(found["available_time"][0]), "a germline fact whose day is unknown was always known"
+    assert found["available_time"][0] == NOW, "a result whose day is unknown is known from the day it came"
     assert found["available_time"][1] == pd.Timestamp("2020-05-01 23:59:59.999999")
     assert found["z"].isna().all(), "no reference, no adjusted score"
     assert report.people == 2
+
+
+def test_a_day_of_collection_for_all_leaves_the_days_that_are_known(panel, score, record):
+    link(panel, LINKS)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq, collected=date(2019, 4, 2))
+    assert stored(record)["available_time"].tolist() == [
+        pd.Timestamp("2019-04-02 23:59:59.999999"), pd.Timestamp("2020-05-01 23:59:59.999999")
+    ]  # fmt: skip
+
+
+def test_an_undated_score_is_seen_at_no_moment_before_it_came(panel, score, record):
+    link(panel, LINKS)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
+    index = Index.at([1, 1, 1], np.array(["1960-01-01", NOW, "2026-03-02"], "datetime64[us]"))
+    scores = pq.read_table(record / "genomic" / "polygenic.parquet")
+    found = build(index, Record.in_memory(EVENTS.empty_table(), polygenic=scores), catalogue([], polygenic=("S",)))
+    assert found.column("prs_S_matched_weight").tolist() == pytest.approx([np.nan, np.nan, 1.0], nan_ok=True)
 
 
 def test_who_is_unknown_is_counted_and_kept_aside(panel, score, record):
