@@ -129,18 +129,16 @@ class Bench:
         )
 
     def groups(self, risk: Floats, labels: npt.NDArray[np.object_], *, min_people: int) -> dict[str, GroupResult]:
-        """Metrics within each group of known label."""
-        known = np.flatnonzero(np.array([label is not None for label in labels]))
-        some = self.take(known)
+        """Metrics within each group of known label; at a capacity, of the one list of all rows."""
         return by_group(
-            some.outcome,
-            risk[known, -1],
-            labels[known].astype(str),
+            self.outcome,
+            risk[:, -1],
+            labels,
             horizon_days=self._days(-1),
-            persons=some.persons,
+            persons=self.persons,
             rng=stream(self.seed, "groups"),
             n_boot=self.n_boot,
-            uncensored=some.uncensored,
+            uncensored=self.uncensored,
             ask=self._ask(),
             min_people=min_people,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,7 +15,7 @@ from training.evaluation.calibration import CalibrationCurve, calibration, calib
 from training.evaluation.discrimination import auc_and_precision, concordance
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.sample import Observed, Predicted, Weighted
-from training.evaluation.utility import DecisionCurve, Flagging, at_capacity, at_threshold, decision_curve
+from training.evaluation.utility import DecisionCurve, Flagging, at_threshold, decision_curve, of_the_list, on_the_list
 from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
@@ -115,8 +115,17 @@ def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:
     }
 
 
-def metrics(observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask) -> dict[str, float]:
-    """Every metric of one replicate."""
+def metrics(
+    observed: Observed,
+    predicted: Predicted,
+    weighted: Weighted,
+    ask: Ask,
+    lists: Mapping[float, Floats] | None = None,
+) -> dict[str, float]:
+    """Every metric of one replicate.
+
+    lists: by capacity the part of each row that stands on the team's list, where these rows are not all it is made of.
+    """
     label, weight = observed.label, weighted.weight
     auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight)
     score, scaled = brier(predicted.risk, label, weight)
@@ -133,7 +142,7 @@ def metrics(observed: Observed, predicted: Predicted, weighted: Weighted, ask: A
     }
     if ask.smooth:
         found |= {"ici": lines.ici, "e50": lines.e50, "e90": lines.e90}
-    return _concordances(observed, predicted, weighted) | found | _flaggings(observed, predicted, weighted, ask)
+    return _concordances(observed, predicted, weighted) | found | _flaggings(observed, predicted, weighted, ask, lists)
 
 
 def _concordances(observed: Observed, predicted: Predicted, weighted: Weighted) -> dict[str, float]:
@@ -149,17 +158,32 @@ def _concordances(observed: Observed, predicted: Predicted, weighted: Weighted) 
     return found
 
 
-def _flaggings(observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask) -> dict[str, float]:
+def lists_of(predicted: Predicted, count: Floats, ask: Ask) -> dict[float, Floats]:
+    """By capacity, the part of each row on the list of all of them."""
+    for share in ask.capacities:
+        if not 0 < share <= 1:
+            raise PresageError("capacities", "a share of people above 0 and at most 1")
+    return {share: on_the_list(predicted.falling, count, share, rank=predicted.rank) for share in ask.capacities}
+
+
+def _flaggings(
+    observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask, lists: Mapping[float, Floats] | None
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for threshold in ask.thresholds:
         if not 0 < threshold < 1:
             raise PresageError("thresholds", "a risk between 0 and 1")
-        at = at_threshold(predicted.risk, observed.label, weighted.weight, threshold)
+        at = at_threshold(
+            predicted.risk,
+            observed.label,
+            weighted.weight,
+            threshold,
+            count=weighted.count,
+            reachable=observed.reachable,
+        )
         found |= _named(at, f"at_{threshold:g}")
-    for share in ask.capacities:
-        if not 0 < share <= 1:
-            raise PresageError("capacities", "a share of people above 0 and at most 1")
-        top = at_capacity(predicted.falling, observed.label, weighted.weight, weighted.count, share)
+    for share, chosen in (lists_of(predicted, weighted.count, ask) if lists is None else lists).items():
+        top = of_the_list(chosen, observed.label, weighted.weight, count=weighted.count, reachable=observed.reachable)
         found |= _named(top, f"top_{share:g}")
     return found
 

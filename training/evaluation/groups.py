@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from training.censoring import Uncensored
 from training.evaluation.estimate import Estimate, estimate
-from training.evaluation.evaluate import Ask, metrics, summarise
+from training.evaluation.evaluate import Ask, lists_of, metrics, summarise
 from training.evaluation.sample import Observed, Predicted
-from training.outcomes import EVENT, Outcome
+from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 MIN_PEOPLE = 100
 MIN_EVENTS = 10
@@ -23,7 +24,7 @@ MIN_EVENTS = 10
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """One group. people: persons, not rows. metrics is empty, with the reason, where the group is too small."""
+    """One group. people, events: persons, not rows. metrics is empty, with the reason, where the group is too small."""
 
     people: int
     events: int
@@ -44,7 +45,7 @@ class Gap:
 def by_group(
     outcome: Outcome,
     risk: Floats,
-    groups: npt.NDArray[np.str_],
+    groups: npt.NDArray[np.str_] | npt.NDArray[np.object_],
     *,
     horizon_days: float,
     persons: npt.NDArray[np.int64],
@@ -55,28 +56,36 @@ def by_group(
     min_people: int = MIN_PEOPLE,
     min_events: int = MIN_EVENTS,
 ) -> dict[str, GroupResult]:
-    """Metrics within each group, by name in order; groups are resampled independently of one another.
+    """Metrics within each group, by name in order; people are resampled over all groups together.
 
-    groups: (n,) name of each row's group. Groups below `min_people` people or `min_events` events by the horizon get
-    counts and a reason.
+    groups: (n,) name of each row's group, None where unknown. Groups below `min_people` people or `min_events` people
+    with the event by the horizon get counts and a reason. At a capacity there is one list, of all rows: within a group
+    `flagged` is how much of it stands on that list, and sensitivity and PPV are what the list finds there.
     """
+    observed, predicted = Observed.of(outcome, horizon_days, persons, uncensored), Predicted.of(outcome, risk, None)
     found: dict[str, GroupResult] = {}
-    for name in np.unique(groups):
+    parts: dict[str, tuple[Ints, Observed, Predicted]] = {}
+    for name in sorted({str(label) for label in groups if label is not None}):
         rows = np.flatnonzero(groups == name)
-        some = outcome.take(rows)
         people = len(np.unique(persons[rows]))
-        label = some.event == EVENT
-        events = int(label.sum() if some.kind == "binary" else (label & (some.time_days <= horizon_days)).sum())
+        events = len(np.unique(persons[rows][observed.label[rows]]))
+        reason = ""
         if people < min_people or events < min_events:
-            reason = f"fewer than {min_people} people or {min_events} events"
-            found[str(name)] = GroupResult(people, events, {}, reason)
-            continue
-        mine = None if uncensored is None else uncensored.take(rows)
-        observed = Observed.of(some, horizon_days, persons[rows], mine)
-        predicted = Predicted.of(some, risk[rows], None)
-        drawn = [metrics(observed, predicted, observed.weighted(c), ask) for c in observed.counts(rng, n_boot)]
-        kept = {metric: np.array([row[metric] for row in drawn[1:]]) for metric in drawn[0]}
-        found[str(name)] = GroupResult(people, events, summarise(drawn), "", kept)
+            reason = f"fewer than {min_people} people or {min_events} people with the event"
+        else:
+            some, mine = outcome.take(rows), None if uncensored is None else uncensored.take(rows)
+            own = Observed.of(some, horizon_days, persons[rows], mine)
+            parts[name] = (rows, own, Predicted.of(some, risk[rows], None))
+        found[name] = GroupResult(people, events, {}, reason)
+    drawn: dict[str, list[dict[str, float]]] = {name: [] for name in parts}
+    for count in observed.counts(rng, n_boot if parts else 0):
+        lists = lists_of(predicted, count, ask)
+        for name, (rows, own, risks) in parts.items():
+            mine_on = {share: chosen[rows] for share, chosen in lists.items()}
+            drawn[name].append(metrics(own, risks, own.weighted(count[rows]), ask, mine_on))
+    for name, replicates in drawn.items():
+        kept = {metric: np.array([row[metric] for row in replicates[1:]]) for metric in replicates[0]}
+        found[name] = replace(found[name], metrics=summarise(replicates), replicates=kept)
     return found
 
 

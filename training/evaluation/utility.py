@@ -17,7 +17,8 @@ Ints = npt.NDArray[np.int64]
 class Flagging:
     """What flagging finds, as shares of everybody. sensitivity, specificity, ppv: probabilities, nan where undefined.
 
-    alerts_per_true_case: people flagged for each who has the event. net_benefit: true positives per person minus
+    flagged: counted, as nothing about it is censored. alerts_per_true_case: people flagged, counted, for each of the
+    estimated number among them who have the event. net_benefit: true positives per person minus
     false positives weighed by the odds of the cut-off (Vickers, Med Decis Making 2006;26:565); nan at a capacity.
     """
 
@@ -29,31 +30,79 @@ class Flagging:
     net_benefit: float
 
 
-def at_threshold(risk: Floats, label: Flags, weight: Floats, threshold: float) -> Flagging:
-    """Everybody whose risk is at least the threshold; weighted rows carry censoring and competing events."""
-    return _flagging(risk >= threshold, label, weight, threshold / (1 - threshold))
+def at_threshold(
+    risk: Floats,
+    label: Flags,
+    weight: Floats,
+    threshold: float,
+    *,
+    count: Floats | None = None,
+    reachable: Flags | None = None,
+) -> Flagging:
+    """Everybody whose risk is at least the threshold; weighted rows carry censoring and competing events.
+
+    count: (n,) copies of each row; None: as it weighs. reachable: (n,) who can be known to have the event or not; None:
+    everybody.
+    """
+    chosen = (risk >= threshold).astype(np.float64)
+    return _flagging(chosen, label, weight, count, reachable, threshold / (1 - threshold))
 
 
-def at_capacity(falling: Ints, label: Flags, weight: Floats, count: Floats, share: float) -> Flagging:
-    """The `share` of people with the highest risks; `falling` holds rows by falling risk, `count` their copies."""
-    taken = np.cumsum(count[falling])
-    chosen = np.zeros(len(falling), dtype=np.bool_)
-    chosen[falling[taken <= share * taken[-1] + 1e-9]] = True
-    return _flagging(chosen, label, weight, math.nan)
+def at_capacity(
+    falling: Ints,
+    label: Flags,
+    weight: Floats,
+    count: Floats,
+    share: float,
+    *,
+    rank: Ints | None = None,
+) -> Flagging:
+    """The `share` of people with the highest risks: `on_the_list`, of these rows alone."""
+    return of_the_list(on_the_list(falling, count, share, rank=rank), label, weight, count=count)
 
 
-def _flagging(chosen: Flags, label: Flags, weight: Floats, odds: float) -> Flagging:
+def on_the_list(falling: Ints, count: Floats, share: float, *, rank: Ints | None = None) -> Floats:
+    """(n,) the part of each row that a team takes on that has room for a share of everybody.
+
+    falling: rows by falling risk. count: (n,) copies of each. rank: (n,) dense rank of the risks, None where all
+    differ. Of equal risks at the end of the list each has the same chance, so none depends on the order of rows; the
+    list is never longer than the team's room.
+    """
+    copies = count[falling]
+    room = np.floor(share * copies.sum() + 1e-9)
+    tied = np.zeros(len(falling), dtype=np.bool_) if rank is None else np.append(False, np.diff(rank[falling]) == 0)
+    starts = np.flatnonzero(~tied)
+    block = np.add.reduceat(copies, starts) if len(starts) else np.empty(0)
+    left = room - (np.cumsum(block) - block)
+    part = np.clip(np.divide(left, block, out=np.zeros_like(block), where=block > 0), 0.0, 1.0)
+    chosen = np.empty(len(falling))
+    chosen[falling] = np.repeat(part, np.diff(np.append(starts, len(falling))))
+    return chosen
+
+
+def of_the_list(
+    chosen: Floats, label: Flags, weight: Floats, *, count: Floats, reachable: Flags | None = None
+) -> Flagging:
+    """What a list finds; chosen (n,) is the part of each row on it, whoever else stands there."""
+    return _flagging(chosen, label, weight, count, reachable, math.nan)
+
+
+def _flagging(
+    chosen: Floats, label: Flags, weight: Floats, count: Floats | None, reachable: Flags | None, odds: float
+) -> Flagging:
     total = float(weight.sum())
     cases = float(weight @ label)
-    true = float(weight @ (chosen & label))
-    flagged = float(weight @ chosen)
-    false = flagged - true
+    true = float(weight @ (chosen * label))
+    weighed = float(weight @ chosen)
+    false = weighed - true
+    copies = weight if count is None else count
+    known = copies if reachable is None else copies * reachable
     return Flagging(
-        flagged=_ratio(flagged, total),
+        flagged=_ratio(float(copies @ chosen), float(copies.sum())),
         sensitivity=_ratio(true, cases),
         specificity=_ratio(total - cases - false, total - cases),
-        ppv=_ratio(true, flagged),
-        alerts_per_true_case=_ratio(flagged, true),
+        ppv=_ratio(true, weighed),
+        alerts_per_true_case=_ratio(_ratio(float(known @ chosen), float(known.sum())), _ratio(true, total)),
         net_benefit=_ratio(true - false * odds, total),
     )
 

@@ -227,3 +227,45 @@ def test_curves_for_figures_agree_with_the_numbers(kind: str) -> None:
     assert decided.model[0] == pytest.approx(found["net_benefit_at_0.2"].value)
     assert calibrated.people.sum() == 500
     assert (np.diff(calibrated.grid) >= 0).all()
+
+
+def test_at_a_capacity_the_groups_share_one_list() -> None:
+    """Women get lower risks than they have; of the team's list of 5 % they hardly see a place."""
+    rng = np.random.default_rng(0)
+    n = 6000
+    women, score = rng.random(n) < 0.5, rng.normal(size=n)
+    event = (rng.random(n) < 1 / (1 + np.exp(2 - score))).astype(np.int8)
+    risk = 1 / (1 + np.exp(2 + 1.5 * women - score))
+    found = by_group(
+        Outcome(np.full(n, np.nan), event, ()),
+        risk,
+        np.where(women, "F", np.where(rng.random(n) < 0.9, "M", None)),  # type: ignore[call-overload]
+        horizon_days=math.nan,
+        persons=np.arange(n),
+        rng=rng,
+        n_boot=20,
+        ask=Ask(capacities=(0.05,), smooth=False),
+    )
+    on_list = np.zeros(n, dtype=bool)
+    on_list[np.argsort(-risk)[:300]] = True
+    flagged, found_of = (found["F"].metrics[f"{name}_top_0.05"] for name in ("flagged", "sensitivity"))
+    assert flagged.value == pytest.approx(on_list[women].mean())
+    assert flagged.low <= flagged.value <= flagged.high < 0.01
+    assert found_of.value == pytest.approx(on_list[women & (event == 1)].mean())
+    assert found["F"].metrics["ppv_top_0.05"].value == pytest.approx(event[on_list & women].mean())
+
+
+def test_ten_events_of_one_person_are_one_person_with_the_event() -> None:
+    outcome = Outcome(np.full(300, np.nan), (np.arange(300) < 20).astype(np.int8), ())
+    persons = np.where(np.arange(300) < 20, 0, np.arange(300))
+    found = by_group(
+        outcome,
+        np.linspace(0.9, 0.1, 300),
+        np.full(300, "A"),
+        horizon_days=math.nan,
+        persons=persons,
+        rng=np.random.default_rng(1),
+        n_boot=2,
+    )["A"]
+    assert (found.people, found.events, found.metrics) == (281, 1, {})
+    assert "people with the event" in found.reason

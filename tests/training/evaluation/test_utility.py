@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from training.censoring import known_by, marginal
-from training.evaluation.utility import at_capacity, at_threshold, decision_curve
+from training.evaluation.utility import at_capacity, at_threshold, decision_curve, on_the_list
 from training.outcomes import Outcome
 
 THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.5])
@@ -62,3 +62,37 @@ def test_capacity_takes_the_highest_risks_and_no_more_than_the_team_can() -> Non
     assert found.sensitivity == pytest.approx(0.5)
     assert at_capacity(falling, label, np.ones(4), np.ones(4), 0.7).flagged == pytest.approx(0.5)
     assert np.isnan(found.net_benefit)
+
+
+def test_equal_risks_at_the_end_of_the_list_have_equal_chances_whatever_the_order_of_rows() -> None:
+    label = np.arange(1000) < 100
+    for order in (np.arange(1000), np.arange(1000)[::-1]):
+        risk = np.full(1000, 0.1)
+        rank = np.unique(risk, return_inverse=True)[1]
+        found = at_capacity(
+            np.argsort(-risk, kind="stable"), label[order], np.ones(1000), np.ones(1000), 0.1, rank=rank
+        )
+        assert found.sensitivity == pytest.approx(0.1)
+        assert found.alerts_per_true_case == pytest.approx(10)
+    #            first two stand above the tie of three, of whom a list of four takes two in three
+    risk = np.array([0.9, 0.8, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1])
+    rank = np.unique(risk, return_inverse=True)[1]
+    part = on_the_list(np.argsort(-risk, kind="stable"), np.ones(8), 0.5, rank=rank)
+    assert part == pytest.approx([1, 1, 2 / 3, 2 / 3, 2 / 3, 0, 0, 0])
+
+
+def test_who_is_flagged_is_counted_and_not_weighed() -> None:
+    """Whoever is censored early has no weight and stands on the list all the same."""
+    rng = np.random.default_rng(3)
+    n = 1500
+    rate = 0.08 * np.exp(0.8 * rng.normal(size=n))
+    event, left = rng.exponential(1 / rate), rng.exponential(1 / (2 * rate))
+    outcome = Outcome(np.minimum(event, left), (event <= left).astype(np.int8), (5.0,))
+    risk = 1 - np.exp(-5 * rate)
+    label, weight = known_by(outcome, 5.0, marginal(outcome))
+    found = at_threshold(risk, label, weight, 0.6, count=np.ones(n))
+    assert found.flagged == np.mean(risk >= 0.6)
+    true = weight @ (label & (risk >= 0.6)) / weight.sum()
+    assert found.alerts_per_true_case == pytest.approx(np.mean(risk >= 0.6) / true)
+    top = at_capacity(np.argsort(-risk), label, weight, np.ones(n), 0.1)
+    assert top.flagged == pytest.approx(0.1)
