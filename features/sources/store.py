@@ -165,11 +165,11 @@ def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
 def _write_metadata(space: Workspace, codes: ir.Table, ancestors: ir.Table, report: IngestReport) -> None:
     folder = space.ready / "metadata"
     folder.mkdir()
-    mine = codes.select(CODES.names).to_pyarrow().cast(CODES)
+    mine = space.con.to_pyarrow(codes.select(CODES.names)).cast(CODES)
     report.codes = mine.num_rows
     for name, table, schema in (
         ("codes", mine, CODES),
-        ("ancestors", ancestors.select(ANCESTORS.names).to_pyarrow().cast(ANCESTORS), ANCESTORS),
+        ("ancestors", space.con.to_pyarrow(ancestors.select(ANCESTORS.names)).cast(ANCESTORS), ANCESTORS),
     ):
         own = folder / space.source / f"{name}.parquet"
         _write_table(table, own, schema)
