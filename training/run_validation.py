@@ -23,13 +23,22 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Inner:
+    """Held-out training rows of one split (n,): squared error at the last horizon, its weight, and whose row it is."""
+
+    squared: Floats
+    weight: Floats
+    persons: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """Risks of N test rows (a row counts once per split that tests it).
 
     rows: (N,) cohort rows; fold: (N,) split names. clinical, combined: (N, h); combined is NaN where it may not serve.
-    inner: per split, the weighted squared errors (and weights) of held-out *training* rows at the last horizon: what
-    chooses a candidate without looking at a test row. pairs: the fitted models, one per split. curves: the served risks
-    over a grid of times, None for a binary outcome; shape: what they follow between the horizons (`training.curves`).
+    inner: of each split's held-out *training* rows: what chooses a candidate without looking at a test row. pairs: the
+    fitted models, one per split. curves: the served risks over a grid of times, None for a binary outcome; shape: what
+    they follow between the horizons (`training.curves`).
     """
 
     candidate: str
@@ -37,7 +46,7 @@ class HeldOut:
     fold: Strings
     clinical: Floats
     combined: Floats
-    inner: tuple[tuple[Floats, Floats], ...]
+    inner: tuple[Inner, ...]
     pairs: tuple[Pair, ...]
     curves: RiskCurves | None = None
     shape: str = ""
@@ -45,7 +54,7 @@ class HeldOut:
     @property
     def inner_brier(self) -> float:
         """Mean over splits of the weighted Brier score of held-out training rows."""
-        return float(np.mean([np.average(squared, weights=weight) for squared, weight in self.inner]))
+        return float(np.mean([np.average(one.squared, weights=one.weight) for one in self.inner]))
 
     @property
     def served(self) -> Floats:
@@ -119,7 +128,8 @@ def _shape(pair: Pair, cohort: Cohort, split: Split) -> Shape:
 
 
 def choose(held: Sequence[HeldOut]) -> HeldOut:
-    """The earliest candidate that no other beats by more than one standard error (mean over splits), paired by row.
+    """The earliest candidate that no other beats by more than one standard error (mean over splits), paired by row and
+    clustered by person.
 
     The study lists simpler models first; a booster whose rounds were chosen on the same held-out rows has to earn it.
     """
@@ -131,22 +141,23 @@ def choose(held: Sequence[HeldOut]) -> HeldOut:
     return best
 
 
-def _gain(worse: tuple[Floats, Floats], better: tuple[Floats, Floats]) -> tuple[float, float]:
-    """Mean difference of squared errors, and its standard error."""
-    weight = worse[1] / worse[1].sum()
-    difference = worse[0] - better[0]
+def _gain(worse: Inner, better: Inner) -> tuple[float, float]:
+    """Mean difference of squared errors, and its standard error over people: rows of one person share their fate."""
+    weight = worse.weight / worse.weight.sum()
+    difference = worse.squared - better.squared
     mean = float(weight @ difference)
-    return mean, float(np.sqrt(np.sum((weight * (difference - mean)) ** 2)))
+    people = np.unique(worse.persons, return_inverse=True)[1]
+    return mean, float(np.sqrt(np.sum(np.bincount(people, weights=weight * (difference - mean)) ** 2)))
 
 
-def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> tuple[Floats, Floats]:
+def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> Inner:
     """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
     outcome = cohort.outcome.take(split.train)
     if uncensored is None:
         label, weight = outcome.event == EVENT, np.ones(len(outcome))
     else:
         label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored)
-    return (label - pair.served_out_of_fold()[:, -1]) ** 2, weight
+    return Inner((label - pair.served_out_of_fold()[:, -1]) ** 2, weight, cohort.persons[split.train])
 
 
 def clinical_of_the_tested(
