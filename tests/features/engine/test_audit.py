@@ -39,3 +39,12 @@ def test_results_are_counted_by_what_became_of_them() -> None:
             "implausible": 1,
         }
     ]
+
+
+def test_values_at_the_ends_of_the_plausible_range_are_not_implausible() -> None:
+    rows = [
+        {"subject_id": 1, "time": NOON, "code": "LOINC//1558-6", "numeric_value": value, "unit": "mg/dL"}
+        for value in (20.0, 1000.0, 19.5, 1000.5)
+    ]
+    counts = audit(Record.in_memory(pa.Table.from_pylist(rows, schema=EVENTS)), catalogue(["measurements"]))
+    assert (counts["results"].to_pylist(), counts["implausible"].to_pylist()) == ([4], [2])

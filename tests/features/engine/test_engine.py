@@ -280,6 +280,25 @@ def test_a_value_in_another_unit_is_converted_and_one_in_no_known_unit_set_aside
     assert math.isnan(feature(spec, at("2020-01-01", GLUCOSE, 19.0, "mg/dL")))
 
 
+@pytest.mark.parametrize(
+    ("value", "plausible"),
+    [(20.0, True), (19.99, False), (1000.0, True), (1000.01, False), (math.inf, False), (math.nan, False)],
+)
+def test_the_plausible_range_holds_both_its_ends(value: float, plausible: bool) -> None:
+    spec = _spec("latest", None, "glucose", codes=(GLUCOSE,), value_unit="mg/dL", valid=(20.0, 1000.0))
+    found = feature(spec, at("2020-01-01", GLUCOSE, value, "mg/dL"))
+    assert found == value if plausible else math.isnan(found)
+
+
+def test_of_several_values_at_the_latest_moment_the_largest_counts_whatever_its_sign_and_century() -> None:
+    spec = _spec("latest", None, "balance", codes=(GLUCOSE,), value_unit="mmol/L", valid=(-1000.0, 1000.0))
+    for day in ("1899-12-31T23:59:59.999999", "1969-12-31", "2020-01-01"):
+        events = [at(day, GLUCOSE, value, "mmol/L") for value in (-7.5, -0.25, -3.0)]
+        assert feature(spec, *events) == -0.25
+    older = at("1969-12-31T23:59:59.999999", GLUCOSE, 900.0, "mmol/L")
+    assert feature(spec, older, at("1970-01-01", GLUCOSE, -900.0, "mmol/L")) == -900.0
+
+
 def test_descendants_in_the_hierarchy_mean_the_same() -> None:
     spec = _spec("any", None, "statin", codes=("<<RxNorm//83367",))
     events = pa.Table.from_pylist([at("2020-01-01", "RxNorm//617310")], schema=EVENTS)
