@@ -30,9 +30,10 @@ UNBIASED = (
 
 @pytest.mark.parametrize("kind", ["survival", "competing"])
 def test_the_mean_error_of_every_metric_under_censoring_is_within_its_standard_error_of_none(kind: str) -> None:
-    """Mean over repetitions of (censored people) minus (the same people, followed): 2 standard errors around zero.
+    """Mean over repetitions of (censored people) minus (the same people, followed).
 
-    Of 15 metrics one may lie beyond by chance, but none beyond 3. Harrell's C is not among them: it is biased.
+    Of 15 metrics at once, 3 standard errors are what 2 are for one (Bonferroni); the error is also small in itself.
+    Harrell's C is not among them: it is biased.
     """
     errors: dict[str, list[float]] = {name: [] for name in UNBIASED}
     for seed in range(REPETITIONS):
@@ -61,8 +62,8 @@ def test_the_mean_error_of_every_metric_under_censoring_is_within_its_standard_e
         for name in UNBIASED:
             errors[name].append(found[0][name].value - found[1][name].value)
     z = {name: float(np.mean(e) / (np.std(e, ddof=1) / math.sqrt(len(e)))) for name, e in errors.items()}
-    assert sum(abs(value) > 2 for value in z.values()) <= 1, z
     assert max(abs(value) for value in z.values()) < 3, z
+    assert max(abs(float(np.mean(e))) for e in errors.values()) < 0.01 * math.sqrt(200 / REPETITIONS)
 
 
 def test_net_benefit_with_competing_events_is_that_of_aalen_johansen_among_the_flagged() -> None:
