@@ -67,7 +67,7 @@ def compute(
     alleles = Alleles()
     request = _request(score_paths, frequencies_path, model, settings, alleles)
     with ExitStack() as held:
-        store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 10)))
+        store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 20)))
         with loading_kernels():
             genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
             give_back()
