@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
 
 import ibis
 import ibis.expr.types as ir
@@ -15,7 +17,11 @@ AFTER_DEATH_DAYS = 60
 NO_SUCH_PERSON = "person is not among the persons"
 NO_PERSON = "no person, or not a valid id"
 NO_DATE = "no date"
-BAD_DATE = "date is not a date"
+# The calendar in which anybody can have lived. De-identified years reach back to 1800 (MIMIC-III, births of the very
+# old) and forward past 2200 (MIMIC-IV); 9999 is a system's word for never, and Python knows no later year.
+FIRST_YEAR, LAST_YEAR = 1800, 2249
+_FIRST, _AFTER = date(FIRST_YEAR, 1, 1), date(LAST_YEAR + 1, 1, 1)
+BAD_DATE = f"date is not a date of {FIRST_YEAR} to {LAST_YEAR}"
 BEFORE_BIRTH = "before birth"
 LONG_AFTER_DEATH = f"more than {AFTER_DEATH_DAYS} days after death"
 END_BEFORE_START = "ends before it starts"
@@ -23,6 +29,8 @@ NO_CONCEPT = "no concept and no source value"
 REPEATED = "repeats a row with the same key"
 SECOND_ROW = "a second row for one person"
 BAD_NUMBER = "value is not a finite number"
+
+Time = TypeVar("Time", ir.DateValue, ir.TimestampValue)
 
 EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit")
 
@@ -42,6 +50,12 @@ class Moment:
 
     time: ir.TimestampValue
     known: ir.TimestampValue
+
+
+def in_calendar(when: Time) -> Time:
+    """A day or moment where it is in the calendar of FIRST_YEAR to LAST_YEAR; null elsewhere."""
+    inside = (when >= ibis.literal(_FIRST).cast(when.type())) & (when < ibis.literal(_AFTER).cast(when.type()))
+    return ibis.ifelse(inside, when, ibis.null(when.type()))
 
 
 def day_end(day: ir.DateValue) -> ir.TimestampValue:

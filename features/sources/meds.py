@@ -17,11 +17,13 @@ from features.schema import ANCESTORS, CODES
 from features.sources.accounts import account
 from features.sources.checks import (
     AFTER_DEATH_DAYS,
+    BAD_DATE,
     BAD_NUMBER,
     BEFORE_BIRTH,
     EVENT_COLUMNS,
     LONG_AFTER_DEATH,
     TIMESTAMP,
+    in_calendar,
     moment,
     row_as_text,
 )
@@ -76,12 +78,14 @@ def _checked(raw: ir.Table) -> ir.Table:
     rows = raw.select(
         source_row=row_as_text(raw),
         source_subject=raw.subject_id.cast("int64"),
-        time=raw.time.cast(TIMESTAMP),
+        time=in_calendar(raw.time.cast(TIMESTAMP)),
+        dated=raw.time.notnull(),
         code=raw.code.cast("string").nullif(""),
         numeric_value=ibis.ifelse(finite, number, ibis.null("float64")).cast("float32"),
         bad_number=number.notnull() & ~finite,
         text_value=column("text_value", "string"),
-        given=column("available_time", TIMESTAMP),
+        given=in_calendar(column("available_time", TIMESTAMP)),
+        has_given=column("available_time", TIMESTAMP).notnull(),
         unit=column("unit", "string"),
     )
     when = moment(rows.time.cast("date"), rows.time)
@@ -98,6 +102,8 @@ def _checked(raw: ir.Table) -> ir.Table:
         reason=ibis.cases(
             (rows.source_subject.isnull(), "no subject_id"),
             (rows.code.isnull(), "no code"),
+            (rows.dated & rows.time.isnull(), BAD_DATE),
+            (rows.has_given & rows.available_time.isnull(), f"available_time: {BAD_DATE}"),
             (day < rows.birth, BEFORE_BIRTH),
             (day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
             else_=ibis.null("string"),

@@ -64,8 +64,10 @@ def resources(source: Path, wanted: frozenset[str], advance: Advance) -> Iterato
         if _is_log(name):
             continue
         any_file = True
+        called = name or source.name
         with _opened(source, name) as lines:
-            yield from _of_lines(name, lines, wanted) if ".ndjson" in name.lower() else _of_json(name, lines, wanted)
+            read = _of_lines if ".ndjson" in called.lower() else _of_json
+            yield from read(called, lines, wanted)
         advance(size)
     if not any_file:
         raise PresageError(str(source), "no FHIR file in it", way_out=_WAY_OUT)

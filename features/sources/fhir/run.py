@@ -31,12 +31,13 @@ from features.sources.checks import (
 from features.sources.fhir.extract import PERSONAL, SCHEMAS, WANTED, Extract, extract
 from features.sources.fhir.reading import Log, read_log, resources, size_of
 from features.sources.fhir.resources import NO_CODE
-from features.sources.fhir.times import fhir_moment
+from features.sources.fhir.times import fhir_moment, is_never
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
 SOURCE = "fhir"
-NO_BIRTH = "birth date is not a date"
+NO_BIRTH = f"birth {BAD_DATE}"
+NO_END = "ends in a year that never comes (taken as not ended)"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
@@ -113,7 +114,7 @@ class _Run:
             mended=ibis.cases(
                 (backwards, "death before birth (death left out)"),
                 (rows.birth.isnull() & rows.birth_text.notnull(), NO_BIRTH),
-                (rows.death.isnull() & rows.deceased.notnull(), "date of death is not a date"),
+                (rows.death.isnull() & rows.deceased.notnull(), f"death {BAD_DATE}"),
                 (rows.dead_without_date, "died, nobody says when"),
                 else_=ibis.null("string"),
             ),
@@ -198,8 +199,10 @@ class _Run:
         rows = rows.mutate(
             start=start.time.cast("date"), end=end.known.cast("date"), has_start=rows.start.notnull(), ended=rows.end
         )
-        unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.ended.notnull())
+        never = is_never(rows.ended)
+        unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.ended.notnull() & ~never)
         return rows.mutate(
+            mended=ibis.cases((never, NO_END), else_=ibis.null("string")),
             reason=ibis.cases(
                 (rows.person_key.isnull(), NO_PERSON),
                 (rows.subject_id.isnull(), NO_SUCH_PERSON),
@@ -208,7 +211,7 @@ class _Run:
                 (rows.end < rows.start, END_BEFORE_START),
                 (rows.end < rows.birth, BEFORE_BIRTH),
                 else_=ibis.null("string"),
-            )
+            ),
         )
 
     def _periods(self, visits: ir.Table, facts: ir.Table, coverages: ir.Table, patients: ir.Table) -> ir.Table:
@@ -263,7 +266,7 @@ class _Run:
         rows = (
             by_fact.select(columns)
             .union(visits.mutate(after_death=False).select(columns))
-            .union(coverages.mutate(**nothing).select(columns))
+            .union(coverages.mutate(after_death=False).select(columns))
             .union(patients.mutate(after_death=False, reason=ibis.null("string")).select(columns))
         )
         rows = rows.left_join(unique.select("seq", "note"), "seq").drop("seq_right")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from features.sources.checks import TIMESTAMP, Moment, moment
+from features.sources.checks import LAST_YEAR, TIMESTAMP, Moment, in_calendar, moment
 
 
 def fhir_moment(text: ir.StringValue) -> Moment:
-    """When it was and when it was known at the latest; null where the text is no date.
+    """When it was and when it was known at the latest; null where the text is no date, or of another age.
 
     The record keeps the local time as it is written, without its offset: a day is the person's own day, as in OMOP.
     A year or a month stands at its first day and was known at its end.
     """
     text = text.strip()
     n = text.length()
-    day = ibis.cases((n == 4, text + "-01-01"), (n == 7, text + "-01"), else_=text.substr(0, 10)).try_cast("date")
+    written = ibis.cases((n == 4, text + "-01-01"), (n == 7, text + "-01"), else_=text.substr(0, 10))
+    day = in_calendar(written.try_cast("date"))
     clock = ibis.ifelse(n >= 16, text.substr(0, 19).replace("T", " "), ibis.null("string"))
     whole = moment(day, clock.try_cast("timestamp").cast(TIMESTAMP))
     first = day.cast(TIMESTAMP)
@@ -27,3 +28,8 @@ def fhir_moment(text: ir.StringValue) -> Moment:
         else_=whole.known,
     )
     return Moment(whole.time, known)
+
+
+def is_never(text: ir.StringValue) -> ir.BooleanValue:
+    """Whether a date lies past every calendar: `9999-12-31` is what systems write for an end that has not come."""
+    return (text.strip().substr(0, 4).try_cast("int64") > LAST_YEAR).fill_null(False)

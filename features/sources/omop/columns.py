@@ -7,7 +7,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
-from features.sources.checks import TIMESTAMP
+from features.sources.checks import TIMESTAMP, in_calendar
 
 _OFFSET = r"\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WHOLE = r"^[+-]?[0-9]+(\.0*)?$"
@@ -63,21 +63,23 @@ def number(raw: ir.Table, name: str) -> ir.FloatingValue:
 
 
 def day(raw: ir.Table, name: str) -> ir.DateValue:
-    """A calendar day; null where it is not one."""
+    """A calendar day; null where it is not one, or of another age."""
     if name not in raw.columns:
         return ibis.null("date")
-    return clock(raw, name).cast("date") if raw[name].type().is_timestamp() else _readable(raw[name]).try_cast("date")
+    if raw[name].type().is_timestamp():
+        return clock(raw, name).cast("date")
+    return in_calendar(_readable(raw[name]).try_cast("date"))
 
 
 def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
-    """A day with its clock time; null where it is not one."""
+    """A day with its clock time; null where it is not one, or of another age."""
     if name not in raw.columns:
         return ibis.null(TIMESTAMP)
     value = _readable(raw[name])
     if value.type().is_string():
         # The time as it stands on the wall: an offset behind it is dropped, not reckoned with.
         value = ibis.ifelse(value.length() > 19, value.re_replace(_OFFSET, ""), value)
-    return value.try_cast("timestamp").cast(TIMESTAMP)
+    return in_calendar(value.try_cast("timestamp").cast(TIMESTAMP))
 
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:

@@ -9,6 +9,8 @@ from features.sources.checks import (
     BAD_DATE,
     BEFORE_BIRTH,
     END_BEFORE_START,
+    FIRST_YEAR,
+    LAST_YEAR,
     NO_DATE,
     NO_PERSON,
     NO_SUCH_PERSON,
@@ -43,7 +45,9 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
     month = ibis.ifelse(month.between(1, 12), month, 1).fill_null(1)
     dom = ibis.ifelse(dom.between(1, 31), dom, 1).fill_null(1)
     written = year.cast("string") + "-" + month.cast("string").lpad(2, "0") + "-" + dom.cast("string").lpad(2, "0")
-    birth = ibis.coalesce(day, ibis.ifelse(year.between(1, 9999), written, ibis.null("string")).try_cast("date"))
+    birth = ibis.coalesce(
+        day, ibis.ifelse(year.between(FIRST_YEAR, LAST_YEAR), written, ibis.null("string")).try_cast("date")
+    )
     stamp = c.clock(raw, "birth_datetime")
     rows = raw.select(
         source_row=row_as_text(raw),

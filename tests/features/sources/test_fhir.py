@@ -425,7 +425,7 @@ def test_bad_input_is_counted_set_aside_and_never_stops_the_rest(tmp_path: Path,
         "repeats a row with the same key": 1,
         "before birth": 1,
         "more than 60 days after death": 1,
-        "date is not a date": 1,
+        "date is not a date of 1800 to 2249": 1,
         "no date": 1,
         "person is not among the persons": 1,
         "no person, or not a valid id": 1,
@@ -436,7 +436,7 @@ def test_bad_input_is_counted_set_aside_and_never_stops_the_rest(tmp_path: Path,
     assert table.rows == 11 + len(BAD_LINES)
     assert report.tables["MedicationRequest"].rejected == {"no code": 1}
     assert report.tables["Patient"].mended == {
-        "birth date is not a date": 1,
+        "birth date is not a date of 1800 to 2249": 1,
         "death before birth (death left out)": 1,
         "died, nobody says when": 1,
     }

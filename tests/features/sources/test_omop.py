@@ -289,7 +289,7 @@ def test_every_bad_row_is_counted_by_reason_and_kept(
         "person is not among the persons": 1,
         "no person, or not a valid id": 2,
         "no date": 1,
-        "date is not a date": 2,
+        "date is not a date of 1800 to 2249": 2,
         "before birth": 1,
         "more than 60 days after death": 1,
         "repeats a row with the same key": 1,
@@ -306,8 +306,8 @@ def test_every_bad_row_is_counted_by_reason_and_kept(
         ("3", "no person, or not a valid id"),
         ("4", "no person, or not a valid id"),
         ("5", "no date"),
-        ("6", "date is not a date"),
-        ("7", "date is not a date"),
+        ("6", "date is not a date of 1800 to 2249"),
+        ("7", "date is not a date of 1800 to 2249"),
         ("8", "before birth"),
     ]
     assert report.tables["death"].rejected == {
@@ -373,7 +373,7 @@ def test_overlapping_periods_become_one_and_impossible_ones_are_set_aside(
         "person is not among the persons": 1,
         "before birth": 1,
         "no date": 1,
-        "date is not a date": 1,
+        "date is not a date of 1800 to 2249": 1,
     }
     assert table.mended == {"starts before birth": 1}
 
