@@ -12,6 +12,8 @@ from features.sources.checks import TIMESTAMP, in_calendar
 _OFFSET = r"\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WHOLE = r"^[+-]?[0-9]+(\.0*)?$"
 
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
 Key = Callable[[ir.Table, str], ir.Value]
 
 
@@ -35,6 +37,13 @@ def integer(raw: ir.Table, name: str) -> ir.IntegerValue:
         return ibis.ifelse(whole == value, whole, ibis.null("int64"))
     written = text(raw, name)
     return ibis.ifelse(written.re_search(_WHOLE), written.try_cast("int64"), ibis.null("int64"))
+
+
+def is_number(raw: ir.Table, name: str) -> ir.BooleanValue:
+    """Whether a number is written there, whole or not, of whatever size."""
+    if raw[name].type().is_numeric():
+        return ibis.literal(True)
+    return text(raw, name).re_search(_NUMBER).fill_null(False)
 
 
 def key(raw: ir.Table, name: str) -> ir.Value:

@@ -28,9 +28,12 @@ NO_BIRTH = "no valid date or year of birth"
 
 
 def person_key(raw: ir.Table) -> c.Key:
-    """How persons are told apart: whole numbers where every person_id is one, else the text of the id."""
-    whole = c.integer(raw, "person_id")
-    n_text = raw.filter(c.text(raw, "person_id").notnull() & whole.isnull()).count().to_pyarrow().as_py()
+    """How persons are told apart: by whole numbers, as the CDM says, unless some person_id is no number at all.
+
+    Then by the text of the id. A number that is not whole, or that 64 bits do not hold, is nobody's id.
+    """
+    n_text = raw.filter(c.text(raw, "person_id").notnull() & ~c.is_number(raw, "person_id")).count()
+    n_text = n_text.to_pyarrow().as_py()
     return c.text if n_text else c.integer
 
 
