@@ -129,7 +129,8 @@ class Bundle:
     def _not_scored(self, frame: FeatureFrame) -> Strings:
         serving, reason = self.serving, np.full(len(frame), "", dtype=object)
         for name in serving.required:
-            reason[np.isnan(frame.column(name))] = f"needs {name.replace('_', ' ')}, which is not recorded"
+            label = self.manifest.get("labels", {}).get(name, name.replace("_", " "))
+            reason[np.isnan(frame.column(name))] = f"needs {label}, which is not recorded"
         if serving.age_feature is not None:
             age, (low, high) = np.floor(frame.column(serving.age_feature)), serving.age_years
             outside = ~((age >= low) & (age <= high))

@@ -15,7 +15,7 @@ import numpy as np
 from training.bundle import Serving, write
 from training.bundle_reference import reference_distribution
 from training.card import make_card
-from training.cohort import Cohort
+from training.cohort import Cohort, Ints
 from training.splits import Scheme
 from training.study import Study
 from training.variants import Pair
@@ -46,6 +46,7 @@ def write_bundle(
         "population": json.loads(study.population.model_dump_json()),
         "outcome": json.loads(study.outcome.model_dump_json()),
         "gate": json.loads(study.gate.model_dump_json()),
+        "labels": {name: cohort.described[name].label for name in names if name in cohort.described},
         "versions": versions(),
         "flat": study.is_flat,
     }
@@ -57,23 +58,32 @@ def write_bundle(
     }
     tables = {"reference.parquet": reference_distribution(cohort.frame.take(rows).only(names))}
     documents |= code_lists(study, study_path.parent)
-    return write(
-        folder, pair, manifest=manifest, serving=serving_rules(study, cohort, pair), documents=documents, tables=tables
-    )
+    serving = serving_rules(study, cohort, pair, rows)
+    return write(folder, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
 
 
-def serving_rules(study: Study, cohort: Cohort, pair: Pair) -> Serving:
-    """Who is scored, and by which model, as far as a frame can tell."""
+def serving_rules(study: Study, cohort: Cohort, pair: Pair, rows: Ints) -> Serving:
+    """Who is scored, and by which model, as far as a frame can tell. rows: those that the pair learned from.
+
+    What nobody lacked in training is required beside what the study requires: no model has seen what its absence goes
+    with, and trees would send it down whichever branch is their default.
+    """
     genomic = () if pair.combined is None else pair.combined.names
+    required = tuple(dict.fromkeys((*study.features.required, *_complete(cohort, pair, rows))))
     if study.is_flat:
-        return Serving(required=study.features.required, genomic_any=genomic)
+        return Serving(required=required, genomic_any=genomic)
     return Serving(
         age_feature=cohort.age_feature,
         age_years=study.population.age_years,
-        required=study.features.required,
+        required=required,
         genomic_required=tuple(n for n in cohort.genomic_required if n in genomic) if genomic else (),
         genomic_any=() if cohort.genomic_required else genomic,
     )
+
+
+def _complete(cohort: Cohort, pair: Pair, rows: Ints) -> list[str]:
+    """Features of the clinical model that every row has."""
+    return [name for name in pair.clinical.names if not bool(np.isnan(cohort.frame.column(name)[rows]).any())]
 
 
 def flat_catalogue(cohort: Cohort) -> str:

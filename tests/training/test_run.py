@@ -98,6 +98,7 @@ def test_the_summary_says_what_the_contract_promises(document: dict[str, Any]) -
     assert set(document["candidates"]["cox"]) == {"200", "400"}
     assert set(document["groups"]["sex"]) == {"F", "M"}
     assert set(document["comparison"]) == {"everyone", "genomic"}
+    assert 0 < document["gaps"]["sex"]["expected_by_chance"] < document["gaps"]["sex"]["chance_high"] < 0.3
 
 
 def test_a_gene_that_matters_is_credited_on_the_people_who_have_it(document: dict[str, Any]) -> None:
@@ -187,6 +188,17 @@ def test_the_bundle_serves_each_by_the_model_for_them_alone_as_in_a_batch(docume
         alone = bundle.risk(frame.take(np.array([row])))
         assert alone.risk[0] == pytest.approx(answer.risk[row], abs=1e-12)
     assert (answer.risk[:, 1] >= answer.risk[:, 0]).all()
+
+
+def test_who_lacks_what_nobody_lacked_in_training_is_not_scored_by_any_model(document: dict[str, Any]) -> None:
+    bundle = bundle_of("drawn", document["registered"]["version"])
+    assert set(bundle.serving.required) == {"age", "stage", "sex"}  # genes are missing for half of the people
+    frame = frame_of_three(bundle)
+    frame.values[0, frame.names.index("age")] = np.nan
+    answer = bundle.risk(frame)
+    assert answer.not_scored.tolist() == ["needs age, which is not recorded", "", ""]
+    assert np.isnan(answer.risk[0]).all()
+    assert np.isfinite(answer.risk[1:]).all()
 
 
 def test_a_changed_added_or_missing_file_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
