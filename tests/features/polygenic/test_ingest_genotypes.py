@@ -182,7 +182,7 @@ def test_the_command_takes_the_options_of_matching(panel, record, tmp_path):
     presage = Path(sys.executable).with_name("presage")
     command = [presage, "ingest", "genotypes", panel.path, "--record", record, "--scores", score]
     command += ["--reference-frequencies", panel.afreq, "--threads", "1"]
-    subprocess.run(command, check=True, capture_output=True)
+    ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
     assert stored(record)["not_scored"].notna().all(), "half of the weight is missing"
     subprocess.run([*command, "--min-overlap", "0.5"], check=True, capture_output=True)
     assert stored(record)["sum"].tolist() == [21.0, 20.0]
