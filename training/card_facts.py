@@ -309,13 +309,23 @@ def _tuned(document: Document) -> str:
     return f" Tuned out of fold: {said}." if said else ""
 
 
+def chance_words(gap: Document) -> str:
+    """How wide the gap between groups would be by chance; empty where nobody shuffled the groups."""
+    expected, high = gap.get("expected_by_chance"), gap.get("chance_high")
+    if expected is None or high is None:
+        return ""
+    verdict = "wider than chance would make it" if gap["auc"] > high else "no wider than chance may make it"
+    return f"{verdict}: {expected:.3f} on average, in 19 of 20 below {high:.3f}, if the groups meant nothing"
+
+
 def _gap_words(document: Document) -> str:
     gaps = {name: gap for name, gap in document.get("gaps", {}).items() if gap.get("auc") is not None}
     if not gaps:
         return "No two groups are large enough to be compared."
-    said = [
-        f"{n.replace('_', ' ')} {g['auc']:.3f} ({g['lowest']} lowest, {g['highest']} highest)" for n, g in gaps.items()
-    ]
+    said = []
+    for name, gap in gaps.items():
+        inside = "; ".join(filter(None, (f"{gap['lowest']} lowest, {gap['highest']} highest", chance_words(gap))))
+        said.append(f"{name.replace('_', ' ')} {gap['auc']:.3f} ({inside})")
     return f"Largest differences in AUC: {'; '.join(said)}."
 
 

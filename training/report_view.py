@@ -9,7 +9,7 @@ from typing import Any
 
 from training import figures
 from training.card import Card
-from training.card_facts import count, estimate_words, horizon_words
+from training.card_facts import chance_words, count, estimate_words, horizon_words
 from training.registry_gate import Rule
 
 Document = Mapping[str, Any]
@@ -63,7 +63,7 @@ def in_short(story: Story) -> list[str]:
     if gaps:
         widest = max(gaps, key=lambda group: float(gaps[group]["auc"]))
         gap, by = gaps[widest], widest.replace("_", " ")
-        between = f"between {gap['lowest']} and {gap['highest']}"
+        between = ", ".join(filter(None, (f"between {gap['lowest']} and {gap['highest']}", chance_words(gap))))
         said.append(f"The widest difference between groups is by {by}: AUC {gap['auc']:.3f}, {between}.")
     said += [f"{one['source']}: {one['sentence']}" for one in story.validations[:1]]
     return said

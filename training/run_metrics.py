@@ -12,6 +12,7 @@ import numpy.typing as npt
 from training.censoring import Uncensored
 from training.cohort import Cohort, Ints
 from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, largest_gap
+from training.evaluation.chance import Chance, gap_by_chance
 from training.evaluation.incidence import aalen_johansen
 from training.outcomes import EVENT, Outcome, RiskCurves
 from training.run_validation import HeldOut, stream
@@ -143,6 +144,24 @@ class Bench:
             min_people=min_people,
         )
 
+    def gap_by_chance(
+        self, risk: Floats, labels: npt.NDArray[np.object_], results: Mapping[str, GroupResult]
+    ) -> Chance:
+        """The widest gap in AUC if people were shuffled between the groups that were measured."""
+        names = {name: i for i, name in enumerate(name for name, found in results.items() if found.metrics)}
+        code = np.array([names.get(str(label), -1) if label is not None else -1 for label in labels], dtype=np.int64)
+        rows = np.flatnonzero(code >= 0)
+        some = self.take(rows)
+        return gap_by_chance(
+            some.outcome,
+            risk[rows, -1],
+            code[rows],
+            horizon_days=self._days(-1),
+            persons=some.persons,
+            rng=stream(self.seed, "chance"),
+            uncensored=some.uncensored,
+        )
+
     def _days(self, horizon: int) -> float:
         return self.outcome.horizons_days[horizon] if self.outcome.horizons_days else math.nan
 
@@ -181,14 +200,22 @@ def usual_cutoffs(cohort: Cohort, scheme: Scheme) -> tuple[float, ...]:
 
 def group_results(
     bench: Bench, cohort: Cohort, risk: Floats, *, min_people: int
-) -> tuple[dict[str, dict[str, GroupResult]], dict[str, dict[str, float | str]]]:
-    """Metrics by group, and the widest gap in AUC of each grouping."""
+) -> tuple[dict[str, dict[str, GroupResult]], dict[str, dict[str, float | str | None]]]:
+    """Metrics by group, and the widest gap in AUC of each grouping beside the one that chance alone would make."""
     results: dict[str, dict[str, GroupResult]] = {}
-    gaps: dict[str, dict[str, float | str]] = {}
+    gaps: dict[str, dict[str, float | str | None]] = {}
     for name, labels in cohort.groups.items():
         results[name] = bench.groups(risk, labels[bench.rows], min_people=min_people)
         gap = largest_gap(results[name], "auc")
         if gap is not None:
             low = gap.difference.low if math.isfinite(gap.difference.low) else 0.0
-            gaps[name] = {"auc": gap.difference.value, "low": low, "lowest": gap.lowest, "highest": gap.highest}
+            chance = bench.gap_by_chance(risk, labels[bench.rows], results[name])
+            gaps[name] = {
+                "auc": gap.difference.value,
+                "low": low,
+                "lowest": gap.lowest,
+                "highest": gap.highest,
+                "expected_by_chance": chance.expected if math.isfinite(chance.expected) else None,
+                "chance_high": chance.high if math.isfinite(chance.high) else None,
+            }
     return results, gaps

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from training.card_facts import chance_words
 from training.evaluation import Estimate, GroupResult
 from training.run_metrics import SideBySide
 from training.suppression import suppress
@@ -167,6 +168,9 @@ def _groups(d: Mapping[str, Any]) -> RenderResult:
             cells = [_cell(found["metrics"].get(key)) for key in ("auc", "calibration_slope")]
             table.add_row(level, people, *(cells if found["metrics"] else [Text("too few", style="dim"), ""]))
         yield table
+        gap = d.get("gaps", {}).get(name)
+        if gap and gap["auc"] is not None and (words := chance_words(gap)):
+            yield Text(f"  widest difference in AUC {gap['auc']:.3f}, {words}", style="dim")
 
 
 def _registered(registered: Mapping[str, Any]) -> Text:
