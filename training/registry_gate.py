@@ -44,8 +44,13 @@ def _beats_equation(report: Mapping[str, Any], *, required: bool) -> Rule:
         return Rule(name, "not applicable", "the study names no equation: none is published for this outcome")
     comparison = report["equation"]
     delta = comparison.get("delta", {}).get("auc")
+    if not comparison.get("people"):
+        return Rule(name, "not applicable", comparison.get("reason") or "the equation applies to no test person")
     if not delta or delta["low"] is None:
-        return Rule(name, "not applicable", comparison.get("reason") or "the equation applies to too few test people")
+        why = (
+            f"no interval on {comparison['people']} people: it takes [validation] bootstraps, and both outcomes in them"
+        )
+        return Rule(name, "fail", why)
     words = f"AUC {delta['value']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f}) on {comparison['people']} people"
     by = "" if delta["low"] > 0 else f"; the lower end has to be above 0, short by {-delta['low']:.3f}"
     return Rule(name, "fail" if by else "pass", words + by)

@@ -45,6 +45,9 @@ def test_a_report_that_meets_every_rule_passes() -> None:
         ),
         ({"equation": {"people": 0, "delta": {}, "reason": "another horizon"}}, "beats the reference equation",
          "not applicable", "another horizon"),
+        ({"equation": {"people": 5000, "delta": {"auc": {"value": -0.10, "low": None, "high": None}}}},
+         "beats the reference equation", "fail", "bootstraps"),  # a training with bootstraps = 0 passed by it
+        ({"equation": {"people": 3, "delta": {}}}, "beats the reference equation", "fail", "no interval on 3 people"),
         ({"chosen": {"metrics": {"calibration_slope": {"value": 0.7}}}}, "calibration slope in range", "fail",
          "outside by 0.10"),
         ({"gaps": {"site": {"auc": 0.3, "low": 0.2}}}, "no subgroup gap beyond the limit", "fail", "by site"),
