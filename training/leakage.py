@@ -33,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 MIN_EVENTS = 20
+FOLDS, PRIOR_ROWS = 5, 10  # of a category's event rates
 SHIFTS_DAYS = (1, 30)
 LARGEST_FALL = {1: 0.02, 30: 0.05}  # in AUC, when the index is set so many days earlier
 
@@ -160,21 +161,54 @@ def _in_two_splits(cohort: Cohort, scheme: Scheme) -> int:
 
 
 def suspicious_features(cohort: Cohort) -> dict[str, float]:
-    """Features that alone tell events from the rest too well, with that AUC in the better direction.
+    """What alone tells events from the rest too well, with that AUC in the better direction.
 
-    Over rows whose value is known; rows censored before the horizon count as without the event, which only lowers it.
+    Each feature's values, over the rows that have one; whether it is missing, under its name and "(missing)", over all
+    rows; a category by how often its levels have the event, learned on other people; each code by whether it was ever
+    recorded. Rows censored before the horizon count as without the event, which only lowers it.
     """
     event = cohort.outcome.event == EVENT
-    found: dict[str, float] = {}
+    found: dict[str, float | None] = {}
     for name in (*cohort.clinical_names, *cohort.genomic_names):
         if name not in cohort.frame.names:
             continue
         values = cohort.frame.column(name)
         known = ~np.isnan(values)
-        auc = _rank_auc(values[known], event[known])
-        if auc is not None and auc > IMPLAUSIBLE_AUC:
-            found[name] = auc
-    return found
+        if name in cohort.frame.levels:
+            values = _event_rates(values, event, cohort.persons, len(cohort.frame.levels[name]))
+        found[name] = _rank_auc(values[known], event[known])
+        found[f"{name} (missing)"] = _rank_auc((~known).astype(np.float32), event)
+    return {name: auc for name, auc in {**found, **_code_aucs(cohort, event)}.items() if auc and auc > IMPLAUSIBLE_AUC}
+
+
+def _event_rates(
+    levels: npt.NDArray[np.float32], event: npt.NDArray[np.bool_], persons: npt.NDArray[np.int64], k: int
+) -> npt.NDArray[np.float32]:
+    """(n,) share with the event among other people's rows of the same level, drawn towards the share among all.
+
+    Other people's, and drawn towards the mean, so that levels of one person each do not look perfect.
+    """
+    fold = np.unique(persons, return_inverse=True)[1] % FOLDS
+    level = np.where(np.isnan(levels), k, levels).astype(np.intp)  # the missing are a level of their own
+    rates = np.empty(len(levels), dtype=np.float32)
+    for number in range(FOLDS):
+        others = fold != number
+        rows = np.bincount(level[others], minlength=k + 1)
+        events = np.bincount(level[others], weights=event[others], minlength=k + 1)
+        mean = events.sum() / max(1, rows.sum())
+        rates[~others] = ((events + PRIOR_ROWS * mean) / (rows + PRIOR_ROWS))[level[~others]]
+    return rates
+
+
+def _code_aucs(cohort: Cohort, event: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Of every code column, as a test that is positive where the code was recorded."""
+    codes, (cases, others) = cohort.frame.codes, (int(event.sum()), int((~event).sum()))
+    if codes is None or min(cases, others) < MIN_EVENTS:
+        return {}
+    recorded = np.asarray((codes[event] != 0).sum(axis=0)).ravel() / cases
+    wrongly = np.asarray((codes[~event] != 0).sum(axis=0)).ravel() / others
+    aucs = 0.5 + np.abs(recorded - wrongly) / 2
+    return dict(zip(cohort.frame.code_names, aucs.tolist(), strict=True))
 
 
 def _rank_auc(values: npt.NDArray[np.float32], event: npt.NDArray[np.bool_]) -> float | None:

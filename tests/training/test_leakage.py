@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import sparse
 
 import features.build
 import features.engine.expression
@@ -154,7 +155,8 @@ def test_a_feature_that_knows_the_outcome_is_named_and_left_to_a_person(clean: t
     rng = np.random.default_rng(3)
     event = (rng.random(300) < 0.4).astype(np.int8)
     columns = {
-        "leak": event + rng.normal(0, 0.2, 300),
+        "leak": event + rng.normal(0, 0.37, 300),  # about 0.97
+        "strong_risk_factor": event + rng.normal(0, 0.52, 300),  # about 0.91
         "protective_leak": -event + rng.normal(0, 0.2, 300),
         "leak_where_known": np.where(rng.random(300) < 0.5, np.nan, event),
         "risk_factor": event + rng.normal(0, 1, 300),
@@ -163,6 +165,7 @@ def test_a_feature_that_knows_the_outcome_is_named_and_left_to_a_person(clean: t
     found = suspicious_features(a_cohort(columns, event))
     assert set(found) == {"leak", "protective_leak", "leak_where_known"}
     assert all(0.95 < auc <= 1 for auc in found.values())
+    assert found["leak"] < 0.99
     assert found["leak_where_known"] == 1.0
     told = proved(clean, suspicious=found)
     assert told.passed  # a strong risk factor is possible
@@ -228,3 +231,34 @@ def a_cohort(columns: dict[str, np.ndarray], event: np.ndarray, *, people: np.nd
         {},
         {},
     )
+
+
+def test_a_category_a_missingness_and_a_code_that_are_the_outcome_are_named_and_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+    n = 1000
+    event = (rng.random(n) < 0.2).astype(np.int8)
+    levels = ("alive", "cath lab", "home", *(f"ward {i}" for i in range(n)))
+    columns = {
+        "discharge": np.where(event == 1, 1, rng.choice([0, 2], n)),  # by the order of its levels it says nothing
+        "troponin": np.where(event == 1, rng.normal(5, 1, n), np.nan),  # measured in nobody else
+        "ward": 3 + np.arange(n),  # everybody's own: says nothing of anybody else
+        "age": rng.normal(60, 10, n),
+    }
+    counts = np.column_stack([event * rng.integers(1, 4, n), rng.integers(0, 2, n)])
+    frame = FeatureFrame(
+        np.arange(n),
+        np.full(n, INDEX),
+        tuple(columns),
+        np.column_stack(list(columns.values())).astype(np.float32),
+        {"discharge": levels, "ward": levels},
+        sparse.csr_matrix(counts.astype(np.float32)),
+        ("ICD10CM//I21.9@ever", "ICD10CM//I10@ever"),
+    )
+    empty = np.full(n, "", dtype=object)
+    cohort = Cohort(
+        frame, Outcome(np.full(n, np.nan), event, ()), empty, (Block("clinical", frame.names, genomic=False),),
+        np.zeros(n, dtype=np.bool_), empty, {},
+    )  # fmt: skip
+    assert suspicious_features(cohort) == {
+        "discharge": 1.0, "troponin (missing)": 1.0, "ICD10CM//I21.9@ever": 1.0
+    }  # fmt: skip
