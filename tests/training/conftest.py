@@ -54,11 +54,14 @@ def draw_people(n: int = 900, *, seed: int = 2, age_effect: float = 0.05) -> pd.
     days = np.minimum(np.minimum(event, other), left)
     gene[rng.random(n) < 0.5] = np.nan
     site = np.where(np.arange(n) < 12, "C", rng.choice(["A", "B"], n))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"patient": [f"P{seed}-{i:05d}" for i in range(n)], "age": age, "stage": stage, "frail": rng.normal(0, 1, n),
          "sex": rng.choice(["F", "M"], n), "site": site, "gene_1": gene[:, 0], "gene_2": gene[:, 1], "days": days,
          "status": np.where(days == event, 1, np.where(days == other, 2, 0)), "held_out": rng.permutation(n) % 2}
     )  # fmt: skip
+    for name in ("stage", "frail"):
+        table.loc[rng.random(n) < 0.1, name] = None  # a model has to have seen what an absence goes with
+    return table
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,9 @@ def test_levels_go_by_name_and_what_is_absent_is_missing(at_home: Drawn, tmp_pat
     table["stage"] = table["stage"].replace({"I": "IV"})  # a level that nobody had in training
     table["frail"] = np.nan
     found = {one["feature"]: one for one in elsewhere(tmp_path, table)["drift"]}
-    assert found["stage"]["missing_here"] == pytest.approx((table["stage"] == "IV").mean(), abs=0.001)
+    assert found["stage"]["missing_here"] == pytest.approx(
+        (table["stage"].isna() | (table["stage"] == "IV")).mean(), abs=0.001
+    )
     assert found["frail"]["missing_here"] == 1.0
     reordered = table.assign(stage=table["stage"].replace({"IV": "I"})).sample(frac=1.0, random_state=1)
     assert "stage" not in {one["feature"] for one in elsewhere(tmp_path, reordered)["drift"]}
