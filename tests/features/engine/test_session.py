@@ -6,7 +6,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.engine.session import WarmSession
+from features.engine.session import WarmSession, duckdb_session
 
 PEOPLE = ibis.table({"subject_id": "int64", "text": "string"}, name="people")
 OTHERS = ibis.table({"subject_id": "int64"}, name="others")
@@ -52,3 +52,15 @@ def test_other_types_and_orders_of_columns_are_brought_to_the_planned_ones() -> 
 def test_only_arrow_tables_are_taken() -> None:
     with pytest.raises(TypeError, match="Arrow"):
         WarmSession().put("people", PEOPLE)
+
+
+def test_an_expression_put_after_a_table_of_the_same_name_takes_its_place() -> None:
+    session, expression = duckdb_session(), OTHERS.select("subject_id")
+    session.put("people", people((1, "a"), (2, None)))
+    session.put("others", pa.table({"subject_id": [9]}))
+    assert session.run(expression).to_pylist() == [{"subject_id": 9}]
+    known = session.backend.table("people")
+    session.put("others", known.filter(known.text.notnull()).select("subject_id"))
+    assert session.run(expression).to_pylist() == [{"subject_id": 1}]
+    session.put("others", pa.table({"subject_id": [7]}))
+    assert session.run(expression).to_pylist() == [{"subject_id": 7}]
