@@ -15,6 +15,7 @@ from features.errors import PresageError
 from features.progress import Progress, silent
 from features.schema import ANCESTORS, CODES
 from features.sources.accounts import account
+from features.sources.broken_files import check_parquet, named
 from features.sources.checks import (
     AFTER_DEATH_DAYS,
     BAD_DATE,
@@ -41,8 +42,10 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     Without `available_time` a fact with a clock time was known then, one without at the day's end.
     Raises PresageError where there are no data, nobody can be read, or a required column is missing.
     """
-    if not any((source / "data").rglob("*.parquet")):
+    shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
+    if not shards:
         raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
+    check_parquet(shards)
     with workspace(record_dir, SOURCE, source) as space:
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
@@ -151,7 +154,8 @@ def _above(code: str, parents: dict[str, list[str]]) -> set[str]:
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     if not path.exists():
         return _nullable(schema).empty_table()
-    found = pq.read_table(path)
+    with named(path.name, "Parquet"):
+        found = pq.read_table(path)
     columns: dict[str, pa.Array] = defaultdict(lambda: pa.nulls(found.num_rows))
     columns.update({name: found[name] for name in found.column_names})
     return pa.table({field.name: columns[field.name].cast(field.type) for field in schema}).cast(_nullable(schema))

@@ -16,6 +16,7 @@ import orjson
 
 from features.errors import PresageError
 from features.progress import Advance
+from features.sources.broken_files import DAMAGED, check_utf_8, named
 
 Resource = Mapping[str, Any]
 
@@ -80,7 +81,7 @@ def read_log(source: Path) -> Log:
         if not _is_log(name):
             continue
         with _opened(source, name) as lines:
-            for line in lines:
+            for line in _whole_lines(name, lines):
                 try:
                     entry = orjson.loads(line)
                 except orjson.JSONDecodeError:
@@ -124,13 +125,16 @@ def _opened(source: Path, name: str) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as lines:
             yield lines  # type: ignore[misc]
     else:
-        with zipfile.ZipFile(source) as archive, archive.open(name) as member:
-            yield gzip.GzipFile(fileobj=member) if name.lower().endswith(".gz") else member  # type: ignore[misc]
+        with zipfile.ZipFile(source) as archive:
+            with named(f"{source}, {name}", "zip"):
+                member = archive.open(name)
+            with member:
+                yield gzip.GzipFile(fileobj=member) if name.lower().endswith(".gz") else member  # type: ignore[misc]
 
 
 def _of_lines(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Found]:
     stem = Path(name).name.split(".")[0]
-    for line in _whole_lines(lines):
+    for line in _whole_lines(name, lines):
         leading = _LEADING_TYPE.match(line)
         if leading and (kind := leading[1].decode()) not in wanted and kind != "Bundle":
             yield Found(kind, line, None)
@@ -143,19 +147,21 @@ def _of_lines(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[F
         yield from _of_content(stem, line, content, wanted)
 
 
-def _whole_lines(lines: IO[bytes]) -> Iterator[bytes]:
-    """Lines with something in them; a gzip file that breaks off ends with a line that says so."""
+def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
+    """Lines with something in them; a compressed file that is damaged ends with a line that says so."""
     try:
-        for line in io.BufferedReader(lines, 1 << 20) if isinstance(lines, io.RawIOBase) else lines:
+        for number, line in enumerate(io.BufferedReader(lines, 1 << 20) if isinstance(lines, io.RawIOBase) else lines):
+            if number == 0:
+                check_utf_8(name, line)
             if line.strip():
                 yield line.strip()
-    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile):
+    except DAMAGED:
         yield b"(the compressed file breaks off here)"
 
 
 def _of_json(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Found]:
     stem = Path(name).name.split(".")[0]
-    text = b"\n".join(_whole_lines(lines))
+    text = b"\n".join(_whole_lines(name, lines))
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 import shutil
 import zipfile
@@ -17,6 +18,7 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
+from features.sources.broken_files import check_columns, check_gzip, check_parquet, check_utf_8, named
 from features.sources.omop.cdm import REQUIRED
 from features.sources.report import IngestReport
 
@@ -52,10 +54,13 @@ class Cdm:
             schema, table = self.attached[name]
             raw = self.con.table(table, database=("cdm_source", schema))
         elif self.files[name][0] == "parquet":
-            raw = self.con.read_parquet(str(self.files[name][1]), table_name=staged)
+            path = self.files[name][1]
+            check_parquet(sorted(path.parent.glob(path.name)))
+            raw = self.con.read_parquet(str(path), table_name=staged)
         else:
             self._stage_csv(name, staged)
             raw = self.con.table(staged)
+        check_columns(f"table {name}", raw.columns)
         raw = raw.select(**{column.lower(): raw[column] for column in raw.columns})
         missing = [column for column in REQUIRED.get(name, ()) if column not in raw.columns]
         if missing:
@@ -88,6 +93,8 @@ class Cdm:
     def _stage_csv(self, name: str, staged: str) -> None:
         kind, path = self.files[name]
         columns, delimiter = _header(path, kind)
+        if kind == "csv.gz":
+            check_gzip(path)
         try:
             self._read_csv(name, staged, path, kind, columns, delimiter)
         except duckdb.InvalidInputException:
@@ -171,7 +178,11 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
                 continue
             if (folder / name).exists():
                 raise PresageError(str(archive), f"{name} is there twice", way_out="keep one file for each table")
-            with members.open(member) as inside, (folder / name).open("wb") as outside:
+            with (
+                named(f"{archive}, {member.filename}", "zip"),
+                members.open(member) as inside,
+                (folder / name).open("wb") as outside,
+            ):
                 shutil.copyfileobj(inside, outside)
     yield from _files(folder)
 
@@ -190,12 +201,16 @@ def _attach(source: Path, con: Backend) -> dict[str, tuple[str, str]]:
 
 def _header(path: Path, kind: Format) -> tuple[list[str], str]:
     opener = gzip.open if kind == "csv.gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
-        first = lines.readline()
+    with named(path.name, "gzip"), opener(path, "rb") as raw:
+        check_utf_8(path.name, raw.read(2))
+        raw.seek(0)
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as lines:
+            first = lines.readline()
     if not first.strip():
         raise PresageError(path.name, "a first line with the names of the columns was expected, the file is empty")
     delimiter = max(",\t;|", key=first.count)
     columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
+    check_columns(path.name, columns)
     return columns, delimiter
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,3 +79,79 @@ def test_a_refused_source_leaves_no_record_behind(tmp_path: Path) -> None:
     with pytest.raises(PresageError):
         omop.ingest(tmp_path / "source", tmp_path / "mine")
     assert (tmp_path / "mine").exists()
+
+
+def _damaged_zip(path: Path, name: str, text: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, text)
+    content = bytearray(path.read_bytes())
+    content[content.index(text.encode()[:8])] ^= 0xFF
+    path.write_bytes(bytes(content))
+    return path
+
+
+LONG = PERSON_HEADER + "".join(f"{n},8507,{1900 + n * 7919 % 100}\n" for n in range(50_000))
+PACKED = gzip.compress(LONG.encode())
+SPOILT = PACKED[: len(PACKED) // 2] + bytes(100) + PACKED[len(PACKED) // 2 + 100 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("person.csv.gz", gzip.compress(PERSONS.encode())[:20], "person.csv.gz: a whole gzip file was expected"),
+        ("person.csv.gz", PACKED[: len(PACKED) // 2], "person.csv.gz: a whole gzip file was expected"),
+        # DuckDB reads this to the damage and says nothing.
+        ("person.csv.gz", SPOILT, "person.csv.gz: a whole gzip file was expected"),
+        ("person.csv.gz", PERSONS.encode(), "person.csv.gz: a whole gzip file was expected"),
+        ("person.parquet", PERSONS.encode(), "person.parquet: a whole Parquet file was expected"),
+        ("person.parquet", b"", "person.parquet: a whole Parquet file was expected"),
+        ("person.csv", PERSON_HEADER.replace("year_of_birth", "PERSON_ID").encode(), "'person_id' is there 2 times"),
+        ("person.csv", b"\xff\xfe" + PERSONS.encode("utf-16-le"), "person.csv: not UTF-8 but UTF-16"),
+        ("person.csv", b"\xfe\xff" + PERSONS.encode("utf-16-be"), "person.csv: not UTF-8 but UTF-16"),
+    ],
+)
+def test_an_omop_file_that_is_broken_is_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / name).write_bytes(content)
+    with pytest.raises(PresageError, match=message):
+        omop.ingest(tmp_path / "source", tmp_path / "record")
+    assert not (tmp_path / "record").exists()
+
+
+def test_a_damaged_zip_is_named_with_its_member(tmp_path: Path) -> None:
+    archive = _damaged_zip(tmp_path / "cdm.zip", "person.csv", PERSONS)
+    with pytest.raises(PresageError, match=r"cdm.zip, person.csv: a whole zip file was expected"):
+        omop.ingest(archive, tmp_path / "record")
+
+
+ANNA = '{"resourceType":"Patient","id":"anna","birthDate":"1960-03-05"}\n'
+NOISE = random.Random(7).randbytes(100_000).hex()
+MANY = gzip.compress(
+    (ANNA + "".join(f'{{"resourceType":"Device","n":"{NOISE[n : n + 40]}"}}\n' for n in range(9_000))).encode()
+)
+
+
+def test_fhir_before_the_damage_is_read_and_the_damage_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    half = len(MANY) // 2
+    (tmp_path / "source" / "Patient.ndjson.gz").write_bytes(MANY[:half] + bytes(100) + MANY[half + 100 :])
+    report = fhir.ingest(tmp_path / "source", tmp_path / "record")
+    assert report.people == 1
+    assert report.tables["Patient"].rejected["broken JSON"] >= 1
+
+
+def test_a_fhir_file_that_is_no_text_of_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "Patient.ndjson").write_bytes(b"\xff\xfe" + ANNA.encode("utf-16-le"))
+    with pytest.raises(PresageError, match=r"Patient\.ndjson: not UTF-8 but UTF-16"):
+        fhir.ingest(tmp_path / "source", tmp_path / "record")
+    archive = _damaged_zip(tmp_path / "fhir.zip", "Patient.ndjson", ANNA)
+    with pytest.raises(PresageError, match="broken JSON"):
+        fhir.ingest(archive, tmp_path / "record")
+
+
+def test_a_meds_file_that_is_broken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "7.parquet").write_bytes(b"PAR1")
+    with pytest.raises(PresageError, match=r"7\.parquet: a whole Parquet file was expected"):
+        meds.ingest(tmp_path, tmp_path / "record")

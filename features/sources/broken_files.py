@@ -1,0 +1,67 @@
+"""Files that are damaged or not what their name says, as one error that names the file and the way out."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import PresageError
+
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+_CHUNK = 1 << 20
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@contextmanager
+def named(where: str, kind: str) -> Iterator[None]:
+    """What goes wrong in reading a file of this kind (`gzip`) is said of that file, without a value of anybody's."""
+    expected = f"a whole {kind} file was expected, this is none or is damaged"
+    try:
+        yield
+    except (*DAMAGED, pa.ArrowInvalid):
+        raise PresageError(where, expected, way_out="fetch it again, or write it anew") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise PresageError(where, expected, way_out="fetch it again, or write it anew") from None
+    except NotImplementedError:
+        raise PresageError(where, "packed in a way that cannot be unpacked", way_out="give a plain zip") from None
+    except RuntimeError as error:
+        if "encrypted" not in str(error):
+            raise
+        raise PresageError(where, "a zip without a password was expected", way_out="unpack it first") from None
+
+
+def check_gzip(path: Path) -> None:
+    """Read a gzip file to its end: DuckDB takes what comes before the damage for the whole, and says nothing."""
+    with named(path.name, "gzip"), gzip.open(path, "rb") as lines:
+        while lines.read(_CHUNK):
+            pass
+
+
+def check_parquet(paths: Iterable[Path]) -> None:
+    """Raise PresageError for the first file without a whole footer."""
+    for path in paths:
+        with named(path.name, "Parquet"):
+            pq.read_metadata(path)
+
+
+def check_utf_8(where: str, start: bytes) -> None:
+    """Raise PresageError where text starts as UTF-16 does."""
+    if start.startswith(_UTF_16):
+        raise PresageError(where, "not UTF-8 but UTF-16", way_out="save it as UTF-8")
+
+
+def check_columns(where: str, columns: Iterable[str]) -> None:
+    """Raise PresageError where two columns have one name, in whatever case."""
+    for name, n in Counter(column.lower() for column in columns).items():
+        if n > 1:
+            raise PresageError(where, f"column '{name}' is there {n} times", way_out="keep one")
