@@ -14,6 +14,7 @@ from features.frame import FeatureFrame
 from training.blocks import allowed_names, matching, monotone_signs, named_blocks
 from training.cohort import Block, Bools, Cohort, Described, Dosages, Step, Strings, people_and_rows
 from training.outcomes import EVENT, Outcome
+from training.splits import marked
 from training.study import Source, Study
 
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "?", "#N/A", "."]
@@ -119,8 +120,20 @@ def _outcome(table: pd.DataFrame, study: Study, path: Path) -> Outcome:
     if not horizons:
         if not bool((event == EVENT).any()):
             raise PresageError(f"{path}, column '{section.event}'", "at least one event (1); there is none")
-        horizons = (float(np.median(time[event == EVENT])),)
+        learned = (event == EVENT) & ~_set_aside(table, study, path)
+        horizons = (float(np.median(time[learned if bool(learned.any()) else event == EVENT])),)
     return Outcome(time, event, horizons)
+
+
+def _set_aside(table: pd.DataFrame, study: Study, path: Path) -> Bools:
+    """(n,) rows that the scheme keeps for the test alone: no default is taken from them."""
+    v, source = study.validation, study.source
+    if v.test_column is not None:
+        _require(table, path, [v.test_column])
+        return marked(labels_exact(table[v.test_column]))
+    if v.test_from is not None and source is not None and source.index_date is not None:
+        return np.asarray(_as_of(table, source, path) >= np.datetime64(v.test_from, "us"), dtype=np.bool_)
+    return np.zeros(len(table), dtype=np.bool_)
 
 
 def _event(table: pd.DataFrame, name: str, positive: tuple[str, ...], path: Path, *, most: int) -> npt.NDArray[np.int8]:

@@ -98,9 +98,14 @@ def sides(
 
 
 def _test_column(cohort: Cohort, column: str) -> Scheme:
-    values = cohort.columns[column]
-    test = np.array([value is not None and value.lower() in {"1", "1.0", "true", "test", "yes"} for value in values])
+    test = marked(cohort.columns[column])
     return Scheme(f"held-out rows of column {column}", (_split("test", test),), temporal=True)
+
+
+def marked(values: Strings) -> Bools:
+    """(n,) rows that a test column says are test rows."""
+    yes = {"1", "1.0", "true", "test", "yes"}
+    return np.array([value is not None and value.lower() in yes for value in values], dtype=np.bool_)
 
 
 def _by_label(cohort: Cohort, values: Strings, what: str, words: str) -> Scheme:
