@@ -16,7 +16,7 @@ its end. Values are brought to the feature's unit; those that cannot be, and tho
 aside and counted (`features.engine.audit`). A code pattern is a code, a prefix (`*`), or a concept with everything
 below it in the record's hierarchy (`<<`).
 
-What is counted from the beginning (no window here: `*_days_since`, counts of the whole history, years since first) drifts
+What is counted from the beginning (no window here: `*_days_since`, whole-history counts, years since first) drifts
 with the age of the record: in its tenth year everybody has had more time to be measured than in its first. Where
 landmarks lie years apart, or the record is older when it is served than when it was learned from, prefer features with
 a window that the whole record covers.
