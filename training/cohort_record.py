@@ -142,12 +142,15 @@ def age_years(birth: Moments, as_of: Moments) -> Floats:
 def outcome_of(facts: Facts, section: OutcomeSection) -> Outcome:
     """First of outcome, competing event, and the end of enrolment; at a tie the outcome, then the competing event.
 
-    Time at risk starts after the index moment. Enrolment ends with its last day, so that a death recorded on it is a
-    death. Follow-up is cut just after the last horizon: nothing later may be learned from.
+    Time at risk starts after the index moment. A death with a date and no clock time stands at the start of its day: an
+    outcome later on that day came first, and is not lost to the death. Enrolment ends with its last day, so that a
+    death recorded on it is a death. Follow-up is cut just after the last horizon: nothing later may be learned from.
     """
     last = max(section.horizons_days)
     event = (facts.event - facts.as_of) / DAY
-    competed = (facts.competed - facts.as_of) / DAY
+    day = facts.competed.astype("datetime64[D]")
+    dated = (facts.competed == day) & (facts.event.astype("datetime64[D]") == day)
+    competed = (np.where(dated, facts.event, facts.competed) - facts.as_of) / DAY
     left = (facts.period_end + DAY - facts.as_of) / DAY
     event, competed = _inf(event), _inf(competed)
     left = np.minimum(_inf(left), last + BEYOND_DAYS)

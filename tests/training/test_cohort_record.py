@@ -63,6 +63,11 @@ def result(*rows: tuple[int, str, str], **changes: dict[str, object]) -> tuple[f
         ([(1, "2010-03-02", "ICD10CM//I21.9")], (60.0, 1)),
         ([(1, "2010-03-02", "ICD10CM//I21.9"), (1, "2010-02-01", "MEDS_DEATH")], (31.0, 2)),
         ([(1, "2010-02-01", "ICD10CM//I21.9"), (1, "2010-02-01", "MEDS_DEATH")], (31.0, 1)),  # it was the outcome
+        # a death with a date only, and the outcome at noon on that day: the outcome came first
+        ([(1, "2010-02-01T12:00", "ICD10CM//I21.9"), (1, "2010-02-01", "MEDS_DEATH")], (31.5, 1)),
+        ([(1, "2010-02-01", "ICD10CM//I21.9"), (1, "2010-02-01T12:00", "MEDS_DEATH")], (31.0, 1)),
+        ([(1, "2010-02-01T12:00", "ICD10CM//I21.9"), (1, "2010-02-01T06:00", "MEDS_DEATH")], (31.25, 2)),  # both known
+        ([(1, "2010-02-02T12:00", "ICD10CM//I21.9"), (1, "2010-02-01", "MEDS_DEATH")], (31.0, 2)),  # another day
         ([(1, "2011-06-01", "ICD10CM//I21.9")], (365.5, 0)),  # after the horizon: nothing of it is learned
         ([(1, "2009-12-31", "ICD10CM//I21.9")], None),  # had it before
         ([(1, "2010-01-01", "ICD10CM//I21.9")], None),  # on the index day itself: not predicted, known
