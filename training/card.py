@@ -90,7 +90,9 @@ def read_answers(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise PresageError(str(path), "no such card file", way_out="see docs/models.md for what it holds")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise PresageError(str(path), "not UTF-8", way_out="save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise PresageError(str(path), f"not valid TOML: {error}") from None
     for key, value in document.items():

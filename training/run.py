@@ -29,10 +29,11 @@ from training.run_evidence import evidence
 from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, group_results, side_by_side, usual_cutoffs
 from training.run_predictions import write_predictions
+from training.run_sites import site_notes, sites_json
 from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
 from training.run_validation import HeldOut, Nested, choose, clinical_of_the_tested, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
-from training.study import Study, read_study
+from training.study import Study, naming_the_study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
 from training.suppression import SMALLEST
 from training.variants import Pair, fit_pair, followed
@@ -60,7 +61,8 @@ def train(
 
     Raises PresageError for whatever in the study, table or record its owner can mend.
     """
-    with threadpool_limits(1, user_api="blas"):  # small matrices: threads only get into each other's way
+    # Small matrices: threads only get into each other's way.
+    with threadpool_limits(1, user_api="blas"), naming_the_study(study_path):
         return _train(study_path, record_dir, truth, json_out, predictions_out, seed, tune, progress)
 
 
@@ -95,6 +97,13 @@ def _train(
         )
         document = _document(study, cohort, scheme, held, chosen, nested, tested, references, seed=seed)
         document["notes"] += reach_notes(cohort, scheme, uncensored)
+        if study.validation.site_column is not None:
+            document["sites"] = sites_json(
+                Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed),
+                chosen,
+                min_people=study.equity.min_people,
+            )
+            document["notes"] += site_notes(document["sites"])
     if record_dir is not None and not study.is_flat:
         from training.leakage import prove
 

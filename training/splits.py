@@ -59,6 +59,9 @@ def make_splits(cohort: Cohort, validation: Validation, *, folder: Path, rng: np
 
 
 def _cross_validation(cohort: Cohort, folds: int, repeats: int, rng: np.random.Generator) -> Scheme:
+    people = len(np.unique(cohort.persons))
+    if folds > people:
+        raise PresageError("[validation] folds", f"at most {people} folds of {people} people, got {folds}")
     splits: list[Split] = []
     for repeat in range(repeats):
         fold = person_folds(cohort.persons, cohort.outcome.event, folds=folds, rng=rng)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -198,7 +200,9 @@ def read_study(path: Path) -> Study:
     if not path.is_file():
         raise PresageError(str(path), "no such study file")
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise PresageError(str(path), "not UTF-8", way_out="save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise PresageError(str(path), f"not valid TOML: {error}") from None
     try:
@@ -211,6 +215,17 @@ def read_study(path: Path) -> Study:
         else:
             message, way_out = first["msg"].removeprefix("Value error, "), None
         raise PresageError(f"{path}, key '{key}'", message, way_out=way_out) from None
+
+
+@contextmanager
+def naming_the_study(path: Path) -> Iterator[None]:
+    """What is wrong with a key (`[validation] folds`) once the data are known is said of the study's file, too."""
+    try:
+        yield
+    except PresageError as error:
+        if not error.where.startswith("["):
+            raise
+        raise PresageError(f"{path}, {error.where}", error.expected, way_out=error.way_out) from None
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

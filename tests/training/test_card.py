@@ -132,6 +132,14 @@ def test_a_card_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path, text
         read_answers(tmp_path / "card.toml")
 
 
+def test_a_card_file_of_another_editor_is_read_or_named(tmp_path: Path) -> None:
+    (tmp_path / "card.toml").write_bytes(b'\xef\xbb\xbffunding = "a grant"')
+    assert read_answers(tmp_path / "card.toml") == {"funding": "a grant"}
+    (tmp_path / "card.toml").write_bytes('funding = "a grant"'.encode("utf-16"))
+    with pytest.raises(PresageError, match="not UTF-8"):
+        read_answers(tmp_path / "card.toml")
+
+
 @pytest.mark.parametrize("study", sorted(path.name for path in STUDIES.glob("*.toml")))
 def test_every_study_that_ships_has_a_card_that_answers_everything(study: str) -> None:
     answers = read_answers(STUDIES / "cards" / study)

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from features.errors import PresageError
+from training.flat import read_flat
+from training.run import train
 from training.study import read_study
 
 FLAT = """
@@ -112,3 +114,31 @@ def test_the_studies_that_ship_are_measured_at_the_cut_off_their_policy_acts_on(
         policy = tomllib.loads((rooms / "serving" / "policies" / path.name).read_text())
         lowest = policy["shortlist"]["minimum_risk"]
         assert read_study(path).validation.cutoffs == ((lowest,) if lowest > 0 else ())
+
+
+def test_a_study_saved_by_another_editor_is_read_or_named(tmp_path: Path) -> None:
+    path = written(tmp_path, FLAT)
+    plain = read_study(path).digest()
+    path.write_bytes(b"\xef\xbb\xbf" + FLAT.encode())
+    assert read_study(path).digest() == plain
+    for encoding in ("utf-16", "utf-16-be", "latin-1"):
+        path.write_bytes(FLAT.replace("acute", "akute Ü").encode(encoding))
+        with pytest.raises(PresageError, match=r"study\.toml: not (UTF-8|valid TOML)"):
+            read_study(path)
+
+
+def test_what_is_wrong_with_a_key_once_the_data_are_known_names_the_file(tmp_path: Path) -> None:
+    rows = "".join(f"p{n},{n % 3},{n % 2}\n" for n in range(40))
+    (tmp_path / "aml.csv").write_text("patient_id,age,status\n" + rows)
+    text = FLAT.split("[outcome]")[0] + '[outcome]\nevent = "status"\n[validation]\nfolds = 100000\n'
+    path = written(tmp_path, text)
+    with pytest.raises(PresageError) as caught:
+        train(path)
+    assert str(caught.value) == f"{path}, [validation] folds: at most 40 folds of 40 people, got 100000"
+
+
+def test_rows_of_a_flat_table_without_an_outcome_are_in_the_attrition(tmp_path: Path) -> None:
+    (tmp_path / "aml.csv").write_text("patient_id,age,status\na,50,1\na,51,\nb,60,\nc,70,0\n")
+    study = read_study(written(tmp_path, FLAT.split("[outcome]")[0] + '[outcome]\nevent = "status"\n'))
+    steps = [(step.people, step.rows) for step in read_flat(study, tmp_path).attrition]
+    assert steps == [(3, 4), (2, 2)]
