@@ -228,10 +228,11 @@ def _incidence(cohort: Cohort, scheme: Scheme) -> dict[str, list[float]] | None:
 
 def _by_horizon(bench: Bench, cohort: Cohort, held: HeldOut) -> dict[str, Any]:
     names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
-    return {
-        name: metrics_json(bench.measure(held.served, i, integrated=True, curves=held.curves))
-        for i, name in enumerate(names)
-    }
+    found = {}
+    for i, name in enumerate(names):
+        found[name] = metrics_json(bench.measure(held.served, i, integrated=True, curves=held.curves))
+        found[name]["ici"]["if_perfect"] = finite(bench.ici_if_perfect(held.served, i))
+    return found
 
 
 def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from training.censoring import Uncensored
 from training.cohort import Cohort, Ints
-from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, largest_gap
+from training.evaluation import Ask, Estimate, GroupResult, by_group, difference, evaluate, ici_if_perfect, largest_gap
 from training.evaluation.chance import Chance, gap_by_chance
 from training.evaluation.incidence import aalen_johansen
 from training.outcomes import EVENT, Outcome, RiskCurves
@@ -113,6 +113,17 @@ class Bench:
             uncensored=self.uncensored,
             curves=curves if last else None,
             ask=self._ask(smooth=integrated),
+        )
+
+    def ici_if_perfect(self, risk: Floats, horizon: int = -1) -> float:
+        """The ICI that exactly right risks would have here."""
+        return ici_if_perfect(
+            self.outcome,
+            risk[:, horizon],
+            horizon_days=self._days(horizon),
+            persons=self.persons,
+            rng=stream(self.seed, "perfect"),
+            uncensored=self.uncensored,
         )
 
     def compare(self, risk: Floats, reference: Floats, horizon: int = -1) -> Metrics:

@@ -88,6 +88,33 @@ def difference(
     return summarise(rows)
 
 
+def ici_if_perfect(
+    outcome: Outcome,
+    risk: Floats,
+    *,
+    horizon_days: float,
+    persons: Persons,
+    rng: np.random.Generator,
+    uncensored: Uncensored | None = None,
+    draws: int = 20,
+) -> float:
+    """What the ICI of these risks is on average where every one of them is exactly right.
+
+    A distance has no negative errors, so a perfect model of few people has an ICI above zero; a measured one says
+    something only beyond this. Outcomes are drawn from the risks, rows of one person with the same luck; who is known,
+    and how much each counts, stays.
+    """
+    observed, predicted = Observed.of(outcome, horizon_days, persons, uncensored), Predicted.of(outcome, risk, None)
+    weighted = observed.weighted(np.ones(len(risk)))
+    count = weighted.count * observed.reachable
+    found = np.empty(draws)
+    for k in range(draws):
+        label = rng.random(observed.n_people)[observed.row_person] < risk
+        found[k] = calibration(predicted.bases, label, weighted.weight, count, smooth=True).ici
+    defined = found[np.isfinite(found)]
+    return float(defined.mean()) if len(defined) else float("nan")
+
+
 def curves(
     outcome: Outcome,
     risk: Floats,

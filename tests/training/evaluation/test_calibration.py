@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,6 +10,7 @@ from lifelines import AalenJohansenFitter
 from scipy.special import expit, logit
 
 from training.censoring import known_by, marginal
+from training.evaluation import evaluate, ici_if_perfect
 from training.evaluation.calibration import CalibrationBases, calibration, calibration_curve
 from training.evaluation.incidence import aalen_johansen, replicate_weights
 from training.evaluation.sample import Observed
@@ -115,3 +118,20 @@ def test_a_curve_has_every_person_in_one_group_and_follows_the_truth() -> None:
     assert curve.people.sum() == 5000
     assert curve.observed == pytest.approx(curve.expected, abs=0.07)
     assert curve.smoothed == pytest.approx(curve.grid, abs=0.05)
+
+
+def test_the_ici_of_right_risks_is_that_of_a_perfect_model_and_of_wrong_ones_is_beyond_it() -> None:
+    """Over repetitions of 1,000 people: a perfect model has an ICI of about .01 to .02, as is said beside it."""
+    rng = np.random.default_rng(0)
+    seen, said, wrong = [], [], []
+    for _ in range(30):
+        risk = 1 / (1 + np.exp(-rng.normal(-1.5, 1, 1000)))
+        event = (rng.random(1000) < risk).astype(np.int8)
+        outcome = Outcome(np.full(1000, np.nan), event, ())
+        args = {"horizon_days": math.nan, "persons": np.arange(1000), "rng": rng}
+        seen.append(evaluate(outcome, risk, n_boot=0, **args)["ici"].value)  # type: ignore[arg-type]
+        said.append(ici_if_perfect(outcome, risk, **args))  # type: ignore[arg-type]
+        wrong.append(evaluate(outcome, risk**1.5, n_boot=0, **args)["ici"].value)  # type: ignore[arg-type]
+    assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.15)
+    assert 0.008 < np.mean(said) < 0.025
+    assert np.mean(wrong) > 2 * np.mean(said)
