@@ -36,6 +36,7 @@ from training.splits import Scheme, make_splits
 from training.study import Study, naming_the_study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
 from training.suppression import SMALLEST
+from training.tracking import check_server
 from training.variants import Pair, fit_pair, followed
 
 Floats = npt.NDArray[np.float64]
@@ -77,6 +78,7 @@ def _train(
     progress: Progress,
 ) -> Summary:
     study, folder = read_study(study_path), study_path.parent
+    check_server()
     cohort, references = _cohort(study, folder, record_dir, truth, progress)
     candidates = candidates_of(study, cohort)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))

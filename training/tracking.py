@@ -11,14 +11,19 @@ import json
 import logging
 import os
 import tempfile
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
+
+from features.errors import PresageError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -27,6 +32,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 PARAMETER_LENGTH = 500
+PATIENCE_S = 5.0  # MLflow itself tries for minutes before it says that nobody is there
 SOURCE = "presage train"
 VALIDATES = "validates"  # tag of a validation's run: MODEL/VERSION
 
@@ -61,6 +67,24 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{presage_home() / 'mlflow.db'}"
 
 
+def check_server() -> None:
+    """Raise PresageError where the store is a server that does not answer; any answer will do, a refusal, too."""
+    uri = urlsplit(tracking_uri())
+    if uri.scheme not in {"http", "https"}:
+        return
+    place = uri.netloc.rpartition("@")[2]  # without a name and password
+    try:
+        urllib.request.urlopen(f"{uri.scheme}://{place}{uri.path.rstrip('/')}/health", timeout=PATIENCE_S).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except (OSError, ValueError):
+        raise PresageError(
+            "MLFLOW_TRACKING_URI",
+            f"a tracking server at {place}, which gave no answer within {PATIENCE_S:g} seconds",
+            way_out="start it, or unset the variable to keep runs in $PRESAGE_HOME",
+        ) from None
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """MLflow without its chatter; SQLAlchemy's and MLflow's own deprecations are theirs to mend."""
@@ -88,6 +112,7 @@ def _use_store() -> None:
     """Point MLflow at the store. It writes the address into the environment, where it would pass for a user's wish."""
     import mlflow
 
+    check_server()
     wished = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(tracking_uri())
     if wished is None:

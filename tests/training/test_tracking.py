@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
 import struct
+import threading
 from collections.abc import Iterator
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.errors import PresageError
+from training import tracking
 from training.registry import CHALLENGER, bundle_of, promote, version_number
 from training.run import train
 from training.run_evidence import code_digest
-from training.tracking import client, quiet
+from training.tracking import check_server, client, quiet
 
 STUDY = """
 name = "planted"
@@ -197,3 +202,37 @@ def test_a_champion_is_nobodys_challenger_and_stays_when_a_later_look_fails(
 def aliases() -> dict[str, int]:
     with quiet():
         return {name: int(v) for name, v in client().get_registered_model("planted").aliases.items()}
+
+
+def test_a_server_that_is_not_there_is_said_at_once_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE_S", 0.2)
+    (tmp_path / "planted.toml").write_text(
+        STUDY
+    )  # its table is not there: nothing was read before the server was asked
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        port = mute.getsockname()[1]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+        for _ in ("nobody listens", "somebody listens and says nothing"):
+            for ask in (client, lambda: train(tmp_path / "planted.toml")):
+                with pytest.raises(PresageError, match=f"a tracking server at 127.0.0.1:{port}") as caught:
+                    ask()
+                assert "secret" not in str(caught.value)
+            mute.listen()
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    def log_message(self, *said: object) -> None:
+        """Nothing."""
+
+
+def test_a_server_that_refuses_a_stranger_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}/behind/")
+        check_server()
