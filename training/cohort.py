@@ -28,16 +28,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Dosages:
-    """Counts of the effect allele, (n, m) float32, NaN where not called; `called` (n,) says whose genotypes exist."""
+    """Counts of the effect allele, (n, m) float32, NaN where not called; `called` (n,) says whose genotypes exist.
+
+    others: the other allele of each variant; empty where nobody knows them.
+    """
 
     variants: tuple[str, ...]
     alleles: tuple[str, ...]
     values: npt.NDArray[np.float32]
     called: Bools
+    others: tuple[str, ...] = ()
 
     def take(self, rows: Ints) -> Dosages:
         """The same variants for these rows."""
-        return Dosages(self.variants, self.alleles, self.values[rows], self.called[rows])
+        return Dosages(self.variants, self.alleles, self.values[rows], self.called[rows], self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Facts:
 def select(study: Study, folder: Path, record: Record, backend: Backend) -> Selected:
     """The study's index rows. Raises PresageError where a code list finds nothing in the record, or nobody is left."""
     population, section = study.population, study.outcome
+    _distinct([population.index.removeprefix("first:"), *population.exclude, str(section.codes), *section.competing])
     first = population.index.removeprefix("first:") if population.index.startswith("first:") else None
     table = index_facts(
         record,
@@ -96,6 +97,15 @@ def select(study: Study, folder: Path, record: Record, backend: Backend) -> Sele
     return Selected(facts.subject_ids[rows], facts.as_of[rows], outcome.take(rows), tuple(attrition), notes)
 
 
+def _distinct(entries: Sequence[str]) -> None:
+    """Copies of the code lists are sealed in the bundle by their file's name."""
+    lists = sorted({entry for entry in entries if entry.endswith(".csv")})
+    names = [Path(entry).name for entry in lists]
+    for entry, name in zip(lists, names, strict=True):
+        if names.count(name) > 1:
+            raise PresageError(entry, "a file name that no other code list of the study has", way_out="rename one")
+
+
 def resolve(
     entries: Sequence[str], folder: Path, record: Record, backend: Backend, *, may_be_absent: bool = False
 ) -> list[str]:
@@ -112,7 +122,11 @@ def resolve(
 
 
 def criteria(facts: Facts, population: Population, section: OutcomeSection) -> list[tuple[str, Bools]]:
-    """Who may be in the study, one rule after the other, each (n,)."""
+    """Who may be in the study, one rule after the other, each (n,).
+
+    What excludes somebody counts from when it happened, not from when it was known: a model for people free of the
+    outcome is learned on people who were. Somebody whose diagnosis is not recorded yet is scored all the same.
+    """
     low, high = population.age_years
     age = np.floor(age_years(facts.birth, facts.as_of))
     history = population.history_days * DAY

@@ -269,4 +269,5 @@ def _dosages(path: Path, ids: Strings) -> Dosages:
             str(path), "no sample has an id of the table", way_out="[source] id names the column to join on"
         )
     values = np.where(called[:, None], counts[where], np.float32(np.nan))
-    return Dosages(tuple(variants["id"].to_pylist()), tuple(variants["alt"].to_pylist()), values, called)
+    counted, others = tuple(variants["alt"].to_pylist()), tuple(variants["ref"].to_pylist())
+    return Dosages(tuple(variants["id"].to_pylist()), counted, values, called, others)

@@ -117,11 +117,20 @@ def in_levels(frame: FeatureFrame, bundle: Bundle) -> FeatureFrame:
 
 
 def aligned(dosages: Dosages, score: DosageScore) -> Dosages:
-    """The score's variants in its order; the other allele's counts are turned round, absent variants are not called."""
+    """The score's variants in its order; counts of the other allele are turned round.
+
+    A variant that is absent, or has neither allele (another strand, another change at the place), is not called: to
+    turn its counts round would be to score the opposite.
+    """
     where = {name: j for j, name in enumerate(dosages.variants)}
     values = np.full((len(dosages.values), len(score.variants)), np.nan, dtype=np.float32)
     for k, (variant, allele) in enumerate(zip(score.variants, score.alleles, strict=True)):
-        if variant in where:
-            counts = dosages.values[:, where[variant]]
-            values[:, k] = counts if dosages.alleles[where[variant]] == allele else 2 - counts
-    return Dosages(score.variants, score.alleles, values, dosages.called)
+        j = where.get(variant)
+        if j is None:
+            continue
+        if dosages.alleles[j] == allele:
+            values[:, k] = dosages.values[:, j]
+        elif dosages.others and dosages.others[j] == allele:
+            values[:, k] = 2 - dosages.values[:, j]
+    called = dosages.called & ~np.isnan(values).all(axis=1)
+    return Dosages(score.variants, score.alleles, values, called)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.errors import PresageError
 from features.record import Record
 from features.schema import EVENTS
 from training.cohort_record import Selected, select
@@ -163,3 +164,20 @@ def test_an_index_at_a_first_event_lies_within_its_bounds(
     population = {"index": "first:X", "age_years": [40, 79], "history_days": 365, **bounds}
     study = Study.model_validate({**STUDY, "population": population})
     assert select(study, Path(), held, ibis.duckdb.connect()).subject_ids.tolist() == people
+
+
+def test_what_excludes_counts_from_when_it_happened_although_it_was_known_later() -> None:
+    rows = [*ENROLLED, *others(), (1, "2009-12-20", "ICD10CM//I21.9")]
+    events = record(*rows).tables["events"]
+    known = [datetime.fromisoformat("2010-02-01") if code == "ICD10CM//I21.9" else time
+             for code, time in zip(events["code"].to_pylist(), events["time"].to_pylist(), strict=True)]  # fmt: skip
+    late = events.set_column(5, EVENTS.field("available_time"), pa.array(known, pa.timestamp("us")))
+    found = select(Study.model_validate(STUDY), Path(), Record.in_memory(late), ibis.duckdb.connect())
+    assert found.subject_ids.tolist() == [9]
+
+
+def test_two_code_lists_of_one_file_name_are_refused() -> None:
+    population = {**STUDY["population"], "exclude": ["a/x.csv", "b/x.csv"]}  # type: ignore[dict-item]
+    study = Study.model_validate({**STUDY, "population": population})
+    with pytest.raises(PresageError, match=r"a/x\.csv: a file name that no other code list"):
+        select(study, Path(), record(*ENROLLED), ibis.duckdb.connect())

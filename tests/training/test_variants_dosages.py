@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from sklearn.linear_model import Ridge
 
 from training.cohort import Dosages
-from training.variants_dosages import HERITABILITIES, learn_dosage_score
+from training.validate_apply import aligned
+from training.variants_dosages import HERITABILITIES, DosageScore, learn_dosage_score
 
 
 def drawn(n: int, m: int, rng: np.random.Generator) -> Dosages:
@@ -44,3 +46,23 @@ def test_nobody_without_genotypes_has_a_score() -> None:
         dosages.variants, dosages.alleles, np.full((1, 10), np.nan, np.float32), np.zeros(1, dtype=np.bool_)
     )
     assert np.isnan(learned.score(absent)).all()
+
+
+def test_counts_of_the_other_allele_are_turned_round_and_of_an_unknown_one_not_called() -> None:
+    score = DosageScore(("rs1", "rs2", "rs3", "rs4", "rs5"), ("A",) * 5, np.ones(5), np.ones(5))
+    counts = np.array([[0, 0, 0, 0], [2, 2, 2, 2], [np.nan] * 4], dtype=np.float32)
+    called = np.array([True, True, True])
+    # as learned; the other allele counted; the other strand; another change at the place; and rs5 absent
+    here = Dosages(("rs4", "rs3", "rs2", "rs1"), ("C", "T", "G", "A"), counts, called, ("G", "C", "A", "G"))
+    found = aligned(here, score)
+    nan = np.nan
+    assert found.values.tolist() == pytest.approx(
+        np.array([[0, 2, nan, nan, nan], [2, 0, nan, nan, nan], [nan] * 5]), nan_ok=True
+    )
+    assert found.called.tolist() == [True, True, False]  # of the last nothing is known
+
+
+def test_without_the_other_alleles_nothing_is_turned_round() -> None:
+    score = DosageScore(("rs1",), ("A",), np.ones(1), np.ones(1))
+    here = Dosages(("rs1",), ("G",), np.array([[1]], dtype=np.float32), np.array([True]))
+    assert not aligned(here, score).called.any()
