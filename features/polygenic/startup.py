@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,33 +13,41 @@ from threading import current_thread
 from types import ModuleType
 
 _LOADER = "presage-kernels"
+_NOT_FOR_NUMBA = ("cffi", "scipy", "yaml")  # its settings file, its C functions, its BLAS: none is used here
 
 
 class _Absent:
-    """Finds no pandas, and no SciPy for Numba; other modules are left to other finders."""
+    """Finds no pandas, and nothing that Numba can do without; other modules are left to other finders."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Called by the import system."""
-        if name == "pandas" or (name == "scipy" and current_thread().name.startswith(_LOADER)):
+        if name == "pandas" or (name in _NOT_FOR_NUMBA and current_thread().name.startswith(_LOADER)):
             raise ModuleNotFoundError(f"{name} is not loaded for this command", name=name)
         return None
 
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """For a command that is the whole process: no pandas, and memory that can be given back.
+    """For a command that is the whole process: no pandas, no collector of cycles, and memory that can be given back.
 
     pyarrow looks for pandas at its first array, to know its types, and Numba for SciPy's BLAS: together half a second
-    of a two-second run. What has been imported before stays. pyarrow's own pool keeps what is freed, by thread; the
-    system's gives it back.
+    of a two-second run. What has been imported before stays. Numba's many objects made the collector a tenth of one
+    score's run, and it found nothing. OpenBLAS's own threads wait in a loop, where only short products are left to them.
+    pyarrow's own pool keeps what is freed, by thread; the system's gives it back.
     """
     finder = _Absent()
     sys.meta_path.insert(0, finder)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        gc.freeze()  # else the process looks through all of it once more as it ends
+        if collecting:
+            gc.enable()
 
 
 def give_back() -> None:
