@@ -34,15 +34,18 @@ ScoresOption = Annotated[list[Path], typer.Option("--scores", help="Scoring file
 FrequenciesOption = Annotated[Path | None, typer.Option(help="plink2 .afreq of a reference, for missing calls.")]
 AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: presage ancestry fit.")]
 BuildOption = Annotated[str | None, typer.Option(help="GRCh37 or GRCh38, where the genotypes' header does not say.")]
-OverlapOption = Annotated[float, typer.Option(help="Share of variants and weight that must match.")]
+OverlapOption = Annotated[float, typer.Option(min=0, max=1, help="Share of variants and weight that must match.")]
 AmbiguousOption = Annotated[bool, typer.Option(help="Use palindromes (A/T, C/G) as if on one strand.")]
 MultiallelicOption = Annotated[bool, typer.Option(help="Use records with several alternates.")]
 CallableOption = Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")]
 AssumeOption = Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")]
 RescueOption = Annotated[bool, typer.Option(help="Tell palindromes apart by frequency.")]
-ThreadsOption = Annotated[int, typer.Option(min=1)]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Processor cores to use.")]
 MemoryOption = Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
+StudyArgument = Annotated[Path, typer.Argument(help="The study file (TOML).")]
+NameArgument = Annotated[str, typer.Argument(help="The name that the user signs in with.")]
+SameNumbersOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same numbers.")]
 
 
 @app.command()
@@ -59,7 +62,9 @@ def simulate(
 
 
 @ingest.command("omop")
-def ingest_omop(source: Path, record: RecordOption) -> None:
+def ingest_omop(
+    source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")], record: RecordOption
+) -> None:
     """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file."""
     from features.sources.omop import ingest as run
 
@@ -67,7 +72,7 @@ def ingest_omop(source: Path, record: RecordOption) -> None:
 
 
 @ingest.command("fhir")
-def ingest_fhir(source: Path, record: RecordOption) -> None:
+def ingest_fhir(source: Annotated[Path, typer.Argument(help="The folder, zip or file.")], record: RecordOption) -> None:
     """FHIR R4: a bulk-export folder (NDJSON) or bundles (folder or zip)."""
     from features.sources.fhir import ingest as run
 
@@ -75,7 +80,9 @@ def ingest_fhir(source: Path, record: RecordOption) -> None:
 
 
 @ingest.command("meds")
-def ingest_meds(source: Path, record: RecordOption) -> None:
+def ingest_meds(
+    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")], record: RecordOption
+) -> None:
     """A MEDS data set made elsewhere."""
     from features.sources.meds import ingest as run
 
@@ -84,7 +91,7 @@ def ingest_meds(source: Path, record: RecordOption) -> None:
 
 @ingest.command("genotypes")
 def ingest_genotypes(
-    source: Path,
+    source: Annotated[Path, typer.Argument(help="Genotypes, or a folder with one file of them.")],
     record: RecordOption,
     scores: ScoresOption,
     samples: Annotated[
@@ -137,7 +144,9 @@ def ingest_genotypes(
 
 
 @ingest.command("findings")
-def ingest_findings(source: Path, record: RecordOption) -> None:
+def ingest_findings(
+    source: Annotated[Path, typer.Argument(help="A report, or a folder of them.")], record: RecordOption
+) -> None:
     """Laboratories' genomics reports: FHIR Genomics Reporting, and a laboratory's own CSV."""
     from features.findings.ingest import ingest as run
 
@@ -158,7 +167,7 @@ def catalogue(
 
 
 @app.command("check-leakage")
-def check_leakage(study: Path, record: RecordOption, seed: int = 7) -> None:
+def check_leakage(study: StudyArgument, record: RecordOption, seed: SameNumbersOption = 7) -> None:
     """Prove that no feature of a study sees its future, and look for features that know too much."""
     from training.leakage import check
 
@@ -170,14 +179,14 @@ def check_leakage(study: Path, record: RecordOption, seed: int = 7) -> None:
 
 @app.command()
 def train(
-    study: Annotated[Path, typer.Argument(help="The study file (TOML).")],
+    study: StudyArgument,
     record: Annotated[
         Path | None, typer.Option("--record", help="The record; not for a study of a flat table.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="truth.parquet of a simulation: shows the oracle beside.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write held-out predictions as Parquet.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 7,
+    seed: SameNumbersOption = 7,
     tune: Annotated[
         int | None, typer.Option(min=1, help="Trials of a search for settings, per boosted candidate; resumable.")
     ] = None,
@@ -241,7 +250,7 @@ def validate(
     source: Annotated[str | None, typer.Option(help="How these other people are called in the report.")] = None,
     by: Annotated[str | None, typer.Option(help="Who validates; the model card names them.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write what was found as JSON.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same intervals.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same intervals.")] = 7,
 ) -> None:
     """Apply a model, unchanged, to people it was not made for: does it hold there? Logged with the version."""
     from training.validate import validate as run
@@ -278,7 +287,12 @@ def report(
 def score(
     model: Annotated[str, typer.Argument(help="A registered model with a champion.")],
     record: RecordOption,
-    as_of: Annotated[datetime, typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])],
+    as_of: Annotated[
+        datetime,
+        typer.Option(
+            "--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The day; what came later is not seen."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Receipts, as Parquet.")],
 ) -> None:
     """Score everybody enrolled on a day: one receipt each, or the reason why there is no score."""
@@ -305,7 +319,7 @@ def flag(
 def serve(
     record: Annotated[Path | None, typer.Option("--record", help="The record whose people are looked at.")] = None,
     host: Annotated[str, typer.Option(help="Beyond loopback, put TLS in front: cookies then need it.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 3000,
 ) -> None:
     """Serve the worklist and the score API."""
     from serving.service import serve as run
@@ -316,7 +330,7 @@ def serve(
 
 @user.command("add")
 def user_add(
-    name: str,
+    name: NameArgument,
     role: Annotated[str, typer.Option(help="care manager, programme lead, data scientist or machine.")],
     panel: Annotated[list[str] | None, typer.Option(help="A care site; give it once for each.")] = None,
 ) -> None:
@@ -337,7 +351,7 @@ def user_list() -> None:
 
 
 @user.command("password")
-def user_password(name: str) -> None:
+def user_password(name: NameArgument) -> None:
     """Change a password; the user's sessions end."""
     from serving import sign_ins
 
@@ -347,7 +361,7 @@ def user_password(name: str) -> None:
 
 @user.command("panels")
 def user_panels(
-    name: str,
+    name: NameArgument,
     panel: Annotated[list[str] | None, typer.Option(help="A care site; give it once for each.")] = None,
 ) -> None:
     """Set the panels of a user; none given: none."""
@@ -358,7 +372,7 @@ def user_panels(
 
 
 @user.command("disable")
-def user_disable(name: str) -> None:
+def user_disable(name: NameArgument) -> None:
     """End a user's sign-in, sessions and tokens, for good."""
     from serving import sign_ins
 
@@ -368,7 +382,7 @@ def user_disable(name: str) -> None:
 
 @user.command("token")
 def user_token(
-    name: str,
+    name: NameArgument,
     label: Annotated[str, typer.Option(help="What the token is for.")] = "",
     days: Annotated[int, typer.Option(min=1, max=366, help="How long it is valid.")] = 90,
 ) -> None:
@@ -462,7 +476,7 @@ def ancestry_fit(
     labels: Annotated[str, typer.Option(help="File of sample and group, or a column of the panel's .psam.")],
     out: Annotated[Path, typer.Option(help="Folder to freeze the reference in.")],
     scores: Annotated[list[Path] | None, typer.Option(help="Scoring file to be adjusted; again for each.")] = None,
-    components: Annotated[int, typer.Option(min=1, max=20)] = 4,
+    components: Annotated[int, typer.Option(min=1, max=20, help="Principal components to adjust by.")] = 4,
     unrelated: Annotated[Path | None, typer.Option(help="Sample ids that the regressions leave out.")] = None,
     build: BuildOption = None,
 ) -> None:
