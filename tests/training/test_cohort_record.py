@@ -181,3 +181,13 @@ def test_two_code_lists_of_one_file_name_are_refused() -> None:
     study = Study.model_validate({**STUDY, "population": population})
     with pytest.raises(PresageError, match=r"a/x\.csv: a file name that no other code list"):
         select(study, Path(), record(*ENROLLED), ibis.duckdb.connect())
+
+
+def test_a_landmark_can_be_followed_to_the_records_last_day_whenever_its_own_person_left() -> None:
+    #   person 1 leaves in 2012, the record's last day is 2020-01-01
+    mine = [(1, "1950-06-01", "MEDS_BIRTH"), (1, "2005-01-01", "OBSERVATION_PERIOD//START"),
+            (1, "2012-07-01", "OBSERVATION_PERIOD//END")]  # fmt: skip
+    outcome = selected(*mine, *others()).outcome
+    whole = (np.datetime64("2020-01-02") - np.datetime64("2010-01-01")).astype(int)
+    assert outcome.followable_days is not None
+    assert outcome.followable_days.tolist() == [whole, whole]
