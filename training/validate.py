@@ -27,7 +27,7 @@ from training.outcomes import EVENT
 from training.registry import find
 from training.run_figures import SERVED, figure_numbers
 from training.run_metrics import Bench, Floats, group_results
-from training.summary import groups_json, metrics_json, models_table
+from training.summary import finite, groups_json, metrics_json, models_table
 from training.suppression import suppress
 from training.tracking import log_validation
 from training.validate_apply import Elsewhere, read_elsewhere
@@ -108,6 +108,7 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
     shape = _shape(bundle, cohort, there.dosages, rows, answer.model[rows] == "combined")
     curves = None if shape is None else shape.through(risk, cohort.horizons)
     metrics = metrics_json(bench.measure(risk, integrated=True, curves=curves))
+    metrics["ici"]["if_perfect"] = finite(bench.ici_if_perfect(risk))
     groups, gaps = group_results(bench, cohort, risk, min_people=study.equity.min_people)
     moved = drift(cohort.frame.take(rows), bundle.reference())
     event = cohort.outcome.event[rows] == EVENT
