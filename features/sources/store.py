@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +118,8 @@ def write(
     _write_metadata(space, codes, ancestors, report)
     _write_table(identity.merged(space.record_dir, space.source, subjects), space.ready / identity.FILE, IDENTITY)
     _write_json(space.ready / "ingest_report.json", _reports(space, report))
-    _move_in(space)
+    with _uninterrupted():
+        _move_in(space)
     return report
 
 
@@ -224,6 +227,22 @@ def _move_in(space: Workspace) -> None:
         if path.is_file():
             _replace(space, path)
     shutil.rmtree(space.ready)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is done: half of the old record and half of the new are no record."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _replace(space: Workspace, path: Path) -> None:

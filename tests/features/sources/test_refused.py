@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from features.errors import PresageError
-from features.sources import fhir, meds, omop
+from features.sources import fhir, meds, omop, store
 
 Cdm = Callable[..., Path]
 TablesOf = Callable[[Path], dict[str, pa.Table]]
@@ -155,3 +156,25 @@ def test_a_meds_file_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "7.parquet").write_bytes(b"PAR1")
     with pytest.raises(PresageError, match=r"7\.parquet: a whole Parquet file was expected"):
         meds.ingest(tmp_path, tmp_path / "record")
+
+
+def test_an_interrupt_leaves_the_old_record_or_the_new_one(
+    cdm: Cdm, tmp_path: Path, tables_of: TablesOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, fresh = tmp_path / "record", tmp_path / "fresh"
+    omop.ingest(cdm(), record)
+    before = tables_of(record)
+    more = cdm(person="person_id | gender_concept_id | year_of_birth\n7 | 8507 | 1950")
+    omop.ingest(more, fresh)
+    for step, expected in (("_write_metadata", before), ("_replace", tables_of(fresh))):
+        with monkeypatch.context() as patch:
+            whole = getattr(store, step)
+            patch.setattr(store, step, lambda *args, whole=whole: (signal.raise_signal(signal.SIGINT), whole(*args)))
+            with pytest.raises(KeyboardInterrupt):
+                omop.ingest(more, record)
+        after = tables_of(record)
+        assert after["data/omop/0000.parquet"].drop("subject_id") == expected["data/omop/0000.parquet"].drop(
+            "subject_id"
+        )
+        assert after["metadata/codes.parquet"] == expected["metadata/codes.parquet"]
+        assert not list(record.glob(".ingest-*"))
