@@ -140,14 +140,16 @@ def log_training(
         source = {"mlflow.source.name": SOURCE}  # MLflow would name the path of this machine's program
         with mlflow.start_run(run_name=study, tags={"study": study, **source, **tags}) as run:
             # Before any metric: MLflow links every metric that exists to the model, one statement each.
-            info = _log_model(study, bundle)
+            info = _log_model(bundle)
             mlflow.log_params(_short({"seed": seed, **parameters}))
             mlflow.log_metrics(_finite(metrics))
             _log_files(documents, figures)
         for name, child in children.items():
             _log_child(run.info.experiment_id, run.info.run_id, study, name, child, seed=seed)
-        _make_challenger(study, str(info.registered_model_version))
-    return Registered(run.info.run_id, study, int(info.registered_model_version))
+        # Last: what was interrupted is no version.
+        version = mlflow.register_model(info.model_uri, study, await_registration_for=0).version
+        _make_challenger(study, str(version))
+    return Registered(run.info.run_id, study, int(version))
 
 
 def log_validation(model: str, version: int, document: Mapping[str, Any]) -> str:
@@ -218,7 +220,7 @@ def _make_challenger(study: str, version: str) -> None:
     MlflowClient().set_registered_model_alias(study, "challenger", version)
 
 
-def _log_model(study: str, bundle: Path) -> Any:
+def _log_model(bundle: Path) -> Any:
     """From code and a bundle, not from a pickle; requirements are named, as inferring them loads everything."""
     import mlflow
 
@@ -227,8 +229,6 @@ def _log_model(study: str, bundle: Path) -> Any:
         python_model=str(Path(__file__).with_name("registry_model.py")),
         artifacts={"bundle": str(bundle)},
         pip_requirements=["presage", f"mlflow=={mlflow.__version__}"],
-        registered_model_name=study,
-        await_registration_for=0,
     )
 
 

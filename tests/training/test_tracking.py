@@ -236,3 +236,24 @@ def test_a_server_that_refuses_a_stranger_is_there(monkeypatch: pytest.MonkeyPat
         threading.Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}/behind/")
         check_server()
+
+
+def test_a_training_that_is_interrupted_registers_no_version(
+    store: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    def versions() -> list[int]:
+        with quiet():
+            return [int(one.version) for one in client().search_model_versions("name = 'planted'")]
+
+    people().to_csv(tmp_path / "people.csv", index=False)
+    (tmp_path / "planted.toml").write_text(STUDY.replace('"cox", "xgboost"', '"cox"'))
+    monkeypatch.setenv("PRESAGE_HOME", str(store[0]))
+    before = versions()
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_log_child", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "planted.toml", seed=3)
+    assert versions() == before
