@@ -68,16 +68,17 @@ Seen = Callable[..., ir.Table]
 
 
 def everything() -> tuple[Record, Catalogue]:
-    """The record above with births, and every third person's polygenic score, which comes after the moment."""
+    """The record above with births; some people's polygenic score, and everybody's a year after the last canary."""
     record, _ = a_record()
     births = pa.Table.from_pylist(
         [{"subject_id": n, "time": np.datetime64("1960-01-01", "us").item(), "code": "MEDS_BIRTH"} for n in range(30)],
         schema=EVENTS,
     )
+    results = [*((n, "2018-06-01") for n in range(0, 30, 3)), *((n, "2022-06-01") for n in range(30))]
     scores = [
-        {"subject_id": n, "score_id": "PGS1", "z": n / 30, "matched_weight": 0.9,
-         "available_time": np.datetime64("2020-06-01" if n % 2 else "2018-06-01", "us").item()}
-        for n in range(0, 30, 3)
+        {"subject_id": n, "score_id": "PGS1", "z": n / 30 + (day > "2020"), "matched_weight": 0.9,
+         "available_time": np.datetime64(day, "us").item()}
+        for n, day in results
     ]  # fmt: skip
     events = pa.concat_tables([record.tables["events"], births])
     record = Record.in_memory(events, polygenic=pa.Table.from_pylist(scores, schema=POLYGENIC))
