@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import local
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from features.polygenic import kernels, lookup
 from features.polygenic.contributions import ChunkWeights, Contributions
-from features.polygenic.genotypes.protocol import Genotypes, SiteReader, Sites
+from features.polygenic.genotypes.protocol import Genotypes, PackedSites, SiteReader, Sites
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.progress import Progress, silent
 
@@ -96,15 +97,13 @@ def _accumulate(
     chunk = block * BLOCKS_PER_CHUNK
     n_sites = len(contributions.sites)
     starts = range(0, n_sites, chunk) if n_sites else range(1)
-    worker = _Worker(genotypes, contributions, scores, block)
-    with ThreadPoolExecutor(threads) as pool:
+    with closing(_Worker(genotypes, contributions, scores, block)) as worker, ThreadPoolExecutor(threads) as pool:
         jobs = ((start, min(start + chunk, n_sites)) for start in starts)
         waiting: list[Future[_Chunk]] = [pool.submit(worker, *job) for job in islice(jobs, threads + 1)]
         while waiting:
             done = waiting.pop(0).result()
             waiting += [pool.submit(worker, *job) for job in islice(jobs, 1)]
             yield done
-    worker.close()
 
 
 class _Worker:
@@ -131,10 +130,11 @@ class _Worker:
         weights = self._contributions.weights(start, stop, self._scores)
         dense = self._dense(weights)
         by_lookup = lookup.room_for_sums(int(dense.sum()), n) if dense.any() else None
+        packed_do = by_lookup is not None and bool(dense.all()) and self._contributions.frequencies is not None
         for low in range(start, stop, self._block):
             high = min(low + self._block, stop)
             part = slice(low - start, high - start)
-            counts = self._read(self._contributions.sites[low:high])
+            counts = self._read(self._contributions.sites[low:high], packed_do=packed_do)
             frequency = self._frequency(counts, low, high)
             additive = weights.additive[:, part]
             het = weights.heterozygote[:, part] if weights.heterozygote is not None else None
@@ -163,8 +163,11 @@ class _Worker:
         for reader in self._readers:
             reader.close()
 
-    def _read(self, sites: Sites) -> Genotype:
-        """The calls of a block; hard calls are packed too, the rows beyond the last site as if nobody had a copy."""
+    def _read(self, sites: Sites, *, packed_do: bool) -> Genotype:
+        """The calls of a block; hard calls are packed too, the rows beyond the last site as if nobody had a copy.
+
+        Where `packed_do` and the format knows how, they are only packed, and what is returned is not theirs.
+        """
         own, n = self._own, len(self._genotypes.samples)
         if not hasattr(own, "reader"):
             own.reader = self._genotypes.reader()
@@ -177,10 +180,12 @@ class _Worker:
         if counts.dtype == np.float32:
             own.reader.read_dosages(sites, counts)
             return counts
-        own.reader.read(sites, counts)
         whole = -(-len(sites) // lookup.SITES) * lookup.SITES
-        own.counts[len(sites) : whole] = 0
         own.packed = own.room[: whole // 4]
+        if packed_do and isinstance(own.reader, PackedSites) and own.reader.read_packed(sites, own.packed):
+            return counts
+        own.reader.read(sites, counts)
+        own.counts[len(sites) : whole] = 0
         lookup.pack(own.counts[:whole], own.packed)
         return counts
 

@@ -32,20 +32,21 @@ def lean() -> Iterator[None]:
 
     pyarrow looks for pandas at its first array, to know its types, and Numba for SciPy's BLAS: together half a second
     of a two-second run. What has been imported before stays. Numba's many objects made the collector a tenth of one
-    score's run, and it found nothing. OpenBLAS's own threads wait in a loop, where only short products are left to them.
+    score's run, and it found nothing. OpenBLAS's threads wait in a loop, with short products to do.
     pyarrow's own pool keeps what is freed, by thread; the system's gives it back.
     """
     finder = _Absent()
     sys.meta_path.insert(0, finder)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    collecting = gc.isenabled()
+    alone, collecting = "pandas" not in sys.modules, gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        gc.freeze()  # else the process looks through all of it once more as it ends
+        if alone:  # else the process looks through all of it once more as it ends
+            gc.freeze()
         if collecting:
             gc.enable()
 
@@ -67,6 +68,8 @@ def loading_kernels() -> Iterator[None]:
 
 
 def _load() -> None:
+    from features.polygenic.genotypes import packed
     from features.polygenic.lookup import load
 
     load()
+    packed.load()

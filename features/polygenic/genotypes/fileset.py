@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
-from features.polygenic.genotypes.protocol import Genotypes, Samples, SiteReader, Sites
+from features.polygenic.genotypes.protocol import Genotypes, PackedSites, Samples, SiteReader, Sites
 from features.polygenic.genotypes.request import Request
 from features.polygenic.variants import Alleles, Variants
 
@@ -130,6 +130,12 @@ class FilesetSites:
     def __init__(self, readers: list[SiteReader], starts: NDArray[np.int64]) -> None:
         self._readers = readers
         self._starts = starts
+
+    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
+        """Four sites a byte, where all are in one file that can."""
+        parts = list(self._parts(sites))
+        reader = parts[0][0] if len(parts) == 1 else None
+        return isinstance(reader, PackedSites) and reader.read_packed(parts[0][1], out)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Allele counts, -9 where missing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pgenlib
@@ -14,6 +15,9 @@ from features.polygenic.builds import build_of_header
 from features.polygenic.genotypes.protocol import Samples, Sites
 from features.polygenic.genotypes.tables import VariantTable, read_psam, read_pvar
 from features.polygenic.variants import Alleles, Variants
+
+if TYPE_CHECKING:
+    from features.polygenic.genotypes.packed import PackedReader, RecordIndex
 
 MAGIC = b"\x6c\x1b"
 _BLOCK = 1 << 16  # variants a header block of a PGEN
@@ -43,11 +47,16 @@ class Pgen:
         if table.allele_counts is not None:
             counts = np.cumsum(table.allele_counts.to_numpy())
             self._offsets = np.concatenate([[0], counts]).astype(np.uintp)
-        self.reader().close()
+        self._index: list[RecordIndex | None] = []  # found out once, when first read
+        PgenSites(path, len(samples), table.n_records, self._offsets, None).close()
 
     def reader(self) -> PgenSites:
         """A reader of its own for one thread."""
-        return PgenSites(self.path, len(self.samples), self.n_records, self._offsets)
+        from features.polygenic.genotypes.packed import record_index
+
+        if not self._index:
+            self._index.append(None if self._offsets is not None else record_index(self.path))
+        return PgenSites(self.path, len(self.samples), self.n_records, self._offsets, self._index[0])
 
     def close(self) -> None:
         """Nothing is held open between readers."""
@@ -56,7 +65,14 @@ class Pgen:
 class PgenSites:
     """Reads sites of one PGEN or BED file."""
 
-    def __init__(self, path: Path, n_samples: int, n_records: int, offsets: NDArray[np.uintp] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        n_samples: int,
+        n_records: int,
+        offsets: NDArray[np.uintp] | None,
+        index: RecordIndex | None,
+    ) -> None:
         self._path = path
         self._multiallelic: NDArray[np.bool_] | None = (
             None if offsets is None else np.diff(offsets.astype(np.int64)) > 2
@@ -69,6 +85,11 @@ class PgenSites:
             raise PresageError(
                 str(path), _reason(error, n_samples, n_records), way_out="export the genotypes again"
             ) from error
+        self._packed = _packed(path, index, n_samples)
+
+    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
+        """Four sites a byte (site / 4, sample), as `lookup.pack` makes them; False where `read` must."""
+        return self._packed is not None and bool((sites.allele == 1).all()) and self._packed.read(sites.row, out)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Allele counts, -9 where missing."""
@@ -97,6 +118,16 @@ class PgenSites:
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
+        if self._packed is not None:
+            self._packed.close()
+
+
+def _packed(path: Path, index: RecordIndex | None, n_samples: int) -> PackedReader | None:
+    if index is None:
+        return None
+    from features.polygenic.genotypes.packed import PackedReader
+
+    return PackedReader(path, index, n_samples)
 
 
 def _reason(error: Exception, n_samples: int, n_records: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,17 @@ class SiteReader(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+@runtime_checkable
+class PackedSites(Protocol):
+    """What a reader may offer besides, where its format holds calls in two bits."""
+
+    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
+        """Fill `out` (site / 4, sample) with hard calls, 3 where missing, the first site in the lowest bits.
+
+        0 beyond the last site. False where `read` must be asked.
+        """
 
 
 class Genotypes(Protocol):
