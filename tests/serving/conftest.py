@@ -340,7 +340,9 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
     time = rng.exponential(1 / hazard) * 365.25
     outcome = Outcome(np.minimum(time, 3650.5), (time < 3650.5).astype(np.int8), (3650.0,))
     blocks = (
-        Block("clinical", ("age_years", "sex_female", "sbp_mmhg_latest_1825d", "ldl_mg_dl_latest_1825d"), genomic=False),
+        Block(
+            "clinical", ("age_years", "sex_female", "sbp_mmhg_latest_1825d", "ldl_mg_dl_latest_1825d"), genomic=False
+        ),
         Block("polygenic", (f"prs_{SCORE_ID}_z",), genomic=True),
     )
     genotyped = ~np.isnan(frame.column(f"prs_{SCORE_ID}_z"))
