@@ -23,7 +23,6 @@ from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import ScoreTable
 from features.polygenic.scoring_file import LastRows, open_scores
-from features.polygenic.startup import give_back
 from features.polygenic.variants import Alleles
 from features.progress import Progress
 
@@ -103,7 +102,6 @@ class Matcher:
     def open(self, path: Path) -> list[_Matched] | ScoreTable:
         """The scores of a file, matched; or a table of several, which still is to be."""
         opened = open_scores(path, self.alleles, build=self.build, threads=self.settings.threads, last=self._rows)
-        give_back()
         return opened if isinstance(opened, ScoreTable) else [self._matched(score) for score in opened]
 
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
