@@ -6,7 +6,7 @@ import gzip
 import random
 import signal
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -158,6 +158,15 @@ def test_a_meds_file_that_is_broken_is_named(tmp_path: Path) -> None:
         meds.ingest(tmp_path, tmp_path / "record")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C as a terminal has it; a shell's background jobs are started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_interrupt_leaves_the_old_record_or_the_new_one(
     cdm: Cdm, tmp_path: Path, tables_of: TablesOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
