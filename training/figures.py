@@ -111,19 +111,27 @@ def calibration(curves: Mapping[str, Curve], histogram: Curve | None, *, key: st
 
 
 def decision(thresholds: Sequence[float], models: Mapping[str, Sequence[Number]], treat_all: Sequence[Number], *,
-             key: str, title: str) -> str:  # fmt: skip
-    """Net benefit over thresholds by model, beside acting on everybody and on nobody."""
+             cutoffs: Sequence[float], key: str, title: str) -> str:  # fmt: skip
+    """Net benefit by threshold of each model, of acting on everybody and on nobody; wide enough for every cut-off."""
     highest = max([*(v for line in models.values() for v in _known(line)), *_known(treat_all), 0.001])
     useful = [t for i, t in enumerate(thresholds) if any((line[i] or 0) > 0.02 * highest for line in models.values())]
-    right = min(thresholds[-1], 1.15 * max([*useful, 3 * thresholds[0]]))
+    right = min(thresholds[-1], 1.15 * max([*useful, *cutoffs, 3 * thresholds[0]]))
     panel = Panel((0, right), (-0.15 * highest, 1.1 * highest), top=58)
     lines = [_legend(list(models), ideal="everybody")]
     lines.append(panel.frame("Risk at which one would act", "Net benefit per person", percent=(True, False)))
     lines.append(f'<path class="axis" d="M{panel.left} {panel.py(0):.1f}h{panel.width}"/>')
     lines.append(f'<path class="ideal" d="{panel.path(thresholds, treat_all)}"/>')
+    within = [panel.px(cutoff) for cutoff in cutoffs if cutoff <= right]
+    lines += [f'<path class="axis cutoff" d="M{x:.1f} {panel.top}v{panel.height}"/>' for x in within]
     for series, line in zip(_series(), models.values(), strict=False):
         lines.append(f'<path class="curve {series}" d="{panel.path(thresholds, line)}"/>')
-    return _svg(key, title, "Higher is better; acting on nobody has net benefit 0.", "".join(lines), height=410)
+    return _svg(
+        key,
+        title,
+        "Higher is better; acting on nobody has net benefit 0. Upright lines: the policy's cut-offs.",
+        "".join(lines),
+        height=410,
+    )
 
 
 def over_time(days: Sequence[float], found: Sequence[Curve], *, key: str, title: str, label: str) -> str:

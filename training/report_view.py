@@ -101,7 +101,12 @@ def charts(document: Document, *, within: str = "") -> dict[str, str]:
         d = numbers["decision"]
         title = "Decision curve: net benefit by the risk at which one would act"
         found["decision"] = figures.decision(
-            d["thresholds"], d["models"], d["treat_all"], key=f"{within}decision", title=title
+            d["thresholds"],
+            d["models"],
+            d["treat_all"],
+            cutoffs=d["cutoffs"],
+            key=f"{within}decision",
+            title=title,
         )
     timed = numbers.get("over_time")
     for name, label in (("auc", "AUC"), ("brier", "Brier score")):

@@ -53,6 +53,7 @@ def figure_numbers(bench: Bench, risks: Mapping[str, Floats]) -> dict[str, Any]:
             "thresholds": _numbers(first.thresholds),
             "treat_all": _numbers(first.treat_all),
             "models": {name: _numbers(curve.model) for name, (_, curve) in drawn.items()},
+            "cutoffs": list(bench.cutoffs),
         },
     }
 
@@ -114,7 +115,12 @@ def draw(study: str, numbers: Mapping[str, Any]) -> dict[str, str]:
             numbers["calibration"], numbers["histogram"], key="calibration", title=f"Calibration: {study}"
         ),
         "decision.svg": decision(
-            d["thresholds"], d["models"], d["treat_all"], key="decision", title=f"Decision curve: {study}"
+            d["thresholds"],
+            d["models"],
+            d["treat_all"],
+            cutoffs=d["cutoffs"],
+            key="decision",
+            title=f"Decision curve: {study}",
         ),
     }
     return {name: standalone(figure) for name, figure in drawn.items()}

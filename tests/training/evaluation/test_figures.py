@@ -56,7 +56,12 @@ def test_a_decision_figure_puts_net_benefit_where_the_numbers_are() -> None:
     thresholds = np.linspace(0.05, 0.5, 10)
     curve = decision_curve(risk, np.random.default_rng(1).random(200) < risk, np.ones(200), thresholds)
     figure = decision(
-        thresholds.tolist(), {"stack": curve.model.tolist()}, curve.treat_all.tolist(), key="d", title="Acting on risk"
+        thresholds.tolist(),
+        {"stack": curve.model.tolist()},
+        curve.treat_all.tolist(),
+        cutoffs=(),
+        key="d",
+        title="Acting on risk",
     )
     assert {"stack", "everybody"} <= set(words(figure))
     line = next(path for path in read(figure).iter(f"{SVG}path") if path.attrib["class"] == "curve s1")
@@ -66,6 +71,19 @@ def test_a_decision_figure_puts_net_benefit_where_the_numbers_are() -> None:
     slope, intercept = np.polyfit(curve.model[: len(heights)], heights, 1)
     assert slope < 0
     assert heights == pytest.approx(slope * curve.model[: len(heights)] + intercept, abs=0.2)
+
+
+def test_a_decision_figure_reaches_the_policys_cut_off_even_where_nothing_is_gained() -> None:
+    thresholds, gained = [0.01, 0.02, 0.1, 0.2], [0.04, 0.03, 0.0, 0.0]
+    drawn = {
+        cutoffs: read(decision(thresholds, {"cox": gained}, gained, cutoffs=cutoffs, key="d", title="Acting on risk"))
+        for cutoffs in ((), (0.075,))
+    }
+    last = {cutoffs: [c.text for c in figure.iter(f"{SVG}text") if c.text and "%" in c.text][-1]
+            for cutoffs, figure in drawn.items()}  # fmt: skip
+    assert float((last[()] or "").rstrip(" %")) < 7.5 <= float((last[0.075,] or "").rstrip(" %"))
+    upright = [path for path in drawn[0.075,].iter(f"{SVG}path") if "cutoff" in path.attrib["class"]]
+    assert len(upright) == 1
 
 
 def test_what_is_not_defined_has_no_point_but_its_reason_in_a_forest() -> None:
