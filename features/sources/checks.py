@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeVar
 
 import ibis
@@ -25,6 +25,11 @@ BAD_DATE = f"date is not a date of {FIRST_YEAR} to {LAST_YEAR}"
 BEFORE_BIRTH = "before birth"
 LONG_AFTER_DEATH = f"more than {AFTER_DEATH_DAYS} days after death"
 END_BEFORE_START = "ends before it starts"
+# Systems write 2099 or 9999 for an enrolment that has not ended. Nobody knows of an end further ahead than a contract.
+OPEN_DAYS = 365
+STILL_OPEN = "ends in a year that never comes (taken as not ended)"
+NO_LAST_DAY = "has not ended, and the source has no last day"
+STARTS_LATE = "starts after the source's last day"
 NO_CONCEPT = "no concept and no source value"
 REPEATED = "repeats a row with the same key"
 SECOND_ROW = "a second row for one person"
@@ -90,6 +95,19 @@ def person_and_date_reasons(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]
         (rows.day < rows.birth, BEFORE_BIRTH),
         (rows.day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
     ]
+
+
+def after_calendar(when: Time) -> ir.BooleanValue:
+    """Whether a day or moment lies past the calendar."""
+    return (when >= ibis.literal(_AFTER).cast(when.type())).fill_null(False)
+
+
+def is_open(end: ir.DateValue, *, never: ir.BooleanValue, last_day: date | None) -> ir.BooleanValue:
+    """Whether an enrolment has not ended: past the calendar (never), or over a year after the source's last day."""
+    if last_day is None:
+        return never
+    ahead = ibis.literal(last_day + timedelta(days=OPEN_DAYS))
+    return never | (end > ahead).fill_null(False)
 
 
 def merged_periods(rows: ir.Table) -> ir.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import reduce
 from pathlib import Path
 
@@ -20,10 +21,14 @@ from features.sources.checks import (
     END_BEFORE_START,
     EVENT_COLUMNS,
     NO_DATE,
+    NO_LAST_DAY,
     NO_PERSON,
     NO_SUCH_PERSON,
     REPEATED,
+    STARTS_LATE,
+    STILL_OPEN,
     TIMESTAMP,
+    is_open,
     merged_periods,
     moment,
     person_and_date_reasons,
@@ -37,7 +42,6 @@ from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
 SOURCE = "fhir"
 NO_BIRTH = f"birth {BAD_DATE}"
-NO_END = "ends in a year that never comes (taken as not ended)"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
@@ -81,9 +85,10 @@ class _Run:
         known = self._with_people(unique, patients)
         visits = self.con.create_table("visits", self._visits(known))
         facts = self.con.create_table("facts", self._facts(known, visits))
-        coverages = self.con.create_table("coverages", self._coverages(known))
-        good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts, coverages)]
-        periods = self._periods(good[0], good[1], good[2], patients)
+        good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts)]
+        times = good[0].select("subject_id", "time").union(good[1].select("subject_id", "time"))
+        coverages = self.con.create_table("coverages", self._coverages(known, last_day=self._last_day(times)))
+        periods = self._periods(times, coverages.filter(coverages.reason.isnull()), patients)
         parts = {
             "person": _person_events(patients, self.flat["statics"], self.flat["names"]),
             "visit": _visit_events(good[0]),
@@ -192,42 +197,42 @@ class _Run:
             after_death=(rows.day > rows.death).fill_null(False),
         )
 
-    def _coverages(self, known: ir.Table) -> ir.Table:
-        """One row a Coverage: subject_id, start, end (null: it has not ended), reason."""
+    def _last_day(self, times: ir.Table) -> date | None:
+        """The day of the export, or the last event of all where the log does not say when that was."""
+        last = times.time.max().to_pyarrow().as_py()
+        text = (self.log.transaction_time or (last.isoformat() if last else None) or "")[:10]
+        found: date | None = ibis.literal(text or None, type="string").try_cast("date").to_pyarrow().as_py()
+        return found
+
+    def _coverages(self, known: ir.Table, *, last_day: date | None) -> ir.Table:
+        """One row a Coverage: subject_id, start, end, reason. One that has not ended ends with the last day."""
         rows = known.join(self.flat["coverages"], "seq")
         start, end = fhir_moment(rows.start), fhir_moment(rows.end)
         rows = rows.mutate(
             start=start.time.cast("date"), end=end.known.cast("date"), has_start=rows.start.notnull(), ended=rows.end
         )
-        never = is_never(rows.ended)
-        unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.ended.notnull() & ~never)
+        rows = rows.mutate(never=is_open(rows.end, never=is_never(rows.ended), last_day=last_day))
+        rows = rows.mutate(is_open=rows.never | rows.ended.isnull())
+        rows = rows.mutate(end=ibis.ifelse(rows.is_open, ibis.literal(last_day, type="date"), rows.end))
+        unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & ~rows.is_open)
         return rows.mutate(
-            mended=ibis.cases((never, NO_END), else_=ibis.null("string")),
+            mended=ibis.cases((rows.never, STILL_OPEN), else_=ibis.null("string")),
             reason=ibis.cases(
                 (rows.person_key.isnull(), NO_PERSON),
                 (rows.subject_id.isnull(), NO_SUCH_PERSON),
                 (unreadable, BAD_DATE),
                 (rows.start.isnull(), NO_DATE),
+                (rows.end.isnull(), NO_LAST_DAY),
+                (rows.is_open & (rows.end < rows.start), STARTS_LATE),
                 (rows.end < rows.start, END_BEFORE_START),
                 (rows.end < rows.birth, BEFORE_BIRTH),
                 else_=ibis.null("string"),
             ),
         )
 
-    def _periods(self, visits: ir.Table, facts: ir.Table, coverages: ir.Table, patients: ir.Table) -> ir.Table:
-        """Enrolment by Coverage; for people without one from their first to their last event, as OMOP advises.
-
-        Coverage that has not ended lasts until the export, or the last event of all where the log does not say when
-        that was.
-        """
-        times = visits.select("subject_id", "time").union(facts.select("subject_id", "time"))
-        last = times.time.max().to_pyarrow().as_py()
-        export = (self.log.transaction_time or (last.isoformat() if last else None) or "")[:10]
-        until = ibis.literal(export or None, type="string").try_cast("date")
-        covered = coverages.select(
-            "subject_id", "birth", start=coverages.start, end=ibis.coalesce(coverages.end, until)
-        )
-        covered = covered.filter(covered.end >= covered.start)
+    def _periods(self, times: ir.Table, coverages: ir.Table, patients: ir.Table) -> ir.Table:
+        """Enrolment by Coverage; for people without one from their first to their last event, as OMOP advises."""
+        covered = coverages.select("subject_id", "birth", "start", "end")
         seen = (
             times.anti_join(covered, "subject_id")
             .group_by("subject_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import reduce
 from pathlib import Path
 
@@ -51,11 +52,12 @@ class _Ingest:
             world, subjects = self._people(known)
             advance(2)
             world = self._visits(world)
-            self._periods(world)
-            advance(2)
+            advance(1)
             for spec in clinical:
                 self._clinical(spec, world)
                 advance(1)
+            self._periods(world)
+            advance(1)
         events = reduce(lambda left, right: left.union(right), self.events)
         codes, ancestors = self._metadata(events, known)
         return write(
@@ -107,7 +109,7 @@ class _Ingest:
     def _periods(self, world: World) -> None:
         if not self.cdm.has("observation_period"):
             return
-        rows = people.period_rows(self.cdm.table("observation_period"), world)
+        rows = people.period_rows(self.cdm.table("observation_period"), world, last_day=self._last_day())
         rows = self.con.create_table("period_rows", rows)
         self._account("observation_period", rows)
         merged = merged_periods(rows.filter(rows.reason.isnull()))
@@ -118,6 +120,14 @@ class _Ingest:
                 _event(merged, time=end.time, code="OBSERVATION_PERIOD//END", known=end.known)
             ),
         )
+
+    def _last_day(self) -> date | None:
+        """The last day on which something had happened and was known, no later than the day of extraction."""
+        events = reduce(lambda left, right: left.union(right), self.events)
+        lived = events.filter(events.code != "MEDS_BIRTH", events.time.notnull())
+        seen = ibis.least(lived.time, lived.available_time).max().to_pyarrow().as_py()
+        days = [seen and seen.date(), _extracted(self.cdm)]
+        return min((day for day in days if day), default=None)
 
     def _visits(self, world: World) -> World:
         if not self.cdm.has("visit_occurrence"):
@@ -205,6 +215,15 @@ def _version(cdm: Cdm) -> str | None:
     raw = cdm.table("cdm_source")
     found = raw.select(version=c.text(raw, "cdm_version")).limit(1).to_pyarrow().to_pylist()
     return f"CDM {found[0]['version'].lstrip('v')}" if found and found[0]["version"] else None
+
+
+def _extracted(cdm: Cdm) -> date | None:
+    """The day on which the data were taken out of the system they come from, where the source says it."""
+    if not cdm.has("cdm_source"):
+        return None
+    raw = cdm.table("cdm_source")
+    found: date | None = c.day(raw, "source_release_date").max().to_pyarrow().as_py()
+    return found
 
 
 def _event(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
-from features.sources.checks import TIMESTAMP, in_calendar
+from features.sources.checks import TIMESTAMP, after_calendar, in_calendar
 
 _OFFSET = r"\s*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WHOLE = r"^[+-]?[0-9]+(\.0*)?$"
@@ -78,6 +78,13 @@ def day(raw: ir.Table, name: str) -> ir.DateValue:
     if raw[name].type().is_timestamp():
         return clock(raw, name).cast("date")
     return in_calendar(_readable(raw[name]).try_cast("date"))
+
+
+def never(raw: ir.Table, name: str) -> ir.BooleanValue:
+    """Whether a day past every calendar stands there: what systems write for one that has not come."""
+    if name not in raw.columns:
+        return ibis.literal(False)
+    return after_calendar(_readable(raw[name]).try_cast("timestamp" if raw[name].type().is_timestamp() else "date"))
 
 
 def clock(raw: ir.Table, name: str) -> ir.TimestampValue:

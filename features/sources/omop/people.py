@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import ibis
 import ibis.expr.types as ir
 
@@ -12,11 +14,15 @@ from features.sources.checks import (
     FIRST_YEAR,
     LAST_YEAR,
     NO_DATE,
+    NO_LAST_DAY,
     NO_PERSON,
     NO_SUCH_PERSON,
     REPEATED,
     SECOND_ROW,
+    STARTS_LATE,
+    STILL_OPEN,
     TIMESTAMP,
+    is_open,
     moment,
     person_and_date_reasons,
     row_as_text,
@@ -118,8 +124,8 @@ def death_rows(raw: ir.Table, world: World) -> ir.Table:
     )
 
 
-def period_rows(raw: ir.Table, world: World) -> ir.Table:
-    """One row an observation period: subject_id, start, end (dates), reason."""
+def period_rows(raw: ir.Table, world: World, *, last_day: date | None) -> ir.Table:
+    """One row an observation period: subject_id, start, end (dates), reason. An open one ends with the last day."""
     rows = raw.select(
         source_row=row_as_text(raw),
         person_key=world.person_key(raw, "person_id"),
@@ -127,20 +133,27 @@ def period_rows(raw: ir.Table, world: World) -> ir.Table:
         end=c.day(raw, "observation_period_end_date"),
         has_start=c.has_value(raw, "observation_period_start_date"),
         has_end=c.has_value(raw, "observation_period_end_date"),
+        never=c.never(raw, "observation_period_end_date"),
     )
     rows = with_person(rows, world)
-    unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.has_end)
+    rows = rows.mutate(is_open=is_open(rows.end, never=rows.never, last_day=last_day))
+    rows = rows.mutate(end=ibis.ifelse(rows.is_open, ibis.literal(last_day, type="date"), rows.end))
+    unreadable = (rows.start.isnull() & rows.has_start) | (rows.end.isnull() & rows.has_end & ~rows.is_open)
     return rows.mutate(
         reason=ibis.cases(
             (rows.person_key.isnull(), NO_PERSON),
             (rows.subject_id.isnull(), NO_SUCH_PERSON),
             (unreadable, BAD_DATE),
-            (rows.start.isnull() | rows.end.isnull(), NO_DATE),
+            (rows.start.isnull() | (rows.end.isnull() & ~rows.is_open), NO_DATE),
+            (rows.end.isnull(), NO_LAST_DAY),
+            (rows.is_open & (rows.end < rows.start), STARTS_LATE),
             (rows.end < rows.start, END_BEFORE_START),
             (rows.end < rows.birth, BEFORE_BIRTH),
             else_=ibis.null("string"),
         ),
-        mended=ibis.cases((rows.start < rows.birth, "starts before birth"), else_=ibis.null("string")),
+        mended=ibis.cases(
+            (rows.is_open, STILL_OPEN), (rows.start < rows.birth, "starts before birth"), else_=ibis.null("string")
+        ),
     )
 
 

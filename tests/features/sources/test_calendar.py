@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.sources import fhir, meds, omop
-from features.sources.checks import BAD_DATE
+from features.sources.checks import BAD_DATE, STARTS_LATE, STILL_OPEN
 
 Cdm = Callable[..., Path]
 EventsOf = Callable[..., list[dict[str, Any]]]
@@ -52,9 +52,83 @@ def test_omop_dates_of_another_age_are_set_aside(shape: str, cdm: Cdm, tmp_path:
         pq.write_table(table, source / "measurement.parquet")
     report = omop.ingest(source, tmp_path / "record")
     assert report.tables["measurement"].rejected == {BAD_DATE: len(NEVER) if shape == "csv" else len(NEVER) - 1}
-    assert report.tables["death"].rejected == report.tables["observation_period"].rejected == {BAD_DATE: 1}
+    assert report.tables["death"].rejected == {BAD_DATE: 1}
     rows = events_of(tmp_path / "record", "LOINC//4548-4")
     assert [row["time"][:10] for row in rows] == AT_THE_EDGES
+
+
+PERIOD_HEAD = "person_id | observation_period_start_date | observation_period_end_date"
+
+
+@pytest.mark.parametrize("shape", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("end", "ended", "mended"),
+    [
+        ("2020-06-30", "2020-06-30", False),  # as it is written
+        ("2021-12-31", "2021-12-31", False),  # a contract runs on a little: within a year
+        ("2022-03-05", "2021-03-04", True),  # nobody knows that much ahead
+        ("2099-12-31", "2021-03-04", True),
+        ("2249-12-31", "2021-03-04", True),
+        ("9999-12-31", "2021-03-04", True),
+    ],
+)
+def test_enrolment_that_is_open_ends_with_the_sources_last_day(
+    shape: str, end: str, ended: str, mended: bool, cdm: Cdm, tmp_path: Path, events_of: EventsOf
+) -> None:
+    source = cdm(
+        measurement=_measured(["2005-01-01"]),
+        death="person_id | death_date\n2 | 2021-03-04",
+        observation_period=f"{PERIOD_HEAD}\n1 | 2000-01-01 | {end}\n2 | 1995-01-01 | 2021-03-04",
+    )
+    if shape == "parquet":
+        (source / "observation_period.csv").unlink()
+        days = [[date(2000, 1, 1), date(1995, 1, 1)], [date.fromisoformat(end), date(2021, 3, 4)]]
+        columns = dict(zip(PERIOD_HEAD.split(" | "), [[1, 2], *days], strict=True))
+        pq.write_table(pa.table(columns), source / "observation_period.parquet")
+    report = omop.ingest(source, tmp_path / "record")
+    assert [row["time"][:10] for row in events_of(tmp_path / "record", "OBSERVATION_PERIOD//END")] == [
+        ended,
+        "2021-03-04",
+    ]
+    assert report.tables["observation_period"].rejected == {}
+    assert report.tables["observation_period"].mended == ({STILL_OPEN: 1} if mended else {})
+
+
+def test_the_day_of_extraction_goes_before_a_mistyped_year(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
+    source = cdm(
+        measurement=_measured(["2021-03-04", "2204-01-01"]),
+        cdm_source="cdm_source_name | source_release_date\nours | 2022-01-15",
+        observation_period=f"{PERIOD_HEAD}\n1 | 2000-01-01 | 2099-12-31\n2 | 2022-05-01 | 2099-12-31",
+    )
+    report = omop.ingest(source, tmp_path / "record")
+    ends = events_of(tmp_path / "record", "OBSERVATION_PERIOD//END")
+    assert [(row["person"], row["time"][:10]) for row in ends] == [("1", "2022-01-15")]
+    assert report.tables["observation_period"].rejected == {STARTS_LATE: 1}
+
+
+def test_a_fhir_coverage_that_ends_in_2099_is_open_as_one_in_omop_is(tmp_path: Path, events_of: EventsOf) -> None:
+    anna = {"reference": "Patient/anna"}
+    coverage = {"resourceType": "Coverage", "status": "active", "beneficiary": anna}
+    rows: list[dict[str, Any]] = [
+        {"resourceType": "Patient", "id": "anna", "birthDate": "1960-03-05"},
+        {
+            "resourceType": "Observation",
+            "id": "1",
+            "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "4548-4"}]},
+            "subject": anna,
+            "effectiveDateTime": "2021-03-04",
+        },
+        coverage | {"id": "a", "period": {"start": "2000-01-01", "end": "2010-01-01"}},
+        coverage | {"id": "b", "period": {"start": "2011-01-01", "end": "2099-12-31"}},
+        coverage | {"id": "c", "period": {"start": "2021-05-01", "end": "2099-12-31"}},
+    ]
+    (tmp_path / "all.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    report = fhir.ingest(tmp_path / "all.ndjson", tmp_path / "record")
+    ends = events_of(tmp_path / "record", "OBSERVATION_PERIOD//END")
+    assert [row["time"][:10] for row in ends] == ["2010-01-01", "2021-03-04"]
+    assert report.tables["Coverage"].mended == {STILL_OPEN: 1}
+    assert report.tables["Coverage"].rejected == {STARTS_LATE: 1}
 
 
 @pytest.mark.parametrize(("year", "born"), [("0001", []), ("9999", []), ("1799", []), ("1800", ["1800-01-01"])])
