@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -18,6 +19,7 @@ from features.errors import PresageError
 from features.record import Record
 from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC
 from serving.champions import Champion
+from serving.eligible import OTHERS, others_of
 from serving.people import panels_of
 from serving.scoring import score_record
 from serving.store.rows import UNASSIGNED, Receipt
@@ -174,7 +176,8 @@ class People:
     """One person's tables at a time, out of a record on disk or out of a request."""
 
     record_dir: Path | None
-    _hierarchy: dict[str, pa.Table] = field(default_factory=dict)
+    _whole: dict[str, pa.Table] = field(default_factory=dict)
+    _read_at: tuple[int, ...] = ()
 
     def panel(self, subject_id: int) -> str | None:
         """The care site of somebody in the record; None where the record knows nobody of this number."""
@@ -190,7 +193,8 @@ class People:
         if self.record_dir is None:
             raise PresageError("subject_id", "a service that was started with a record", way_out="send `person`")
         tables = {name: self._person(name, subject_id) for name in GENOMIC}
-        return Record.in_memory(self._person("events", subject_id), **tables, **self._vocabulary())
+        whole = self._of_everybody(self.record_dir)
+        return Record.in_memory(self._person("events", subject_id), **tables, **whole)
 
     def sent(self, person: PersonData, *, as_of: datetime) -> Record:
         """The tables of a person whose events came with the request. Who says nothing of enrolment is enrolled."""
@@ -207,7 +211,9 @@ class People:
             "coverage": person.coverage,
         }
         tables = {name: _table([row.model_dump() for row in rows], GENOMIC[name]) for name, rows in genomic.items()}
-        return Record.in_memory(_table(events, EVENTS), **tables, **self._vocabulary())
+        whole = {} if self.record_dir is None else self._of_everybody(self.record_dir)
+        vocabulary = {name: table for name, table in whole.items() if name != OTHERS}
+        return Record.in_memory(_table(events, EVENTS), **tables, **vocabulary)
 
     def _person(self, name: str, subject_id: int) -> pa.Table:
         schema = EVENTS if name == "events" else GENOMIC[name]
@@ -216,13 +222,17 @@ class People:
             return schema.empty_table()
         return ds.dataset(path, schema=schema, format="parquet").to_table(filter=pc.field("subject_id") == subject_id)
 
-    def _vocabulary(self) -> dict[str, pa.Table]:
-        """The record's codes and hierarchy: what code lists with descendants are read by."""
-        if not self._hierarchy and self.record_dir is not None:
+    def _of_everybody(self, record_dir: Path) -> dict[str, pa.Table]:
+        """The record's codes and hierarchy, which code lists are read by, and `OTHERS`. Read again once it is new."""
+        parts = (record_dir / name for name in ("data", "metadata"))  # a folder is new once a file in it is exchanged
+        state = tuple(path.stat().st_mtime_ns for path in parts if path.exists())
+        if self._read_at != state:
+            found = {OTHERS: others_of(Record.open(record_dir), ibis.duckdb.connect())}
             for name, schema in (("codes", CODES), ("ancestors", ANCESTORS)):
-                path = self.record_dir / "metadata" / f"{name}.parquet"
-                self._hierarchy[name] = pq.read_table(path) if path.exists() else schema.empty_table()
-        return self._hierarchy
+                path = record_dir / "metadata" / f"{name}.parquet"
+                found[name] = pq.read_table(path) if path.exists() else schema.empty_table()
+            self._whole, self._read_at = found, state
+        return self._whole
 
 
 def _event(event: Event) -> dict[str, object]:

@@ -7,19 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis.backends.duckdb import Backend
 
 from features.record import Record
+from features.schema import EVENTS
 from training.bundle import Bundle
-from training.cohort_index import index_facts
+from training.cohort_index import BIRTH, PERIOD_END, PERIOD_START, index_facts
 from training.cohort_record import Facts, criteria, resolve
 from training.study import OutcomeSection, Population
 
 Bools = npt.NDArray[np.bool_]
 DAY_US = 86_400_000_000
+OTHERS = "others"  # a table of one person's record in memory: what `others_of` the whole record says
+NO_ONE, LAST_SEEN = -(2**63), "Presage//LAST_SEEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there, and
     its horizons count from there. Who has died since, had the outcome, or left is no longer at risk, and not scored.
     """
-    record = _nullable(record)
+    record, alone = _nullable(record), _alone(record)
     population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of)
     section = OutcomeSection.model_validate(bundle.manifest["outcome"])
     first = [population.index.removeprefix("first:")] if population.index.startswith("first:") else []
@@ -54,7 +59,7 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
         outcome=_codes([str(section.codes)], bundle, record, backend),
         competing=_codes(section.competing, bundle, record, backend),
     )
-    facts = Facts.of(table)
+    facts = Facts.of(table.filter(pc.is_in(table["subject_id"], alone)) if alone is not None else table)
     (_, alive), *rules = criteria(facts, population, section)
     outside = np.full(len(facts.subject_ids), "", dtype=object)
     for rule, passed in reversed(rules):
@@ -63,6 +68,29 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
         outside[happened] = reason
     rows = np.flatnonzero(alive)
     return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
+
+
+def others_of(record: Record, backend: Backend) -> pa.Table:
+    """Of everybody in a record what decides on the follow-up of one, as events of nobody: for `OTHERS` in memory.
+
+    Whether anybody is enrolled: only where nobody is does the record's last day end somebody's follow-up; and that day,
+    the last on which anything had happened and was known (as `training.cohort_index` says).
+    """
+    events = record.events(backend)
+    timed = events.filter(events.time.notnull(), events.code != BIRTH)
+    periods = timed.filter(timed.code.isin([PERIOD_START, PERIOD_END]))
+    whole = periods.group_by("subject_id").agg(kinds=periods.code.nunique()).filter(lambda t: t.kinds == 2)
+    seen = ibis.least(timed.time, timed.available_time.coalesce(timed.time))
+    is_enrolled = bool(whole.count().to_pyarrow().as_py())
+    last = timed.aggregate(last=seen.max()).to_pyarrow()["last"][0].as_py()
+    codes = [] if last is None else [PERIOD_START, PERIOD_END] if is_enrolled else [LAST_SEEN]
+    rows = [{"subject_id": NO_ONE, "code": code, "time": last, "available_time": last} for code in codes]
+    return pa.Table.from_pylist(rows, schema=EVENTS)
+
+
+def _alone(record: Record) -> pa.Array | None:
+    """Whom a record in memory is about, where it holds what others decide."""
+    return pc.unique(record.tables["events"]["subject_id"]) if OTHERS in record.tables else None
 
 
 def _since(facts: Facts, bundle: Bundle, now: np.datetime64) -> list[tuple[str, Bools]]:
@@ -86,12 +114,17 @@ def _longest(bundle: Bundle) -> float:
 
 
 def _nullable(record: Record) -> Record:
-    """A record in memory typed as one on disk is: Parquet's columns may be null, and Ibis joins like with like only."""
+    """A record in memory, with what others decide, typed as one on disk is: Parquet's columns may be null, and Ibis
+    joins like with like only.
+    """
     if record.path is not None:
         return record
+    tables = dict(record.tables)
+    if OTHERS in tables:
+        tables["events"] = pa.concat_tables([tables["events"], tables.pop(OTHERS)])
     relaxed = {
         name: table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
-        for name, table in record.tables.items()
+        for name, table in tables.items()
     }
     return Record(tables=relaxed)
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from features.errors import PresageError
 from features.record import Record
+from features.schema import EVENTS
 from serving.api import People, score_one
 from serving.champions import Champion, Champions, champion_of
 from serving.scoring import SCORES, read_scores, score, score_record
@@ -32,6 +35,57 @@ def test_one_person_at_the_api_gets_the_batch_receipt_to_the_last_bit(
         assert alone.feature_hash == batch[subject_id].feature_hash
         assert alone.not_scored == batch[subject_id].not_scored
         np.testing.assert_allclose(alone.risks, batch[subject_id].risks, rtol=0, atol=1e-6)
+
+
+ENROLMENT = ("OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END")
+
+
+@pytest.mark.parametrize("who_is_enrolled", ["nobody", "others"])
+def test_somebody_without_enrolment_gets_the_batch_receipt_too(
+    who_is_enrolled: str, champion: Champion, record_dir: Path, tmp_path: Path
+) -> None:
+    """Without enrolment people are followed to the record's last day, of which one person's events say nothing."""
+    few = [1, 2, 11, 17, 31, 202, 399]
+    events = ds.dataset(record_dir / "data").to_table().to_pylist()
+    kept = [e for e in events if e["code"] not in ENROLMENT or (who_is_enrolled == "others" and e["subject_id"] == 400)]
+    kept = [e for e in kept if e["subject_id"] in {*few, 400}]
+    of_400 = {"subject_id": 400, "code": "Visit//OP", "numeric_value": None, "text_value": None, "unit": None}
+    died = dict.fromkeys(("time", "available_time"), datetime.fromisoformat("2023-11-30"))
+    seen = dict.fromkeys(("time", "available_time"), datetime.fromisoformat("2024-03-01"))
+    booked = seen | {"time": datetime.fromisoformat("2030-01-01")}
+    kept += [of_400 | seen, of_400 | booked, of_400 | died | {"subject_id": 31, "code": "MEDS_DEATH"}]
+    shutil.copytree(record_dir / "genomic", tmp_path / "genomic")
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(kept, EVENTS), tmp_path / "data" / "0.parquet")
+    people = People(tmp_path)
+    for moment in ("2021-01-01", "2024-01-01", "2024-03-01", "2024-03-02"):
+        as_of = datetime.fromisoformat(moment)
+        batch = {one.subject_id: one for one in score_record(champion, Record.open(tmp_path), as_of=as_of)}
+        gone = {31} if moment > "2023-11-30" else set()
+        expected = set() if who_is_enrolled == "others" or moment == "2024-03-02" else {*few} - gone
+        assert set(batch) - {400} == expected
+        for subject_id in few:
+            alone = score_one(champion, people.known(subject_id), as_of=as_of, subject_id=subject_id)
+            if subject_id in batch:
+                assert alone.feature_hash == batch[subject_id].feature_hash
+                assert alone.not_scored == batch[subject_id].not_scored
+                np.testing.assert_allclose(alone.risks, batch[subject_id].risks, rtol=0, atol=1e-6)
+            else:
+                assert str(alone.not_scored).startswith("not enrolled")
+
+
+def test_a_record_that_grew_has_another_last_day(champion: Champion, record_dir: Path, tmp_path: Path) -> None:
+    events = [e for e in ds.dataset(record_dir / "data").to_table().to_pylist() if e["code"] not in ENROLMENT]
+    (tmp_path / "data").mkdir()
+    people, as_of = People(tmp_path), datetime.fromisoformat("2024-01-01")
+    for last, enrolled in (("2023-12-31", False), ("2024-01-01", True)):
+        more = (
+            events[0] | {"code": "Visit//OP"} | dict.fromkeys(("time", "available_time"), datetime.fromisoformat(last))
+        )
+        pq.write_table(pa.Table.from_pylist([*events, more], EVENTS), tmp_path / "data" / "part")
+        (tmp_path / "data" / "part").replace(tmp_path / "data" / "0.parquet")
+        alone = score_one(champion, people.known(2), as_of=as_of, subject_id=2)
+        assert (alone.not_scored is None) == enrolled
 
 
 def test_everybody_enrolled_has_a_receipt_and_the_reasons_for_no_score_are_those_of_a_naive_loop(
