@@ -23,13 +23,18 @@ _LENGTHS = {
         46709983, 50818468, 156040895,
     ),
 }  # fmt: skip
-_NAMES = ((GRCH37, r"grch_?37|hg_?19|hs37|\bb37\b|build ?37"), (GRCH38, r"grch_?38|hg_?38|hs38|\bb38\b|build ?38"))
+_NAMES = (
+    (GRCH37, r"grch_?37|hg_?19|hs37|\bb37\b|build ?37|g1k_v37"),
+    (GRCH38, r"grch_?38|hg_?38|hs38|\bb38\b|build ?38"),
+    ("NCBI36", r"ncbi_?3[56]|grch_?36|hg_?1[78]\b|\bb36\b|build ?36"),
+    ("T2T-CHM13", r"t2t|chm13|\bhs1\b"),
+)  # the last two are told apart only to be refused
 _CONTIG = re.compile(r"##contig=<.*?ID=([^,>]+)")
 _LENGTH = re.compile(r"length=(\d+)")
 
 
 def canonical_build(name: str | None) -> str | None:
-    """GRCh37 or GRCh38 for any of their names; None for NR, for others and for nothing."""
+    """GRCh37 or GRCh38 for any of their names, or another build that scores are made on; None for NR and the rest."""
     for build, pattern in _NAMES:
         if name and re.search(pattern, name, re.IGNORECASE):
             return build
@@ -39,7 +44,7 @@ def canonical_build(name: str | None) -> str | None:
 def required_build(name: str) -> str:
     """The build a user named. Raises PresageError for one we cannot tell."""
     build = canonical_build(name)
-    if build is None:
+    if build not in (GRCH37, GRCH38):
         raise PresageError("--build", "expected GRCh37 or GRCh38", way_out="lift other builds over first")
     return build
 
@@ -50,7 +55,7 @@ def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
     if len(found) > 1:
         raise PresageError(
             where,
-            "the header names GRCh37 and GRCh38 at once",
+            f"the header names {' and '.join(sorted(found))} at once",
             way_out="say which with --build after mending the header",
         )
     return found.pop() if found else None

@@ -23,7 +23,7 @@ from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import ScoreTable
 from features.polygenic.scoring_file import LastRows, open_scores
-from features.polygenic.variants import Alleles
+from features.polygenic.variants import Alleles, Variants
 from features.progress import Progress
 
 Job = TypeVar("Job")
@@ -127,8 +127,9 @@ class Matcher:
         matches = match(rows, self.target, self.alleles, self.settings.rules)
         rescue = rescue_palindromes(rows, matches, self.frequencies) if self.settings.rescue_palindromes else None
         if self.frequencies is not None:
-            unknown = np.isnan(self.frequencies)[matches.variant] & matches.used
-            matches.reasons[unknown] |= NO_FREQUENCY
+            used = np.flatnonzero(matches.used)
+            unknown = _without_frequency(self.frequencies, self.target.variants, matches, used)
+            matches.reasons[used[unknown]] |= NO_FREQUENCY
         return _Place(rows, matches, used_rows(matches, self.target.variants), rescue)
 
     def _score(self, score: Score, place: _Place) -> _Matched:
@@ -144,6 +145,18 @@ class Matcher:
         if self.build and header.build and header.build != self.build:
             return f"the score is on {header.build}, the genotypes are on {self.build}: take the {self.build} file"
         return None
+
+
+def _without_frequency(
+    frequencies: NDArray[np.float64], variants: Variants, matches: Matches, rows: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Which rows' effect allele has no frequency. A record's reference allele has one where all its alternates have."""
+    missing, variant = np.isnan(frequencies), matches.variant[rows]
+    unknown: NDArray[np.bool_] = missing[variant]
+    if variants.multiallelic[variant].any():
+        lacking = np.bincount(variants.row, weights=missing) > 0
+        unknown = np.where(matches.counts_ref[rows], lacking[variants.row[variant]], unknown)
+    return unknown
 
 
 def match_all(

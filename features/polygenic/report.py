@@ -107,7 +107,8 @@ def _ratio(lost: float, used: float) -> float:
 
 def not_scored(summary: MatchSummary, *, min_overlap: float) -> str | None:
     """Why a score with too little matched is not scored, largest reasons first; None where enough is."""
-    if summary.matched_share >= min_overlap and summary.matched_weight >= min_overlap:
+    enough = summary.matched_share >= min_overlap and summary.matched_weight >= min_overlap
+    if enough and summary.n_matched:
         return None
     largest = sorted(summary.reasons.items(), key=lambda item: -item[1][1])[:3]
     why = "; ".join(f"{n:,} rows ({share:.0%} of the weight): {name}" for name, (n, share) in largest)

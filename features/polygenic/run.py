@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,9 @@ def _request(
         give_back()
         return AllelePairs.of(parts)
 
-    return Request(wanted, known, callable_bed=settings.callable_bed, assume_reference=settings.assume_reference)
+    return Request(
+        cache(wanted), cache(known), callable_bed=settings.callable_bed, assume_reference=settings.assume_reference
+    )
 
 
 def _adjusted(

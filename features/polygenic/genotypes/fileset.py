@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
-from features.polygenic.genotypes.protocol import Genotypes, PackedSites, Samples, SiteReader, Sites
+from features.polygenic.genotypes.protocol import Genotypes, ListsSites, PackedSites, Samples, SiteReader, Sites
 from features.polygenic.genotypes.request import Request
 from features.polygenic.variants import Alleles, Variants
 
-_CHROMOSOMES = (*(str(i) for i in range(1, 23)), "X", "Y")
+_EVERY = "{1..22}"
+_AUTOSOMES = tuple(str(i) for i in range(1, 23))
+_CHROMOSOMES = (*_AUTOSOMES, "X", "Y")
 
 
 @contextmanager
@@ -28,19 +30,43 @@ def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None)
     """
     files: list[Genotypes] = []
     try:
-        for part in expand(path):
-            files.append(_open_one(part, alleles, request))  # noqa: PERF401 - those that are open are closed
+        parts = expand(path)
+        for part in parts:
+            files.append(_open_one(part, alleles, request, alone=len(parts) == 1))  # noqa: PERF401 - to be closed
+        if len(parts) > 1 and request is not None:
+            _complete(path, parts, files, request)
         yield files[0] if len(files) == 1 else Fileset(str(path), files)
     finally:
         for file in files:
             file.close()
 
 
+def _complete(path: Path, parts: list[Path], files: list[Genotypes], request: Request) -> None:
+    """Sites that no file of a set lists become reference once, not in every file that does not list them."""
+    listing = [file for file in files if isinstance(file, ListsSites)]
+    if not listing:
+        return
+    assumes = request.assume_reference or request.callable_bed is not None
+    if assumes and _EVERY in path.name and len(parts) < len(_AUTOSOMES):
+        absent = [name for name in _AUTOSOMES if not Path(str(path).replace(_EVERY, name)).exists()]
+        if absent:
+            raise PresageError(
+                str(path),
+                f"no file of chromosome {', '.join(absent)}, all of whose sites would count as reference",
+                way_out=f"add the files, or name those that are there: {path.name.replace(_EVERY, '*')}",
+            )
+    elsewhere = np.unique(np.concatenate([file.said() for file in listing])) if assumes else None
+    for file in listing:
+        file.add_reference(request, elsewhere)
+        if elsewhere is not None:
+            elsewhere = np.union1d(elsewhere, file.said())
+
+
 def expand(path: Path) -> list[Path]:
     """The files a name stands for, in chromosome order."""
     name = str(path)
-    if "{1..22}" in name:
-        found = [Path(name.replace("{1..22}", chromosome)) for chromosome in _CHROMOSOMES]
+    if _EVERY in name:
+        found = [Path(name.replace(_EVERY, chromosome)) for chromosome in _CHROMOSOMES]
         found = [part for part in found if part.exists()]
     elif "*" in path.name:
         found = sorted(path.parent.glob(path.name), key=lambda part: (len(part.name), part.name))
@@ -59,7 +85,7 @@ def _with_suffix(path: Path) -> Path:
     return next((part for part in beside if part.exists()), path)
 
 
-def _open_one(path: Path, alleles: Alleles, request: Request | None) -> Genotypes:
+def _open_one(path: Path, alleles: Alleles, request: Request | None, *, alone: bool) -> Genotypes:
     name = path.name.lower()
     if name.endswith((".bgen", ".bgen.gz")):
         raise PresageError(
@@ -72,20 +98,20 @@ def _open_one(path: Path, alleles: Alleles, request: Request | None) -> Genotype
         raise PresageError(
             str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
         )
-    return opener(path, alleles, request)
+    return opener(path, alleles, request, alone)
 
 
-def _open_vcf(path: Path, alleles: Alleles, request: Request | None) -> Genotypes:
+def _open_vcf(path: Path, alleles: Alleles, request: Request | None, alone: bool) -> Genotypes:
     from features.polygenic.genotypes.vcf import Vcf
 
     if request is None:
         raise PresageError(str(path), "a VCF is read for the sites of scores", way_out="convert it: plink2 --make-pgen")
-    return Vcf(path, alleles, request)
+    return Vcf(path, alleles, request, alone=alone)
 
 
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles, Request | None], Genotypes]], ...] = (
-    ((".pgen",), lambda path, alleles, _: Pgen(path, alleles)),
-    ((".bed",), lambda path, alleles, _: Bed(path, alleles)),
+_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles, Request | None, bool], Genotypes]], ...] = (
+    ((".pgen",), lambda path, alleles, *_: Pgen(path, alleles)),
+    ((".bed",), lambda path, alleles, *_: Bed(path, alleles)),
     ((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf"), _open_vcf),
 )
 
@@ -110,7 +136,7 @@ class Fileset:
         self.build: str | None = builds.pop() if builds else None
         self.has_dosages: bool = any(part.has_dosages for part in files)
         self.n_records: int = sum(part.n_records for part in files)
-        self._starts = np.cumsum([0, *(part.n_records for part in files)])
+        self._starts = np.cumsum([0, *(int(part.variants.row.max(initial=-1)) + 1 for part in files)])
         merged = Variants.concatenate(part.variants for part in files)
         self.variants: Variants = _shifted(merged, self._starts)
 

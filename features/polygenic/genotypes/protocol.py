@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from features.polygenic.genotypes.request import Request
 from features.polygenic.variants import Variants
 
 MISSING = -9
@@ -60,6 +61,17 @@ class PackedSites(Protocol):
 
         0 beyond the last site. False where `read` must be asked.
         """
+
+
+@runtime_checkable
+class ListsSites(Protocol):
+    """Genotypes whose file lists only some sites: what it does not list may be reference all the same."""
+
+    def said(self) -> NDArray[np.int64]:
+        """Sites of which the file says something, sorted."""
+
+    def add_reference(self, request: Request, elsewhere: NDArray[np.int64] | None) -> None:
+        """Add what may be taken as reference, but assume nothing of the sites `elsewhere`; ends the opening."""
 
 
 class Genotypes(Protocol):

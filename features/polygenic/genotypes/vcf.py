@@ -25,9 +25,17 @@ from numpy.typing import NDArray
 
 from features.errors import PresageError
 from features.polygenic.builds import build_of_header
-from features.polygenic.genotypes.protocol import MISSING, Samples, Sites
+from features.polygenic.genotypes.protocol import Samples, Sites
 from features.polygenic.genotypes.request import AllelePairs, Request, covered
 from features.polygenic.genotypes.spool import GenotypeSpool
+from features.polygenic.genotypes.vcf_calls import (
+    ANY_OTHER,
+    DOSAGES,
+    called,
+    counts,
+    reference_calls,
+    without_placeholder,
+)
 from features.polygenic.genotypes.vcf_text import MAX_SAMPLES, NotPlainError, PlainRecords, member, read_text
 from features.polygenic.variants import Alleles, Variants, chromosome_code
 
@@ -35,6 +43,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 _POSITION_BITS = 32
 _PENDING = 4096  # records
 _LAST = 1 << 62
+_DECLARE = 'add ##FORMAT=<ID=DS,Number=A,Type=Float,Description="dosage"> (or GP, Number=G) to the header'
 set_htslib_log_level(0)  # what is wrong with a file is told once, in our words
 
 
@@ -88,12 +97,14 @@ class _Columns:
 
 class Vcf:
     """A VCF or BCF. Raises PresageError where it is cut short, damaged, has no samples, or a record does not fit
-    them.
+    them. One of several files of the same people (not `alone`) is to be told by `add_reference` what the others list.
     """
 
     n_records: int
+    variants: Variants
+    has_dosages: bool
 
-    def __init__(self, path: Path, alleles: Alleles, request: Request) -> None:
+    def __init__(self, path: Path, alleles: Alleles, request: Request, *, alone: bool = True) -> None:
         _check_end(path)
         try:
             source = VCF(str(path), gts012=True)
@@ -106,22 +117,20 @@ class Vcf:
         self._alleles = alleles
         self._wanted = request.wanted()
         self._find_known = request.known
-        self._only_calls = not any(f"##FORMAT=<ID={name}," in source.raw_header for name in ("DS", "GP"))
+        self._only_calls = not _dosage_fields(source)
         self._start()
-        columns = _Columns()
-        plain = self._read_text(path, source.raw_header, columns)
-        if plain is None:
+        self._plain: PlainRecords | None = self._read_text(path, source.raw_header)
+        if self._plain is None:
             self._spool.close()
             self._start()
-            columns = _Columns()
-            self.n_records = self._read(path, source, columns)
+            self.n_records = self._read(path, source)
         self._flush()
-        self._add_reference(request, columns, plain)
-        self._spool.finish()
-        self.variants: Variants = columns.table(plain)
-        self.has_dosages: bool = self._spool.has_dosages
+        if alone:
+            self.add_reference(request)
 
     def _start(self) -> None:
+        self._columns = _Columns()
+        self._unnamed: list[int] = []  # sites listed with alternates that have no letters
         self._spool = GenotypeSpool(len(self.samples))
         self._first: list[int] = []  # spool number of each record's first row
         self._pending: list[NDArray[np.int16]] = []
@@ -134,7 +143,7 @@ class Vcf:
         """Sites whose reference allele is known: asked for where something is called reference."""
         return self._find_known()
 
-    def _read_text(self, path: Path, header: str, columns: _Columns) -> PlainRecords | None:
+    def _read_text(self, path: Path, header: str) -> PlainRecords | None:
         """Of a few samples' calls: the plain records as text, the others by htslib. None where the text is no table."""
         if not self._only_calls or len(self.samples) > MAX_SAMPLES or path.name.lower().endswith(".bcf"):
             return None
@@ -144,7 +153,7 @@ class Vcf:
                 self._spool.add_block(found.plain.counts)
                 self._first += range(len(found.plain.counts))
                 if len(found.others):
-                    self._read(Path(aside.name), VCF(aside.name, gts012=True), columns, found.others)
+                    self._read(Path(aside.name), VCF(aside.name, gts012=True), found.others)
             except (NotPlainError, PresageError):
                 return None
         self.n_records = found.n_records
@@ -158,9 +167,10 @@ class Vcf:
         """Let go of what was kept."""
         self._spool.close()
 
-    def _read(self, path: Path, source: Any, columns: _Columns, numbers: NDArray[np.int64] | None = None) -> int:
+    def _read(self, path: Path, source: Any, numbers: NDArray[np.int64] | None = None) -> int:
         """Keep the wanted records; what homozygous reference blocks say of the others. `numbers`: of the records."""
         wanted = set(self._wanted.keys.tolist())
+        columns = self._columns
         chromosomes: dict[str, int] = {}
         number = 0
         try:
@@ -171,35 +181,49 @@ class Vcf:
                     chromosomes[name] = chromosome_code(name) << _POSITION_BITS
                 key = chromosomes[name] | record.POS
                 alts = record.ALT
-                if not alts or alts[0][0] == "<":
+                if not alts or alts[0] in ANY_OTHER:
                     self._keep_block(record, key)
                 elif key in wanted:
-                    self._keep(record, key, [alt for alt in alts if alt[0] not in "<*"], columns)
+                    self._keep(record, key, [alt for alt in alts if alt not in ANY_OTHER])
                     place = number - 1 if numbers is None else int(numbers[number - 1])
                     columns.number += [place] * (len(columns.keys) - len(columns.number))
         except Exception as error:
             raise PresageError(
                 f"{path}, record {number + 1}", "damaged or cut short", way_out="export it again"
             ) from error
+        if self._only_calls and _dosage_fields(source):  # htslib notes what it met
+            raise PresageError(
+                str(path), f"records have {' or '.join(DOSAGES)} that the header does not declare", way_out=_DECLARE
+            )
         return number
 
-    def _keep(self, record: Any, key: int, alts: list[str], columns: _Columns) -> None:
-        row, several = len(self._first), len(record.ALT) > 1
-        if several or not self._only_calls:
+    def _keep(self, record: Any, key: int, alts: list[str]) -> None:
+        """`alts`: without a gVCF's placeholder."""
+        named = [(allele, alt) for allele, alt in enumerate(alts, start=1) if alt[0] not in "<*"]
+        if not named:
+            self._unnamed.append(key)
+            return
+        row, several = len(self._first), len(alts) > 1
+        if several or not self._only_calls or "GT" not in record.FORMAT:
             self._flush()
             calls = record.genotype.array() if "GT" in record.FORMAT else None
+            if calls is not None and len(alts) < len(record.ALT):
+                calls = without_placeholder(calls, len(alts))
             n = len(self.samples)
-            numbers = [self._spool.add(_counts(record, calls, k, n)) for k in range(0 if several else 1, len(alts) + 1)]
+            numbers = [self._spool.add(counts(record, calls, k, n)) for k in range(0 if several else 1, len(alts) + 1)]
             self._first.append(numbers[0])
         else:
             calls = record.genotype.array()
+            if len(alts) < len(record.ALT):
+                calls = without_placeholder(calls, len(alts))
             if self._pending and self._pending[0].shape != calls.shape:
                 self._flush()
             self._pending.append(calls)
             self._first.append(self._spool.length + len(self._pending) - 1)
             if len(self._pending) == _PENDING:
                 self._flush()
-        for allele, alt in enumerate(alts, start=1):
+        columns = self._columns
+        for allele, alt in named:
             columns.keys.append(key)
             columns.ref.append(self._alleles.code(record.REF))
             columns.alt.append(self._alleles.code(alt))
@@ -213,8 +237,8 @@ class Vcf:
         if self._pending:
             stacked = np.stack(self._pending)
             self._pending = []
-            counts = _called(stacked.reshape(-1, stacked.shape[2]), 1)
-            self._spool.add_block(np.ascontiguousarray(counts.reshape(stacked.shape[:2])))
+            copies = called(stacked.reshape(-1, stacked.shape[2]), 1)
+            self._spool.add_block(np.ascontiguousarray(copies.reshape(stacked.shape[:2])))
 
     def _keep_block(self, record: Any, key: int) -> None:
         """A gVCF block or a record without alternate: reference for whoever is called so."""
@@ -222,26 +246,36 @@ class Vcf:
         here, exact = self._known.between(key, last), self._wanted.between(key, key)
         if here.start == here.stop and exact.start == exact.stop:
             return
-        calls = record.genotype.array()[:, :-1]
-        counts = np.where(
-            (calls == 0).any(axis=1) & (calls <= 0).all(axis=1) & (calls != -1).all(axis=1), 0, MISSING
-        ).astype(np.int8)
+        found = reference_calls(record)
         for known in self._known.keys[here].tolist():
-            self._reference[known] = counts
+            self._reference[known] = found
         if exact.start < exact.stop:
-            self._reference[key] = counts
+            self._reference[key] = found
             ref = self._alleles.code(record.REF[:1])
             for one, two in zip(self._wanted.first[exact].tolist(), self._wanted.second[exact].tolist(), strict=True):
                 alternate = two if ref == one else one  # a row without other allele: -1
                 if alternate >= 0 and (ref in (one, two) or two < 0):
                     self._told.append((key, ref, alternate))
 
-    def _add_reference(self, request: Request, columns: _Columns, plain: PlainRecords | None) -> None:
-        """Sites that no record lists but that are reference, with the alleles that are known of them."""
-        asked = request.assume_reference or request.callable_bed is not None
-        if not (asked or self._reference or self._told):
-            return
-        known = self._known
+    def said(self) -> NDArray[np.int64]:
+        """Sites of which a record says something: listed, or called reference."""
+        plain = self._plain.keys if self._plain is not None else np.empty(0, np.int64)
+        others = [*self._columns.keys, *self._unnamed, *self._reference]  # columns: with what was added
+        return np.unique(np.concatenate([plain, np.array(others, np.int64)]))
+
+    def add_reference(self, request: Request, elsewhere: NDArray[np.int64] | None = None) -> None:
+        """Sites that no record lists but that are reference, with the alleles that are known of them.
+
+        `elsewhere`: sites of which the other files of a set say something, sorted: nothing is assumed of them here.
+        """
+        if request.assume_reference or request.callable_bed is not None or self._reference or self._told:
+            self._add_absent(request, np.empty(0, np.int64) if elsewhere is None else elsewhere)
+        self._spool.finish()
+        self.variants = self._columns.table(self._plain)
+        self.has_dosages = self._spool.has_dosages
+
+    def _add_absent(self, request: Request, elsewhere: NDArray[np.int64]) -> None:
+        known, columns = self._known, self._columns
         told = np.array(self._told, np.int64).reshape(-1, 3)
         pairs = AllelePairs.of(
             [
@@ -249,18 +283,19 @@ class Vcf:
                 (told[:, 0], told[:, 1].astype(np.int32), told[:, 2].astype(np.int32)),
             ]
         )
-        listed = np.array(columns.keys, np.int64)
-        if plain is not None:
-            listed = np.concatenate([plain.keys, listed])
+        listed = np.array([*columns.keys, *self._unnamed], np.int64)
+        if self._plain is not None:
+            listed = np.concatenate([self._plain.keys, listed])
         absent = ~member(np.sort(listed), pairs.keys) & member(self._wanted.keys, pairs.keys)
         everywhere = np.zeros(len(self.samples), np.int8)
         open_keys = np.full(len(pairs.keys), request.assume_reference)
         if request.callable_bed is not None:
             open_keys |= covered(pairs.keys, request.callable_bed)
+        open_keys &= ~member(elsewhere, pairs.keys)
         for place in np.flatnonzero(absent).tolist():
             key = int(pairs.keys[place])
-            counts = self._reference.get(key, everywhere if open_keys[place] else None)
-            if counts is None:
+            found = self._reference.get(key, everywhere if open_keys[place] else None)
+            if found is None:
                 continue
             columns.keys.append(key)
             columns.ref.append(int(pairs.first[place]))
@@ -270,48 +305,7 @@ class Vcf:
             columns.several.append(False)
             columns.ids.append("reference")
             columns.number.append(_LAST)
-            self._first.append(self._spool.add(counts))
-
-
-def _counts(
-    record: Any, calls: NDArray[np.int16] | None, allele: int, n: int
-) -> NDArray[np.int8] | NDArray[np.float32]:
-    """Copies of one allele: DS, then GP, then GT, person by person; missing where none of them says."""
-    hard = np.full(n, MISSING, np.int8) if calls is None else _called(calls, allele)
-    dosage = _dosage(record, allele, n)
-    if dosage is None:
-        return hard
-    return np.where(np.isnan(dosage), hard, dosage).astype(np.float32)
-
-
-def _called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
-    """From GT. A haploid call counts twice, as plink2 reads it; a half-missing call is missing."""
-    ploid = calls[:, :-1]
-    counts = (ploid == allele).sum(axis=1)
-    haploid = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
-    counts = np.where(haploid, counts * 2, counts)
-    absent = (ploid == -1).any(axis=1)
-    found: NDArray[np.int8] = np.where(absent, MISSING, counts).astype(np.int8)
-    return found
-
-
-def _dosage(record: Any, allele: int, n: int) -> NDArray[np.float64] | None:
-    """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
-    names = record.FORMAT
-    found = np.full(n, np.nan)
-    if "DS" in names:
-        dosages = record.format("DS")
-        if allele > 0 and dosages.shape[1] >= allele:
-            found = dosages[:, allele - 1].astype(float)
-        elif allele == 0:
-            found = 2 - np.nansum(dosages, axis=1)
-    if "GP" in names and len(record.ALT) == 1:
-        chances = record.format("GP")
-        if chances.shape[1] == 3:
-            expected = chances[:, 1] + 2 * chances[:, 2]
-            found = np.where(np.isnan(found), expected, found)
-    found[~((found >= 0) & (found <= 2))] = np.nan
-    return None if np.isnan(found).all() else found
+            self._first.append(self._spool.add(found))
 
 
 class VcfSites:
@@ -338,6 +332,11 @@ class VcfSites:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _dosage_fields(source: Any) -> bool:
+    header = source.raw_header
+    return any(f"##FORMAT=<ID={name}," in header for name in DOSAGES)
 
 
 def _check_sample_names(path: Path) -> None:

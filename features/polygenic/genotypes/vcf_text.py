@@ -19,6 +19,7 @@ import pyarrow.csv as csv
 from numpy.typing import NDArray
 
 from features.polygenic.genotypes.protocol import MISSING
+from features.polygenic.genotypes.vcf_calls import DOSAGES
 from features.polygenic.variants import Alleles, Codes, Keys, chromosome_codes, dictionary_of, position_keys
 
 MAX_SAMPLES = 8  # beyond them htslib's arrays of one record are the faster
@@ -130,6 +131,8 @@ def _read(
     alts, formats = table["c4"].combine_chunks(), table["c8"].combine_chunks()
     asked = np.flatnonzero(member(wanted, keys))
     lettered = _each(alts, lambda alt: alt.isalpha() and alt.isascii())
+    if _each(formats, lambda names: not set(DOSAGES).isdisjoint(names.split(":"))).any():
+        raise NotPlainError  # though the header does not declare them
     with_calls = _each(formats, lambda names: names == "GT" or names.startswith("GT:"))
     plain = asked[lettered[asked] & with_calls[asked]]
     counts = _counts(table.select(range(6, table.num_columns)).take(pa.array(plain)))

@@ -111,6 +111,19 @@ def test_a_score_of_another_build_is_refused_by_name(panel, score, tmp_path):
     assert "the score is on GRCh38, the genotypes are on GRCh37" in message
 
 
+@pytest.mark.parametrize("name", ["hg18", "NCBI36", "NCBI Build 36.3", "T2T-CHM13v2.0"])
+def test_a_score_of_a_build_that_nobody_can_match_is_refused_by_name(name, panel, score, tmp_path):
+    score.write_text(score.read_text().replace("GRCh38", name))
+    message = refused(panel.path, score, tmp_path, settings=Settings(build="GRCh37"))
+    assert "the score is on" in message
+    assert "the genotypes are on GRCh37" in message
+
+
+def test_nobody_asks_for_a_build_that_no_score_is_on(panel, score, tmp_path):
+    message = refused(panel.path, score, tmp_path, settings=Settings(build="hg18"))
+    assert "--build: expected GRCh37 or GRCh38" in message
+
+
 def test_a_header_that_says_another_build_than_the_user_is_refused(panel, score, tmp_path):
     pvar = panel.path.with_suffix(".pvar")
     pvar.write_text("##contig=<ID=chr1,length=248956422>\n" + pvar.read_text())

@@ -1,0 +1,88 @@
+"""Copies of an allele in one record of a VCF, person by person: DS, then GP, then GT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.polygenic.genotypes.protocol import MISSING
+
+ANY_OTHER = ("<NON_REF>", "<*>", "<X>")  # a gVCF's word for whatever else might be there: no allele of its own
+DOSAGES = ("DS", "GP")
+
+
+def counts(
+    record: Any, calls: NDArray[np.int16] | None, allele: int, n_samples: int
+) -> NDArray[np.int8] | NDArray[np.float32]:
+    """Copies of one allele; missing where no field says. A haploid call, dosage or probability counts twice, as
+    plink2 reads it.
+    """
+    hard = np.full(n_samples, MISSING, np.int8) if calls is None else called(calls, allele)
+    dosage = _dosage(record, calls, allele, n_samples)
+    if dosage is None:
+        return hard
+    return np.where(np.isnan(dosage), hard, dosage).astype(np.float32)
+
+
+def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
+    """From GT. A half-missing call is missing."""
+    ploid = calls[:, :-1]
+    copies = (ploid == allele).sum(axis=1)
+    copies = np.where(_haploid(calls), copies * 2, copies)
+    absent = (ploid == -1).any(axis=1)
+    found: NDArray[np.int8] = np.where(absent, MISSING, copies).astype(np.int8)
+    return found
+
+
+def without_placeholder(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
+    """Calls of an allele beyond the named ones say only what somebody has not: missing."""
+    known = calls.copy()
+    known[:, :-1][known[:, :-1] > n_named] = -1
+    return known
+
+
+def reference_calls(record: Any) -> NDArray[np.int8]:
+    """0 for whom a record without alternates calls reference, else missing; also where it stands on no read.
+
+    GATK calls a stretch without reads 0/0 with GQ 0: that it is reference is then nobody's finding.
+    """
+    calls = record.genotype.array()[:, :-1]
+    sure = (calls == 0).any(axis=1) & (calls <= 0).all(axis=1) & (calls != -1).all(axis=1)
+    fields = record.FORMAT
+    for name in ("GQ", "DP"):
+        if name in fields:
+            sure &= record.format(name)[:, 0] != 0
+    found: NDArray[np.int8] = np.where(sure, 0, MISSING).astype(np.int8)
+    return found
+
+
+def _haploid(calls: NDArray[np.int16]) -> NDArray[np.bool_]:
+    ploid = calls[:, :-1]
+    found: NDArray[np.bool_] = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
+    return found
+
+
+def _dosage(record: Any, calls: NDArray[np.int16] | None, allele: int, n_samples: int) -> NDArray[np.float64] | None:
+    """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
+    names = record.FORMAT
+    found = np.full(n_samples, np.nan)
+    haploid = np.zeros(n_samples, np.bool_) if calls is None else _haploid(calls)
+    if "DS" in names:
+        dosages = record.format("DS").astype(float)
+        dosages[haploid] *= 2
+        if allele > 0 and dosages.shape[1] >= allele:
+            found = dosages[:, allele - 1]
+        elif allele == 0 and dosages.shape[1] == len(record.ALT):
+            found = 2 - dosages.sum(axis=1)  # nan where any of them is
+    if "GP" in names and len(record.ALT) == 1:
+        found = np.where(np.isnan(found), _expected(record.format("GP").astype(float), haploid), found)
+    found = np.where((found > -1e-3) & (found < 2.001), np.clip(found, 0, 2), np.nan)
+    return None if np.isnan(found).all() else found
+
+
+def _expected(chances: NDArray[np.float64], haploid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Expected copies from the probabilities of 0/0, 0/1 and 1/1, or of 0 and 1."""
+    diploid = chances[:, 1] + 2 * chances[:, 2] if chances.shape[1] == 3 else np.full(len(chances), np.nan)
+    return np.where(haploid, 2 * chances[:, 1], diploid) if chances.shape[1] > 1 else diploid
