@@ -120,7 +120,9 @@ def _lost_share(score: ScoredScore, sums: Sums, number: int) -> Floats:
     """Variance hidden by missing calls and unused rows over the variance of the whole score, as if sites were
     independent.
     """
-    ratio = score.summary.lost_ratio if score.summary is not None else 0.0
-    unused = sums.variance[number] * ratio
-    share: Floats = (sums.lost[number] + unused) / max(sums.variance[number] + unused, np.finfo(float).tiny)
+    if sums.hidden is None:
+        raise ValueError("the variance that missing calls hide is expected")
+    lost, variance = sums.hidden.lost[number], sums.hidden.variance[number]
+    unused = variance * (score.summary.lost_ratio if score.summary is not None else 0.0)
+    share: Floats = (lost + unused) / max(variance + unused, np.finfo(float).tiny)
     return share

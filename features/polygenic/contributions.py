@@ -13,17 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.polygenic.genotypes.protocol import Sites
+from features.polygenic.loops import SiteWeights
 from features.polygenic.matching import Matches
 from features.polygenic.score import Score
 from features.polygenic.variants import Variants
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkWeights:
-    """Weights of a group of scores over a run of sites (score, site): per allele, and for carrying exactly one."""
-
-    additive: NDArray[np.float64]
-    heterozygote: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,29 +212,45 @@ class Contributions:
         keys = [(id(part.codes), number if part.has_zeros else -1) for number, part in parts]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
-    def weights(self, start: int, stop: int, scores: range) -> ChunkWeights:
-        """Weights of some scores over sites start to stop."""
+    def n_sites_of(self, start: int, stop: int, scores: range) -> NDArray[np.intp]:
+        """How many of sites start to stop each of some scores uses."""
+        places: dict[int, int] = {}
+        for score in scores:
+            codes = self._parts[score].codes
+            if id(codes) not in places:
+                low, high = self._range(codes, start, stop)
+                places[id(codes)] = high - low
+        return np.array([places[id(self._parts[score].codes)] for score in scores], np.intp)
+
+    def weights(self, start: int, stop: int, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
+        """Weights of some scores over sites start to stop. `expected`: copies of a missing call at these."""
         additive = np.zeros((len(scores), stop - start))
         heterozygote: NDArray[np.float64] | None = None
-        codes = self._codes[start:stop]
-        places: dict[int, tuple[int, int, NDArray[np.intp]]] = {}
+        places: dict[int, tuple[int, int, NDArray[np.intp] | slice]] = {}
         for number, score in enumerate(scores):
             part = self._parts[score]
             score_codes, weights, het = part.codes, part.additive, part.heterozygote
             if id(score_codes) not in places:
-                places[id(score_codes)] = self._place(score_codes, codes)
+                places[id(score_codes)] = self._place(score_codes, start, stop)
             low, high, columns = places[id(score_codes)]
             additive[number, columns] = weights.read(low, high)
             if het is not None:
                 heterozygote = np.zeros_like(additive) if heterozygote is None else heterozygote
                 heterozygote[number, columns] = het.read(low, high)
-        return ChunkWeights(additive, heterozygote)
+        return SiteWeights(additive.T, None if heterozygote is None else heterozygote.T, expected)
 
-    def _place(self, score_codes: _Column, codes: NDArray[np.int64]) -> tuple[int, int, NDArray[np.intp]]:
-        if not len(codes):
-            return 0, 0, np.empty(0, np.intp)
-        low, high = score_codes.place(int(codes[0])), score_codes.place(int(codes[-1]) + 1)
-        return low, high, np.searchsorted(codes, score_codes.read(low, high))
+    def _range(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int]:
+        """Which of a score's sites lie among sites start to stop."""
+        if start == stop:
+            return 0, 0
+        codes = self._codes
+        return score_codes.place(int(codes[start])), score_codes.place(int(codes[stop - 1]) + 1)
+
+    def _place(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int, NDArray[np.intp] | slice]:
+        low, high = self._range(score_codes, start, stop)
+        if high - low == stop - start:
+            return low, high, slice(None)
+        return low, high, np.searchsorted(self._codes[start:stop], score_codes.read(low, high))
 
 
 def _total_alternate(variants: Variants, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -28,8 +28,9 @@ from features.polygenic.frequencies import known_sites, read_afreq
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_genotypes
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
+from features.polygenic.scoring import score_samples
 from features.polygenic.scoring_file import read_scores
-from features.polygenic.startup import give_back, loading_kernels
+from features.polygenic.startup import give_back
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.polygenic.variants import Alleles
 from features.progress import Progress, silent
@@ -69,24 +70,22 @@ def compute(
     request = _request(score_paths, frequencies_path, model, settings, alleles)
     with ExitStack() as held:
         store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 20)))
-        with loading_kernels():
-            genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
-            give_back()
-            build = _build(genotypes, settings.build, model)
-            target = TargetIndex.of(genotypes.variants, alleles)
-            frequencies = _frequencies(frequencies_path, model, target, alleles)
-            give_back()
-            matcher = Matcher(target, alleles, frequencies, build, model, settings)
-            scores = match_all(matcher, score_paths, store, on_rows, progress)
-            placed = projection(model, target, alleles) if model is not None else None
-            for part in placed.contributions if placed else ():
-                store.add(part)
+        genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
         give_back()
-        from features.polygenic.scoring import score_samples
-
+        build = _build(genotypes, settings.build, model)
+        target = TargetIndex.of(genotypes.variants, alleles)
+        frequencies = _frequencies(frequencies_path, model, target, alleles)
+        give_back()
+        matcher = Matcher(target, alleles, frequencies, build, model, settings)
+        scores = match_all(matcher, score_paths, store, on_rows, progress)
+        placed = projection(model, target, alleles) if model is not None else None
+        for part in placed.contributions if placed else ():
+            store.add(part)
+        give_back()
         sums = score_samples(
             genotypes,
             store.finish(genotypes.variants, frequencies),
+            uncertain=model is not None,
             threads=settings.threads,
             max_memory_mb=settings.max_memory_mb,
             progress=progress,
@@ -136,7 +135,7 @@ def _adjusted(
         return sums, None
     n_scores = sum(score.column is not None for score in scores)
     components = sums.sums[n_scores:].T @ placed.mix if placed.contributions else None
-    own = Sums(sums.sums[:n_scores], sums.missing[:n_scores], sums.lost[:n_scores], sums.variance[:n_scores])
+    own = sums.first(n_scores)
     summed = [score for score in scores if score.column is not None]
     return own, adjust_all(summed, own, model, components, found=placed.found, beyond=settings.beyond)
 

@@ -1,4 +1,4 @@
-"""A quick and small start: compiled loops are loaded while files are read, pandas is not, and memory is given back."""
+"""A quick and small start: pandas is not loaded, and memory is given back."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
-from threading import current_thread
 from types import ModuleType
-
-_LOADER = "presage-kernels"
-_NOT_FOR_NUMBA = ("cffi", "scipy", "yaml")  # its settings file, its C functions, its BLAS: none is used here
 
 
 class _Absent:
-    """Finds no pandas, and nothing that Numba can do without; other modules are left to other finders."""
+    """Finds no pandas; other modules are left to other finders."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Called by the import system."""
-        if name == "pandas" or (name in _NOT_FOR_NUMBA and current_thread().name.startswith(_LOADER)):
+        if name == "pandas":
             raise ModuleNotFoundError(f"{name} is not loaded for this command", name=name)
         return None
 
@@ -56,20 +51,3 @@ def give_back() -> None:
     import pyarrow as pa
 
     pa.system_memory_pool().release_unused()
-
-
-@contextmanager
-def loading_kernels() -> Iterator[None]:
-    """Import Numba and load the compiled loops from its cache while the body runs (two thirds of a second)."""
-    with ThreadPoolExecutor(1, thread_name_prefix=_LOADER) as pool:
-        loaded = pool.submit(_load)
-        yield
-        loaded.result()
-
-
-def _load() -> None:
-    from features.polygenic.genotypes import packed
-    from features.polygenic.lookup import load
-
-    load()
-    packed.load()

@@ -11,15 +11,34 @@ MIN_OWN_FREQUENCY_SAMPLES = 50  # as in plink2
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """Variance of the sum that missing calls hide: `lost` (score, sample), of the whole sum's `variance` (score,).
+
+    Both as if sites were independent and in Hardy-Weinberg proportions.
+    """
+
+    lost: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    @staticmethod
+    def zeros(n_scores: int, n_samples: int) -> Hidden:
+        """Nothing summed yet."""
+        return Hidden(np.zeros((n_scores, n_samples)), np.zeros(n_scores))
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
     """Per score and sample, in the order of the contributions and of the file.
 
     `sums` (score, sample): nan where a call is missing and nothing says what to expect.
-    `missing`: sites of the score that are not called. `lost`: variance of the sum that the missing calls hide, and
-    `variance` (score,) of the whole sum, both as if sites were independent and in Hardy-Weinberg proportions.
+    `missing`: sites of the score that are not called. `hidden`: None where nobody asked.
     """
 
     sums: NDArray[np.float64]
     missing: NDArray[np.int64]
-    lost: NDArray[np.float64]
-    variance: NDArray[np.float64]
+    hidden: Hidden | None
+
+    def first(self, n_scores: int) -> Sums:
+        """Of the first scores."""
+        hidden = self.hidden and Hidden(self.hidden.lost[:n_scores], self.hidden.variance[:n_scores])
+        return Sums(self.sums[:n_scores], self.missing[:n_scores], hidden)

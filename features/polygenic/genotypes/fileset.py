@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
-from features.polygenic.genotypes.protocol import Genotypes, ListsSites, PackedSites, Samples, SiteReader, Sites
+from features.polygenic.genotypes.protocol import Genotypes, ListsSites, RowSites, Samples, SiteReader, Sites
 from features.polygenic.genotypes.request import Request
+from features.polygenic.loops import Rows
 from features.polygenic.variants import Alleles, Variants
 
 _EVERY = "{1..22}"
@@ -157,11 +158,10 @@ class FilesetSites:
         self._readers = readers
         self._starts = starts
 
-    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
-        """Four sites a byte, where all are in one file that can."""
-        parts = list(self._parts(sites))
-        reader = parts[0][0] if len(parts) == 1 else None
-        return isinstance(reader, PackedSites) and reader.read_packed(parts[0][1], out)
+    def read_rows(self, sites: Sites, out: Rows) -> bool:
+        """Calls in two bits, where every file that has one of the sites can."""
+        parts = self._parts(sites)
+        return all(isinstance(reader, RowSites) and reader.read_rows(part, out[rows]) for reader, part, rows in parts)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Allele counts, -9 where missing."""

@@ -14,6 +14,7 @@ from features.errors import PresageError
 from features.polygenic.builds import build_of_header
 from features.polygenic.genotypes.protocol import Samples, Sites
 from features.polygenic.genotypes.tables import VariantTable, read_psam, read_pvar
+from features.polygenic.loops import Rows
 from features.polygenic.variants import Alleles, Variants
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class PgenSites:
             ) from error
         self._packed = _packed(path, index, n_samples)
 
-    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
-        """Four sites a byte (site / 4, sample), as `lookup.pack` makes them; False where `read` must."""
+    def read_rows(self, sites: Sites, out: Rows) -> bool:
+        """Calls in two bits; False where `read` must."""
         return self._packed is not None and bool((sites.allele == 1).all()) and self._packed.read(sites.row, out)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.polygenic.genotypes.request import Request
+from features.polygenic.loops import Rows
 from features.polygenic.variants import Variants
 
 MISSING = -9
@@ -53,14 +54,11 @@ class SiteReader(Protocol):
 
 
 @runtime_checkable
-class PackedSites(Protocol):
+class RowSites(Protocol):
     """What a reader may offer besides, where its format holds calls in two bits."""
 
-    def read_packed(self, sites: Sites, out: NDArray[np.uint8]) -> bool:
-        """Fill `out` (site / 4, sample) with hard calls, 3 where missing, the first site in the lowest bits.
-
-        0 beyond the last site. False where `read` must be asked.
-        """
+    def read_rows(self, sites: Sites, out: Rows) -> bool:
+        """Fill `out` (site, word) with hard calls as `loops` has them. False where `read` must be asked."""
 
 
 @runtime_checkable

@@ -8,20 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.polygenic import lookup, scoring
+from features.polygenic import hard_calls, loops, scoring
+from features.polygenic.contributions import ContributionStore
+from features.polygenic.frequencies import read_afreq
+from features.polygenic.genotypes import open_genotypes
+from features.polygenic.match_scores import Matcher, match_all
+from features.polygenic.matching import TargetIndex
 from features.polygenic.run import Settings, compute
+from features.polygenic.variants import Alleles
+from features.progress import silent
 
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n_samples=st.integers(1, 70),
-    n_sites=st.integers(1, 64),
-    n_scores=st.integers(1, 19),
+    n_samples=st.integers(1, 300),
+    n_sites=st.integers(1, 70),
+    n_scores=st.integers(1, 35),
     missing=st.sampled_from([0.0, 0.01, 0.6, 1.0]),
     with_heterozygotes=st.booleans(),
+    by_site=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
-def test_lookups_give_the_product(seed, n_samples, n_sites, n_scores, missing, with_heterozygotes):
+@settings(max_examples=80, deadline=None)
+def test_lookups_give_the_product(seed, n_samples, n_sites, n_scores, missing, with_heterozygotes, by_site):
     rng = np.random.default_rng(seed)
     calls = rng.integers(0, 3, (n_sites, n_samples)).astype(np.int8)
     calls[rng.random(calls.shape) < missing] = -9
@@ -29,29 +37,85 @@ def test_lookups_give_the_product(seed, n_samples, n_sites, n_scores, missing, w
     weights = rng.normal(size=(n_scores, n_sites))
     weights[rng.random(weights.shape) < 0.3] = 0
     het = rng.normal(size=weights.shape) if with_heterozygotes else None
-    padded = np.zeros((-(-n_sites // lookup.SITES) * lookup.SITES, n_samples), np.int8)
-    padded[:n_sites] = calls
-    packed = np.empty((len(padded) // 4, n_samples), np.uint8)
-    lookup.pack(padded, packed)
+    rows, words = loops.room_for_rows(n_sites, n_samples), loops.room_for_words(n_sites, n_samples)
+    loops.pack(calls, rows)
+    loops.turn(rows, words)
+    as_columns = np.ascontiguousarray if by_site else np.asarray
+    told = loops.SiteWeights(as_columns(weights.T), None if het is None else as_columns(het.T), expected)
+    asked = np.sort(rng.choice(n_scores, rng.integers(1, n_scores + 1), replace=False))
 
-    room = lookup.room_for_sums(n_scores, n_samples)
-    lookup.add_scores(packed, weights, het, expected, lookup.room_for_tables(), room)
-    sums = lookup.by_score(room, n_scores)
-
-    exact = weights @ np.where(calls < 0, expected[:, None], calls)
+    exact = weights @ np.where(calls < 0, 0, calls - expected[:, None])
     exact += 0 if het is None else het @ (calls == 1)
-    np.testing.assert_allclose(sums, exact, rtol=1e-12, atol=1e-12)
+    for single, close in ((False, 1e-12), (True, 2e-4)):
+        look_up = loops.LookUp(len(asked), n_samples, single=single)
+        look_up.add(words, told, asked)
+        np.testing.assert_allclose(look_up.sums(), exact[asked], rtol=1e-12, atol=close)
+        look_up.add(words, told, asked)
+        np.testing.assert_allclose(look_up.sums(), 2 * exact[asked], rtol=1e-12, atol=2 * close)
+    few = np.zeros((n_scores, n_samples))
+    for score in range(n_scores):
+        loops.add_few(rows, told, score, few[score])
+    np.testing.assert_allclose(few, exact, rtol=1e-12, atol=1e-12)
 
-    effects = np.zeros((n_sites, -(-n_scores // lookup.LANES), lookup.LANES), np.float32)
-    effects.reshape(n_sites, -1)[:, :n_scores] = np.round(weights.T * 8)
-    hidden = np.zeros((n_samples, *effects.shape[1:]), np.float32)
-    lookup.add_missing(packed, effects, *lookup.lanes_used(effects), hidden)
-    whole = np.zeros_like(hidden)
-    lookup.add_missing(packed, effects, np.empty(0, np.intp), np.empty(0, np.intp), whole)
-    np.testing.assert_array_equal(hidden, whole)
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_samples=st.integers(1, 700),
+    n_sites=st.integers(1, 70),
+    n_scores=st.integers(1, 35),
+    missing=st.sampled_from([0.0, 0.01, 0.6, 1.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_calls_are_counted_as_they_are(seed, n_samples, n_sites, n_scores, missing):
+    rng = np.random.default_rng(seed)
+    calls = rng.integers(0, 3, (n_sites, n_samples)).astype(np.int8)
+    calls[rng.random(calls.shape) < missing] = -9
+    rows, words = loops.room_for_rows(n_sites, n_samples), loops.room_for_words(n_sites, n_samples)
+    loops.pack(calls, rows)
+    loops.turn(rows, words)
+    sites, samples = np.arange(len(words) * 32), np.arange(n_samples)
+    turned = words[sites[:, None] // 32, samples] >> (2 * (sites % 32)).astype(np.uint64)[:, None] & np.uint64(3)
+    np.testing.assert_array_equal(turned[:n_sites], calls & 3)
+    assert not turned[n_sites:].any()
+    assert not words[:, n_samples:].any()
+
     np.testing.assert_array_equal(
-        hidden.reshape(n_samples, -1), (calls < 0).T.astype(np.float32) @ effects.reshape(n_sites, -1)
+        loops.tally(rows, n_samples), np.stack([(calls == kind).sum(axis=1) for kind in (1, 2, -9)], axis=1)
     )
+    used = rng.random((n_sites, 3)) < 0.5
+    found = np.ones((3, n_samples), np.int64)
+    loops.count_missing(words, used, found)
+    np.testing.assert_array_equal(found, 1 + used.T.astype(np.int64) @ (calls < 0))
+
+    effects = np.zeros((len(words) * 32, -(-n_scores // 16), 16), np.float32)
+    flat = effects.reshape(len(effects), -1)
+    flat[:n_sites, :n_scores] = np.round(rng.normal(size=(n_sites, n_scores)) * 8) * (rng.random(n_scores) < 0.3)
+    hidden = np.zeros((n_samples, *effects.shape[1:]), np.float32)
+    loops.add_missing(words, effects, hidden)
+    np.testing.assert_array_equal(hidden.reshape(n_samples, -1), (calls < 0).T.astype(np.float32) @ flat[:n_sites])
+
+
+@given(seed=st.integers(0, 2**32 - 1), n_sites=st.integers(1, 9), n_samples=st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_dosages_are_centred_and_summed_as_numpy_does(seed, n_sites, n_samples):
+    rng = np.random.default_rng(seed)
+    dosages = rng.uniform(0, 2, (n_sites, n_samples)).astype(np.float32)
+    dosages[rng.random(dosages.shape) < 0.2] = -9
+    expected, weights, called = rng.uniform(0, 2, n_sites), rng.normal(size=(n_sites, 2)), dosages >= 0
+    totals, missing = loops.tally_dosages(dosages)
+    np.testing.assert_allclose(totals, np.where(called, dosages.astype(float), 0).sum(axis=1), rtol=1e-12, atol=0)
+    np.testing.assert_array_equal(missing, (~called).sum(axis=1))
+    exact = np.where(called, dosages - expected[:, None], 7)
+    for kind, close in ((np.float64, 1e-15), (np.float32, 1e-6)):
+        out = np.empty(dosages.shape, kind)
+        loops.centre(dosages, expected, np.full(n_sites, 7.0), out)
+        np.testing.assert_allclose(out, exact, rtol=0, atol=close)
+    np.testing.assert_allclose(
+        loops.heterozygotes(dosages), np.where(called, 1 - np.abs(dosages.astype(float) - 1), 0), rtol=0, atol=1e-15
+    )
+    sums = np.ones(n_samples)
+    loops.add_centred(dosages, loops.SiteWeights(weights, None, expected), 1, sums)
+    np.testing.assert_allclose(sums, 1 + weights[:, 1] @ np.where(called, exact, 0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +157,7 @@ def test_the_whole_engine_by_lookup_gives_numpys_sums(panel):
 @pytest.mark.parametrize("share", [0.0, 2.0])
 def test_scores_of_few_sites_are_the_same_by_lookup_and_site_by_site(panel, share, monkeypatch):
     made, files, exact, missing = panel
-    monkeypatch.setattr(scoring, "MIN_DENSE", share)
+    monkeypatch.setattr(hard_calls, "MIN_DENSE", share)
     found = compute(made.path, files, settings=Settings(), frequencies_path=made.afreq).sums
     np.testing.assert_allclose(found.sums, exact, rtol=1e-10, atol=1e-9)
     np.testing.assert_array_equal(found.missing, missing)
@@ -101,23 +165,34 @@ def test_scores_of_few_sites_are_the_same_by_lookup_and_site_by_site(panel, shar
 
 def test_threads_and_memory_change_no_digit_of_lookups(panel):
     made, files, _, _ = panel
-    one, three = (
-        compute(made.path, files, settings=Settings(threads=threads), frequencies_path=made.afreq).sums
-        for threads in (1, 3)
+    one, three, small = (
+        _with_hidden(made, files, threads=threads, max_memory_mb=memory)
+        for threads, memory in ((1, 400), (3, 400), (1, 5))
     )
     np.testing.assert_array_equal(one.sums, three.sums)
-    np.testing.assert_array_equal(one.lost, three.lost)
-    small = compute(made.path, files, settings=Settings(max_memory_mb=5), frequencies_path=made.afreq).sums
+    np.testing.assert_array_equal(one.hidden.lost, three.hidden.lost)
     np.testing.assert_allclose(small.sums, one.sums, rtol=1e-11, atol=1e-10)
     np.testing.assert_array_equal(small.missing, one.missing)
-    np.testing.assert_allclose(small.lost, one.lost, rtol=1e-4)
+    np.testing.assert_allclose(small.hidden.lost, one.hidden.lost, rtol=1e-4)
 
 
 def test_lookups_and_matrix_products_hide_the_same_variance(panel, monkeypatch):
     made, files, _, _ = panel
-    by_lookup = compute(made.path, files, settings=Settings(), frequencies_path=made.afreq).sums
+    by_lookup = _with_hidden(made, files)
     monkeypatch.setattr(scoring, "MIN_LOOKUP_SAMPLES", 10**9)
-    product = compute(made.path, files, settings=Settings(), frequencies_path=made.afreq).sums
+    product = _with_hidden(made, files)
     np.testing.assert_allclose(by_lookup.sums, product.sums, rtol=1e-10, atol=1e-9)
-    np.testing.assert_allclose(by_lookup.lost, product.lost, rtol=1e-5)
-    np.testing.assert_allclose(by_lookup.variance, product.variance, rtol=1e-12)
+    np.testing.assert_allclose(by_lookup.hidden.lost, product.hidden.lost, rtol=1e-5)
+    np.testing.assert_allclose(by_lookup.hidden.variance, product.hidden.variance, rtol=1e-12)
+
+
+def _with_hidden(made, files, *, threads=1, max_memory_mb=400):
+    """The sums and the variance that missing calls hide, which a run without a reference leaves out."""
+    alleles, store = Alleles(), ContributionStore()
+    with open_genotypes(made.path, alleles) as genotypes:
+        target = TargetIndex.of(genotypes.variants, alleles)
+        frequencies = read_afreq(made.afreq, genotypes.variants, alleles)
+        matcher = Matcher(target, alleles, frequencies, None, None, Settings())
+        match_all(matcher, files, store, None, silent)
+        found = store.finish(genotypes.variants, frequencies)
+        return scoring.score_samples(genotypes, found, uncertain=True, threads=threads, max_memory_mb=max_memory_mb)

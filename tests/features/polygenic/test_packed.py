@@ -1,4 +1,4 @@
-"""Calls read four sites a byte straight from a PGEN, against pgenlib's own reading of the same records."""
+"""Calls read in two bits straight from a PGEN, against pgenlib's own reading of the same records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pgenlib
 import pytest
 from numpy.typing import NDArray
 
-from features.polygenic import lookup
+from features.polygenic import loops
 from features.polygenic.genotypes.packed import PackedReader, RecordIndex, record_index
 
 RECORDS = 400
@@ -44,8 +44,11 @@ def _written(folder: Path, n_samples: int) -> tuple[Path, RecordIndex]:
     return path, index
 
 
-def _room(n_rows: int, n_samples: int) -> NDArray[np.uint8]:
-    return np.full((-(-n_rows // lookup.SITES) * lookup.TABLES, n_samples), 77, np.uint8)
+def _room(n_rows: int, n_samples: int) -> NDArray[np.uint64]:
+    """What a row's samples do not reach stays 0; all else is overwritten."""
+    room = loops.room_for_rows(n_rows, n_samples)
+    room[:, : -(-n_samples // 32)] = 77
+    return room
 
 
 @pytest.mark.parametrize("n_samples", [1, 3, 63, 255, 256, 1001])
@@ -62,9 +65,10 @@ def test_packed_calls_are_pgenlibs(tmp_path: Path, n_samples: int) -> None:
         if not len(rows):
             continue
         found, expected = _room(len(rows), n_samples), _room(len(rows), n_samples)
-        calls = np.zeros((4 * len(found), n_samples), np.int8)
-        theirs.read_list(rows.astype(np.uint32), calls[: len(rows)])
-        lookup.pack(calls, expected)
+        calls = np.zeros((len(found), n_samples), np.int8)
+        theirs.read_list(rows.astype(np.uint32), calls)
+        expected[:] = 0
+        loops.pack(calls, expected)
         assert ours.read(rows, found)
         np.testing.assert_array_equal(found, expected)
     theirs.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from features.polygenic import scoring
+from features.polygenic import dosage_sums, hard_calls
+from features.polygenic.dosage_sums import RUN_SITES, add_product
 from features.polygenic.run import Settings, compute
-from features.polygenic.scoring import RUN_SITES, _add_product
 
 
 def test_a_product_in_single_precision_is_within_a_millionth_of_its_sd():
@@ -16,17 +17,18 @@ def test_a_product_in_single_precision_is_within_a_millionth_of_its_sd():
         frequency = rng.uniform(0.05, 0.95, (4096, 1))
         centred = rng.binomial(2, frequency, (4096, 2000)) - np.round(2 * frequency * 4096) / 4096
         exact, ours = weights @ centred, np.zeros((20, 2000))
-        _add_product(weights, centred.astype(np.float32), ours)
+        add_product(weights, centred.astype(np.float32), ours)
         assert np.abs(ours - exact).max() < 1e-6 * exact.std()
     assert RUN_SITES == 64
 
 
-def test_the_whole_engine_in_single_precision_gives_the_sums_of_double(write_panel, tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_people", [300, 600])  # by matrix product, and by lookup
+def test_the_whole_engine_in_single_precision_gives_the_sums_of_double(write_panel, tmp_path, monkeypatch, n_people):
     rng = np.random.default_rng(1)
     n = 9000
     variants = pd.DataFrame({"chrom": "1", "pos": np.arange(1, n + 1), "id": [f"v{k}" for k in range(n)], "ref": "A"})
     frequency = rng.uniform(0.05, 0.95, n).round(6)
-    counts = rng.binomial(2, frequency[:, None], (n, 300)).astype(np.int8)
+    counts = rng.binomial(2, frequency[:, None], (n, n_people)).astype(np.int8)
     counts[rng.random(counts.shape) < 0.02] = -9
     panel = write_panel(tmp_path, variants.assign(alt="C"), counts, frequency)
     table = tmp_path / "table.txt"
@@ -38,7 +40,8 @@ def test_the_whole_engine_in_single_precision_gives_the_sums_of_double(write_pan
     double = compute(panel.path, [table], settings=Settings(), frequencies_path=panel.afreq).sums.sums
     exact = weights.to_numpy().T @ np.where(counts < 0, 2 * frequency[:, None], counts)
     np.testing.assert_allclose(double, exact, rtol=1e-10, atol=1e-9)
-    monkeypatch.setattr(scoring, "MAX_DOUBLE_PRODUCTS", 0)
+    monkeypatch.setattr(dosage_sums, "MAX_DOUBLE_PRODUCTS", 0)
+    monkeypatch.setattr(hard_calls, "MAX_DOUBLE_PRODUCTS", 0)
     single = compute(panel.path, [table], settings=Settings(), frequencies_path=panel.afreq).sums.sums
     assert (np.abs(single - double).max(axis=1) < 1e-6 * double.std(axis=1)).all()
     assert (single != double).any(), "the other route was taken"

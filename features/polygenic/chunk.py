@@ -1,0 +1,76 @@
+"""What is to be summed, and what summing a chunk of sites gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.polygenic.contributions import Contributions
+from features.polygenic.genotypes.protocol import Genotypes
+from features.polygenic.loops import SiteWeights
+from features.polygenic.sums import Hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One group of scores over all sites. `site_set`: for each score which set of sites it uses.
+
+    `uncertain`: the variance that missing calls hide is wanted too.
+    """
+
+    genotypes: Genotypes
+    contributions: Contributions
+    scores: range
+    site_set: NDArray[np.intp]
+    uncertain: bool
+
+    @property
+    def n_samples(self) -> int:
+        """People in the file."""
+        return len(self.genotypes.samples)
+
+    @property
+    def n_products(self) -> int:
+        """Sites x samples x scores, of all groups."""
+        return len(self.contributions.sites) * self.n_samples * len(self.contributions)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Of each score: `sums` (score, sample) less `constants` (score,), and what is `hidden`; of each set of sites the
+    calls `missing` (set, sample).
+    """
+
+    n_sites: int
+    sums: NDArray[np.float64]
+    constants: NDArray[np.float64]
+    missing: NDArray[np.int64]
+    hidden: Hidden | None
+
+    @staticmethod
+    def zeros(task: Task, n_sites: int) -> Chunk:
+        """Nothing summed yet."""
+        n, s = task.n_samples, len(task.scores)
+        n_sets = int(task.site_set.max(initial=-1)) + 1
+        hidden = Hidden.zeros(s, n) if task.uncertain else None
+        return Chunk(n_sites, np.zeros((s, n)), np.zeros(s), np.zeros((n_sets, n), np.int64), hidden)
+
+
+def site_variances(weights: SiteWeights) -> NDArray[np.float64]:
+    """Variance (site, score) of what each site adds to each score, in Hardy-Weinberg proportions."""
+    frequency = weights.expected[:, None] / 2
+    additive, het = weights.additive, weights.heterozygote
+    pq = 2 * frequency * (1 - frequency)
+    variance: NDArray[np.float64] = additive**2 * pq
+    if het is not None:
+        variance += 2 * additive * het * pq * (1 - 2 * frequency) + het**2 * pq * (1 - pq)
+    return variance
+
+
+def used_sites(weights: SiteWeights, site_set: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """(site, set): where the scores of a set add anything."""
+    first = np.unique(site_set, return_index=True)[1]
+    used: NDArray[np.bool_] = weights.additive[:, first] != 0
+    return used if weights.heterozygote is None else used | (weights.heterozygote[:, first] != 0)
