@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from features.errors import PresageError
 from features.record import Record
 from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC
+from features.sources.checks import FIRST_YEAR, LAST_YEAR
 from serving.champions import Champion
 from serving.eligible import OTHERS, others_of
 from serving.people import panels_of
@@ -25,16 +26,19 @@ from serving.scoring import score_record
 from serving.store.rows import UNASSIGNED, Receipt
 
 SENT = 0  # the subject_id of a person whose events are sent: nobody of the record
-PERIOD_START, PERIOD_END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
+BIRTH, PERIOD_START, PERIOD_END = "MEDS_BIRTH", "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"
 NOBODY = "There is nobody with this number on your panels."
 
 
 def _naive(moment: datetime) -> datetime:
-    """MEDS keeps local clock time without a zone; a time with one is read as UTC."""
-    try:
-        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError:
-        raise ValueError("a time between the years 1 and 9999") from None
+    """Local time as it is written, as every source keeps it: an offset is dropped, not reckoned with."""
+    return moment.replace(tzinfo=None)
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"a moment of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return moment
 
 
 Moment = Annotated[datetime, AfterValidator(_naive)]
@@ -47,7 +51,7 @@ class _Part(BaseModel):
 
 
 class Event(_Part):
-    """One MEDS event. `available_time` absent: known at its time."""
+    """One MEDS event. `available_time` absent: known at its time, or without a clock time at the end of its day."""
 
     code: Annotated[str, Field(min_length=1, max_length=200)]
     time: Moment | None = None
@@ -102,7 +106,7 @@ class ScoreRequest(_Part):
     """Score somebody of the record by `subject_id`, or the `person` whose events are sent: one of the two."""
 
     model: Annotated[str, Field(min_length=1, max_length=100)]
-    as_of: Moment
+    as_of: Annotated[Moment, AfterValidator(_in_calendar)]
     subject_id: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     person: PersonData | None = None
 
@@ -203,7 +207,7 @@ class People:
         times = [event.time for event in person.events if event.time is not None and event.time <= as_of]
         if PERIOD_START not in codes or PERIOD_END not in codes:
             events = [event for event in events if event["code"] not in (PERIOD_START, PERIOD_END)]
-            start = min((t for e, t in _timed(person.events) if e.code != "MEDS_BIRTH" and t <= as_of), default=as_of)
+            start = min((t for e, t in _timed(person.events) if e.code != BIRTH and t <= as_of), default=as_of)
             events += [_enrolment(PERIOD_START, start), _enrolment(PERIOD_END, max([*times, as_of]))]
         genomic: Mapping[str, Sequence[_Part]] = {
             "polygenic": person.polygenic,
@@ -237,16 +241,22 @@ class People:
 
 def _event(event: Event) -> dict[str, object]:
     row: dict[str, object] = event.model_dump()
-    row["available_time"] = event.available_time or event.time
+    row["available_time"] = event.available_time or _known(event)
     return row
+
+
+def _known(event: Event) -> datetime | None:
+    """As `features.sources` has it of every source: midnight sharp is no clock time; a birth is known when it was."""
+    dated = event.time is not None and event.time.time() == time.min and event.code != BIRTH
+    return datetime.combine(event.time, time.max) if dated and event.time else event.time
 
 
 def _timed(events: Sequence[Event]) -> list[tuple[Event, datetime]]:
     return [(event, event.time) for event in events if event.time is not None]
 
 
-def _enrolment(code: str, time: datetime) -> dict[str, object]:
-    return {"code": code, "time": time, "available_time": time}
+def _enrolment(code: str, moment: datetime) -> dict[str, object]:
+    return {"code": code, "time": moment, "available_time": moment}
 
 
 def _table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:

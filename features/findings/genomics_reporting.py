@@ -7,6 +7,7 @@ stated zygosity is taken as saying so; with neither, it is set aside, since tumo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from features.findings import vocabulary
 from features.findings.fhir_resources import (
@@ -24,7 +25,7 @@ from features.findings.fhir_resources import (
     words,
 )
 from features.findings.genes import Gene, GeneUnclearError, mondo, resolve
-from features.findings.reports import Covered, Finding, Problem, Report, moment
+from features.findings.reports import Covered, Finding, Problem, Report, first_moment, moment
 
 REPORT = "51969-4"  # LOINC: genetic analysis report
 VARIANT = "69548-6"
@@ -67,8 +68,7 @@ def _read_report(
     scope: Scope, report: Resource, observations: list[Resource], where: str
 ) -> Iterator[Report | Problem]:
     status = vocabulary.status(str(report.get("status")))
-    issued = moment(str(report.get("issued") or report.get("effectiveDateTime") or ""))
-    taken = moment(str(report.get("effectiveDateTime") or "")) or issued
+    taken, issued = _moments(report)
     patient_ids = _patient_ids(scope, report)
     reason = _unusable(status, issued, patient_ids)
     if reason or status is None or issued is None or taken is None:
@@ -94,11 +94,26 @@ def _read_report(
         laboratory=_laboratory(scope, report),
         status=status,
         patient_ids=patient_ids,
-        time=min(taken, issued),
+        time=taken,
         available_time=issued,
         findings=tuple(findings),
         coverage=tuple(coverage),
     )
+
+
+def _moments(report: Resource) -> tuple[datetime | None, datetime | None]:
+    """Of the sample, and when the report was known, as `features.sources.fhir` has it of every fact.
+
+    What it says of being issued, or of the end of its period, refines a date: a sample of 2016 whose report was issued
+    in September was known then. Where it says neither, or one before the sample, the latest that the date can mean.
+    """
+    period = report.get("effectivePeriod")
+    start, end = (period.get("start"), period.get("end")) if isinstance(period, dict) else (None, None)
+    issued = report.get("issued")
+    taken = next((text for text in (report.get("effectiveDateTime"), start, end, issued) if isinstance(text, str)), "")
+    said = max(filter(None, (moment(text) for text in (end, issued) if isinstance(text, str))), default=None)
+    known = said if said and said >= (first_moment(taken) or said) else moment(taken)
+    return min(filter(None, (moment(taken), known)), default=None), known
 
 
 def _unusable(status: str | None, issued: object, patient_ids: tuple[str, ...]) -> str | None:

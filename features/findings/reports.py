@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time
 
 from features.findings.vocabulary import result_of
+from features.sources.checks import FIRST_YEAR, LAST_YEAR
+
+_WALL = re.compile(r"[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +80,45 @@ class Problem:
 
 
 def moment(text: str | None) -> datetime | None:
-    """The latest moment a FHIR or ISO date can mean, in UTC without zone; None where it is no date.
+    """The latest moment a FHIR or ISO date can mean, local, as `features.sources` reads it; None where it is no date.
 
-    `2016` is the end of 2016, `2016-09` the end of that month, `2016-09-06` the end of that day (contract 1).
+    `2016` is the end of 2016, `2016-09` the end of that month, `2016-09-06` the end of that day, and so is midnight
+    sharp (contract 1). An offset is dropped, not reckoned with: 22:30-05:00 is 22:30 of the person's own day.
     """
     text = (text or "").strip()
     try:
-        if len(text) == 4:
-            return _end_of_day(datetime(int(text), 12, 31))  # noqa: DTZ001  # the record's times carry no zone
-        if len(text) == 7:
-            return _end_of_month(int(text[:4]), int(text[5:]))
-        parsed = datetime.fromisoformat(text)
-        if len(text) in (8, 10):  # 20160906, as HL7 v2 writes it, or 2016-09-06
-            return _end_of_day(parsed)
-        return parsed.astimezone(UTC).replace(tzinfo=None) if parsed.tzinfo else parsed
-    except (ValueError, OverflowError):  # an offset can lead out of the years 1 to 9999
+        day = _last_day(text)
+    except ValueError:
         return None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        return None
+    return datetime.combine(day, _clock(text[10:]) or time.max)
 
 
-def _end_of_month(year: int, month: int) -> datetime:
-    following = datetime(year + month // 12, month % 12 + 1, 1)  # noqa: DTZ001
-    return following - timedelta(microseconds=1)
+def first_moment(text: str) -> datetime | None:
+    """The earliest moment that such a date can mean."""
+    text, latest = text.strip(), moment(text)
+    if latest is None:
+        return None
+    first = latest.replace(month=1, day=1) if len(text) == 4 else latest.replace(day=1) if len(text) == 7 else latest
+    return datetime.combine(first, time.min) if first.time() == time.max else first
 
 
-def _end_of_day(day: datetime) -> datetime:
-    return datetime.combine(day.date(), time(23, 59, 59, 999999))
+def _last_day(text: str) -> date:
+    """The last day of a year or month, the day of anything finer; `20160906` is how HL7 v2 writes it."""
+    if len(text) == 4:
+        return date(int(text), 12, 31)
+    if len(text) == 7:
+        first = date.fromisoformat(f"{text}-01")
+        return first.replace(day=monthrange(first.year, first.month)[1])
+    return date.fromisoformat(text if len(text) == 8 else text[:10])
+
+
+def _clock(text: str) -> time | None:
+    """The clock time as it stands on the wall; None for midnight sharp, and where there is none to read."""
+    written = _WALL.match(text)
+    try:
+        clock = time.fromisoformat(written[1]) if written else time.min
+    except ValueError:
+        return None
+    return None if clock == time.min else clock

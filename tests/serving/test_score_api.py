@@ -96,6 +96,35 @@ def test_the_record_the_request_and_the_batch_give_one_receipt(
         assert answer["bundle_digest"] == expected.bundle_digest
 
 
+@pytest.mark.parametrize(
+    ("time", "as_of", "seen"),
+    [
+        ("2023-03-02T22:30:00-05:00", "2023-03-02T23:00:00", True),  # the record's own clock, not UTC
+        ("2023-03-02T00:30:00+02:00", "2023-03-02T00:15:00", False),
+        ("2023-03-02T12:00:00", "2023-03-02T23:00:00-05:00", True),
+        ("2023-03-02T00:00:00", "2023-03-02T12:00:00", False),  # no clock time: known at the day's end
+        ("2023-03-02T00:00:00", "2023-03-03T00:00:00", True),
+    ],
+)
+def test_times_that_are_sent_mean_what_they_mean_in_a_record(
+    api: TestClient, time: str, as_of: str, seen: bool
+) -> None:
+    events = [
+        {"code": "MEDS_BIRTH", "time": "1960-06-15T00:00:00"},
+        {"code": "Gender//F"},
+        {"code": "OBSERVATION_PERIOD//START", "time": "2015-01-01T00:00:00"},
+        {"code": "OBSERVATION_PERIOD//END", "time": "9999-12-31T00:00:00"},
+        {"code": "LOINC//13457-7", "time": "2022-03-02T00:00:00", "numeric_value": 130, "unit": "mg/dL"},
+    ]
+    pressure = {"code": "LOINC//8480-6", "time": time, "numeric_value": 150, "unit": "mm[Hg]"}
+    request = {"model": "chd-10y", "as_of": as_of}
+    without, with_it = (
+        api.post("/api/score", json=request | {"person": {"events": told}}).json()
+        for told in (events, [*events, pressure])
+    )
+    assert (without["feature_hash"] != with_it["feature_hash"]) == seen, (without, with_it)
+
+
 def test_somebody_on_another_panel_and_nobody_get_the_same_answer(api: TestClient) -> None:
     request = {"model": "chd-10y", "as_of": AS_OF.isoformat()}
     other = api.post("/api/score", json=request | {"subject_id": 2})

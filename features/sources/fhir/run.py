@@ -176,9 +176,12 @@ class _Run:
         rows = rows.left_join(ended, [rows.encounter == ended.visit_id, rows.subject_id == ended.visit_subject])
         start = fhir_moment(rows.start)
         rows = rows.mutate(day=start.time.cast("date"), dated=rows.start.notnull(), time=start.time, known=start.known)
-        others = [fhir_moment(rows[name]).known for name in ("known_1", "known_2")]
+        first, second = (fhir_moment(rows[name]).known for name in ("known_1", "known_2"))
+        said = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
+        # A moment that is said refines a date: what happened in 2016 and was issued in September was known then.
+        known = ibis.ifelse((said >= rows.time).fill_null(False), said, rows.known)
         visit = ibis.ifelse(rows.at_visit_end, rows.visit_known, ibis.null(TIMESTAMP))
-        available = ibis.greatest(rows.known, *(ibis.coalesce(one, rows.known) for one in [*others, visit]))
+        available = ibis.greatest(known, ibis.coalesce(visit, known))
         finite = rows.number.abs() < 3.4e38
         return rows.select(
             "seq",

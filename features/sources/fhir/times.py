@@ -7,6 +7,8 @@ import ibis.expr.types as ir
 
 from features.sources.checks import LAST_YEAR, TIMESTAMP, Moment, in_calendar, moment
 
+_WALL = r"^.{10}[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"  # what the clock on the wall says; the offset behind it is dropped
+
 
 def fhir_moment(text: ir.StringValue) -> Moment:
     """When it was and when it was known at the latest; null where the text is no date, or of another age.
@@ -18,8 +20,8 @@ def fhir_moment(text: ir.StringValue) -> Moment:
     n = text.length()
     written = ibis.cases((n == 4, text + "-01-01"), (n == 7, text + "-01"), else_=text.substr(0, 10))
     day = in_calendar(written.try_cast("date"))
-    clock = ibis.ifelse(n >= 16, text.substr(0, 19).replace("T", " "), ibis.null("string"))
-    whole = moment(day, clock.try_cast("timestamp").cast(TIMESTAMP))
+    clock = text.re_extract(_WALL, 0).replace("T", " ").nullif("")
+    whole = moment(day, in_calendar(clock.try_cast("timestamp").cast(TIMESTAMP)))
     first = day.cast(TIMESTAMP)
     last_moment = ibis.interval(microseconds=1)
     known = ibis.cases(

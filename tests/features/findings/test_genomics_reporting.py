@@ -44,7 +44,7 @@ def test_the_examples_of_the_guide_are_read_and_what_is_no_germline_variant_is_c
     assert reports["report"].findings == (acad9,)
     assert reports["report"].laboratory == "Some lab"
     assert reports["report"].patient_ids == ("ExamplePatient",)
-    assert reports["report"].available_time == datetime(2016, 9, 6, 5)  # 2016-09-06T00:00:00-05:00
+    assert reports["report"].available_time == datetime(2016, 9, 6, 23, 59, 59, 999999)  # 2016-09-06T00:00:00-05:00
     pharmacogenes = reports["PGxGenomicReportEMERGE"]
     assert {c.gene_symbol: c.result for c in pharmacogenes.complete_coverage()} == {
         "CYP2C19": "inconclusive", "CYP2C9": "negative", "VKORC1": "inconclusive",
@@ -228,8 +228,9 @@ def test_no_damage_to_a_report_is_fatal(draw: st.DataObject) -> None:
         ("2016-02", datetime(2016, 2, 29, 23, 59, 59, 999999)),
         ("2016-12", datetime(2016, 12, 31, 23, 59, 59, 999999)),
         ("2016-09-06", datetime(2016, 9, 6, 23, 59, 59, 999999)),
-        ("2016-09-06T00:00:00-05:00", datetime(2016, 9, 6, 5)),
+        ("2016-09-06T00:00:00-05:00", datetime(2016, 9, 6, 23, 59, 59, 999999)),  # no clock time
         ("2016-09-06T10:00:00", datetime(2016, 9, 6, 10)),
+        ("2016-09-06T10:00:00-05:00", datetime(2016, 9, 6, 10)),
         ("20160906", datetime(2016, 9, 6, 23, 59, 59, 999999)),
         ("0001-01-01T00:00:00+14:00", None),
         ("9999-12-31T23:59:59-12:00", None),

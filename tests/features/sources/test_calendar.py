@@ -60,38 +60,38 @@ def test_omop_dates_of_another_age_are_set_aside(shape: str, cdm: Cdm, tmp_path:
 PERIOD_HEAD = "person_id | observation_period_start_date | observation_period_end_date"
 
 
+ENDS = [
+    ("2020-06-30", "2020-06-30"),  # as it is written
+    ("2021-12-31", "2021-12-31"),  # a contract runs on a little: within a year
+    ("2022-03-05", "2021-03-04"),  # nobody knows that much ahead
+    ("2099-12-31", "2021-03-04"),
+    ("2249-12-31", "2021-03-04"),
+    ("9999-12-31", "2021-03-04"),
+]
+
+
 @pytest.mark.parametrize("shape", ["csv", "parquet"])
-@pytest.mark.parametrize(
-    ("end", "ended", "mended"),
-    [
-        ("2020-06-30", "2020-06-30", False),  # as it is written
-        ("2021-12-31", "2021-12-31", False),  # a contract runs on a little: within a year
-        ("2022-03-05", "2021-03-04", True),  # nobody knows that much ahead
-        ("2099-12-31", "2021-03-04", True),
-        ("2249-12-31", "2021-03-04", True),
-        ("9999-12-31", "2021-03-04", True),
-    ],
-)
 def test_enrolment_that_is_open_ends_with_the_sources_last_day(
-    shape: str, end: str, ended: str, mended: bool, cdm: Cdm, tmp_path: Path, events_of: EventsOf
+    shape: str, cdm: Cdm, tmp_path: Path, events_of: EventsOf
 ) -> None:
+    persons = "".join(f"\n{n} | 8507 | 1960" for n in range(len(ENDS)))
+    periods = "".join(f"\n{n} | 2000-01-01 | {end}" for n, (end, _) in enumerate(ENDS))
     source = cdm(
+        person=f"person_id | gender_concept_id | year_of_birth{persons}",
         measurement=_measured(["2005-01-01"]),
-        death="person_id | death_date\n2 | 2021-03-04",
-        observation_period=f"{PERIOD_HEAD}\n1 | 2000-01-01 | {end}\n2 | 1995-01-01 | 2021-03-04",
+        death="person_id | death_date\n0 | 2021-03-04",
+        observation_period=PERIOD_HEAD + periods,
     )
     if shape == "parquet":
         (source / "observation_period.csv").unlink()
-        days = [[date(2000, 1, 1), date(1995, 1, 1)], [date.fromisoformat(end), date(2021, 3, 4)]]
-        columns = dict(zip(PERIOD_HEAD.split(" | "), [[1, 2], *days], strict=True))
+        days = [[date(2000, 1, 1)] * len(ENDS), [date.fromisoformat(end) for end, _ in ENDS]]
+        columns = dict(zip(PERIOD_HEAD.split(" | "), [list(range(len(ENDS))), *days], strict=True))
         pq.write_table(pa.table(columns), source / "observation_period.parquet")
     report = omop.ingest(source, tmp_path / "record")
-    assert [row["time"][:10] for row in events_of(tmp_path / "record", "OBSERVATION_PERIOD//END")] == [
-        ended,
-        "2021-03-04",
-    ]
+    found = events_of(tmp_path / "record", "OBSERVATION_PERIOD//END")
+    assert [row["time"][:10] for row in found] == [ended for _, ended in ENDS]
     assert report.tables["observation_period"].rejected == {}
-    assert report.tables["observation_period"].mended == ({STILL_OPEN: 1} if mended else {})
+    assert report.tables["observation_period"].mended == {STILL_OPEN: 4}
 
 
 def test_the_day_of_extraction_goes_before_a_mistyped_year(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
