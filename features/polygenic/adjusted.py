@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.polygenic.adjustment import interval
@@ -16,6 +15,7 @@ from features.polygenic.sums import Sums
 
 Floats = NDArray[np.float64]
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks
+MAX_REWEIGHTED = 1e-4  # share of a score's variance that other weights make: a hundredth of a SD
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Adjusted:
 
     `z_low`, `z_high`: where 95 % of z_norm2 would lie had the missing calls and unmatched variants been seen.
     `withheld`: per score the reason for everybody, or None. `beyond`: per sample, too far from the reference.
+    `unplaced`: per sample, too little is called to say.
     """
 
     model: AncestryModel
@@ -35,6 +36,7 @@ class Adjusted:
     z_high: Floats
     withheld: tuple[str | None, ...]
     beyond: NDArray[np.bool_]
+    unplaced: NDArray[np.bool_]
 
 
 def adjust_all(
@@ -42,12 +44,13 @@ def adjust_all(
     sums: Sums,
     model: AncestryModel,
     components: Floats | None,
+    few: NDArray[np.bool_],
     *,
     found: float,
     beyond: float,
 ) -> Adjusted:
     """Adjust every score that the reference has. `components`: raw (sample, component), None where too few sites
-    were found.
+    were found. `few` (score, sample): too few of the score's variants are called.
     """
     shape = sums.sums.shape
     out = {name: np.full(shape, np.nan) for name in ("z_norm1", "z_norm2", "percentile", "z_low", "z_high")}
@@ -55,16 +58,15 @@ def adjust_all(
     withheld: list[str | None] = []
     for number, score in enumerate(scores):
         reason = _withheld(score, model, placement, found)
-        part = _parts(score, model) if reason is None else None
-        if part is not None and part.foreign > MAX_FOREIGN:
-            reason = f"the ancestry reference lacks {part.foreign:.0%} of the score"
         withheld.append(reason)
-        if reason is None and part is not None and placement is not None:
-            _adjust(out, number, score, sums, model, placement, part)
-    far = placement.beyond if placement is not None else np.zeros(shape[1], np.bool_)
+        if reason is None and placement is not None:
+            _adjust(out, number, score, sums, model, placement)
+    nobody = np.zeros(shape[1], np.bool_)
+    far = placement.beyond if placement is not None else nobody
+    unplaced = ~placement.placed if placement is not None else nobody
     for values in out.values():
-        values[:, far] = np.nan
-    return Adjusted(model, placement, **out, withheld=tuple(withheld), beyond=far)
+        values[few | far | unplaced] = np.nan
+    return Adjusted(model, placement, **out, withheld=tuple(withheld), beyond=far, unplaced=unplaced)
 
 
 def _withheld(score: ScoredScore, model: AncestryModel, placement: Placement | None, found: float) -> str | None:
@@ -72,29 +74,11 @@ def _withheld(score: ScoredScore, model: AncestryModel, placement: Placement | N
         return f"{found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
     if score.header.score_id not in model.scores:
         return "the ancestry reference was not fitted on this score"
+    if score.known is not None and score.known.foreign > MAX_FOREIGN:
+        return f"the ancestry reference lacks {score.known.foreign:.0%} of the score's variance"
+    if score.known is not None and score.known.reweighted > MAX_REWEIGHTED:
+        return "its weights are not those that the ancestry reference was fitted on"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What the variants missing here take from the reference's mean (intercept, slopes) and variance (share kept)."""
-
-    shift: Floats
-    ratio: float
-    foreign: float
-
-
-def _parts(score: ScoredScore, model: AncestryModel) -> _Parts | None:
-    table: pa.Table | None = model.score_parts.get(score.header.score_id)
-    n = len(model.component_mean) + 1
-    if table is None or score.keys is None:
-        return _Parts(np.zeros(n), 1.0, 0.0)
-    keys, variance = table["key"].to_numpy(), table["variance"].to_numpy()
-    here = np.isin(keys, score.keys)
-    slopes = np.column_stack([table[f"slope_{k}"].to_numpy() for k in range(n)])
-    foreign = float(np.isin(score.keys, keys, invert=True).mean()) if len(score.keys) else 0.0
-    total = variance.sum()
-    return _Parts(slopes[~here].sum(axis=0), float(variance[here].sum() / total) if total > 0 else 1.0, foreign)
 
 
 def _adjust(
@@ -104,25 +88,29 @@ def _adjust(
     sums: Sums,
     model: AncestryModel,
     placement: Placement,
-    part: _Parts,
 ) -> None:
-    fit = model.scores[score.header.score_id]
-    standard, raw = placement.components, sums.sums[number]
-    shift = part.shift[0] + standard @ part.shift[1:]
-    out["z_norm1"][number] = fit.z_norm1(raw, standard, shift=shift, ratio=part.ratio)
-    z = fit.z_norm2(raw, standard, shift=shift, ratio=part.ratio)
-    out["z_norm2"][number] = z
-    out["percentile"][number] = fit.percentile(z)
-    out["z_low"][number], out["z_high"][number] = interval(z, _lost_share(score, sums, number))
-
-
-def _lost_share(score: ScoredScore, sums: Sums, number: int) -> Floats:
-    """Variance hidden by missing calls and unused rows over the variance of the whole score, as if sites were
-    independent.
-    """
     if sums.hidden is None:
         raise ValueError("the variance that missing calls hide is expected")
-    lost, variance = sums.hidden.lost[number], sums.hidden.variance[number]
+    lost, variance = sums.hidden.lost[number], float(sums.hidden.variance[number])
+    fit, known = model.scores[score.header.score_id], score.known
+    standard, raw = placement.components, sums.sums[number]
+    ratio, shift = 1.0, np.zeros(len(raw))
+    if known is not None:
+        # A missing call stands at its frequency in the whole reference, not at the one expected at these components.
+        expected = _share(lost, variance) * (standard @ known.slopes - known.drift)
+        shift, ratio = known.shift[0] + standard @ known.shift[1:] + expected, known.ratio
+    out["z_norm1"][number] = fit.z_norm1(raw, standard, shift=shift, ratio=ratio)
+    z = fit.z_norm2(raw, standard, shift=shift, ratio=ratio)
+    out["z_norm2"][number] = z
+    out["percentile"][number] = fit.percentile(z)
+    # Of the rows not used the variance is told from their weights; all as if sites were independent.
     unused = variance * (score.summary.lost_ratio if score.summary is not None else 0.0)
-    share: Floats = (lost + unused) / max(variance + unused, np.finfo(float).tiny)
+    of_unused = float(_share(np.array(unused), variance + unused))
+    out["z_low"][number], out["z_high"][number] = interval(
+        z, _share(lost + unused, variance + unused), unused_share=of_unused
+    )
+
+
+def _share(part: Floats, whole: float) -> Floats:
+    share: Floats = part / max(whole, np.finfo(float).tiny)
     return share

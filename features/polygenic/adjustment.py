@@ -108,9 +108,13 @@ def _design(components: Floats) -> Floats:
     return np.column_stack([np.ones(len(components)), components])
 
 
-def interval(z: Floats, lost_share: Floats, *, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Where z would lie, at `level`, had the lost sites been seen. `lost_share`: lost variance over the score's
-    variance.
+def interval(z: Floats, lost_share: Floats, *, unused_share: float = 0.0, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Where z would lie, at `level`, had the lost sites been seen.
+
+    `lost_share`: variance at missing calls and at unused variants over the whole score's; `unused_share`: of the latter
+    alone. z is in SD of the variants that are used, which is sqrt(1 - unused_share) of the whole score's: the interval
+    lies that much nearer to 0 than z.
     """
     reach = NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(lost_share)
-    return z - reach, z + reach
+    centre = z * np.sqrt(1 - unused_share)
+    return centre - reach, centre + reach

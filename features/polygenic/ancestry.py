@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 FORMAT = 1
 SITES, MODEL = "sites.parquet", "model.json"
 BEYOND = 1e-6  # chance of a larger distance within the reference, below which a person is beyond it
-MIN_PLACED = 0.5  # share of the components' sites that must be found to place anybody
+MIN_PLACED = 0.5  # share of the components' sites that must be found and called to place somebody
 _SUM_TO_ONE = 1e4  # weight of the row that makes admixture shares sum to 1
 
 
@@ -54,7 +54,8 @@ class Placement:
 
     `components`: standardised. `group`, `probability`: the most probable group and its probability among the groups,
     from normal distributions. `distance`: from the nearest group or mixture of groups' centres, in SD within groups.
-    `beyond`: further than the reference reaches.
+    `beyond`: further than the reference reaches. `placed`: False where too little is called to say; the rest is then
+    nan, or "".
     """
 
     components: Floats
@@ -62,6 +63,7 @@ class Placement:
     probability: Floats
     distance: Floats
     beyond: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,25 @@ class AncestryModel:
         return standard
 
     def place(self, components: Floats, *, beyond: float = BEYOND) -> Placement:
-        """Place people by their raw components."""
-        standard = self.standardise(components)
+        """Place people by their raw components; nan where these are not known."""
+        everybody = self.standardise(components)
+        placed = np.isfinite(everybody).all(axis=1)
+        standard = everybody[placed]
         from scipy.special import chdtri  # half a second that scoring without a reference does not need
 
+        if not len(standard):
+            return _nowhere(everybody)
         squares, logs = self._by_group(standard)
         weight = np.exp(logs - logs.max(axis=1, keepdims=True))
         probability = weight / weight.sum(axis=1, keepdims=True)
         best = probability.argmax(axis=1)
         distance = np.minimum(np.sqrt(squares.min(axis=1)), self._from_mixtures(standard))
         limit = float(np.sqrt(chdtri(standard.shape[1], beyond)))
-        group = np.array(self.groups)[best]
-        return Placement(standard, group, probability[np.arange(len(best)), best], distance, distance > limit)
+        out = _nowhere(everybody)
+        out.group[placed] = np.array(self.groups)[best]
+        out.probability[placed] = probability[np.arange(len(best)), best]
+        out.distance[placed], out.beyond[placed], out.placed[placed] = distance, distance > limit, True
+        return out
 
     def _by_group(self, standard: Floats) -> tuple[Floats, Floats]:
         """Squared Mahalanobis distance to each group, and log density with equal priors (person, group)."""
@@ -125,17 +134,44 @@ class AncestryModel:
         return np.array([nnls(corners, np.append(point, _SUM_TO_ONE))[1] for point in points])
 
 
+def _nowhere(standard: Floats) -> Placement:
+    n = len(standard)
+    unknown, no = np.full(n, np.nan), np.zeros(n, np.bool_)
+    return Placement(standard, np.full(n, "", np.dtypes.StringDType()), unknown, unknown.copy(), no, no.copy())
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """How raw sums over the found sites become components: `contributions` one for each component, then `mix`."""
+    """How raw sums over the found sites become components: `contributions` one for each component, then `mix`.
+
+    `drift`: what each sum would be if every call were missing and stood at its frequency; 0 where that is the
+    reference's own. `found`: share of the reference's sites.
+    """
 
     contributions: tuple[Contribution, ...]
     mix: Floats
+    drift: Floats
     found: float
 
+    def components(self, sums: Floats, hidden: Floats, called: Floats) -> Floats:
+        """People's raw components from sums (component, person); nan where too little is called.
 
-def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Projection:
-    """Least-squares projection on the loadings at the sites that the genotypes have, either allele as reference."""
+        `hidden` (component, person): share of each sum's variance at missing calls. `called` (person,): share of the
+        sites. A missing call says nothing: what it stands at is taken off, and the called sites speak for the others.
+        That is the least-squares projection on these alone where calls are missing at random over the sites.
+        """
+        seen = 1 - hidden
+        enough = (called * self.found >= MIN_PLACED) & (seen > 0).all(axis=0)
+        raw = (sums - hidden * self.drift[:, None]) / np.where(enough, seen, 1)
+        components: Floats = np.where(enough[:, None], raw.T @ self.mix, np.nan)
+        return components
+
+
+def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles, frequencies: Floats) -> Projection:
+    """Least-squares projection on the loadings at the sites that the genotypes have, either allele as reference.
+
+    `frequencies`: of each variant's alternate allele, at which missing calls stand.
+    """
     sites = model.sites
     variant, turned = _find(sites, target, alleles)
     use = sites.of_components & (variant >= 0)
@@ -143,16 +179,18 @@ def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> P
     gram = sites.loadings[use].T @ sites.loadings[use]
     found = float(use.sum() / max(sites.of_components.sum(), 1))
     if found < MIN_PLACED:
-        return Projection((), np.empty((0, 0)), found)
+        return Projection((), np.empty((0, 0)), np.empty(0), found)
     order = np.argsort(variant[use], kind="stable")
     codes = variant[use][order] * 2
     sign = np.where(turned[use], -1.0, 1.0)[order]
     expected = np.where(turned[use], 2 - sites.mean[use], sites.mean[use])[order]
-    parts = []
+    missing = 2 * frequencies[codes >> 1] - expected
+    parts, drift = [], np.empty(loadings.shape[1])
     for k in range(loadings.shape[1]):
         weight = loadings[order, k] * sign
+        drift[k] = weight @ missing
         parts.append(Contribution(codes, weight, None, float(-(weight @ expected))))
-    return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), found)
+    return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), drift, found)
 
 
 def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Floats:

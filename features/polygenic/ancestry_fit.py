@@ -128,6 +128,12 @@ def _site_table(
     )
 
 
+def standardised(people: Floats, train: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Mean and SD of the training people's components, and everybody's in these units."""
+    mean, sd = people[train].mean(axis=0), people[train].std(axis=0)
+    return mean, sd, (people - mean) / sd
+
+
 def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str, ...], Floats, Floats]:
     """Names, centres and covariances of the groups. Raises PresageError for a group of too few people."""
     found = np.array(labels)
@@ -146,28 +152,45 @@ def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str,
     return groups, np.array(centres), np.array(covariances)
 
 
-def score_part(genotypes: Genotypes, part: Contribution, components: Floats, alleles: Alleles) -> pa.Table:
-    """Per site of a score: alleles, frequency, variance, and how its share of the mean depends on the components.
+def score_part(
+    genotypes: Genotypes,
+    part: Contribution,
+    constants: Floats,
+    components: Floats,
+    alleles: Alleles,
+    *,
+    train: NDArray[np.bool_],
+) -> pa.Table:
+    """Per site of a score: alleles, frequency, weight, variance, and what its share of the mean is at given components.
 
-    So the expected mean is known exactly for whichever of the sites another data set has.
+    So the expected mean is known exactly for whichever of the sites another data set has: over all sites the slopes add
+    up to the regression of the sum. `constants`: what a site adds to everybody. `components`: standardised. A site at
+    which nobody of the panel is called has no frequency: it counts as unknown.
     """
     variants = genotypes.variants
     chosen = part.codes >> 1
     design = np.column_stack([np.ones(len(components)), components])
-    solve = np.linalg.pinv(design)
+    solve = np.linalg.pinv(design[train])
     slopes, variance, frequency = np.empty((len(chosen), design.shape[1])), np.empty(len(chosen)), np.empty(len(chosen))
     het = np.zeros(len(chosen)) if part.heterozygote is None else part.heterozygote
     for rows, counts in _blocks(genotypes, chosen):
-        mean = np.nanmean(counts, axis=1, keepdims=True)
+        called = (~np.isnan(counts)).sum(axis=1, keepdims=True)
+        mean = np.nansum(counts, axis=1, keepdims=True) / np.maximum(called, 1)
         filled = np.where(np.isnan(counts), mean, counts)
         added = filled * part.additive[rows, None] + (1 - np.abs(filled - 1)) * het[rows, None]
-        slopes[rows], variance[rows], frequency[rows] = added @ solve.T, added.var(axis=1), mean[:, 0] / 2
+        slopes[rows], variance[rows] = added[:, train] @ solve.T, added[:, train].var(axis=1)
+        frequency[rows] = np.where(called > 0, mean / 2, np.nan)[:, 0]
+    slopes[:, 0] += constants
+    counted = np.where(part.codes & 1, variants.ref[chosen], variants.alt[chosen]).astype(np.int32)
     columns = {
         "key": variants.keys[chosen],
         "ref": alleles.arrow(variants.ref[chosen]).dictionary_decode(),
         "alt": alleles.arrow(variants.alt[chosen]).dictionary_decode(),
-        "frequency": frequency,
+        "frequency": np.where(part.codes & 1, 1 - frequency, frequency),
         "variance": variance,
+        "counted": alleles.arrow(counted).dictionary_decode(),
+        "additive": part.additive,
+        "heterozygote": het,
     }
     return pa.table(columns | {f"slope_{k}": slopes[:, k] for k in range(slopes.shape[1])})
 
@@ -184,8 +207,7 @@ def assemble(
 ) -> AncestryModel:
     """Everything a frozen reference holds. `train`: the unrelated people the regressions are fitted on."""
     chosen = np.ones(len(components.people), np.bool_) if train is None else train
-    mean, sd = components.people[chosen].mean(axis=0), components.people[chosen].std(axis=0)
-    standard = (components.people - mean) / sd
+    mean, sd, standard = standardised(components.people, chosen)
     groups, centres, covariances = describe_groups(standard, labels)
     fits: dict[str, Adjustment] = {
         score_id: fit_adjustment(sums[chosen], standard[chosen]) for score_id, sums in sorted(scores.items())

@@ -203,7 +203,7 @@ def _adjusted(scored: ScoredSamples, rows: NDArray[np.intp]) -> dict[str, pa.Arr
             "reference": text,
         }
     place = adjusted.placement
-    group = np.repeat(place.group[rows], k).tolist() if place else [None] * (n * k)
+    group = [name or None for name in np.repeat(place.group[rows], k).tolist()] if place else [None] * (n * k)
     probability = np.repeat(place.probability[rows], k) if place else np.full(n * k, np.nan)
     return {
         "z": _values(spread(scored, adjusted.z_norm2)[rows]),

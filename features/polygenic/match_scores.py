@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.ancestry import BEYOND, AncestryModel
 from features.polygenic.contributions import Contribution, ContributionStore, UsedRows, contribution, used_rows
+from features.polygenic.in_reference import InReference, in_reference, site_constants
 from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
 from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
 from features.polygenic.rescue import Rescue, rescue_palindromes
@@ -54,8 +55,8 @@ class Settings:
 class ScoredScore:
     """One score of a run. `not_scored`: why nobody has it. `column`: its row in the sums, None where it was not summed.
 
-    `keys`: the positions that count, kept where the ancestry reference has the score. `rows_under`: the name under
-    which the report's rows stand; scores with the same rows share them.
+    `known`: what the ancestry reference knows of it, None where it was not fitted on the score. `rows_under`: the name
+    under which the report's rows stand; scores with the same rows share them.
     """
 
     header: ScoreHeader
@@ -63,7 +64,7 @@ class ScoredScore:
     summary: MatchSummary | None
     not_scored: str | None
     column: int | None
-    keys: NDArray[np.int64] | None = None
+    known: InReference | None = None
     rows_under: str | None = None
 
 
@@ -136,10 +137,17 @@ class Matcher:
         summary = summarise(score, place.matches)
         reason = not_scored(summary, min_overlap=self.settings.min_overlap)
         part = None if reason else contribution(score, place.used)
-        adjusts = self.model is not None and score.header.score_id in self.model.scores
-        keys = score.rows.keys[place.matches.used] if adjusts and part is not None else None
+        known = None if part is None else self._known(score, place.used, part)
         name = score.header.score_id
-        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, keys, name), part, place)
+        return _Matched(ScoredScore(score.header, score.path, summary, reason, None, known, name), part, place)
+
+    def _known(self, score: Score, used: UsedRows, part: Contribution) -> InReference | None:
+        table = self.model.score_parts.get(score.header.score_id) if self.model is not None else None
+        if table is None or self.frequencies is None:
+            return None
+        constants = site_constants(score, used)
+        variants, frequencies = self.target.variants, self.frequencies
+        return in_reference(table, part, constants, variants=variants, alleles=self.alleles, frequencies=frequencies)
 
     def _wrong_build(self, header: ScoreHeader) -> str | None:
         if self.build and header.build and header.build != self.build:

@@ -14,8 +14,10 @@ from features.errors import PresageError
 from features.polygenic import ancestry_fit
 from features.polygenic.ancestry import SiteTable
 from features.polygenic.ancestry_fit import Components
+from features.polygenic.builds import required_build
 from features.polygenic.contributions import Contribution, ContributionStore, contribution, used_rows
 from features.polygenic.genotypes import Genotypes, open_genotypes
+from features.polygenic.in_reference import site_constants
 from features.polygenic.loadings import read_loadings
 from features.polygenic.matching import TargetIndex, match
 from features.polygenic.report import not_scored, summarise
@@ -47,14 +49,15 @@ def fit_reference(
     panel and for scores that match too little of it.
     """
     if Path(f"{panel}.UD").exists():
-        return _fit_loadings(panel, labels, out)
+        return _fit_loadings(panel, labels, out, settings.build and required_build(settings.build))
     alleles = Alleles()
     with open_genotypes(panel, alleles) as genotypes:
         groups = read_labels(labels, panel, genotypes.samples.ids)
         with progress("Components"):
             components = ancestry_fit.principal_components(genotypes, alleles, n_components=n_components)
-        train = None if unrelated is None else ~np.isin(genotypes.samples.ids, _ids(unrelated))
-        sums, parts = _score_panel(genotypes, scores, components.people, alleles, settings, progress)
+        train = _training(unrelated, genotypes.samples.ids)
+        _, _, standard = ancestry_fit.standardised(components.people, train)
+        sums, parts = _score_panel(genotypes, scores, standard, train, alleles, settings, progress)
         model = ancestry_fit.assemble(
             name=panel.stem,
             build=panel_build(genotypes, settings.build),
@@ -71,11 +74,11 @@ def fit_reference(
     )
 
 
-def _fit_loadings(prefix: Path, labels: str, out: Path) -> str:
+def _fit_loadings(prefix: Path, labels: str, out: Path, build: str | None) -> str:
     people, components = read_loadings(prefix)
     groups = read_labels(labels, prefix, people)
     model = ancestry_fit.assemble(
-        name=prefix.name, build=None, components=components, labels=groups, scores={}, parts={}
+        name=prefix.name, build=build, components=components, labels=groups, scores={}, parts={}
     )
     ancestry_fit.freeze(model, out)
     return (
@@ -125,10 +128,27 @@ def _ids(path: Path) -> list[str]:
     return [line.split()[-1] for line in lines if line.strip() and not line.startswith("#")]
 
 
+def _training(unrelated: Path | None, sample_ids: Sequence[str]) -> NDArray[np.bool_]:
+    """Who the regressions are fitted on. Raises PresageError for a list that names nobody of the panel."""
+    if unrelated is None:
+        return np.ones(len(sample_ids), np.bool_)
+    left_out = np.isin(sample_ids, _ids(unrelated))
+    if not left_out.any():
+        raise PresageError(str(unrelated), "it names none of the panel's samples", way_out="give the panel's own ids")
+    if left_out.mean() > 0.5:
+        raise PresageError(
+            str(unrelated),
+            f"it leaves out {left_out.mean():.0%} of the panel",
+            way_out="give those to leave out (plink2's .king.cutoff.out.id), not those to keep",
+        )
+    return ~left_out
+
+
 def _score_panel(
     genotypes: Genotypes,
     paths: Sequence[Path],
-    components: Floats,
+    standard: Floats,
+    train: NDArray[np.bool_],
     alleles: Alleles,
     settings: Settings,
     progress: Progress,
@@ -136,14 +156,16 @@ def _score_panel(
     """Every score's sums over the panel, and its sites. A score that cannot be computed on the panel is one error."""
     target = TargetIndex.of(genotypes.variants, alleles)
     store, ids, parts = ContributionStore(), [], {}
-    standard = (components - components.mean(axis=0)) / components.std(axis=0)
     with progress("Reading scores", total=len(paths)) as advance:
         for path in paths:
             for score in read_scores(path, alleles, build=panel_build(genotypes, settings.build)):
-                part = _contribution(score, target, alleles, settings)
+                part, constants = _contribution(score, target, alleles, settings)
                 store.add(part)
-                ids.append(score.header.score_id)
-                parts[score.header.score_id] = ancestry_fit.score_part(genotypes, part, standard, alleles)
+                name = score.header.score_id
+                if name in parts:
+                    raise PresageError(str(path), f"the score {name} is given twice", way_out="give each score once")
+                ids.append(name)
+                parts[name] = ancestry_fit.score_part(genotypes, part, constants, standard, alleles, train=train)
             advance(1)
     if not ids:
         return {}, {}
@@ -151,7 +173,10 @@ def _score_panel(
     return dict(zip(ids, sums.sums, strict=True)), parts
 
 
-def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings: Settings) -> Contribution:
+def _contribution(
+    score: Score, target: TargetIndex, alleles: Alleles, settings: Settings
+) -> tuple[Contribution, Floats]:
+    """The score on the panel, and what each of its sites adds to everybody."""
     reason = score.refused
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)
@@ -160,7 +185,8 @@ def _contribution(score: Score, target: TargetIndex, alleles: Alleles, settings:
         raise PresageError(
             str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
         )
-    return contribution(score, used_rows(matches, target.variants))
+    used = used_rows(matches, target.variants)
+    return contribution(score, used), site_constants(score, used)
 
 
 def _with_scores(sites: SiteTable, parts: Mapping[str, pa.Table]) -> SiteTable:

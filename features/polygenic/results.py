@@ -16,6 +16,10 @@ Floats = NDArray[np.float64]
 MISSING_WITHOUT_FREQUENCY = (
     "missing calls, fewer than 50 samples and no reference frequencies (give --reference-frequencies)"
 )
+FEW_CALLED = (
+    "too few of its variants are called in this person: the sum stands, with what is missing at its expectation"
+)
+UNPLACED = "too few of the ancestry reference's sites are called in this person: the sum stands, no adjusted score"
 BEYOND_REFERENCE = "beyond the ancestry reference: the sum stands, its adjusted score is withheld"
 
 
@@ -51,10 +55,12 @@ def _adjusted_columns(scored: ScoredSamples) -> dict[str, pa.Array]:
     columns["trait_spread"] = _column(trait_spread(scored))
     place = adjusted.placement
     repeated = pa.array(np.repeat(np.arange(n), k))
-    group = pa.array(place.group.tolist(), pa.string()) if place else pa.nulls(n, pa.string())
+    group = (
+        pa.array([name or None for name in place.group.tolist()], pa.string()) if place else pa.nulls(n, pa.string())
+    )
     columns["ancestry_group"] = group.take(repeated)
     for name in ("probability", "distance"):
-        values = pa.array(getattr(place, name)) if place else pa.nulls(n, pa.float64())
+        values = pa.array(getattr(place, name), from_pandas=True) if place else pa.nulls(n, pa.float64())
         columns[f"ancestry_{name}"] = values.take(repeated)
     return columns
 
@@ -110,6 +116,8 @@ def reasons(scored: ScoredSamples) -> NDArray[np.object_]:
             continue
         if scored.adjusted is not None and shared[place] is None:
             out[scored.adjusted.beyond, place] = BEYOND_REFERENCE
+            out[scored.adjusted.unplaced, place] = UNPLACED
+        out[scored.few_called[score.column], place] = FEW_CALLED
         out[np.isnan(scored.sums.sums[score.column]), place] = MISSING_WITHOUT_FREQUENCY
     return out
 
@@ -146,10 +154,11 @@ def _ancestry_json(scored: ScoredSamples) -> dict[str, Any] | None:
         return None
     told: dict[str, Any] = {"reference": adjusted.model.name, "version": adjusted.model.version}
     if adjusted.placement is not None:
-        groups, counts = np.unique(adjusted.placement.group, return_counts=True)
+        groups, counts = np.unique(adjusted.placement.group[adjusted.placement.placed], return_counts=True)
         told |= {
             "groups": dict(zip(groups.tolist(), counts.tolist(), strict=True)),
             "beyond": int(adjusted.beyond.sum()),
+            "unplaced": int(adjusted.unplaced.sum()),
         }
     return told
 

@@ -38,13 +38,14 @@ from features.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class ScoredSamples:
-    """Everything one run found out. `adjusted`: None without a reference."""
+    """Everything one run found out. `few_called`: (score, sample), see there. `adjusted`: None without a reference."""
 
     sample_ids: tuple[str, ...]
     scores: tuple[ScoredScore, ...]
     sums: Sums
     imputation: str
     build: str | None
+    few_called: NDArray[np.bool_]
     adjusted: Adjusted | None = None
 
 
@@ -78,7 +79,9 @@ def compute(
         give_back()
         matcher = Matcher(target, alleles, frequencies, build, model, settings)
         scores = match_all(matcher, score_paths, store, on_rows, progress)
-        placed = projection(model, target, alleles) if model is not None else None
+        placed = None
+        if model is not None and frequencies is not None:
+            placed = projection(model, target, alleles, frequencies)
         for part in placed.contributions if placed else ():
             store.add(part)
         give_back()
@@ -90,10 +93,17 @@ def compute(
             max_memory_mb=settings.max_memory_mb,
             progress=progress,
         )
-        sums, adjusted = _adjusted(scores, sums, model, placed, settings)
+        n_scores = sum(score.column is not None for score in scores)
+        own = sums.first(n_scores)
+        few = few_called(scores, own, min_overlap=settings.min_overlap)
+        adjusted = None
+        if model is not None and placed is not None:
+            components = _components(placed, sums, n_scores) if placed.contributions else None
+            summed = [score for score in scores if score.column is not None]
+            adjusted = adjust_all(summed, own, model, components, few, found=placed.found, beyond=settings.beyond)
         give_back()
         imputation = _imputation(genotypes, frequencies_path, model)
-        return ScoredSamples(genotypes.samples.ids, scores, sums, imputation, build, adjusted)
+        return ScoredSamples(genotypes.samples.ids, scores, own, imputation, build, few, adjusted)
 
 
 def _request(
@@ -123,21 +133,24 @@ def _request(
     )
 
 
-def _adjusted(
-    scores: tuple[ScoredScore, ...],
-    sums: Sums,
-    model: AncestryModel | None,
-    placed: Projection | None,
-    settings: Settings,
-) -> tuple[Sums, Adjusted | None]:
-    """The components' sums taken off the end, and the scores adjusted by them."""
-    if model is None or placed is None:
-        return sums, None
-    n_scores = sum(score.column is not None for score in scores)
-    components = sums.sums[n_scores:].T @ placed.mix if placed.contributions else None
-    own = sums.first(n_scores)
-    summed = [score for score in scores if score.column is not None]
-    return own, adjust_all(summed, own, model, components, found=placed.found, beyond=settings.beyond)
+def few_called(scores: Sequence[ScoredScore], sums: Sums, *, min_overlap: float) -> NDArray[np.bool_]:
+    """(score, sample) of the summed scores: fewer of the score's variants are matched and called in this person than a
+    score needs to count. The sum stands, with what is missing at its expectation; it is no result of theirs.
+    """
+    summed = [score.summary for score in scores if score.column is not None and score.summary is not None]
+    matched = np.array([summary.n_matched for summary in summed], np.int64).reshape(-1, 1)
+    rows = np.array([summary.n_rows for summary in summed], np.int64).reshape(-1, 1)
+    few: NDArray[np.bool_] = matched - sums.missing < min_overlap * rows
+    return few
+
+
+def _components(placed: Projection, sums: Sums, first: int) -> NDArray[np.float64]:
+    """Everybody's raw components from the sums that follow the scores'."""
+    if sums.hidden is None:
+        raise ValueError("the variance that missing calls hide is expected")
+    hidden = sums.hidden.lost[first:] / np.maximum(sums.hidden.variance[first:, None], np.finfo(float).tiny)
+    called = 1 - sums.missing[first:].max(axis=0) / len(placed.contributions[0].codes)
+    return placed.components(sums.sums[first:], hidden, called)
 
 
 def _frequencies(

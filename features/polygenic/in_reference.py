@@ -1,0 +1,123 @@
+"""Which part of a score the ancestry reference knows: what its variants are expected to add, and by which weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.polygenic.contributions import Contribution, UsedRows
+from features.polygenic.score import Score
+from features.polygenic.variants import Alleles, Codes, Keys, Variants
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class InReference:
+    """A score as it is summed here against the score that the reference was fitted on.
+
+    `shift`: intercept and slopes on the components by which the expected sum is less than the reference's. `slopes`:
+    of the variants that are summed here, on the components. `drift`: what all of these would add if every call were
+    missing, less their mean in the reference. `ratio`: variance of the sum over the reference's. `foreign`: share of
+    that variance at sites that the reference lacks. `reweighted`: variance of the difference that other weights make,
+    over the reference's; nan where the reference does not hold its weights.
+    """
+
+    shift: Floats
+    slopes: Floats
+    drift: float
+    ratio: float
+    foreign: float
+    reweighted: float
+
+
+def site_constants(score: Score, used: UsedRows) -> Floats:
+    """What each site of the score's `Contribution` adds to everybody, whatever their genotype."""
+    if score.effects is None:
+        by_row = np.where(used.turned, 2 * score.weights[used.rows], 0.0)
+    else:
+        effects = score.effects[used.rows]
+        by_row = np.where(used.turned, effects[:, 2], effects[:, 0])
+    return by_row if used.first is None else np.add.reduceat(by_row, used.first)
+
+
+def in_reference(
+    table: pa.Table,
+    part: Contribution,
+    constants: Floats,
+    *,
+    variants: Variants,
+    alleles: Alleles,
+    frequencies: Floats,
+) -> InReference:
+    """`table`: the reference's part of the score, `ancestry_fit.score_part`. `frequencies`: of each variant's ALT."""
+    variant, reads_ref = part.codes >> 1, (part.codes & 1).astype(np.bool_)
+    counted = np.where(reads_ref, variants.ref[variant], variants.alt[variant]).astype(np.int32)
+    frequency = np.where(reads_ref, 1 - frequencies[variant], frequencies[variant])
+    place = _find(table, variants.keys[variant], counted, alleles)
+    n = sum(name.startswith("slope_") for name in table.column_names)
+    slopes = np.column_stack([table[f"slope_{k}"].to_numpy() for k in range(n)])
+    variance = table["variance"].to_numpy()
+    known = place >= 0
+    here = np.zeros(len(slopes), np.bool_)
+    here[place[known]] = True
+    het = np.zeros(len(place)) if part.heterozygote is None else part.heterozygote
+    pq = 2 * frequency * (1 - frequency)
+    at_frequency = constants + 2 * frequency * part.additive  # of a missing call, as plink2 has it
+    spread = part.additive**2 * pq + 2 * part.additive * het * pq * (1 - 2 * frequency) + het**2 * pq * (1 - pq)
+    foreign = float(spread[~known].sum())
+    kept, total = float(variance[here].sum()), float(variance.sum())
+    shift = slopes[~here].sum(axis=0)
+    shift[0] -= (at_frequency + het * pq)[~known].sum()
+    return InReference(
+        shift=shift,
+        slopes=slopes[here, 1:].sum(axis=0),
+        drift=float(at_frequency[known].sum() - slopes[here, 0].sum()),
+        ratio=(kept + foreign) / total if total > 0 else 1.0,
+        foreign=foreign / (kept + foreign) if kept + foreign > 0 else 0.0,
+        reweighted=_reweighted(table, part.additive[known], het[known], place[known], counted[known], alleles),
+    )
+
+
+def _find(table: pa.Table, keys: Keys, counted: Codes, alleles: Alleles) -> NDArray[np.int64]:
+    """The reference's row of each site, -1 where it has none or knows no frequency of it."""
+    known = np.flatnonzero(~np.isnan(table["frequency"].to_numpy()))
+    order = known[np.argsort(table["key"].to_numpy()[known], kind="stable")]
+    own = table["key"].to_numpy()[order]
+    ref, alt = (alleles.encode(table[name])[order] for name in ("ref", "alt"))
+    low, high = (np.searchsorted(own, keys, side=side) for side in ("left", "right"))
+    flipped = alleles.complement(counted)
+    found = np.full(len(keys), -1, np.int64)
+    for step in range(int((high - low).max(initial=0))):
+        candidate = np.minimum(low + step, max(len(own) - 1, 0))
+        fits = (ref[candidate] == counted) | (alt[candidate] == counted)
+        fits |= (ref[candidate] == flipped) | (alt[candidate] == flipped)
+        fits &= (low + step < high) & (found < 0)
+        found[fits] = order[candidate[fits]]
+    return found
+
+
+def _reweighted(
+    table: pa.Table, additive: Floats, het: Floats, place: NDArray[np.int64], counted: Codes, alleles: Alleles
+) -> float:
+    """Weights per copy of one allele are the other's with the other sign; of a palindrome nobody knows which."""
+    if "additive" not in table.column_names:
+        return float("nan")
+    own, total = table["additive"].to_numpy()[place], float(table["variance"].to_numpy().sum())
+    frequency = table["frequency"].to_numpy()[place]
+    same = alleles.encode(table["counted"])[place]
+    flipped = alleles.complement(same)
+    alike, palindrome = (counted == same) | (counted == flipped), _palindromes(table, alleles)[place]
+    apart = np.where(alike, additive - own, additive + own)
+    apart = np.where(palindrome, np.abs(additive) - np.abs(own), apart)
+    pq = 2 * frequency * (1 - frequency)
+    of_pairs = het - table["heterozygote"].to_numpy()[place]
+    return float(((apart**2 + of_pairs**2) * pq).sum() / total) if total > 0 else 0.0
+
+
+def _palindromes(table: pa.Table, alleles: Alleles) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = alleles.complement(alleles.encode(table["ref"])) == alleles.encode(table["alt"])
+    return found
