@@ -54,11 +54,12 @@ def _reports(table: csv.DictReader[str], where: str) -> Iterator[Report | Proble
             yield Problem(reason, place, text)
             continue
         key = tuple(row[name] for name in ("laboratory", "accession", "mrn", "collected", "reported", "status"))
-        held = parts.setdefault(key, [])
         try:
-            held.extend(_parts(row))
+            found = list(_parts(row))
         except (GeneUnclearError, BrokenRowError) as error:
             yield Problem(str(error), place, text)
+            continue
+        parts.setdefault(key, []).extend(found)
     for key, held in parts.items():
         yield _report(key, held)
 

@@ -170,6 +170,14 @@ def test_broken_rows_are_counted_by_reason_and_kept(record: Path, tmp_path: Path
     assert written["tables"]["reports"]["rejected"] == dict(sorted(reasons(report).items()))
 
 
+def test_a_report_of_which_no_row_can_be_read_replaces_nothing(record: Path, tmp_path: Path) -> None:
+    first = row(f"A1 1 2012-05-01 F LDLR POS {VARIANT} Pathogenic")
+    ingest(write(tmp_path / "first.csv", first), record)
+    broken = row(f"A1 1 2013-05-01 C LDLR ??? {VARIANT} Benign")
+    assert reasons(ingest(write(tmp_path / "second.csv", broken), record)) == {"unknown result": 1}
+    assert findings(record) == [(11, "LDLR", "pathogenic", "final")]
+
+
 def test_what_other_sources_reported_stays(record: Path, tmp_path: Path) -> None:
     (record / "ingest_report.json").write_text('{"omop": {"people": 3}}')
     ingest(write(tmp_path / "lab.csv", VERSIONS[0]), record)
