@@ -256,7 +256,7 @@ def read_model(folder: Path) -> AncestryModel:
         raise PresageError(
             str(error.filename), "no such file", way_out="make a reference: presage ancestry fit PANEL --out MODEL"
         ) from error
-    except (KeyError, ValueError, pa.ArrowInvalid) as error:
+    except (KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
         raise PresageError(str(path), "not an ancestry reference", way_out="fit the reference again") from error
 
 

@@ -86,6 +86,9 @@ def whole(parent: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Temporary files in `parent` that take the names of `paths` (in it) together, or leave nothing."""
     if not parent.is_dir():
         raise PresageError(str(parent), "no such folder", way_out="make it first")
+    for path in paths:
+        if path.is_dir():
+            raise PresageError(str(path), "a folder has this name", way_out="write elsewhere, or move the folder")
     with tempfile.TemporaryDirectory(dir=parent, prefix=".presage-") as folder:
         parts = [Path(folder) / path.name for path in paths]
         yield parts

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.polygenic.contributions import Contribution, UsedRows
 from features.polygenic.score import Score
-from features.polygenic.variants import Alleles, Codes, Keys, Variants
+from features.polygenic.variants import Alleles, Codes, Variants
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def in_reference(
     variant, reads_ref = part.codes >> 1, (part.codes & 1).astype(np.bool_)
     counted = np.where(reads_ref, variants.ref[variant], variants.alt[variant]).astype(np.int32)
     frequency = np.where(reads_ref, 1 - frequencies[variant], frequencies[variant])
-    place = _find(table, variants.keys[variant], counted, alleles)
+    place = _find(table, variants, variant, alleles)
     n = sum(name.startswith("slope_") for name in table.column_names)
     slopes = np.column_stack([table[f"slope_{k}"].to_numpy() for k in range(n)])
     variance = table["variance"].to_numpy()
@@ -82,21 +82,25 @@ def in_reference(
     )
 
 
-def _find(table: pa.Table, keys: Keys, counted: Codes, alleles: Alleles) -> NDArray[np.int64]:
-    """The reference's row of each site, -1 where it has none or knows no frequency of it."""
+def _find(table: pa.Table, variants: Variants, variant: NDArray[np.int64], alleles: Alleles) -> NDArray[np.int64]:
+    """The reference's row of each site: its two alleles, as written or else on the other strand.
+
+    -1 where it has none or knows no frequency of it.
+    """
     known = np.flatnonzero(~np.isnan(table["frequency"].to_numpy()))
     order = known[np.argsort(table["key"].to_numpy()[known], kind="stable")]
-    own = table["key"].to_numpy()[order]
+    own, keys = table["key"].to_numpy()[order], variants.keys[variant]
     ref, alt = (alleles.encode(table[name])[order] for name in ("ref", "alt"))
     low, high = (np.searchsorted(own, keys, side=side) for side in ("left", "right"))
-    flipped = alleles.complement(counted)
     found = np.full(len(keys), -1, np.int64)
-    for step in range(int((high - low).max(initial=0))):
-        candidate = np.minimum(low + step, max(len(own) - 1, 0))
-        fits = (ref[candidate] == counted) | (alt[candidate] == counted)
-        fits |= (ref[candidate] == flipped) | (alt[candidate] == flipped)
-        fits &= (low + step < high) & (found < 0)
-        found[fits] = order[candidate[fits]]
+    one, two = variants.ref[variant], variants.alt[variant]
+    for first, second in ((one, two), (alleles.complement(one), alleles.complement(two))):
+        for step in range(int((high - low).max(initial=0))):
+            candidate = np.minimum(low + step, max(len(own) - 1, 0))
+            fits = (ref[candidate] == first) & (alt[candidate] == second)
+            fits |= (ref[candidate] == second) & (alt[candidate] == first)
+            fits &= (low + step < high) & (found < 0)
+            found[fits] = order[candidate[fits]]
     return found
 
 

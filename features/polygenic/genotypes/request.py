@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +74,24 @@ def covered(keys: Keys, bed: Path) -> NDArray[np.bool_]:
     return found
 
 
+def _lines(bed: Path) -> list[str]:
+    """Of a BED, gzipped or not."""
+    try:
+        content = bed.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        return content.decode("utf-8-sig").splitlines()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise PresageError(str(bed), "not a whole gzip file", way_out="copy it again") from error
+    except UnicodeDecodeError as error:
+        raise PresageError(str(bed), "not a text file", way_out="give the BED of callable regions") from error
+
+
 def _regions(bed: Path) -> tuple[Keys, Keys]:
     """First and last site of each region, as keys."""
     if not bed.exists():
         raise PresageError(str(bed), "no such file", way_out="give the BED of callable regions")
     starts, stops = [], []
-    for number, line in enumerate(bed.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(bed), start=1):
         cells = line.split()
         if not cells or cells[0].startswith(("#", "track", "browser")):
             continue

@@ -236,6 +236,24 @@ def test_the_same_score_on_the_other_strand_or_in_swapped_genotypes_is_adjusted(
     np.testing.assert_allclose(done.z_norm2[0], expected, rtol=1e-9)
 
 
+def test_two_variants_at_one_place_are_told_apart_by_both_alleles(world, write_panel, tmp_path):
+    """A/C and A/G: the alternate of the one is on the other strand what that of the other is."""
+    again = world.sites.iloc[:200].assign(id=[f"w{k}" for k in range(200)], alt="G")
+    sites = pd.concat([world.sites, again]).sort_values(["pos", "alt"], kind="stable").reset_index(drop=True)
+    counts = np.random.default_rng(14).binomial(2, 0.4, (len(sites), 450)).astype(np.int8)
+    counts[sites["alt"] == "C"] = world.counts
+    panel = write_panel(tmp_path / "panel", sites, counts, np.full(len(sites), 0.4))
+    rows = [f"1\t{row.pos}\t{row.alt}\tA\t{1 + k / 100}\tFalse\n" for k, row in enumerate(sites.itertuples())]
+    score = tmp_path / "score.txt"
+    score.write_text(f"#pgs_id=S\n{COLUMNS}{''.join(rows)}")
+    told = {"labels": str(world.labels), "scores": [score], "n_components": 2, "settings": Settings()}
+    fit_reference(panel.path, out=tmp_path / "model", **told)
+    known = compute(panel.path, [score], settings=Settings(), ancestry_path=tmp_path / "model").scores[0].known
+    assert (known.foreign, known.reweighted) == (0, 0)
+    assert known.ratio == pytest.approx(1)
+    np.testing.assert_allclose(known.shift, 0, atol=1e-9)
+
+
 def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, write_panel, tmp_path):
     """A person without calls would otherwise stand in the middle of everything with a z of 0."""
     counts = world.people(11, 2)

@@ -188,6 +188,37 @@ def test_a_frequency_outside_0_to_1_is_refused(panel, score, tmp_path):
     assert "row 2, column ALT_FREQS: expected a frequency from 0 to 1" in message
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", "3", "not json", '{"format": 1, "files": {}}'])
+def test_a_reference_that_is_none_is_refused(content, panel, score, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text(content)
+    assert "model.json: not an ancestry reference" in refused(panel.path, score, tmp_path, ancestry=tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "scores.report.json", "scores.variants.parquet"])
+def test_a_folder_in_an_outputs_place_is_told_before_anything_is_computed(name, panel, score, tmp_path):
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)
+    with pytest.raises(PresageError, match="a folder has this name"):
+        prs(panel.path, [score], out / "scores.parquet", settings=Settings())
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"1\t0\t100\n" * 100)[:-9], "callable.bed: not a whole gzip file"),
+        (b"\xff\xfe1\x000\x00", "callable.bed: not a text file"),
+        (b"1\t0\t100\n1\t7\t7\n", "callable.bed, line 2: expected chromosome, start and a later end"),
+    ],
+)
+def test_damaged_callable_regions_are_refused(content, said, score, tmp_path):
+    (tmp_path / "a.vcf").write_text(VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\t0/0\n")
+    bed = tmp_path / "callable.bed"
+    bed.write_bytes(content)
+    assert said in refused(tmp_path / "a.vcf", score, tmp_path, settings=Settings(callable_bed=bed))
+
+
 VCF = '##fileformat=VCFv4.2\n##contig=<ID=1>\n##contig=<ID=2>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2\n"
 

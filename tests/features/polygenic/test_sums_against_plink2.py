@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -9,7 +11,7 @@ import pytest
 
 from features.polygenic.command import prs
 from features.polygenic.matching import MatchRules
-from features.polygenic.run import Settings
+from features.polygenic.run import Settings, compute
 
 pytestmark = pytest.mark.realdata
 
@@ -136,3 +138,54 @@ def test_many_scores_at_once_give_what_each_gives_alone(real_data, tmp_path, car
         prs(panel.path, [file], tmp_path / "one.parquet", settings=settings, reference_frequencies=panel.afreq)
         alone = pq.read_table(tmp_path / "one.parquet").to_pandas().set_index("sample_id")["sum"]
         assert np.abs(alone - together[file.stem]).max() < 1e-6 * alone.std()
+
+
+def test_the_x_chromosome_and_records_of_several_alternates_are_summed_as_in_plink2(tmp_path):
+    """Men's calls of one allele count twice; any allele of a record may be the effect allele; a tenth is missing."""
+    rng = np.random.default_rng(3)
+    people, men = 80, 40
+    columns = [
+        "#CHROM",
+        "POS",
+        "ID",
+        "REF",
+        "ALT",
+        "QUAL",
+        "FILTER",
+        "INFO",
+        "FORMAT",
+        *(f"S{i}" for i in range(people)),
+    ]
+    lines = ["##fileformat=VCFv4.2", "##contig=<ID=1>", "##contig=<ID=X>"]
+    lines += ['##FORMAT=<ID=GT,Number=1,Type=String,Description="G">', "\t".join(columns)]
+    rows, theirs = ["chr_name\tchr_position\teffect_allele\tother_allele\teffect_weight"], []
+    for k in range(40):
+        chromosome, alternates = "1" if k < 20 else "X", ["C", "G"] if k % 3 == 0 else ["C"]
+        cells = []
+        for person in range(people):
+            ploidy = 1 if chromosome == "X" and person < men else 2
+            alleles = rng.integers(0, len(alternates) + 1, ploidy).astype(str)
+            cells.append("/".join(["."] * ploidy if rng.random() < 0.1 else sorted(alleles)))
+        place = [chromosome, str(5_000_000 + 1000 * k), f"v{k}", "A", ",".join(alternates), ".", ".", ".", "GT"]
+        lines.append("\t".join(place + cells))
+        effect, weight = ("A", *alternates)[k % (len(alternates) + 1)], rng.normal()
+        rows.append(f"{chromosome}\t{place[1]}\t{effect}\t{'C' if effect == 'A' else 'A'}\t{weight:.5f}")
+        theirs.append(f"v{k}\t{effect}\t{weight:.5f}")
+    vcf, stem = tmp_path / "a.vcf", str(tmp_path / "a")
+    vcf.write_text("\n".join(lines) + "\n")
+    (tmp_path / "score.txt").write_text("\n".join(rows) + "\n")
+    (tmp_path / "theirs.txt").write_text("\n".join(theirs) + "\n")
+    (tmp_path / "sex").write_text("#IID\tSEX\n" + "".join(f"S{i}\t{1 if i < men else 2}\n" for i in range(people)))
+    for told in (
+        ["--vcf", str(vcf), "--psam", str(tmp_path / "sex"), "--split-par", "hg38", "--make-pgen"],
+        ["--pfile", stem, "--freq"],
+        ["--pfile", stem, "--read-freq", f"{stem}.afreq", "--score", str(tmp_path / "theirs.txt"), "cols=scoresums"],
+    ):
+        subprocess.run(["plink2", *told, "--out", stem], check=True, capture_output=True)
+    expected = pd.read_csv(f"{stem}.sscore", sep="\t")["SCORE1_SUM"].to_numpy()
+    settings = Settings(rules=MatchRules(keep_multiallelic=True))
+    for genotypes in (vcf, tmp_path / "a.pgen"):
+        frequencies = {"frequencies_path": tmp_path / "a.afreq"}
+        done = compute(genotypes, [tmp_path / "score.txt"], settings=settings, **frequencies)
+        assert done.scores[0].summary.n_matched == 40
+        assert (np.abs(done.sums.sums[0] - expected) <= 10 * printed(expected) + 1e-4).all()

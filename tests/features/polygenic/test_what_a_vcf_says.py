@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 
@@ -163,6 +164,12 @@ def test_files_per_chromosome_with_callable_regions_are_as_one(tmp_path):
     together = scored(tmp_path, SET["chr1.vcf"] + SECOND, callable_bed=bed)
     assert together == (3, 101, 202)
     assert scored(tmp_path, SET | {"chr2.vcf": SECOND}, name="chr*.vcf", callable_bed=bed) == together
+
+
+def test_callable_regions_may_be_gzipped_and_come_from_windows(tmp_path):
+    bed = tmp_path / "callable.bed.gz"
+    bed.write_bytes(gzip.compress(b"\xef\xbb\xbfchr1\t150\t250\r\nchr2\t0\t350\r\n"))
+    assert scored(tmp_path, SET["chr1.vcf"] + SECOND, callable_bed=bed) == (3, 101, 202)
 
 
 def test_gvcf_blocks_of_files_per_chromosome_are_as_of_one(tmp_path):
