@@ -46,7 +46,7 @@ def _library() -> ctypes.CDLL:
     return ctypes.CDLL(found.origin)
 
 
-_LOOPS = _library()
+LOOPS = _library()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +95,27 @@ def unpack(
     """The wanted ones of a PGEN's records as rows; False where a record does not add up."""
     earlier = np.zeros(rows.shape[1], np.uint64)
     return bool(
-        _LOOPS.unpack(
-            *_at(content, starts, kinds, wanted), *_sizes(len(kinds), n_samples, rows.shape[1]), *_at(earlier, rows)
+        LOOPS.unpack(
+            *at(content, starts, kinds, wanted), *sizes(len(kinds), n_samples, rows.shape[1]), *at(earlier, rows)
         )
     )
 
 
 def pack(calls: NDArray[np.int8], rows: Rows) -> None:
     """Calls (site, sample) of 0, 1, 2 and -9 as rows."""
-    _LOOPS.pack(*_at(calls), *_sizes(*calls.shape, rows.shape[1]), *_at(rows))
+    LOOPS.pack(*at(calls), *sizes(*calls.shape, rows.shape[1]), *at(rows))
 
 
 def tally(rows: Rows, n_samples: int) -> NDArray[np.int64]:
     """Samples with one copy, with two, and missing (site, 3)."""
     counts = np.empty((len(rows), 3), np.int64)
-    _LOOPS.tally(*_at(rows), *_sizes(len(rows), n_samples, rows.shape[1]), *_at(counts))
+    LOOPS.tally(*at(rows), *sizes(len(rows), n_samples, rows.shape[1]), *at(counts))
     return counts
 
 
 def turn(rows: Rows, words: Rows) -> None:
     """Rows as words."""
-    _LOOPS.turn(*_at(rows), *_sizes(*rows.shape), *_at(words))
+    LOOPS.turn(*at(rows), *sizes(*rows.shape), *at(words))
 
 
 def count_missing(words: Rows, used: NDArray[np.bool_], missing: NDArray[np.int64]) -> None:
@@ -124,12 +124,12 @@ def count_missing(words: Rows, used: NDArray[np.bool_], missing: NDArray[np.int6
     cells[:, : len(used), 0] = used.T
     masks = np.packbits(cells.reshape(used.shape[1], -1), axis=1, bitorder="little").view(np.uint64)
     row_words = words.shape[1] // 32
-    _LOOPS.count_missing(
-        *_at(words),
-        *_sizes(len(words), missing.shape[1], row_words),
-        *_at(masks),
-        *_sizes(len(missing)),
-        *_at(missing),
+    LOOPS.count_missing(
+        *at(words),
+        *sizes(len(words), missing.shape[1], row_words),
+        *at(masks),
+        *sizes(len(missing)),
+        *at(missing),
     )
 
 
@@ -137,15 +137,15 @@ def add_missing(words: Rows, effects: Singles, out: Singles) -> None:
     """For every missing call add its site's row of `effects` to its sample's row of `out`, (.., column / 16, 16)."""
     used = (effects != 0).any(axis=2)
     row_words = words.shape[1] // 32
-    _LOOPS.add_missing(
-        *_at(words), *_sizes(len(words), len(out), row_words), *_at(effects, used), *_sizes(out.shape[1]), *_at(out)
+    LOOPS.add_missing(
+        *at(words), *sizes(len(words), len(out), row_words), *at(effects, used), *sizes(out.shape[1]), *at(out)
     )
 
 
 def add_few(rows: Rows, weights: SiteWeights, score: int, sums: Doubles) -> None:
     """`sums` (sample,) += one score's, site by site."""
     told = weights._as_c()
-    _LOOPS.add_few(*_at(rows), *_sizes(len(sums), rows.shape[1]), ctypes.byref(told), *_sizes(score), *_at(sums))
+    LOOPS.add_few(*at(rows), *sizes(len(sums), rows.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))
 
 
 class LookUp:
@@ -153,9 +153,9 @@ class LookUp:
 
     def __init__(self, n_scores: int, n_samples: int, *, single: bool) -> None:
         single = single and n_scores > 1
-        self._lanes, self._loop = (16, _LOOPS.look_up_16) if single else (8, _LOOPS.look_up_8)
+        self._lanes, self._loop = (16, LOOPS.look_up_16) if single else (8, LOOPS.look_up_8)
         if n_scores == 1:
-            self._lanes, self._loop = 1, _LOOPS.look_up_1
+            self._lanes, self._loop = 1, LOOPS.look_up_1
         self._n, self._n_scores = n_samples, n_scores
         shape = _TABLES + min(n_samples, _TILE), self._lanes
         self._room: Singles | Doubles = _aligned(shape, np.float32) if single else _aligned(shape, np.float64)
@@ -165,12 +165,12 @@ class LookUp:
         """Add a block of sites; `scores`: the columns of the weights, as many as said."""
         told = weights._as_c()
         self._loop(
-            *_at(words),
-            *_sizes(self._n, words.shape[1] // 32),
+            *at(words),
+            *sizes(self._n, words.shape[1] // 32),
             ctypes.byref(told),
-            *_at(scores),
-            *_sizes(self._n_scores),
-            *_at(self._room, self._sums),
+            *at(scores),
+            *sizes(self._n_scores),
+            *at(self._room, self._sums),
         )
 
     def sums(self) -> Doubles:
@@ -181,37 +181,39 @@ class LookUp:
 def tally_dosages(dosages: Singles) -> tuple[Doubles, NDArray[np.int64]]:
     """Per site the sum over called samples, and how many are missing."""
     totals, missing = np.empty(len(dosages)), np.empty(len(dosages), np.int64)
-    _LOOPS.tally_dosages(*_at(dosages), *_sizes(*dosages.shape), *_at(totals, missing))
+    LOOPS.tally_dosages(*at(dosages), *sizes(*dosages.shape), *at(totals, missing))
     return totals, missing
 
 
 def centre(dosages: Singles, centres: Doubles, stand_ins: Doubles, out: Singles | Doubles) -> None:
     """Dosages less the site's centre, its stand-in where missing, in the precision of `out`."""
-    loop = _LOOPS.centre_single if out.dtype == np.float32 else _LOOPS.centre_double
-    loop(*_at(dosages), *_sizes(*dosages.shape), *_at(centres, stand_ins, out))
+    loop = LOOPS.centre_single if out.dtype == np.float32 else LOOPS.centre_double
+    loop(*at(dosages), *sizes(*dosages.shape), *at(centres, stand_ins, out))
 
 
 def heterozygotes(dosages: Singles) -> Doubles:
     """1 for one copy, 0 for none or two, linear between; 0 where missing."""
     out = np.empty(dosages.shape)
-    _LOOPS.heterozygotes(*_at(dosages), *_sizes(dosages.size), *_at(out))
+    LOOPS.heterozygotes(*at(dosages), *sizes(dosages.size), *at(out))
     return out
 
 
 def add_centred(dosages: Singles, weights: SiteWeights, score: int, sums: Doubles) -> None:
     """`sums` (sample,) += one additive score's over centred dosages."""
     told = weights._as_c()
-    _LOOPS.add_centred(*_at(dosages), *_sizes(dosages.shape[1]), ctypes.byref(told), *_sizes(score), *_at(sums))
+    LOOPS.add_centred(*at(dosages), *sizes(dosages.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))
 
 
-def _at(*arrays: NDArray[np.generic]) -> list[ctypes.c_void_p]:
+def at(*arrays: NDArray[np.generic]) -> list[ctypes.c_void_p]:
+    """Arrays as arguments of a loop."""
     for array in arrays:
         if not array.flags.c_contiguous:
             raise ValueError("a whole array is expected")
     return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
-def _sizes(*numbers: int) -> list[ctypes.c_int64]:
+def sizes(*numbers: int) -> list[ctypes.c_int64]:
+    """Numbers as arguments of a loop."""
     return [ctypes.c_int64(number) for number in numbers]
 
 

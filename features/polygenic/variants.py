@@ -8,7 +8,6 @@ from threading import RLock
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Codes = NDArray[np.int32]
@@ -64,6 +63,13 @@ class Alleles:
     codes: dict[str, int] = field(default_factory=dict)
     _complements: list[int] = field(default_factory=list)
     _lock: RLock = field(default_factory=RLock)
+
+    def letters(self) -> Codes:
+        """Codes of the letters that bases are written in, by their number; -2 for all others."""
+        codes = np.full(256, -2, np.int32)
+        for letter in "ACGTacgt":
+            codes[ord(letter)] = self.code(letter)
+        return codes
 
     def code(self, name: str) -> int:
         """The code of one allele, upper-cased."""
@@ -157,38 +163,6 @@ class Variants:
             multiallelic=np.concatenate([p.multiallelic for p in parts]),
             ids=pa.concat_arrays([p.ids for p in parts]),
         )
-
-
-def explode(
-    *,
-    chromosomes: pa.Array,
-    positions: NDArray[np.int64],
-    refs: pa.Array,
-    alts: pa.Array,
-    ids: pa.Array,
-    rows: NDArray[np.int64],
-    alleles: Alleles,
-) -> Variants:
-    """Records as variants: a record with several alternates becomes one entry for each."""
-    keys = position_keys(chromosome_codes(chromosomes), positions)
-    several = pc.fill_null(pc.match_substring(alts, ","), False).to_numpy(zero_copy_only=False)
-    parent = np.arange(len(rows))
-    allele = np.ones(len(rows), np.int32)
-    if several.any():
-        lists = pc.split_pattern(alts, ",")
-        parent = pc.list_parent_indices(lists).to_numpy()
-        allele = (np.arange(len(parent)) - np.searchsorted(parent, parent) + 1).astype(np.int32)
-        alts = pc.list_flatten(lists)
-    return Variants(
-        keys=keys[parent],
-        ref=alleles.encode(refs)[parent],
-        alt=alleles.encode(alts),
-        file=np.zeros(len(parent), np.int32),
-        row=rows[parent],
-        allele=allele,
-        multiallelic=several[parent],
-        ids=ids if len(parent) == len(ids) else ids.take(pa.array(parent)),
-    )
 
 
 def dictionary_of(names: pa.Array) -> tuple[list[str | None], NDArray[np.int32]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as csv
 
 from features.errors import PresageError
+from features.polygenic import text
+from features.polygenic.explode import explode
 from features.polygenic.genotypes.protocol import Samples
-from features.polygenic.variants import Alleles, Variants, explode
+from features.polygenic.variants import Alleles, Variants, position_keys
 
-_STRINGS = {name: pa.string() for name in ("#CHROM", "CHROM", "ID", "REF", "ALT")}
+_WANTED = ("#CHROM", "POS", "ID", "REF", "ALT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +30,81 @@ class VariantTable:
 
 def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
     """A .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
-    content = _content(path)
-    header, start = [], 0
-    while content.startswith(b"##", start):
-        end = _line_end(content, start)
-        header.append(content[start:end].decode("utf-8", "replace").rstrip())
-        start = end
-    end = _line_end(content, start)
-    first = content[start:end]
-    if first.startswith(b"#CHROM"):
-        columns = first.decode().rstrip("\r\n").split("\t") if b"\t" in first else first.decode().split()
-        start = end
-    else:  # a headerless .pvar is laid out as a .bim
-        columns = _bim_columns(first, path)
-    for name in ("POS", "ID", "REF", "ALT"):
-        if name not in columns:
-            raise PresageError(str(path), f"the header has no column {name}", way_out="write it again with plink2")
-    table = _read_table(path, memoryview(content)[start:], columns)
-    return _variant_table(path, table, tuple(header), alleles)
+    header: list[str] = []
+    columns: list[str] = []
+    found = _Found(path, alleles)
+    for content in _pieces(path):
+        start = 0
+        while not columns and content.startswith(b"##", start):
+            end = _line_end(content, start)
+            header.append(content[start:end].decode("utf-8", "replace").rstrip())
+            start = end
+        if not columns and start < len(content):
+            end = _line_end(content, start)
+            columns, is_header = _pvar_columns(content[start:end], path)
+            start = end if is_header else start
+            found.line = len(header) + is_header
+        found.add(content[start:] if start else content, columns)
+    return found.table(tuple(header))
 
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
     """A .bim: its first allele is what the .bed counts (ALT here), its second REF, as plink2 takes them."""
-    content = _content(path)
-    columns = ["#CHROM", "ID", "CM", "POS", "ALT", "REF"]
-    return _variant_table(path, _read_table(path, memoryview(content), columns), (), alleles)
+    found = _Found(path, alleles)
+    for content in _pieces(path):
+        found.add(content, ["#CHROM", "ID", "CM", "POS", "ALT", "REF"])
+    return found.table(())
+
+
+class _Found:
+    """The variants of a file, piece by piece."""
+
+    def __init__(self, path: Path, alleles: Alleles) -> None:
+        self.line = 0  # the last that was read
+        self._path = path
+        self._alleles = alleles
+        self._n_records = 0
+        self._parts: list[Variants] = []
+
+    def add(self, content: bytes, columns: list[str]) -> None:
+        """The records of some lines."""
+        if not content.strip():
+            return
+        if b"\t" not in content[:4096]:
+            content = b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
+        try:
+            cells = text.columns(content, len(columns), [columns.index(name) for name in _WANTED])
+            chrom, pos, ids, ref, alt = (cells[columns.index(name)] for name in _WANTED)
+            positions = pos.wholes()
+        except (text.BadLineError, text.BadCellError) as error:
+            raise PresageError(
+                f"{self._path}, line {self.line + error.number + 1}",
+                f"a line does not have {len(columns)} columns with a whole number in POS",
+                way_out="export it again",
+            ) from error
+        self._parts.append(
+            explode(
+                keys=position_keys(chrom.chromosomes(), positions),
+                ref=ref.alleles(self._alleles),
+                alts=alt,
+                ids=ids.text(),
+                rows=np.arange(self._n_records, self._n_records + len(positions)),
+                alleles=self._alleles,
+            )
+        )
+        self._n_records += len(positions)
+        self.line += len(positions)
+
+    def table(self, header: tuple[str, ...]) -> VariantTable:
+        """All of them. Raises PresageError where there are none."""
+        if not self._parts:
+            raise PresageError(str(self._path), "the file lists no variants", way_out="export the genotypes again")
+        variants = Variants.concatenate(self._parts)
+        variants = replace(variants, file=np.zeros(len(variants), np.int32))
+        counts = None
+        if variants.multiallelic.any():
+            counts = pa.array(np.bincount(variants.row, minlength=self._n_records) + 1)
+        return VariantTable(variants, header, self._n_records, counts)
 
 
 def read_psam(path: Path) -> Samples:
@@ -104,25 +156,33 @@ def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
     return samples
 
 
-def _content(path: Path) -> bytes:
+def _pieces(path: Path) -> Iterator[bytes]:
     if not path.exists():
         raise PresageError(
             str(path), "no such file", way_out="PGEN needs .pgen, .pvar, .psam; BED needs .bed, .bim, .fam"
         )
-    content = path.read_bytes()
-    if path.suffix != ".zst":
-        return content
-    import zstandard
-
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
-    except zstandard.ZstdError as error:
+        yield from text.pieces(path)
+    except OSError as error:
         raise PresageError(str(path), "not a whole zstd file", way_out="copy or compress it again") from error
 
 
 def _line_end(content: bytes, start: int) -> int:
     end = content.find(b"\n", start)
     return len(content) if end < 0 else end + 1
+
+
+def _pvar_columns(first: bytes, path: Path) -> tuple[list[str], bool]:
+    """The columns, and whether the line names them: a headerless .pvar is laid out as a .bim."""
+    if first.startswith(b"#CHROM"):
+        line = first.decode("utf-8", "replace")
+        columns = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
+    else:
+        columns = _bim_columns(first, path)
+    for name in _WANTED[1:]:
+        if name not in columns:
+            raise PresageError(str(path), f"the header has no column {name}", way_out="write it again with plink2")
+    return columns, first.startswith(b"#CHROM")
 
 
 def _bim_columns(first: bytes, path: Path) -> list[str]:
@@ -132,44 +192,3 @@ def _bim_columns(first: bytes, path: Path) -> list[str]:
     if width == 5:
         return ["#CHROM", "ID", "POS", "ALT", "REF"]
     raise PresageError(f"{path}, line 1", "expected a header that starts with #CHROM", way_out="write it with plink2")
-
-
-def _read_table(path: Path, content: memoryview, columns: list[str]) -> pa.Table:
-    if not bytes(content[:4096]).strip():
-        raise PresageError(str(path), "the file lists no variants", way_out="export the genotypes again")
-    if b"\t" not in bytes(content[:4096]):
-        content = memoryview(b"\n".join(b"\t".join(line.split()) for line in bytes(content).splitlines()))
-    wanted = ["#CHROM", "POS", "ID", "REF", "ALT"]
-    try:
-        return csv.read_csv(
-            pa.py_buffer(content),
-            read_options=csv.ReadOptions(column_names=columns),
-            parse_options=csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=True),
-            convert_options=csv.ConvertOptions(
-                include_columns=wanted, column_types=_STRINGS | {"POS": pa.int64()}, null_values=[]
-            ),
-            memory_pool=pa.system_memory_pool(),  # gives back at once what is only needed here
-        )
-    except pa.ArrowInvalid as error:
-        raise PresageError(
-            str(path),
-            f"a line does not have {len(columns)} columns with a whole number in POS",
-            way_out="export it again",
-        ) from error
-
-
-def _variant_table(path: Path, table: pa.Table, header: tuple[str, ...], alleles: Alleles) -> VariantTable:
-    alts = table["ALT"].combine_chunks()
-    variants = explode(
-        chromosomes=table["#CHROM"],
-        positions=table["POS"].to_numpy(),
-        refs=table["REF"],
-        alts=alts,
-        ids=table["ID"].combine_chunks(),
-        rows=np.arange(table.num_rows, dtype=np.int64),
-        alleles=alleles,
-    )
-    counts = None
-    if variants.multiallelic.any():
-        counts = pa.array(np.bincount(variants.row, minlength=table.num_rows) + 1)
-    return VariantTable(variants, header, table.num_rows, counts)

@@ -1,0 +1,224 @@
+/* Tables of text, called by text.py: lines cut into cells, and cells read as numbers and letters.
+ *
+ * A span is where a cell starts in the text and where it ends. What is not plain is left to who calls.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    uint32_t start, end;
+} Span;
+
+/* The wanted columns of whole lines (line, wanted), whose numbers rise; empty lines are passed over. How many lines;
+ * -1 less the number of the first that has another number of cells. */
+int64_t split(const char *text, int64_t size, int64_t n_columns, const int64_t *wanted, int64_t n_wanted, Span *spans)
+{
+    int64_t at = 0, lines = 0;
+    while (at < size) {
+        const char *found = memchr(text + at, '\n', (size_t)(size - at));
+        int64_t next = found ? found - text + 1 : size, end = found ? next - 1 : size;
+        end -= end > at && text[end - 1] == '\r';
+        if (end == at) {
+            at = next;
+            continue;
+        }
+        int64_t kept = 0;
+        for (int64_t column = 0; column < n_columns; column++) {
+            const char *tab = memchr(text + at, '\t', (size_t)(end - at));
+            int64_t stop = tab ? tab - text : end;
+            if ((tab != NULL) != (column < n_columns - 1))
+                return -1 - lines;
+            if (kept < n_wanted && wanted[kept] == column)
+                spans[kept++] = (Span){(uint32_t)at, (uint32_t)stop};
+            at = stop + 1;
+        }
+        spans += n_wanted;
+        lines++;
+        at = next;
+    }
+    return lines;
+}
+
+/* Cells cut at a letter into so many parts (cell, part). The number of the first with another number of them, or -1. */
+int64_t cut(const char *text, const Span *cells, int64_t step, int64_t n, char letter, int64_t n_parts, Span *parts)
+{
+    for (int64_t i = 0; i < n; i++, cells += step) {
+        int64_t part = 0;
+        uint32_t start = cells->start;
+        for (uint32_t at = start; at < cells->end; at++)
+            if (text[at] == letter) {
+                if (part == n_parts - 1)
+                    return i;
+                parts[part++] = (Span){start, at};
+                start = at + 1;
+            }
+        parts[part++] = (Span){start, cells->end};
+        if (part != n_parts)
+            return i;
+        parts += n_parts;
+    }
+    return -1;
+}
+
+/* Whole numbers of up to 18 digits. The number of the first cell that is none, or -1. */
+int64_t wholes(const char *text, const Span *cells, int64_t step, int64_t n, int64_t *out)
+{
+    for (int64_t i = 0; i < n; i++, cells += step) {
+        int64_t value = 0;
+        if (cells->end == cells->start || cells->end - cells->start > 18)
+            return i;
+        for (uint32_t at = cells->start; at < cells->end; at++) {
+            unsigned digit = (unsigned)text[at] - '0';
+            if (digit > 9)
+                return i;
+            value = 10 * value + digit;
+        }
+        out[i] = value;
+    }
+    return -1;
+}
+
+static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* A number whose digits and power of ten double precision holds exactly, so that one rounding is the right one
+ * (Clinger, PLDI 1990); all others are not plain. Stops after it; NULL where it is not plain. */
+INLINE const char *number(const char *at, const char *end, double *out)
+{
+    int negative = at < end && *at == '-', n_digits = 0, power = 0;
+    uint64_t digits = 0;
+    at += negative || (at < end && *at == '+');
+    const char *start = at;
+    for (unsigned digit; at < end && (digit = (unsigned)*at - '0') <= 9; at++)
+        digits = 10 * digits + digit;
+    n_digits = (int)(at - start);
+    if (at < end && *at == '.') {
+        const char *point = ++at;
+        for (unsigned digit; at < end && (digit = (unsigned)*at - '0') <= 9; at++)
+            digits = 10 * digits + digit;
+        power = -(int)(at - point);
+        n_digits -= power;
+    }
+    if (at < end && (*at | 32) == 'e') {
+        int minus = ++at < end && *at == '-', exponent = 0;
+        at += minus || (at < end && *at == '+');
+        start = at;
+        for (unsigned digit; at < end && (digit = (unsigned)*at - '0') <= 9; at++)
+            exponent = exponent < 1000 ? 10 * exponent + (int)digit : exponent;
+        if (at == start)
+            return NULL;
+        power += minus ? -exponent : exponent;
+    }
+    if (n_digits == 0 || n_digits > 19 || digits > 1ULL << 53 || power < -22 || power > 22)
+        return NULL;
+    double value = power < 0 ? (double)digits / POWERS[-power] : (double)digits * POWERS[power];
+    *out = negative ? -value : value;
+    return at;
+}
+
+/* Plain numbers. The number of the first cell that is not one, or -1. */
+int64_t numbers(const char *text, const Span *cells, int64_t step, int64_t n, double *out)
+{
+    for (int64_t i = 0; i < n; i++, cells += step)
+        if (number(text + cells->start, text + cells->end, out + i) != text + cells->end)
+            return i;
+    return -1;
+}
+
+/* Codes of cells of one letter, -1 of empty cells, -2 of all others. */
+void letters(const char *text, const Span *cells, int64_t step, int64_t n, const int32_t *codes, int32_t *out)
+{
+    for (int64_t i = 0; i < n; i++, cells += step)
+        out[i] = cells->end == cells->start       ? -1
+                 : cells->end - cells->start == 1 ? codes[(uint8_t)text[cells->start]]
+                                                  : -2;
+}
+
+INLINE int same(const char *text, Span one, Span two)
+{
+    return one.end - one.start == two.end - two.start && !memcmp(text + one.start, text + two.start, one.end - one.start);
+}
+
+/* Which of the distinct cells each is, and where the distinct are first found. How many; -1 beyond `most`. */
+int64_t distinct(const char *text, const Span *cells, int64_t step, int64_t n, int64_t most, int32_t *out, int64_t *first)
+{
+    int64_t known = 0, last = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!known || !same(text, cells[first[last] * step], cells[i * step]))
+            for (last = 0; last < known && !same(text, cells[first[last] * step], cells[i * step]); last++)
+                ;
+        if (last == known) {
+            if (known == most)
+                return -1;
+            first[known++] = i;
+        }
+        out[i] = (int32_t)last;
+    }
+    return known;
+}
+
+/* Cells one after the other, each from its place of `starts` (n + 1) on. */
+void gather(const char *text, const Span *cells, int64_t step, int64_t n, const int32_t *starts, char *out)
+{
+    for (int64_t i = 0; i < n; i++, cells += step)
+        memcpy(out + starts[i], text + cells->start, cells->end - cells->start);
+}
+
+/* Lines of two cells and `n_values` plain numbers: the spans of the two, and the numbers (value, line) with `step` from
+ * value to value. How many lines; -1 where something is not plain. */
+int64_t score_lines(const char *text, int64_t size, int64_t n_values, int64_t step, Span *spans, double *values)
+{
+    const char *at = text, *end = text + size;
+    int64_t line = 0;
+    while (at < end) {
+        if (line == step)
+            return -1;
+        for (int k = 0; k < 2; k++) {
+            const char *start = at;
+            while (at < end && *at != '\t' && *at != '\n')
+                at++;
+            if (at == end || *at == '\n')
+                return -1;
+            spans[2 * line + k] = (Span){(uint32_t)(start - text), (uint32_t)(at++ - text)};
+        }
+        for (int64_t k = 0; k < n_values; k++) {
+            at = number(at, end, values + k * step + line);
+            if (!at)
+                return -1;
+            if (k < n_values - 1 && (at == end || *at++ != '\t'))
+                return -1;
+        }
+        at += at < end && *at == '\r';
+        if (at < end && *at++ != '\n')
+            return -1;
+        line++;
+    }
+    return line;
+}
+
+/* Per value (value, line) and kind of line (0 to n_kinds - 1): sums and squares of what the numbers are without sign
+ * (value, kind), and how many are zero. */
+void tally_weights(const double *values, int64_t n_values, int64_t step, int64_t n, const uint8_t *kinds,
+                   int64_t n_kinds, double *sums, double *squares, int64_t *zeros)
+{
+    for (int64_t k = 0; k < n_values; k++, values += step, sums += n_kinds, squares += n_kinds) {
+        double sum = 0, square = 0;
+        int64_t none = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double weight = values[i] < 0 ? -values[i] : values[i];
+            none += weight == 0;
+            if (kinds[i]) {
+                sums[kinds[i]] += weight;
+                squares[kinds[i]] += weight * weight;
+            } else {
+                sum += weight;
+                square += weight * weight;
+            }
+        }
+        sums[0] += sum;
+        squares[0] += square;
+        zeros[k] += none;
+    }
+}
