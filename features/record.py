@@ -12,6 +12,7 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
+from features.moving import settle
 from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY
 
 
@@ -24,7 +25,8 @@ class Record:
 
     @classmethod
     def open(cls, path: Path) -> Record:
-        """A record folder. Raises PresageError where it holds no MEDS data."""
+        """A record folder, whole even after an ingest was killed. Raises PresageError where it holds no MEDS data."""
+        settle(path)
         if not any((path / "data").rglob("*.parquet")):
             raise PresageError(
                 str(path), "not a record: no data/*.parquet in it", way_out="make one with: presage ingest omop SRC"

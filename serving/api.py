@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import PresageError
+from features.moving import settle
 from features.record import Record
 from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC
 from features.sources.checks import FIRST_YEAR, LAST_YEAR
@@ -187,6 +188,7 @@ class People:
         """The care site of somebody in the record; None where the record knows nobody of this number."""
         if self.record_dir is None:
             return None
+        settle(self.record_dir)
         panel = panels_of(self.record_dir, [subject_id]).get(subject_id)
         if panel is None and not len(self._person("events", subject_id)):
             return None
@@ -196,6 +198,7 @@ class People:
         """The tables of somebody in the record."""
         if self.record_dir is None:
             raise PresageError("subject_id", "a service that was started with a record", way_out="send `person`")
+        settle(self.record_dir)
         tables = {name: self._person(name, subject_id) for name in GENOMIC}
         whole = self._of_everybody(self.record_dir)
         return Record.in_memory(self._person("events", subject_id), **tables, **whole)

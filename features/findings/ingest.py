@@ -16,6 +16,7 @@ from features.errors import PresageError
 from features.findings.files import read, report_files
 from features.findings.reports import Problem, Report
 from features.findings.vocabulary import STATUS_RANK
+from features.moving import move_in, scratch, settle
 from features.progress import Progress, silent
 from features.schema import COVERAGE, FINDINGS, TIME
 from features.sources.report import IngestReport
@@ -46,6 +47,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     one entered in error withdraws it. Reports of people the record does not know are set aside and counted.
     Raises PresageError where the record has no people, or the source no reports.
     """
+    settle(record_dir)
     subjects = _subjects(record_dir)
     files = report_files(source)
     report = IngestReport(SOURCE)
@@ -125,7 +127,7 @@ def _count(report: IngestReport, problems: Iterable[Problem]) -> None:
 
 
 def _write(record_dir: Path, fresh: dict[Key, Held], problems: list[Problem], report: IngestReport) -> None:
-    """Replace the reports of `fresh` in every table; all files are complete before the first takes its place."""
+    """Replace the reports of `fresh` in every table, in all of them or in none."""
     tables = {
         "genomic/findings.parquet": _merged(record_dir, "findings", FINDINGS, fresh, _finding_rows(fresh.values())),
         "genomic/coverage.parquet": _merged(record_dir, "coverage", COVERAGE, fresh, _coverage_rows(fresh.values())),
@@ -137,18 +139,16 @@ def _write(record_dir: Path, fresh: dict[Key, Held], problems: list[Problem], re
     report.table("coverage").rows = report.table("coverage").events = coverage.num_rows
     report.events = findings.num_rows + coverage.num_rows
     report.people = len(set(findings["subject_id"].to_pylist()) | set(coverage["subject_id"].to_pylist()))
-    ready = []
-    for name, table in tables.items():
-        place = record_dir / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, place.with_suffix(".part"), compression="zstd")
-        ready.append(place)
-    place = record_dir / "ingest_report.json"
-    known = json.loads(place.read_text()) if place.exists() else {}
-    merged = dict(sorted({**known, SOURCE: report.as_json()}.items()))
-    place.with_suffix(".part").write_text(json.dumps(merged, indent=2) + "\n")
-    for path in [*ready, place]:
-        path.with_suffix(".part").replace(path)
+    known = record_dir / "ingest_report.json"
+    reports = json.loads(known.read_text()) if known.exists() else {}
+    merged = dict(sorted({**reports, SOURCE: report.as_json()}.items()))
+    with scratch(record_dir) as folder:
+        ready = folder / "ready"
+        for name, table in tables.items():
+            (ready / name).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, ready / name, compression="zstd")
+        (ready / known.name).write_text(json.dumps(merged, indent=2) + "\n")
+        move_in(ready, record_dir)
 
 
 def _merged(

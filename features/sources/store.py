@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import ibis
 import ibis.expr.types as ir
@@ -22,6 +18,7 @@ from ibis.backends.duckdb import Backend
 
 from features import identity
 from features.errors import PresageError
+from features.moving import move_in, scratch, settle
 from features.progress import Progress
 from features.schema import ANCESTORS, CODES, EVENTS, IDENTITY
 from features.sources.report import IngestReport
@@ -72,6 +69,7 @@ def workspace(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace
     """A place to work that disappears afterwards, whatever happened; so does a record that was not there before."""
     is_new = not record_dir.exists()
     record_dir.mkdir(parents=True, exist_ok=True)
+    settle(record_dir)
     try:
         with _scratch(record_dir, source, origin) as space:
             yield space
@@ -82,8 +80,7 @@ def workspace(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace
 
 @contextmanager
 def _scratch(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace]:
-    with TemporaryDirectory(prefix=".ingest-", dir=record_dir) as name:
-        folder = Path(name)
+    with scratch(record_dir) as folder:
         (folder / "ready").mkdir()
         con = ibis.duckdb.connect(
             str(folder / "scratch.duckdb"),
@@ -118,8 +115,8 @@ def write(
     _write_metadata(space, codes, ancestors, report)
     _write_table(identity.merged(space.record_dir, space.source, subjects), space.ready / identity.FILE, IDENTITY)
     _write_json(space.ready / "ingest_report.json", _reports(space, report))
-    with _uninterrupted():
-        _move_in(space)
+    (space.ready / "rejects" / space.source).mkdir(parents=True, exist_ok=True)  # those of last time go
+    move_in(space.ready, space.record_dir)
     return report
 
 
@@ -211,44 +208,6 @@ def _reports(space: Workspace, report: IngestReport) -> dict[str, object]:
     path = space.record_dir / "ingest_report.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     return dict(sorted({**known, space.source: report.as_json()}.items()))
-
-
-def _move_in(space: Workspace) -> None:
-    """Put what is ready in its place, identity first: everybody else leans on it, and nobody's number changes in it."""
-    _replace(space, space.ready / identity.FILE)
-    for part in ("data", "rejects"):
-        fresh, place = space.ready / part / space.source, space.record_dir / part / space.source
-        if place.exists():
-            place.replace(space.folder / f"old-{part}")
-        if fresh.exists():
-            place.parent.mkdir(exist_ok=True)
-            fresh.replace(place)
-    for path in sorted(space.ready.rglob("*")):
-        if path.is_file():
-            _replace(space, path)
-    shutil.rmtree(space.ready)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until this is done: half of the old record and half of the new are no record."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
-
-
-def _replace(space: Workspace, path: Path) -> None:
-    place = space.record_dir / path.relative_to(space.ready)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(place)
 
 
 def _write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:

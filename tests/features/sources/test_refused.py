@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from features import moving
 from features.errors import PresageError
 from features.sources import fhir, meds, omop, store
 
@@ -175,10 +176,10 @@ def test_an_interrupt_leaves_the_old_record_or_the_new_one(
     before = tables_of(record)
     more = cdm(person="person_id | gender_concept_id | year_of_birth\n7 | 8507 | 1950")
     omop.ingest(more, fresh)
-    for step, expected in (("_write_metadata", before), ("_replace", tables_of(fresh))):
+    for module, step, expected in ((store, "_write_metadata", before), (moving, "_replace", tables_of(fresh))):
         with monkeypatch.context() as patch:
-            whole = getattr(store, step)
-            patch.setattr(store, step, lambda *args, whole=whole: (signal.raise_signal(signal.SIGINT), whole(*args)))
+            whole = getattr(module, step)
+            patch.setattr(module, step, lambda *args, whole=whole: (signal.raise_signal(signal.SIGINT), whole(*args)))
             with pytest.raises(KeyboardInterrupt):
                 omop.ingest(more, record)
         after = tables_of(record)
