@@ -75,7 +75,7 @@ def spread(scored: ScoredSamples, values: Floats) -> Floats:
 
 
 def trait_spread(scored: ScoredSamples) -> Floats:
-    """(sample, score): how far the scores of one trait disagree on a person, in SD; nan for a trait of one score."""
+    """(sample, score): how far the scores of one trait that a person has disagree, in SD; nan where that is one."""
     out = np.full((len(scored.sample_ids), len(scored.scores)), np.nan)
     if scored.adjusted is None:
         return out
@@ -86,8 +86,11 @@ def trait_spread(scored: ScoredSamples) -> Floats:
         if trait and not np.isnan(z[:, place]).all():
             traits.setdefault(trait, []).append(place)
     for places in traits.values():
-        if len(places) > 1:
-            out[:, places] = (z[:, places].max(axis=1) - z[:, places].min(axis=1))[:, None]
+        own = z[:, places]
+        spread_of_trait = np.fmax.reduce(own, axis=1) - np.fmin.reduce(own, axis=1)
+        several = np.isfinite(own).sum(axis=1) > 1
+        out[:, places] = np.where(several, spread_of_trait, np.nan)[:, None]
+    out[np.isnan(z)] = np.nan
     return out
 
 
@@ -172,6 +175,7 @@ def _score_json(scored: ScoredSamples, score: ScoredScore) -> dict[str, Any]:
         "licence": score.header.licence,
         "citation": score.header.citation,
         "not_scored": _shared_reason(scored, score),
+        "few_called": None if score.column is None else int(scored.few_called[score.column].sum()),
         "match": as_json(score.summary) if score.summary else None,
         "rows_under": score.rows_under,
     }
@@ -186,5 +190,20 @@ def sentence(scored: ScoredSamples) -> str:
         if reason:
             what = "not scored" if score.column is None else "not adjusted"
             lines.append(f"  {score.header.score_id} {what}: {reason}")
+        few = 0 if score.column is None else int(scored.few_called[score.column].sum())
+        if few:
+            lines.append(f"  {score.header.score_id}: too few variants are called in {_people(few)}")
+    lines += _without_place(scored)
     lines += [f"  {score.header.score_id}: {score.header.licence}" for score in done if score.header.licence]
     return "\n".join(lines)
+
+
+def _without_place(scored: ScoredSamples) -> list[str]:
+    if scored.adjusted is None:
+        return []
+    told = ((scored.adjusted.beyond, "beyond the ancestry reference"), (scored.adjusted.unplaced, "hardly called"))
+    return [f"  {_people(int(who.sum()))} {where}: no adjusted score" for who, where in told if who.any()]
+
+
+def _people(n: int) -> str:
+    return "1 person" if n == 1 else f"{n:,} people"

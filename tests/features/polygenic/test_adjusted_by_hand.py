@@ -264,7 +264,9 @@ def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, writ
     counts[used & (rng.random(SITES) < 0.1), 2] = -9
     counts[:, 3] = -9
     panel = write_panel(tmp_path, world.sites, counts, np.full(SITES, 0.5))
-    prs(panel.path, [world.score], tmp_path / "out.csv", settings=Settings(), ancestry=world.model)
+    told = prs(panel.path, [world.score], tmp_path / "out.csv", settings=Settings(), ancestry=world.model)
+    assert "S: too few variants are called in 2 people" in told
+    assert "2 people hardly called: no adjusted score" in told
     found = pd.read_csv(tmp_path / "out.csv")
     assert found["sum"].notna().all()
     assert found["z_norm2"].notna().tolist() == [True, False, False, False, True, True]
@@ -275,7 +277,27 @@ def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, writ
     assert "too few of the ancestry reference's sites are called in this person" in said[2]
     assert said[3]
     assert (said[0], said[4], said[5]) == ("", "", "")
-    assert json.loads((tmp_path / "out.report.json").read_text())["ancestry"]["unplaced"] == 2
+    report = json.loads((tmp_path / "out.report.json").read_text())
+    assert (report["ancestry"]["unplaced"], report["scores"][0]["few_called"]) == (2, 2)
+
+
+def test_scores_of_a_trait_are_compared_as_far_as_a_person_has_them(world, write_panel, tmp_path):
+    """Three scores on a third of the sites each; of the last the second person is not called."""
+    parts = [world.rows.iloc[k::3] for k in range(3)]
+    scores = [write_score(tmp_path / f"{k}.txt", part, f"S{k}") for k, part in enumerate(parts)]
+    for path in scores:
+        path.write_text("#trait_efo=EFO_1\n" + path.read_text())
+    told = {"labels": str(world.labels), "scores": scores, "n_components": 2, "settings": Settings()}
+    fit_reference(world.folder / "panel" / "panel.pgen", out=tmp_path / "model", **told)
+    counts = world.people(15, 1)
+    counts[parts[2]["site"], 1] = -9
+    panel = write_panel(tmp_path / "people", world.sites, counts, np.full(SITES, 0.5))
+    prs(panel.path, scores, tmp_path / "out.csv", settings=Settings(), ancestry=tmp_path / "model")
+    found = pd.read_csv(tmp_path / "out.csv").pivot(index="sample_id", columns="score_id")
+    z, spread = found["z_norm2"].to_numpy(), found["trait_spread"].to_numpy()
+    assert np.isnan(z).tolist() == [[False] * 3, [False, False, True], [False] * 3]
+    np.testing.assert_allclose(spread[0], np.ptp(z[0]))
+    np.testing.assert_allclose(spread[1], [np.ptp(z[1, :2])] * 2 + [np.nan])
 
 
 def test_a_variant_that_nobody_of_the_panel_is_called_at_is_left_out(world, write_panel, tmp_path):
