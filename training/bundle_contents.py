@@ -6,19 +6,22 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from features.catalogue import Catalogue
 from training.bundle import Serving, write
 from training.bundle_reference import reference_distribution
 from training.card import make_card
 from training.cohort import Cohort, Ints
+from training.disclosure import common_levels
 from training.splits import Scheme
 from training.study import Study
-from training.variants import Pair
+from training.variants import Pair, common_codes
 
 PACKAGES = ("presage", "numpy", "scikit-learn", "xgboost-cpu", "scipy", "pandas", "pyarrow")
 
@@ -33,16 +36,16 @@ def write_bundle(
     document: dict[str, Any],
 ) -> str:
     """Write everything that serving needs and a reader of the model wants; returns the digest."""
-    catalogue = cohort.catalogue_json or flat_catalogue(cohort)
     rows = np.unique(scheme.splits[0].train) if scheme.temporal else np.arange(len(cohort))
+    catalogue = catalogue_of(cohort, rows)
     names = pair.clinical.names + (() if pair.combined is None else pair.combined.names)
     manifest = {
         "name": study.name,
         "title": study.title,
         "study_digest": study.digest(),
-        "catalogue_hash": cohort.catalogue_hash or hashlib.sha256(catalogue.encode()).hexdigest(),
+        "catalogue_hash": hashlib.sha256(catalogue.encode()).hexdigest(),
         "horizons_days": [None if np.isnan(h) else h for h in cohort.horizons],
-        "levels": {name: list(levels) for name, levels in cohort.frame.levels.items() if name in names},
+        "levels": {name: list(levels) for name, levels in levels_of(cohort, rows).items() if name in names},
         "population": json.loads(study.population.model_dump_json()),
         "outcome": json.loads(study.outcome.model_dump_json()),
         "gate": json.loads(study.gate.model_dump_json()),
@@ -56,7 +59,7 @@ def write_bundle(
         "card.md": make_card(study.name, study.title, document, manifest, answers={}).markdown(),
         "study.toml": study_path.read_text(encoding="utf-8"),
     }
-    tables = {"reference.parquet": reference_distribution(cohort.frame.take(rows).only(names))}
+    tables = {"reference.parquet": reference_distribution(replace(cohort.frame, codes=None).take(rows).only(names))}
     documents |= code_lists(study, study_path.parent)
     serving = serving_rules(study, cohort, pair, rows)
     return write(folder, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
@@ -86,10 +89,26 @@ def _complete(cohort: Cohort, pair: Pair, rows: Ints) -> list[str]:
     return [name for name in pair.clinical.names if not bool(np.isnan(cohort.frame.column(name)[rows]).any())]
 
 
-def flat_catalogue(cohort: Cohort) -> str:
-    """A flat table's features: names and levels, in order."""
-    features = [{"name": name, "levels": list(cohort.frame.levels.get(name, ()))} for name in cohort.frame.names]
-    return json.dumps({"source": "flat table", "features": features}, sort_keys=True)
+def catalogue_of(cohort: Cohort, rows: Ints) -> str:
+    """What makes the bundle's frames. Of a record: its catalogue, the codes those that were learned from; a code that
+    few people had is a fact about them. Of a flat table: features with their levels, in order.
+    """
+    if cohort.catalogue_json is None:
+        levels = levels_of(cohort, rows)
+        features = [{"name": name, "levels": list(levels.get(name, ()))} for name in cohort.frame.names]
+        return json.dumps({"source": "flat table", "features": features}, sort_keys=True)
+    whole = Catalogue.from_json(cohort.catalogue_json)
+    codes = common_codes(cohort.frame.take(rows), cohort.code_prevalence)
+    return whole.with_vocabulary(codes).to_json()
+
+
+def levels_of(cohort: Cohort, rows: Ints) -> Mapping[str, tuple[str, ...]]:
+    """Of each category: as the catalogue declares them, or those of a table's that enough people have."""
+    frame = cohort.frame
+    if cohort.catalogue_json is not None:
+        return frame.levels
+    person = np.unique(frame.subject_ids[rows], return_inverse=True)[1]
+    return {name: common_levels(frame.column(name)[rows], person, levels) for name, levels in frame.levels.items()}
 
 
 def code_lists(study: Study, folder: Path) -> Mapping[str, str]:

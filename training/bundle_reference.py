@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from features.frame import FeatureFrame
+from training.disclosure import coarse, last_rows
+from training.suppression import SMALLEST
 
 QUANTILES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
-FEW = 10  # counts of 1 to 10 people are not exported
+Ints = npt.NDArray[np.intp]
 
 
 def reference_distribution(frame: FeatureFrame) -> pa.Table:
     """One row per feature: n, share missing, mean, sd, the ten-percent quantiles, and shares of a category's levels.
 
-    The extreme quantiles are the 1st and 99th percentile, so that no single person's value is written.
+    Of `coarse` rows, so that at least 11 people reach every quantile (the extreme ones are the 1st and 99th percentile)
+    and have every level. A share of 1 to 10 people without a value is written as 0, of 1 to 10 people with one as 1.
     """
-    rows = []
-    at = np.clip(np.array(QUANTILES), 0.01, 0.99)
-    for j, name in enumerate(frame.names):
-        column = frame.values[:, j].astype(np.float64)
-        known = column[~np.isnan(column)]
-        levels = frame.levels.get(name)
-        enough = len(known) > FEW
-        rows.append(
-            {
-                "feature": name,
-                "n": len(column),
-                "missing": float(np.isnan(column).mean()) if len(column) else 0.0,
-                "mean": float(known.mean()) if enough and levels is None else None,
-                "sd": float(known.std()) if enough and levels is None else None,
-                "quantiles": np.quantile(known, at).tolist() if enough and levels is None else None,
-                "levels": None if levels is None else list(levels),
-                "shares": None if levels is None else _shares(known, len(levels)),
-            }
-        )
+    seen, one_each = coarse(frame), last_rows(frame.subject_ids)
+    rows = [_row(frame, seen, j, one_each) for j in range(len(frame.names))]
     schema = pa.schema(
         [
             ("feature", pa.string()),
@@ -50,7 +40,33 @@ def reference_distribution(frame: FeatureFrame) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _shares(known: np.ndarray[tuple[int], np.dtype[np.float64]], n_levels: int) -> list[float | None]:
+def _row(frame: FeatureFrame, seen: FeatureFrame, j: int, one_each: Ints) -> Mapping[str, Any]:
+    name, column = frame.names[j], seen.values[:, j].astype(np.float64)
+    known = column[~np.isnan(column)]
+    levels = seen.levels.get(name)
+    numbers = levels is None and len(known) > 0
+    own = frame.values[:, j].astype(np.float64)
+    at = np.clip(np.array(QUANTILES), 0.01, 0.99)
+    return {
+        "feature": name,
+        "n": len(column),
+        "missing": _missing(np.isnan(frame.values[:, j]), one_each),
+        "mean": float(np.nanmean(own)) if numbers else None,
+        "sd": float(np.nanstd(own)) if numbers else None,
+        "quantiles": np.quantile(known, at).tolist() if numbers else None,
+        "levels": None if levels is None else list(levels),
+        "shares": None if levels is None else _shares(known, len(levels)),
+    }
+
+
+def _missing(absent: npt.NDArray[np.bool_], one_each: Ints) -> float:
+    """Share of rows; of people where it tells of a few."""
+    without = int(absent[one_each].sum())
+    if without < SMALLEST:
+        return 0.0
+    return 1.0 if len(one_each) - without < SMALLEST else float(absent.mean())
+
+
+def _shares(known: npt.NDArray[np.float64], n_levels: int) -> list[float]:
     counts = np.bincount(known.astype(np.int64), minlength=n_levels)
-    total = max(1, int(counts.sum()))
-    return [None if 0 < count <= FEW else float(count / total) for count in counts]
+    return (counts / max(1, int(counts.sum()))).tolist()  # type: ignore[no-any-return]

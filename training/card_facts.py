@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.suppression import SMALLEST
+from training.suppression import SMALLEST, merged_steps
 
 NAMES = {
     "auc": "AUC",
@@ -141,26 +141,24 @@ def flow(steps: Sequence[Document]) -> list[dict[str, Any]]:
 
     A step that begins "of them" is a part of those before it, of whom nobody has left.
     """
-    kept: list[dict[str, Any]] = []
-    for step in steps:
-        people, name = int(step["people"]), str(step["step"])
-        if kept and 0 < kept[-1]["people"] - people < SMALLEST:
-            kept[-1]["steps"].append(name)
-            if len(kept) > 1:
-                kept[-1]["people"] = people
-            continue
-        kept.append({"steps": [name], "people": people})
-    top = max((one["people"] for one in kept), default=1)
+    kept = merged_steps(steps)
+    top = max((one["people"] or 0 for one in kept), default=1)
     return [
         {
-            "step": "; ".join(one["steps"]),
-            "people": one["people"] if one["people"] == 0 or one["people"] >= SMALLEST else None,
-            "part": one["steps"][0].startswith("of them"),
-            "out": 0 if i == 0 or one["steps"][0].startswith("of them") else kept[i - 1]["people"] - one["people"],
-            "share": one["people"] / max(top, 1),
+            "step": one["step"],
+            "people": one["people"] if one["people"] == 0 or (one["people"] or 0) >= SMALLEST else None,
+            "part": str(one["step"]).startswith("of them"),
+            "out": _left(kept[i - 1] if i else one, one),
+            "share": (one["people"] or 0) / max(top, 1),
         }
         for i, one in enumerate(kept)
     ]
+
+
+def _left(before: Document, after: Document) -> int:
+    if str(after["step"]).startswith("of them") or before["people"] is None or after["people"] is None:
+        return 0
+    return int(before["people"]) - int(after["people"])
 
 
 def _hti1(document: Document, manifest: Document, validations: Sequence[Document]) -> dict[str, str]:

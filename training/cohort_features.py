@@ -26,6 +26,7 @@ from features.record import Record
 from training.blocks import allowed_names, monotone_signs, named_blocks
 from training.cohort import Block, Bools, Cohort, Described, Ints, References, Step, Strings
 from training.cohort_record import Selected, select
+from training.disclosure import pooled
 from training.study import Study
 from training.variants import CARRIER
 
@@ -70,7 +71,7 @@ def read_record(
         blocks=blocks,
         genotyped=genotyped,
         why_not=why_not,
-        groups={name: _group(name, frame, record, backend) for name in study.equity.groups},
+        groups={name: pooled(_group(name, frame, record, backend), frame.subject_ids) for name in study.equity.groups},
         columns=_columns(study, frame, record, backend),
         attrition=steps,
         catalogue_json=kept.to_json(),

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import Dosages, Ints
+from training.disclosure import event_grid
 from training.evaluation.incidence import aalen_johansen
-from training.outcomes import Outcome, RiskCurves
+from training.outcomes import EVENT, Outcome, RiskCurves
 from training.variants import Pair
 
 Floats = npt.NDArray[np.float64]
@@ -76,7 +77,12 @@ def own_shape(
     return Shape(times, risks, OWN)
 
 
-def learned_shape(outcome: Outcome) -> Shape:
-    """Of the incidence (Aalen-Johansen) among the rows that were learned from."""
+def learned_shape(outcome: Outcome, persons: Ints) -> Shape:
+    """Of the incidence (Aalen-Johansen) among the rows that were learned from; it is kept with the model, so straight
+    between times that part at least 11 people with the event.
+    """
     times = times_of(outcome.horizons_days)
-    return Shape(times, np.array([[aalen_johansen(outcome, t) for t in times]]), LEARNED_FROM)
+    happened = outcome.event == EVENT
+    at = event_grid(outcome.time_days[happened], persons[happened], np.array(times), outcome.horizons_days)
+    risks = np.interp(times, at, [0.0, *(aalen_johansen(outcome, float(t)) for t in at[1:])])
+    return Shape(times, risks[None, :], LEARNED_FROM)

@@ -13,6 +13,7 @@ from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.blocks import allowed_names, matching, monotone_signs, named_blocks
 from training.cohort import Block, Bools, Cohort, Described, Dosages, Step, Strings, people_and_rows
+from training.disclosure import pooled
 from training.outcomes import EVENT, Outcome
 from training.splits import marked
 from training.study import Source, Study
@@ -52,7 +53,7 @@ def read_flat(study: Study, folder: Path) -> Cohort:
         blocks=blocks,
         genotyped=genotyped,
         why_not=why_not,
-        groups={name: labels(table[name]) for name in _groups(table, study, path)},
+        groups={name: pooled(labels(table[name]), persons) for name in _groups(table, study, path)},
         columns=_split_columns(table, study, path),
         dosages=dosages,
         attrition=tuple(attrition),
@@ -65,10 +66,19 @@ def labels(column: pd.Series[Any]) -> Strings:
     if pd.api.types.is_bool_dtype(column):
         column = column.astype(int)
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > 12:
-        column = pd.qcut(column, 4, duplicates="drop").astype(str).where(column.notna())
+        column = _quarters(column)
     elif pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
         column = column.astype("Int64")
-    return column.astype(object).where(column.notna(), None).map(lambda v: None if v is None else str(v)).to_numpy()
+    return labels_exact(column)
+
+
+def _quarters(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Which quarter each is in; named by the quartiles, as the ends of the first and the last are somebody's."""
+    cut = pd.qcut(column, 4, duplicates="drop")
+    bounds = list(cut.cat.categories)
+    names = [f"({one.left:g}, {one.right:g}]" for one in bounds]
+    names[0], names[-1] = f"at most {bounds[0].right:g}", f"above {bounds[-1].left:g}"
+    return cut.cat.rename_categories(names if len(names) > 1 else ["any"]).astype(str).where(column.notna())
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -253,7 +263,7 @@ def _split_columns(table: pd.DataFrame, study: Study, path: Path) -> dict[str, S
 
 def labels_exact(column: pd.Series[Any]) -> Strings:
     """Each value as a string, None where unknown."""
-    return column.astype(object).where(column.notna(), None).map(lambda v: None if v is None else str(v)).to_numpy()
+    return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
 
 
 def _dosages(path: Path, ids: Strings) -> Dosages:

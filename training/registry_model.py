@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.frame import FeatureFrame
 from training.bundle import Bundle, load
+from training.disclosure import OTHER
 
 
 class PresageModel(PythonModel):
@@ -43,11 +45,17 @@ def frame_of(table: pd.DataFrame, bundle: Bundle) -> FeatureFrame:
             continue
         column = table[name]
         if name in levels and not pd.api.types.is_numeric_dtype(column):
-            number = {level: i for i, level in enumerate(levels[name])}
-            column = column.map(number)
+            column = column.map(number_of(levels[name]))
         values[:, j] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
     as_of = np.full(len(table), np.datetime64("NaT", "us"))
     return FeatureFrame(np.arange(len(table), dtype=np.int64), as_of, bundle.names, values, levels)
+
+
+def number_of(levels: tuple[str, ...]) -> Callable[[Any], float]:
+    """The number of a level by its name; the rest is one level where it was one in training, else missing."""
+    number = {level: float(i) for i, level in enumerate(levels)}
+    unknown = number.get(OTHER, np.nan)
+    return lambda word: np.nan if pd.isna(word) else number.get(word, unknown)
 
 
 set_model(PresageModel())

@@ -35,7 +35,7 @@ from training.run_validation import HeldOut, Nested, choose, clinical_of_the_tes
 from training.splits import Scheme, make_splits
 from training.study import Study, naming_the_study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
-from training.suppression import SMALLEST
+from training.suppression import SMALLEST, shown_steps
 from training.tracking import check_server
 from training.variants import Pair, fit_pair, followed
 
@@ -181,7 +181,7 @@ def _document(
         "people": len(np.unique(cohort.persons)),
         "rows": len(cohort),
         "events": len(np.unique(cohort.persons[event])),
-        "attrition": [asdict(step) for step in cohort.attrition],
+        "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
         "validation": _validation(cohort, scheme, study),
         "chosen": {
             "candidate": chosen.candidate,
@@ -224,7 +224,8 @@ def _incidence(cohort: Cohort, scheme: Scheme) -> dict[str, list[float]] | None:
     """Among the rows learned from, over time: what curves follow where a learner knows the horizons alone."""
     if not cohort.outcome.horizons_days:
         return None
-    shape = learned_shape(cohort.outcome.take(np.unique(np.concatenate([split.train for split in scheme.splits]))))
+    rows = np.unique(np.concatenate([split.train for split in scheme.splits]))
+    shape = learned_shape(cohort.outcome.take(rows), cohort.persons[rows])
     return {"days": list(shape.times_days), "risk": [round(float(risk), 5) for risk in shape.risks[0]]}
 
 

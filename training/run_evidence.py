@@ -54,9 +54,9 @@ def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:
     binary = not outcome.horizons_days
     return {
         "digest": data_digest(cohort),
-        "first_index": None if len(known) == 0 else str(known.min().astype("datetime64[D]")),
-        "last_index": None if len(known) == 0 else str(known.max().astype("datetime64[D]")),
-        "median_followup_days": None if binary else round(float(np.median(outcome.time_days)), 1),
+        "first_index": None if len(known) == 0 else _day(known, known.min()),
+        "last_index": None if len(known) == 0 else _day(known, known.max()),
+        "median_followup_days": None if binary else float(f"{np.median(outcome.time_days):.2g}"),
         "rows_with_event": events,
         "rows_with_competing_event": None if binary else competing,
         "rows_without_either": censored,
@@ -68,6 +68,13 @@ def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:
         "missing": _missing(cohort, rows, names),
         "sensitive": {said: [n for n in names if _tells(n, words)] for said, words in SENSITIVE.items()},
     }
+
+
+def _day(known: np.ndarray[tuple[int], np.dtype[np.datetime64]], moment: np.datetime64) -> str:
+    """The day of a moment that at least 11 rows share, such as a landmark; else its month."""
+    day = moment.astype("datetime64[D]")
+    shared = int((known.astype("datetime64[D]") == day).sum()) >= SMALLEST
+    return str(day if shared else day.astype("datetime64[M]"))
 
 
 def data_digest(cohort: Cohort) -> str:

@@ -27,6 +27,7 @@ DRAWN = (SERVED, "clinical", "equation")
 CAPACITIES = (0.01, 0.02, 0.05, 0.1, 0.2)
 TIMES = 5
 BINS = 25
+CURVE_POINTS = 99
 DIGITS = 5
 
 
@@ -127,10 +128,14 @@ def draw(study: str, numbers: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _calibration(curve: CalibrationCurve) -> dict[str, Any]:
+    """The smoothed curve at equal steps of risk: its own points are risks of single people."""
     inner = slice(1, -1)
+    low, high = curve.grid[1], curve.grid[-2]
+    top = 10.0 ** np.floor(np.log10(max(high - low, 1e-5))) / 100
+    grid = np.unique(np.clip(np.linspace(np.ceil(low / top) * top, np.floor(high / top) * top, CURVE_POINTS), 0, 1))
     return {
-        "grid": _numbers(curve.grid[inner]),
-        "smoothed": _numbers(curve.smoothed[inner]),
+        "grid": _numbers(grid),
+        "smoothed": _numbers(np.interp(grid, curve.grid[inner], curve.smoothed[inner])),
         "expected": _numbers(curve.expected),
         "observed": _numbers(curve.observed),
         "people": [int(n) if n >= SMALLEST else None for n in curve.people],

@@ -16,6 +16,7 @@ from training.run_evidence import git_commit
 from training.run_metrics import Bench
 from training.run_validation import HeldOut
 from training.study import Study
+from training.suppression import SMALLEST
 from training.tracking import Child, Registered, log_training
 
 MOST_FOLDS = 60  # runs of folds a candidate may have: a repeated benchmark would drown the others
@@ -80,7 +81,8 @@ def _tags(chosen: HeldOut, document: Mapping[str, Any], manifest: Mapping[str, A
 
 
 def _folds(cohort: Cohort, found: HeldOut, *, seed: int) -> dict[str, dict[str, float]]:
-    """The served risk's numbers on each split's test rows, at the last horizon; none where there is one split only."""
+    """The served risk's numbers on each split's test rows, at the last horizon; none of fewer than 11 people,
+    and none where there is one split only."""
     names = list(dict.fromkeys(found.fold.tolist()))
     if not 1 < len(names) <= MOST_FOLDS:
         return {}
@@ -89,6 +91,8 @@ def _folds(cohort: Cohort, found: HeldOut, *, seed: int) -> dict[str, dict[str, 
     for name in names:
         rows = np.flatnonzero(found.fold == name)
         some = bench.take(rows)
+        if some.people < SMALLEST:
+            continue
         measured = {key: one.value for key, one in some.measure(found.served[rows]).items()}
         numbers[str(name)] = {"people": some.people, **measured}
     return numbers

@@ -124,7 +124,7 @@ def _shape(pair: Pair, cohort: Cohort, split: Split) -> Shape:
     both = np.flatnonzero(cohort.genotyped[split.test])
     dosages = None if cohort.dosages is None else cohort.dosages.take(split.test[both])
     own = own_shape(pair, cohort.frame.take(split.test), cohort.horizons, both=both, dosages=dosages)
-    return own or learned_shape(cohort.outcome.take(split.train))
+    return own or learned_shape(cohort.outcome.take(split.train), cohort.persons[split.train])
 
 
 def choose(held: Sequence[HeldOut]) -> HeldOut:

@@ -111,7 +111,7 @@ def _attrition(steps: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("people", justify="right")
     table.add_column("rows", justify="right")
     for step in steps:
-        table.add_row(step["step"], f"{step['people']:,}", f"{step['rows']:,}")
+        table.add_row(step["step"], *("1–10" if n is None else f"{n:,}" for n in (step["people"], step["rows"])))
     return table
 
 

@@ -28,7 +28,7 @@ from training.registry import find
 from training.run_figures import SERVED, figure_numbers
 from training.run_metrics import Bench, Floats, group_results
 from training.summary import finite, groups_json, metrics_json, models_table
-from training.suppression import suppress
+from training.suppression import shown_steps, suppress
 from training.tracking import log_validation
 from training.validate_apply import Elsewhere, read_elsewhere
 from training.validate_compare import drift, drift_sentence, recalibration, sentence
@@ -117,7 +117,7 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
         "people": bench.people,
         "rows": len(rows),
         "events": len(np.unique(cohort.persons[rows][event])),
-        "attrition": [asdict(step) for step in cohort.attrition],
+        "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
         "left_out": _counted(answer.not_scored[answer.not_scored != ""]),
         "served_by": _counted(answer.model[rows]),
         "metrics": metrics,

@@ -16,6 +16,7 @@ from features.progress import Progress
 from features.record import Record
 from training.bundle import Bundle
 from training.cohort import Block, Cohort, Dosages, References
+from training.disclosure import OTHER
 from training.flat import read_flat
 from training.study import Source, Study, Validation, read_study
 from training.variants_dosages import DosageScore
@@ -98,7 +99,7 @@ def _with_frame(cohort: Cohort, frame: FeatureFrame, bundle: Bundle) -> Cohort:
 
 
 def in_levels(frame: FeatureFrame, bundle: Bundle) -> FeatureFrame:
-    """The bundle's features out of a table's frame: levels by name, unknown ones and absent columns missing."""
+    """The bundle's features out of a table's frame: levels by name, the rest as in training, absent columns missing."""
     levels = {name: tuple(known) for name, known in bundle.manifest["levels"].items()}
     values = np.full((len(frame), len(bundle.names)), np.nan, dtype=np.float32)
     for j, name in enumerate(bundle.names):
@@ -109,7 +110,8 @@ def in_levels(frame: FeatureFrame, bundle: Bundle) -> FeatureFrame:
             here = frame.levels.get(name)
             words = [f"{v:g}" if here is None else here[int(v)] for v in np.nan_to_num(column)]
             number = {level: float(i) for i, level in enumerate(levels[name])}
-            known = np.array([number.get(word, np.nan) for word in words], dtype=np.float32)
+            unknown = number.get(OTHER, np.nan)
+            known = np.array([number.get(word, unknown) for word in words], dtype=np.float32)
             values[:, j] = np.where(np.isnan(column), np.float32(np.nan), known)
         elif name not in frame.levels:
             values[:, j] = column

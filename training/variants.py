@@ -8,7 +8,6 @@ genomic terms (`run_validation.clinical_of_the_tested`), so that it is not confo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +19,12 @@ from features.frame import FeatureFrame
 from training.calibration import Calibration, learn_calibration
 from training.censoring import Uncensored
 from training.cohort import Cohort, Dosages, Ints
+from training.disclosure import last_rows
 from training.learners import LEARNERS, Budget, make_learner
 from training.learners.censoring import conditional
 from training.learners.protocol import Fitted, Learner
 from training.outcomes import EVENT, Outcome, RiskCurves
+from training.suppression import SMALLEST
 from training.variants_dosages import DosageScore, learn_dosage_score
 
 Floats = npt.NDArray[np.float64]
@@ -208,13 +209,18 @@ def score_of(risk: Floats) -> Floats:
 
 
 def common_codes(frame: FeatureFrame, prevalence: float | None) -> tuple[str, ...]:
-    """Codes (without their windows) that at least this share of the rows ever had."""
+    """Codes (without their windows) that at least this share of the rows, and the last rows of 11 people, ever had."""
     if frame.codes is None or prevalence is None:
         return ()
     ever = [j for j, name in enumerate(frame.code_names) if name.endswith("@ever")]
-    rows_with = np.bincount(frame.codes.indices, minlength=len(frame.code_names))
-    least = max(1, math.ceil(prevalence * len(frame)))
-    return tuple(frame.code_names[j].removesuffix("@ever") for j in ever if rows_with[j] >= least)
+    rows_with, people_with = (
+        np.bincount(codes.indices, minlength=len(frame.code_names))
+        for codes in (frame.codes, frame.codes[last_rows(frame.subject_ids)])
+    )
+    least = prevalence * len(frame)
+    return tuple(
+        frame.code_names[j].removesuffix("@ever") for j in ever if rows_with[j] >= least and people_with[j] >= SMALLEST
+    )
 
 
 def with_codes(frame: FeatureFrame, codes: tuple[str, ...]) -> FeatureFrame:

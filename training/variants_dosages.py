@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training.cohort import Dosages, Ints
+from training.disclosure import last_rows
 from training.learners.folds import person_folds
+from training.suppression import SMALLEST
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,13 +62,15 @@ def learn_dosage_score(dosages: Dosages, residual: Floats, persons: Ints, *, rng
 
     residual: (n,) label minus expected risk, times any censoring weight.
     The strength is the one of `HERITABILITIES` whose held-out scores go best with the residual; a person's rows stay
-    in one fold. Nothing is screened on rows that later test it. (Goddard, Genetica 2009;136:245: ridge and BLUP.)
+    in one fold. Variants that fewer than 11 people have otherwise than most weigh nothing. Nothing is screened on rows
+    that later test it. (Goddard, Genetica 2009;136:245: ridge and BLUP.)
     """
     n_called = np.maximum(1, (~np.isnan(dosages.values)).sum(axis=0))
     mean = np.nansum(dosages.values, axis=0, dtype=np.float64) / n_called
     centred = np.nan_to_num(dosages.values - mean.astype(np.float32), nan=0.0).astype(np.float64)
     scale = centred.std(axis=0)
-    usable = scale > 0
+    usable = _shared(dosages, persons)
+    mean = np.where(usable, mean, 0.0)  # a rare allele's frequency would tell who carries it
     G = centred[:, usable] / scale[usable]
     kernel = G @ G.T / max(1, G.shape[1])
     target = residual - residual.mean()
@@ -79,6 +83,14 @@ def learn_dosage_score(dosages: Dosages, residual: Floats, persons: Ints, *, rng
     weight = np.zeros(len(scale))
     weight[usable] = (G.T @ dual) / max(1, G.shape[1]) / scale[usable]
     return DosageScore(dosages.variants, dosages.alleles, mean, weight, held[best])
+
+
+def _shared(dosages: Dosages, persons: Ints) -> npt.NDArray[np.bool_]:
+    """(m,) variants of which at least 11 people have another genotype than the most common one."""
+    each = dosages.values[last_rows(persons)]
+    classes = [(each < 0.5).sum(axis=0), ((each >= 0.5) & (each < 1.5)).sum(axis=0), (each >= 1.5).sum(axis=0)]
+    rarer: Ints = np.sum(classes, axis=0) - np.max(classes, axis=0)
+    return np.asarray(rarer >= SMALLEST, dtype=np.bool_)
 
 
 def _strength(heritability: float) -> float:

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from training.evaluation.incidence import aalen_johansen
 from training.outcomes import EVENT, Outcome
+from training.suppression import SMALLEST
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -141,13 +142,14 @@ class CalibrationCurve:
 def calibration_curve(
     outcome: Outcome, risk: Floats, label: Flags, weight: Floats, *, horizon_days: float
 ) -> CalibrationCurve:
-    """Smoothed from weighted rows; by tenths of risk from Aalen-Johansen."""
+    """Smoothed from weighted rows; by tenths of risk (fewer where of 10 rows) from Aalen-Johansen."""
     bases = CalibrationBases.of(risk)
     beta = weighted_logistic(bases.curve, label.astype(np.float64), weight, np.zeros(len(risk)))
     order = np.argsort(risk, kind="stable")
     picked = order[np.linspace(0, len(order) - 1, 100).round().astype(np.int64)]
     smoothed = expit(bases.curve[picked] @ beta)
-    groups = [g for g in np.array_split(order, min(RISK_GROUPS, len(order))) if len(g)]
+    n_groups = max(1, min(RISK_GROUPS, len(order) // SMALLEST))
+    groups = [g for g in np.array_split(order, n_groups) if len(g)]
     if outcome.kind == "binary":
         observed = [float(np.mean(outcome.event[g] == EVENT)) for g in groups]
     else:

@@ -3,10 +3,14 @@
 Statistics: docs/decisions/0001-competing-risks.md. Each cause has its own proportional hazards model; risk by h is the
 sum over times t of S(t-) times the event's hazard, S from all causes. Without competing events this is
 1 - exp(-H(h) exp(eta)).
+
+No step tells when somebody had the event: the hazard is that of Breslow at the horizons and wherever at least 11 people
+had the event since the last such time, and constant in between. The times are parts of the last horizon.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.disclosure import event_grid
 from training.learners.partial_likelihood import baseline_jumps
 from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 
-GRID_ONE_CAUSE = 1000
+GRID_ONE_CAUSE = 1000  # parts of the last horizon
 GRID_COMPETING = 200
 ROWS_AT_ONCE = 8192
 
@@ -76,21 +81,39 @@ def cumulative_incidence(event: Floats, other: Floats) -> Floats:
     return np.asarray(np.cumsum(before * -np.expm1(-both) * share, axis=1), dtype=np.float64)
 
 
-def learn_baseline(outcome: Outcome, eta: Floats, weights: Floats | None) -> Baseline:
-    """Breslow's estimate for every cause at the linear predictors (n, causes), on a bounded grid of times."""
-    steps = [
-        baseline_jumps(outcome.time_days, outcome.event == cause, eta[:, cause - EVENT], weights)
-        for cause in range(EVENT, EVENT + eta.shape[1])
-    ]
-    every = np.unique(np.concatenate([times for times, _ in steps]))
-    grid = _thin(every, outcome.horizons_days, GRID_ONE_CAUSE if len(steps) == 1 else GRID_COMPETING)
-    hazards = [np.append(0.0, np.cumsum(jumps))[np.searchsorted(times, grid, side="right")] for times, jumps in steps]
-    return Baseline(grid, np.stack(hazards))
+def learn_baseline(
+    outcome: Outcome, eta: Floats, weights: Floats | None, *, persons: npt.NDArray[np.int64]
+) -> Baseline:
+    """Breslow's estimate for every cause at the linear predictors (n, causes), on a fixed grid of times.
+
+    Without competing events risks at the outcome's horizons are those of Breslow's steps. With them, the ratio of the
+    two hazards within a part of the grid is that of the part.
+    """
+    causes = range(EVENT, EVENT + eta.shape[1])
+    size = GRID_ONE_CAUSE if len(causes) == 1 else GRID_COMPETING
+    edges = _edges(outcome, size)
+    hazards, last = [], outcome.horizons_days[-1]
+    for cause in causes:
+        happened = outcome.event == cause
+        times, jumps = baseline_jumps(outcome.time_days, happened, eta[:, cause - EVENT], weights)
+        at = event_grid(outcome.time_days[happened], persons[happened], edges, outcome.horizons_days)
+        cumulative = np.append(0.0, np.cumsum(jumps))[np.searchsorted(times, at, side="right")]
+        cumulative[0] = 0.0  # who has the event at once has it in the first part
+        hazards.append(np.interp(edges, at, cumulative))
+        last = max(last, at[-1])
+    kept = edges <= last  # the last follow-up is somebody's
+    return Baseline(edges[kept], np.stack(hazards)[:, kept])
 
 
-def _thin(times: Floats, horizons_days: tuple[float, ...], size: int) -> Floats:
-    if len(times) <= size:
-        return times
-    picked = times[np.unique(np.linspace(0, len(times) - 1, size).round().astype(np.int64))]
-    last = [times[times <= h][-1:] for h in horizons_days]  # exact at the horizons
-    return np.unique(np.concatenate([picked, *last]))
+def _edges(outcome: Outcome, size: int) -> Floats:
+    """(m,) `size` equal parts of the last horizon and the horizons; beyond it, where somebody is followed longer, parts
+    of a length that is a power of two times as much, so that their number stays bounded and tells of nobody.
+    """
+    last = outcome.horizons_days[-1]
+    within = np.linspace(0.0, last, size + 1)[1:]
+    part, beyond = last / size, float(outcome.time_days.max(initial=0.0)) - last
+    if beyond <= 0:
+        return np.unique(np.append(within, outcome.horizons_days))
+    longer = part * 2.0 ** max(0, math.ceil(math.log2(beyond / last)))
+    further = last + longer * np.arange(1, math.ceil(beyond / longer) + 1)
+    return np.unique(np.concatenate([within, outcome.horizons_days, further]))

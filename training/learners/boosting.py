@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import sparse
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.disclosure import recoded
 from training.learners.folds import INNER_FOLDS
 from training.learners.protocol import Contributions
 
@@ -32,17 +33,22 @@ GROWTH = math.sqrt(INNER_FOLDS / (INNER_FOLDS - 1))
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which features a booster reads, in which order; declared categories go to XGBoost as such."""
+    """Which features a booster reads, in which order; declared categories go to XGBoost as such.
+
+    levels: of each category, as they are numbered here.
+    """
 
     names: tuple[str, ...]
     categorical: tuple[str, ...]
     code_names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frame: FeatureFrame) -> Columns:
         """Every column of a frame."""
         categorical = tuple(name for name in frame.names if name in frame.levels)
-        return cls(frame.names, categorical, frame.code_names if frame.codes is not None else ())
+        codes = frame.code_names if frame.codes is not None else ()
+        return cls(frame.names, categorical, codes, dict(frame.levels))
 
     @property
     def types(self) -> list[str] | None:
@@ -53,7 +59,7 @@ class Columns:
 
     def matrix(self, frame: FeatureFrame) -> Matrix:
         """(n, p) dense, or sparse with the codes appended; no code and no value both count as absent."""
-        dense = _dense(frame, self.names)
+        dense = _dense(frame, self.names, self.levels)
         if not self.code_names:
             return dense
         if frame.codes is None:
@@ -66,14 +72,16 @@ class Columns:
             raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
         return _joined(dense, frame.codes[:, [where[name] for name in self.code_names]])
 
-    def to_json(self) -> dict[str, list[str]]:
+    def to_json(self) -> dict[str, Any]:
         """Names only."""
-        return {"names": [*self.names], "categorical": [*self.categorical], "code_names": [*self.code_names]}
+        names = {"names": [*self.names], "categorical": [*self.categorical], "code_names": [*self.code_names]}
+        return names | {"levels": {name: list(levels) for name, levels in self.levels.items()}}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Sequence[str]]) -> Columns:
-        """What `to_json` gave."""
-        return cls(tuple(stored["names"]), tuple(stored["categorical"]), tuple(stored["code_names"]))
+    def from_json(cls, stored: Mapping[str, Any]) -> Columns:
+        """What `to_json` gave; levels were not told before they were merged, and are then those of the frame."""
+        levels = {name: tuple(known) for name, known in stored.get("levels", {}).items()}
+        return cls(tuple(stored["names"]), tuple(stored["categorical"]), tuple(stored["code_names"]), levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,16 +267,16 @@ def _quantile_matrix(
     )
 
 
-def _dense(frame: FeatureFrame, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    if frame.names == names:
-        return np.ascontiguousarray(frame.values)
-    where = {name: i for i, name in enumerate(frame.names)}
-    lacking = [name for name in names if name not in where]
+def _dense(
+    frame: FeatureFrame, names: tuple[str, ...], levels: Mapping[str, tuple[str, ...]]
+) -> npt.NDArray[np.float32]:
+    known = set(frame.names)
+    lacking = [name for name in names if name not in known]
     if lacking:
         raise PresageError(
             "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
         )
-    return np.ascontiguousarray(frame.values[:, [where[name] for name in names]])
+    return np.ascontiguousarray(recoded(frame, names, levels))
 
 
 def _joined(dense: npt.NDArray[np.float32], codes: sparse.csr_matrix) -> sparse.csr_matrix:

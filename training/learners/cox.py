@@ -130,6 +130,6 @@ def _fit_causes(
         likelihood = PartialLikelihood.of(X, outcome.time_days, happened, weights)
         fits.append(fit_warm(likelihood, design.groups, None if warm is None else warm.at(position, design)))
     beta = np.stack([fit.beta for fit in fits])
-    baseline = learn_baseline(outcome, X @ beta.T, weights)
+    baseline = learn_baseline(outcome, X @ beta.T, weights, persons=persons)
     settings = penalty_settings(fits[0].penalties) | {"effective_parameters": fits[0].effective_parameters}
     return CoxFit(design, beta, baseline, settings), fits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.disclosure import coarse, last_rows, recoded
+from training.suppression import SMALLEST
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -18,7 +20,6 @@ Indices = npt.NDArray[np.int64]
 KNOT_QUANTILES = (0.05, 0.275, 0.5, 0.725, 0.95)
 CLIP_QUANTILES = (0.01, 0.99)
 FEW_LEVELS = 6
-MIN_ROWS_OF_LEVEL = 5
 MAX_CODES = 100
 EVENTS_PER_CURVE = 5
 
@@ -30,6 +31,7 @@ GROUP_NAMES = ("linear", "levels", "curved", "missing", "codes")
 class Design:
     """Columns learned on the training rows; every column is centred, so that an absent fact adds nothing.
 
+    Limits, knots and levels are those of `training.disclosure.coarse` rows, and no column is of fewer than 11 people.
     A continuous feature gives a straight and, with enough distinct values, a curved part (Harrell's restricted cubic
     splines with 5 knots), both clipped at the 1st and 99th percentile. A numeric feature with 3 to 6 distinct values
     gives a straight part and one column per value; two values or a declared category, levels only. Absence gets its
@@ -55,6 +57,7 @@ class Design:
     code_names: tuple[str, ...]
     code_mean: Floats
     code_scale: Floats
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each category, as numbered here
 
     @property
     def groups(self) -> Indices:
@@ -90,13 +93,22 @@ class Design:
 
     def matrix(self, frame: FeatureFrame) -> Floats:
         """(n, P) the design of these rows; values never seen in training are clipped or count as the average."""
-        values = _aligned(frame, self.names)
+        values = self._aligned(frame)
         straight, clipped = self._straight(values)
         levels = (values[:, self.level_feature] == self.level_value) - self.level_mean
         levels[np.isnan(values[:, self.level_feature])] = 0.0
         absent = np.isnan(values[:, self.missing]) - self.missing_mean
         parts = [straight, levels, self._curves(straight, clipped), absent, self._codes(frame)]
         return np.concatenate(parts, axis=1)
+
+    def _aligned(self, frame: FeatureFrame) -> Floats:
+        known = set(frame.names)
+        lacking = [name for name in self.names if name not in known]
+        if lacking:
+            raise PresageError(
+                "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
+            )
+        return recoded(frame, self.names, self.levels).astype(np.float64)
 
     def _straight(self, values: Floats) -> tuple[Floats, Floats]:
         clipped = np.clip(values[:, self.numeric], self.low, self.high)
@@ -126,11 +138,13 @@ class Design:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as numbers and strings."""
-        return {
+        arrays = {
             name: value.tolist() if isinstance(value, np.ndarray) else list(value)
             for name in self.__slots__
             for value in [getattr(self, name)]
+            if name != "levels"
         }
+        return arrays | {"levels": {name: list(levels) for name, levels in self.levels.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Design:
@@ -142,6 +156,8 @@ class Design:
         for name, value in stored.items():
             if name in ("names", "code_names"):
                 parts[name] = tuple(value)
+            elif name == "levels":
+                parts[name] = {feature: tuple(levels) for feature, levels in value.items()}
             elif name in whole:
                 parts[name] = np.array(value, dtype=np.int64)
             else:
@@ -156,15 +172,17 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
     relevance: (n,) residuals of the null model, positive for events; they screen the codes, and with fewer than
     5 events per numeric feature there are no curves.
     """
+    frame = coarse(frame)
     values = frame.values.astype(np.float64)
-    kinds = [_kind(frame, values, j) for j in range(len(frame.names))]
+    one_each = last_rows(frame.subject_ids)
+    kinds = [_kind(frame, values, one_each, j) for j in range(len(frame.names))]
     numeric = np.array([j for j, kind in enumerate(kinds) if kind.numeric], dtype=np.int64)
     level_pairs = [(j, v) for j, kind in enumerate(kinds) for v in kind.levels]
     level_feature = np.array([j for j, _ in level_pairs], dtype=np.int64)
     level_value = np.array([v for _, v in level_pairs], dtype=np.float64)
     absent = np.isnan(values).sum(axis=0)
-    enough = (absent >= MIN_ROWS_OF_LEVEL) & (len(values) - absent >= MIN_ROWS_OF_LEVEL)
-    missing = np.flatnonzero(enough)
+    people_without = np.isnan(values[one_each]).sum(axis=0)
+    missing = np.flatnonzero((people_without >= SMALLEST) & (len(one_each) - people_without >= SMALLEST))
     low, high, centre, scale = _scaling(values[:, numeric])
     continuous = np.array([kinds[j].continuous for j in numeric], dtype=bool)
     if relevance is not None and int((relevance > 0).sum()) < EVENTS_PER_CURVE * len(continuous):
@@ -194,6 +212,7 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
         code_names=code_names,
         code_mean=code_mean,
         code_scale=code_scale,
+        levels=dict(frame.levels),
     )
 
 
@@ -204,18 +223,17 @@ class _Kind:
     levels: tuple[float, ...]
 
 
-def _kind(frame: FeatureFrame, values: Floats, j: int) -> _Kind:
-    seen, counts = np.unique(values[~np.isnan(values[:, j]), j], return_counts=True)
-    common = tuple(float(v) for v in seen[counts >= MIN_ROWS_OF_LEVEL])
+def _kind(frame: FeatureFrame, values: Floats, one_each: Indices, j: int) -> _Kind:
+    seen = np.unique(values[~np.isnan(values[:, j]), j])
     if len(seen) < 2:
         return _Kind(False, False, ())
-    if frame.names[j] in frame.levels:
+    category = frame.names[j] in frame.levels
+    if not category and len(seen) > FEW_LEVELS:
+        return _Kind(True, True, ())
+    common = tuple(float(v) for v in seen if int((values[one_each, j] == v).sum()) >= SMALLEST)
+    if category:
         return _Kind(False, False, common)
-    if len(seen) == 2:
-        return _Kind(False, False, (float(seen[1]),))
-    if len(seen) <= FEW_LEVELS:
-        return _Kind(True, False, common)
-    return _Kind(True, True, ())
+    return _Kind(False, False, common[-1:]) if len(seen) == 2 else _Kind(True, False, common)
 
 
 def _scaling(columns: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -224,7 +242,7 @@ def _scaling(columns: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         return empty, empty, empty, empty
     low, high = np.nanquantile(columns, CLIP_QUANTILES, axis=0)
     narrow = low == high  # a rare deviation from one value: clipping would make it constant
-    low = np.where(narrow, np.nanmin(columns, axis=0), low)
+    low = np.where(narrow, np.nanmin(columns, axis=0), low)  # which 11 people have, as the rows are coarse
     high = np.where(narrow, np.nanmax(columns, axis=0), high)
     clipped = np.clip(columns, low, high)
     return low, high, np.nanmean(clipped, axis=0), np.nanstd(clipped, axis=0)
@@ -282,21 +300,9 @@ def _screen_codes(frame: FeatureFrame, relevance: Floats | None) -> tuple[tuple[
     counts.data = np.log1p(counts.data)
     mean = np.asarray(counts.mean(axis=0)).ravel()
     scale = np.sqrt(np.maximum(np.asarray(counts.multiply(counts).mean(axis=0)).ravel() - mean**2, 0.0))
-    carriers = np.bincount(counts.indices, minlength=counts.shape[1])
-    usable = (scale > 0) & (carriers >= MIN_ROWS_OF_LEVEL)
+    carriers = np.bincount(counts[last_rows(frame.subject_ids)].indices, minlength=counts.shape[1])
+    usable = (scale > 0) & (carriers >= SMALLEST)
     score = np.abs(counts.T @ relevance - mean * relevance.sum()) / np.where(usable, scale, 1.0)
     best = np.flatnonzero(usable)[np.argsort(-score[usable], kind="stable")[:MAX_CODES]]
     best = np.sort(best)
     return tuple(frame.code_names[j] for j in best), mean[best], scale[best]
-
-
-def _aligned(frame: FeatureFrame, names: tuple[str, ...]) -> Floats:
-    if frame.names == names:
-        return frame.values.astype(np.float64)
-    where = {name: i for i, name in enumerate(frame.names)}
-    lacking = [name for name in names if name not in where]
-    if lacking:
-        raise PresageError(
-            "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
-        )
-    return frame.values[:, [where[name] for name in names]].astype(np.float64)

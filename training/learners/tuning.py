@@ -18,6 +18,7 @@ import optuna
 
 from features.frame import FeatureFrame
 from features.progress import Advance
+from training.disclosure import coarse
 from training.learners.boosting import Columns, Matrix, fold_loss
 from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
 from training.learners.protocol import Fitted
@@ -166,7 +167,8 @@ class Goal:
         weights: Floats | None,
     ) -> Goal:
         """The last horizon's label and weights, or the event's signed ranks."""
-        columns = Columns.of(frame)
+        seen = coarse(frame)
+        columns = Columns.of(seen)
         if isinstance(learner, XGBoostHorizon):
             last = targets(frame, outcome, weights=weights)[-1]
             label, weight = last.label.astype(np.float64), last.weight
@@ -175,7 +177,7 @@ class Goal:
             label = signed_ranks(outcome.time_days, outcome.event == EVENT)
             weight = np.ones(len(frame)) if weights is None else weights
             grid = learner.grid(columns, len(frame), seed, monotone=True)
-        return cls(columns.matrix(frame), columns.types, label, weight, folds, grid.parameters)
+        return cls(columns.matrix(seen), columns.types, label, weight, folds, grid.parameters)
 
     @property
     def digest(self) -> str:
@@ -207,7 +209,7 @@ def suggested(trial: optuna.Trial) -> dict[str, float]:
     return {
         "max_depth": trial.suggest_int("max_depth", 1, 6),
         "eta": trial.suggest_float("eta", 0.02, 0.2, log=True),
-        "min_child_weight": trial.suggest_float("min_child_weight", 0.5, 50.0, log=True),
+        "min_child_weight": trial.suggest_float("min_child_weight", 3.0, 50.0, log=True),
         "subsample": trial.suggest_float("subsample", 0.5, 1.0),
         "colsample_bynode": trial.suggest_float("colsample_bynode", 0.1, 1.0),
         "lambda": trial.suggest_float("lambda", 0.1, 100.0, log=True),

@@ -12,6 +12,7 @@ import xgboost as xgb
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.disclosure import coarse
 from training.learners.baseline import Baseline, learn_baseline
 from training.learners.boosting import Boosted, Columns, Grid, boost, default_grid, margin, tree_shap
 from training.learners.cox import BASELINE_FILE
@@ -95,11 +96,12 @@ class XGBoostCox:
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'xgboost_cox'", way_out="name 'xgboost' instead")
         check_learnable(frame, outcome, persons)
-        columns = Columns.of(frame)
+        seen = coarse(frame)
+        columns = Columns.of(seen)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         seed = int(rng.integers(2**31))
         own = np.ones(len(frame)) if weights is None else weights
-        matrix = columns.matrix(frame)
+        matrix = columns.matrix(seen)
         competing = np.unique(persons[outcome.event == COMPETING])
         causes = [EVENT, COMPETING] if len(competing) >= MIN_EVENTS else [EVENT]
         boosted = []
@@ -107,7 +109,7 @@ class XGBoostCox:
             grid = self.grid(columns, len(frame), seed, monotone=cause == EVENT)
             label = signed_ranks(outcome.time_days, outcome.event == cause)
             boosted.append(boost(matrix, columns.types, label, own, folds, grid))
-        return _assemble(columns, boosted, causes, outcome, weights)
+        return _assemble(columns, boosted, causes, outcome, weights, persons)
 
     def grid(self, columns: Columns, rows: int, seed: int, *, monotone: bool) -> Grid:
         """The depths to try and what XGBoost is told."""
@@ -117,14 +119,19 @@ class XGBoostCox:
 
 
 def _assemble(
-    columns: Columns, boosted: list[Boosted], causes: list[int], outcome: Outcome, weights: Floats | None
+    columns: Columns,
+    boosted: list[Boosted],
+    causes: list[int],
+    outcome: Outcome,
+    weights: Floats | None,
+    persons: npt.NDArray[np.int64],
 ) -> XGBoostCoxFit:
     centres = tuple(float(np.mean(b.margins_out_of_fold)) for b in boosted)
     margins = np.column_stack([b.margins_out_of_fold for b in boosted]) - centres
     slopes = tuple(
         _slope(margins[:, i], outcome.time_days, outcome.event == cause, weights) for i, cause in enumerate(causes)
     )
-    baseline = learn_baseline(outcome, margins * slopes, weights)
+    baseline = learn_baseline(outcome, margins * slopes, weights, persons=persons)
     risks = baseline.risk(margins * slopes, outcome.horizons_days)
     settings = {"rounds": boosted[0].rounds, "depth": boosted[0].depth, "slope": slopes[0]}
     return XGBoostCoxFit(columns, tuple(b.booster for b in boosted), slopes, centres, baseline, settings, risks)

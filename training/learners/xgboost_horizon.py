@@ -15,6 +15,7 @@ import xgboost as xgb
 from scipy.special import expit
 
 from features.frame import FeatureFrame
+from training.disclosure import coarse
 from training.learners.boosting import Columns, Grid, boost, default_grid, margin, tree_shap
 from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
 from training.learners.linear import read_learner, write_learner
@@ -87,8 +88,9 @@ class XGBoostHorizon:
     ) -> XGBoostHorizonFit:
         """One booster per horizon, rounds and depth by the inner folds."""
         check_learnable(frame, outcome, persons)
-        columns = Columns.of(frame)
-        matrix = columns.matrix(frame)
+        seen = coarse(frame)
+        columns = Columns.of(seen)
+        matrix = columns.matrix(seen)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         grid = self.grid(columns, len(frame), int(rng.integers(2**31)))
         goals = targets(frame, outcome, weights=weights)
