@@ -6,10 +6,11 @@ import gzip
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,6 +18,7 @@ from features.errors import PresageError
 
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
 _CHUNK = 1 << 20
+_ROWS = 100_000
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -52,6 +54,37 @@ def check_parquet(paths: Iterable[Path]) -> None:
     for path in paths:
         with named(path.name, "Parquet"):
             pq.read_metadata(path)
+
+
+@contextmanager
+def damage_named(paths: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """An error of the engine in between is said of the first of these Parquet files that cannot be read to its end.
+
+    They are read for it only then. Where all of them can be read the error is another one, and stands.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        for path in paths():
+            _read_whole(path)
+        raise
+
+
+def _read_whole(path: Path) -> None:
+    try:
+        rows = duckdb.connect().read_parquet(str(path)).to_arrow_reader(_ROWS)
+        for _ in rows:
+            pass
+    except duckdb.OutOfMemoryException:
+        raise
+    except (duckdb.Error, pa.ArrowException, OSError):
+        raise PresageError(
+            f"{path.parent.name}/{path.name}",
+            "a whole Parquet file was expected, a part of this one is damaged",
+            way_out="fetch it again, or write it anew",
+        ) from None
 
 
 def check_utf_8(where: str, start: bytes) -> None:

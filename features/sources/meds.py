@@ -15,7 +15,7 @@ from features.errors import PresageError
 from features.progress import Progress, silent
 from features.schema import ANCESTORS, CODES
 from features.sources.accounts import account
-from features.sources.broken_files import check_parquet, named
+from features.sources.broken_files import check_parquet, damage_named, named
 from features.sources.checks import (
     AFTER_DEATH_DAYS,
     BAD_DATE,
@@ -46,7 +46,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     if not shards:
         raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
     check_parquet(shards)
-    with workspace(record_dir, SOURCE, source) as space:
+    with workspace(record_dir, SOURCE, source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")

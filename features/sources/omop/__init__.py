@@ -13,6 +13,7 @@ import pyarrow as pa
 from features import identity
 from features.progress import Progress, silent
 from features.sources.accounts import account
+from features.sources.broken_files import damage_named
 from features.sources.checks import EVENT_COLUMNS, REPEATED, TIMESTAMP, merged_periods, moment
 from features.sources.omop import columns as c
 from features.sources.omop import people
@@ -33,9 +34,10 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     """
     with workspace(record_dir, SOURCE, source) as space:
         cdm = open_source(source, space.con, space.folder)
-        report = IngestReport(SOURCE, _version(cdm))
-        mark_absent(cdm, report)
-        return _Ingest(space, cdm, report).run(progress)
+        with damage_named(cdm.parquet_files):
+            report = IngestReport(SOURCE, _version(cdm))
+            mark_absent(cdm, report)
+            return _Ingest(space, cdm, report).run(progress)
 
 
 class _Ingest:

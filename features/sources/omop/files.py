@@ -55,7 +55,7 @@ class Cdm:
             raw = self.con.table(table, database=("cdm_source", schema))
         elif self.files[name][0] == "parquet":
             path = self.files[name][1]
-            check_parquet(sorted(path.parent.glob(path.name)))
+            check_parquet(self._parts(name))
             raw = self.con.read_parquet(str(path), table_name=staged)
         else:
             self._stage_csv(name, staged)
@@ -66,6 +66,14 @@ class Cdm:
         if missing:
             raise PresageError(f"table {name}", f"column '{missing[0]}' is missing", way_out="OMOP CDM 5.3 or 5.4")
         return raw
+
+    def parquet_files(self) -> list[Path]:
+        """Every Parquet file of the source, in order of table and name."""
+        return [path for name in sorted(self.files) if not self._is_csv(name) for path in self._parts(name)]
+
+    def _parts(self, name: str) -> list[Path]:
+        path = self.files[name][1]
+        return sorted(path.parent.glob(path.name))
 
     def rows_of_people(self, name: str) -> int | None:
         """How many rows a table has that is not read; None where it is not about persons, or cannot be read at all."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import random
 import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features import moving
@@ -157,6 +160,67 @@ def test_a_meds_file_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "7.parquet").write_bytes(b"PAR1")
     with pytest.raises(PresageError, match=r"7\.parquet: a whole Parquet file was expected"):
         meds.ingest(tmp_path, tmp_path / "record")
+
+
+def _events(n: int) -> pa.Table:
+    """Texts that never repeat, so that pages are large and dense."""
+    texts = [random.Random(n).randbytes(8).hex() + str(row) for row in range(n)]
+    days = pa.array([row * 86_400_000_000 for row in range(n)], pa.timestamp("us"))
+    return pa.table({"subject_id": list(range(n)), "time": days, "code": ["X"] * n, "text_value": texts})
+
+
+def _with_damaged_page(path: Path, table: pa.Table, *, at: float) -> Path:
+    """A file whose footer is whole and tells where everything is, with 64 bytes of zeros among its pages."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(table.num_columns - 1)
+    first = column.dictionary_page_offset or column.data_page_offset
+    start = first + int(at * column.total_compressed_size)
+    content[start : start + 64] = bytes(64)
+    path.write_bytes(bytes(content))
+    pq.read_metadata(path)
+    return path
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.8])
+def test_a_damaged_page_in_a_meds_file_is_said_of_that_file(at: float, tmp_path: Path) -> None:
+    for name in ("0", "2"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        pq.write_table(_events(500), tmp_path / "data" / f"{name}.parquet")
+    _with_damaged_page(tmp_path / "data" / "1.parquet", _events(5_000), at=at)
+    with pytest.raises(PresageError, match=r"data/1\.parquet: a whole Parquet file was expected, a part of this one"):
+        meds.ingest(tmp_path, tmp_path / "record")
+    assert not (tmp_path / "record").exists()
+
+
+@pytest.mark.parametrize("shape", ["file", "folder", "zip"])
+def test_a_damaged_page_in_an_omop_file_is_one_line_and_exit_code_2(shape: str, tmp_path: Path, cdm: Cdm) -> None:
+    source = cdm()
+    values = [random.Random(3).randbytes(8).hex() + str(row) for row in range(5_000)]
+    measured = pa.table(
+        {
+            "measurement_id": list(range(5_000)),
+            "person_id": [1] * 5_000,
+            "measurement_concept_id": [1001] * 5_000,
+            "measurement_date": ["2010-05-04"] * 5_000,
+            "value_source_value": values,
+        }
+    )
+    name = "measurement/part-0.parquet" if shape == "folder" else "measurement.parquet"
+    _with_damaged_page(source / name, measured, at=0.5)
+    if shape == "zip":
+        with zipfile.ZipFile(tmp_path / "cdm.zip", "w") as archive:
+            for path in source.iterdir():
+                archive.write(path, path.name)
+        source = tmp_path / "cdm.zip"
+    command = [sys.executable, "-c", "from serving.cli import main; main()", "ingest", "omop", str(source)]
+    done = subprocess.run([*command, "--record", str(tmp_path / "record")], capture_output=True, text=True, check=False)
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("presage:")]
+    assert f"/{Path(name).name}: a whole Parquet file was expected, a part of this one is damaged" in said
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "record").exists()
 
 
 @pytest.fixture
