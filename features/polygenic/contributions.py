@@ -16,6 +16,7 @@ from features.polygenic.genotypes.protocol import Sites
 from features.polygenic.loops import SiteWeights
 from features.polygenic.matching import Matches
 from features.polygenic.score import Score
+from features.polygenic.score_table import ScoreTable
 from features.polygenic.variants import Variants
 
 
@@ -30,6 +31,22 @@ class Contribution:
     additive: NDArray[np.float64]
     heterozygote: NDArray[np.float64] | None
     constant: float
+
+
+@dataclass(frozen=True, slots=True)
+class TableContribution:
+    """One score of a table whose used rows rise and have a site each: its weights stay in the table."""
+
+    table: ScoreTable
+    number: int
+    used: UsedRows
+    constant: float
+    has_zeros: bool
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """As of a `Contribution`."""
+        return self.used.codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +107,19 @@ class ContributionStore:
         self._limit = in_memory_mb * 1e6
         self._held = 0.0
         self._spool: IO[bytes] | None = None
-        self._parts: list[_Part] = []
+        self._tables: list[ScoreTable] = []
+        self._parts: list[_Part | _TablePart] = []
         self._constants: list[float] = []
         self._last: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    def add(self, part: Contribution) -> None:
+    def hold(self, table: ScoreTable) -> None:
+        """Keep a table open until the end."""
+        self._tables.append(table)
+
+    def add(self, part: Contribution | TableContribution) -> None:
         """Keep one score's weights."""
         previous = self._parts[-1].codes if self._parts else None
         same = part.codes is self._last or (
@@ -107,10 +129,13 @@ class ContributionStore:
         )
         codes = previous if same and previous is not None else self._keep(part.codes)
         self._last = part.codes
+        self._constants.append(part.constant)
+        if isinstance(part, TableContribution):
+            self._parts.append(_TablePart(codes, part.table, part.number, part.used, part.has_zeros))
+            return
         heterozygote = None if part.heterozygote is None else self._keep(part.heterozygote)
         zeros = part.additive == 0 if part.heterozygote is None else (part.additive == 0) & (part.heterozygote == 0)
         self._parts.append(_Part(codes, self._keep(part.additive), heterozygote, bool(zeros.any())))
-        self._constants.append(part.constant)
 
     def finish(self, variants: Variants, frequencies: NDArray[np.float64] | None) -> Contributions:
         """Fix the sites. `frequencies`: of each variant's alternate allele, or None."""
@@ -127,9 +152,11 @@ class ContributionStore:
         return Contributions(sites, site_codes, by_site, np.array(self._constants), self._parts)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files."""
         if self._spool is not None:
             self._spool.close()
+        for table in self._tables:
+            table.close()
 
     def _keep(self, values: NDArray[np.float64] | NDArray[np.int64]) -> _Column:
         self._held += values.nbytes
@@ -181,6 +208,23 @@ class _Part:
     has_zeros: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _TablePart:
+    """One score whose weights are in a table. `has_zeros`: as of a `_Part`."""
+
+    codes: _Column
+    table: ScoreTable
+    number: int
+    used: UsedRows
+    has_zeros: bool
+
+    def block(self, low: int, high: int) -> NDArray[np.float64]:
+        """Of all scores of the table, at some of its sites: weights per copy of the allele that is read (score, site)."""
+        sign = np.where(self.used.turned[low:high], -1.0, 1.0)
+        signed: NDArray[np.float64] = self.table.weights(self.used.rows[low:high]) * sign
+        return signed
+
+
 class Contributions:
     """All scores' weights over one list of sites.
 
@@ -194,7 +238,7 @@ class Contributions:
         codes: NDArray[np.int64],
         frequencies: NDArray[np.float64] | None,
         constants: NDArray[np.float64],
-        parts: Sequence[_Part],
+        parts: Sequence[_Part | _TablePart],
     ) -> None:
         self.sites = sites
         self.frequencies = frequencies
@@ -224,20 +268,40 @@ class Contributions:
 
     def weights(self, start: int, stop: int, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
         """Weights of some scores over sites start to stop. `expected`: copies of a missing call at these."""
+        parts = [self._parts[score] for score in scores]
+        additive = self._of_one_table(parts, start, stop)
+        if additive is not None:
+            return SiteWeights(additive.T, None, expected)
         additive = np.zeros((len(scores), stop - start))
         heterozygote: NDArray[np.float64] | None = None
         places: dict[int, tuple[int, int, NDArray[np.intp] | slice]] = {}
-        for number, score in enumerate(scores):
-            part = self._parts[score]
-            score_codes, weights, het = part.codes, part.additive, part.heterozygote
-            if id(score_codes) not in places:
-                places[id(score_codes)] = self._place(score_codes, start, stop)
-            low, high, columns = places[id(score_codes)]
-            additive[number, columns] = weights.read(low, high)
-            if het is not None:
+        blocks: dict[int, NDArray[np.float64]] = {}
+        for number, part in enumerate(parts):
+            if id(part.codes) not in places:
+                places[id(part.codes)] = self._place(part.codes, start, stop)
+            low, high, columns = places[id(part.codes)]
+            if isinstance(part, _TablePart):
+                if id(part.table) not in blocks:
+                    blocks[id(part.table)] = part.block(low, high)
+                additive[number, columns] = blocks[id(part.table)][part.number]
+                continue
+            additive[number, columns] = part.additive.read(low, high)
+            if part.heterozygote is not None:
                 heterozygote = np.zeros_like(additive) if heterozygote is None else heterozygote
-                heterozygote[number, columns] = het.read(low, high)
+                heterozygote[number, columns] = part.heterozygote.read(low, high)
         return SiteWeights(additive.T, None if heterozygote is None else heterozygote.T, expected)
+
+    def _of_one_table(self, parts: Sequence[_Part | _TablePart], start: int, stop: int) -> NDArray[np.float64] | None:
+        """Where all scores are the first of one table, whose sites are all there are: its weights as they lie."""
+        first = parts[0] if parts else None
+        if not isinstance(first, _TablePart):
+            return None
+        low, high, columns = self._place(first.codes, start, stop)
+        together = all(
+            isinstance(part, _TablePart) and part.table is first.table and part.number == number
+            for number, part in enumerate(parts)
+        )
+        return first.block(low, high)[: len(parts)] if together and isinstance(columns, slice) else None
 
     def _range(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int]:
         """Which of a score's sites lie among sites start to stop."""

@@ -178,6 +178,23 @@ class LookUp:
         return self._sums.transpose(0, 2, 1).reshape(-1, self._n)[: self._n_scores]
 
 
+def tally_weights(
+    weights: NDArray[np.float64],
+    kinds: NDArray[np.uint8],
+    turned: NDArray[np.uint8],
+    sums: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    twice: NDArray[np.float64],
+    zeros: NDArray[np.int64],
+) -> None:
+    """Add to `sums` and `squares` (score, kind) what the weights (score, row) of each kind of row are without their
+    sign, to `twice` (score,) twice those of the rows that are turned, to `zeros` (score,) how many are 0.
+    """
+    LOOPS.tally_weights(
+        *at(weights, kinds, turned), *sizes(*weights.shape, sums.shape[1]), *at(sums, squares, twice, zeros)
+    )
+
+
 def tally_dosages(dosages: Singles) -> tuple[Doubles, NDArray[np.int64]]:
     """Per site the sum over called samples, and how many are missing."""
     totals, missing = np.empty(len(dosages)), np.empty(len(dosages), np.int64)

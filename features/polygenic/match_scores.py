@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,10 +15,17 @@ from numpy.typing import NDArray
 
 from features.errors import PresageError
 from features.polygenic.ancestry import BEYOND, AncestryModel
-from features.polygenic.contributions import Contribution, ContributionStore, UsedRows, contribution, used_rows
+from features.polygenic.contributions import (
+    Contribution,
+    ContributionStore,
+    TableContribution,
+    UsedRows,
+    contribution,
+    used_rows,
+)
 from features.polygenic.in_reference import InReference, in_reference, site_constants
 from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
-from features.polygenic.report import MatchSummary, not_scored, summarise, variant_rows
+from features.polygenic.report import KINDS, MatchCounts, MatchSummary, not_scored, summarise, summary_of, variant_rows
 from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import ScoreTable
@@ -74,6 +80,7 @@ class _Place:
 
     rows: ScoreRows
     matches: Matches
+    counts: MatchCounts
     used: UsedRows
     rescue: Rescue | None
 
@@ -83,7 +90,7 @@ class _Matched:
     """`place`: None of a score that is refused."""
 
     score: ScoredScore
-    contribution: Contribution | None
+    contribution: Contribution | TableContribution | None
     place: _Place | None
 
 
@@ -108,8 +115,26 @@ class Matcher:
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
         """The scores of a table: its rows are matched, and reported, once."""
         place = self._place(table.rows)
-        for matched in _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2):
+        by_score = self.model is not None or place.used.first is not None or (np.diff(place.used.rows) < 0).any()
+        found = (
+            _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
+            if by_score
+            else self._together(table, place)
+        )
+        for matched in found:
             yield replace(matched, score=replace(matched.score, rows_under=table.path.stem))
+
+    def _together(self, table: ScoreTable, place: _Place) -> Iterator[_Matched]:
+        """The scores of a table whose used rows rise: their weights are gone through once, and stay where they are."""
+        turned = np.zeros(len(place.rows), np.uint8)
+        turned[place.used.rows] = place.used.turned
+        tally = table.tally(place.counts.kind, KINDS, turned)
+        for number, name in enumerate(table.names):
+            summary = summary_of(name, place.counts, tally.sums[number], tally.squares[number])
+            reason = not_scored(summary, min_overlap=self.settings.min_overlap)
+            constant, has_zeros = float(tally.twice[number]), bool(tally.has_zeros[number])
+            part = None if reason else TableContribution(table, number, place.used, constant, has_zeros)
+            yield _Matched(ScoredScore(table.header(number), table.path, summary, reason, None), part, place)
 
     def report(self, name: str, place: _Place) -> pa.Table:
         """The report's rows."""
@@ -131,10 +156,10 @@ class Matcher:
             used = np.flatnonzero(matches.used)
             unknown = _without_frequency(self.frequencies, self.target.variants, matches, used)
             matches.reasons[used[unknown]] |= NO_FREQUENCY
-        return _Place(rows, matches, used_rows(matches, self.target.variants), rescue)
+        return _Place(rows, matches, MatchCounts.of(matches), used_rows(matches, self.target.variants), rescue)
 
     def _score(self, score: Score, place: _Place) -> _Matched:
-        summary = summarise(score, place.matches)
+        summary = summarise(score, place.counts)
         reason = not_scored(summary, min_overlap=self.settings.min_overlap)
         part = None if reason else contribution(score, place.used)
         known = None if part is None else self._known(score, place.used, part)
@@ -178,7 +203,7 @@ def match_all(
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(paths)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
-        for matched in _matched(matcher, paths, pool, advance):
+        for matched in _matched(matcher, paths, store, pool, advance):
             score, place = matched.score, matched.place
             if matched.contribution is not None:
                 score = replace(score, column=len(store))
@@ -196,12 +221,16 @@ def match_all(
 
 
 def _matched(
-    matcher: Matcher, paths: Sequence[Path], pool: ThreadPoolExecutor, advance: Callable[[int], None]
+    matcher: Matcher,
+    paths: Sequence[Path],
+    store: ContributionStore,
+    pool: ThreadPoolExecutor,
+    advance: Callable[[int], None],
 ) -> Iterator[_Matched]:
     for opened in _in_order(pool, matcher.open, paths, ahead=matcher.settings.threads):
         if isinstance(opened, ScoreTable):
-            with closing(opened):
-                yield from matcher.table(opened, pool)
+            store.hold(opened)
+            yield from matcher.table(opened, pool)
         else:
             yield from opened
         advance(1)

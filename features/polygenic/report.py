@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.polygenic.loops import tally_weights
 from features.polygenic.matching import (
     ABSENT,
     HAPLOTYPE,
@@ -39,6 +40,8 @@ VARIANT_REPORT = pa.schema(
         pa.field("reference_frequency", pa.float64()),  # with a rescue: of the allele so named
     ]
 )
+_NAMES = ("used", *REASONS.values())
+KINDS = len(_NAMES)  # of rows: used, or the first reason not to be
 _WITHOUT_POSITION = tuple(REASONS[bit] for bit in (ABSENT, NO_POSITION, NO_SEQUENCE, HAPLOTYPE))
 _CHROMOSOMES = pa.array(["", *(chromosome_name(code) for code in range(1, 27))], pa.string())
 
@@ -66,28 +69,51 @@ class MatchSummary:
         return self.n_matched / self.n_rows if self.n_rows else 0.0
 
 
-def summarise(score: Score, matches: Matches) -> MatchSummary:
-    """Count one score's matches."""
-    names = ["used", *REASONS.values()]
-    weight, other = np.abs(score.weights), matches.reasons != 0
-    place = leading_reasons(matches.reasons[other])
-    rows = np.bincount(place, minlength=len(names))
-    sums = np.bincount(place, weights=weight[other], minlength=len(names))
-    squares = np.bincount(place, weights=weight[other] ** 2, minlength=len(names))
-    used = weight[~other] if len(place) else weight
-    rows[0], sums[0], squares[0] = len(used), used.sum(), used @ used
-    total = sums.sum()
+@dataclass(frozen=True, slots=True)
+class MatchCounts:
+    """What scores over the same rows share: `kind` (row,), 0 for rows that are used, else the number of the first
+    reason; how many `rows` there are of each, how many `matched` in which way, and the share of positions found.
+    """
+
+    kind: NDArray[np.uint8]
+    rows: NDArray[np.intp]
+    matched: dict[str, int]
+    positions_found: float
+
+    @staticmethod
+    def of(matches: Matches) -> MatchCounts:
+        """Count the matches of some rows."""
+        kind = leading_reasons(matches.reasons)
+        rows = np.bincount(kind, minlength=KINDS)
+        found = rows.sum() - sum(rows[_NAMES.index(name)] for name in _WITHOUT_POSITION)
+        ways = np.bincount(matches.kind[matches.used], minlength=len(MATCH_TYPES))
+        matched = {name: int(n) for name, n in zip(MATCH_TYPES, ways, strict=True) if n}
+        return MatchCounts(kind.astype(np.uint8), rows, matched, float(found / max(rows.sum(), 1)))
+
+
+def summarise(score: Score, counts: MatchCounts) -> MatchSummary:
+    """What became of one score's rows and weight."""
+    sums, squares = np.zeros((1, KINDS)), np.zeros((1, KINDS))
+    nowhere, turned = np.zeros(1), np.zeros(len(counts.kind), np.uint8)
+    weights = np.ascontiguousarray(score.weights).reshape(1, -1)
+    tally_weights(weights, counts.kind, turned, sums, squares, nowhere, np.zeros(1, np.int64))
+    return summary_of(score.header.score_id, counts, sums[0], squares[0])
+
+
+def summary_of(
+    score_id: str, counts: MatchCounts, sums: NDArray[np.float64], squares: NDArray[np.float64]
+) -> MatchSummary:
+    """From the absolute and the squared weight of each kind of row."""
+    rows, total = counts.rows, sums.sum()
     share = sums / total if total > 0 else rows / max(rows.sum(), 1)
-    found = rows.sum() - sum(rows[names.index(name)] for name in _WITHOUT_POSITION)
-    kinds = np.bincount(matches.kind[~other], minlength=len(MATCH_TYPES))
     return MatchSummary(
-        score_id=score.header.score_id,
-        n_rows=len(score.rows),
+        score_id=score_id,
+        n_rows=len(counts.kind),
         n_matched=int(rows[0]),
         matched_weight=float(min(share[0], 1.0)),
-        kinds={name: int(n) for name, n in zip(MATCH_TYPES, kinds, strict=True) if n},
-        reasons={name: (int(rows[k]), float(share[k])) for k, name in enumerate(names) if k and rows[k]},
-        positions_found=float(found / max(rows.sum(), 1)),
+        kinds=counts.matched,
+        reasons={name: (int(rows[k]), float(share[k])) for k, name in enumerate(_NAMES) if k and rows[k]},
+        positions_found=counts.positions_found,
         lost_ratio=_ratio(squares[1:].sum(), squares[0]),
     )
 

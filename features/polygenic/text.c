@@ -197,28 +197,3 @@ int64_t score_lines(const char *text, int64_t size, int64_t n_values, int64_t st
     }
     return line;
 }
-
-/* Per value (value, line) and kind of line (0 to n_kinds - 1): sums and squares of what the numbers are without sign
- * (value, kind), and how many are zero. */
-void tally_weights(const double *values, int64_t n_values, int64_t step, int64_t n, const uint8_t *kinds,
-                   int64_t n_kinds, double *sums, double *squares, int64_t *zeros)
-{
-    for (int64_t k = 0; k < n_values; k++, values += step, sums += n_kinds, squares += n_kinds) {
-        double sum = 0, square = 0;
-        int64_t none = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double weight = values[i] < 0 ? -values[i] : values[i];
-            none += weight == 0;
-            if (kinds[i]) {
-                sums[kinds[i]] += weight;
-                squares[kinds[i]] += weight * weight;
-            } else {
-                sum += weight;
-                square += weight * weight;
-            }
-        }
-        sums[0] += sum;
-        squares[0] += square;
-        zeros[k] += none;
-    }
-}

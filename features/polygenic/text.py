@@ -141,7 +141,7 @@ def columns(content: bytes, n_columns: int, wanted: Sequence[int]) -> dict[int, 
 
 def score_lines(content: bytes, n_values: int) -> tuple[Column, Column, NDArray[np.float64]] | None:
     """Two columns of text and the numbers (value, line) after them; None where something is not plain."""
-    n_lines = content.count(b"\n") + 1
+    n_lines = content.count(b"\n") + (not content.endswith(b"\n"))
     spans, values = np.empty((n_lines, 2), _SPAN), np.empty((n_values, n_lines))
     n = LOOPS.score_lines(ctypes.c_char_p(content), *sizes(len(content), n_values, n_lines), *at(spans, values))
     if n < 0:
@@ -155,12 +155,13 @@ def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
     try:
         cast: NDArray[np.float64] = pc.cast(cells, pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
-        good = [_is_number(cell) for cell in cells.to_pylist()]
+        good = [is_number(cell) for cell in cells.to_pylist()]
         raise BadCellError(good.index(False) if False in good else 0) from error
     return cast
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """However it is spelt."""
     try:
         float(cell)
     except ValueError:
