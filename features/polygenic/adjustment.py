@@ -17,6 +17,7 @@ from features.errors import PresageError
 
 Floats = NDArray[np.float64]
 PERCENTILES = np.linspace(0.0, 100.0, 201)
+MIN_SPREAD = 0.05  # fitted SD anywhere in the reference over the residual SD, below which the variance has collapsed
 MIN_REFERENCE = 50  # people, below which five regression coefficients and a variance are guesses
 
 
@@ -65,7 +66,8 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
     reference.
 
     Assumes the score's mean is linear and its log variance linear in the components; groups that depart from this
-    keep a mean that is not 0.
+    keep a mean that is not 0. A score of few variants that a group lacks has no variance there, and a carrier would be
+    millions of SD away: such a score keeps one variance, and its z_norm2 is its z_norm1.
     """
     n, k = components.shape
     if n < MIN_REFERENCE:
@@ -81,6 +83,8 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
     theta = _maximise(sums / sd, design, np.concatenate([mean / sd, [0.0], np.zeros(k)]))
     joint_mean, log_variance = theta[: k + 1] * sd, theta[k + 1 :].copy()
     log_variance[0] += 2 * np.log(sd)
+    if np.exp(0.5 * (design @ log_variance).min()) < MIN_SPREAD * sd:
+        joint_mean, log_variance = mean, np.array([2 * np.log(sd), *np.zeros(k)])
     z = (sums - design @ joint_mean) / np.exp(0.5 * (design @ log_variance))
     return Adjustment(n, mean, sd, joint_mean, log_variance, np.percentile(z, PERCENTILES))
 

@@ -20,7 +20,7 @@ from features.polygenic.genotypes import Genotypes, open_genotypes
 from features.polygenic.in_reference import site_constants
 from features.polygenic.loadings import read_loadings
 from features.polygenic.matching import TargetIndex, match
-from features.polygenic.report import MatchCounts, not_scored, summarise
+from features.polygenic.report import not_scored, summarise
 from features.polygenic.run import Settings, panel_build
 from features.polygenic.score import Score
 from features.polygenic.scoring import score_samples
@@ -49,7 +49,11 @@ def fit_reference(
     panel and for scores that match too little of it.
     """
     if Path(f"{panel}.UD").exists():
-        return _fit_loadings(panel, labels, out, settings.build and required_build(settings.build))
+        if scores:
+            raise PresageError(
+                "--scores", "loadings alone have no genotypes to score", way_out="fit on a panel, or leave --scores out"
+            )
+        return _fit_loadings(panel, labels, out, settings.build and required_build(settings.build), n_components)
     alleles = Alleles()
     with open_genotypes(panel, alleles) as genotypes:
         groups = read_labels(labels, panel, genotypes.samples.ids)
@@ -74,15 +78,16 @@ def fit_reference(
     )
 
 
-def _fit_loadings(prefix: Path, labels: str, out: Path, build: str | None) -> str:
-    people, components = read_loadings(prefix)
+def _fit_loadings(prefix: Path, labels: str, out: Path, build: str | None, n_components: int) -> str:
+    people, components = read_loadings(prefix, n_components=n_components)
     groups = read_labels(labels, prefix, people)
     model = ancestry_fit.assemble(
         name=prefix.name, build=build, components=components, labels=groups, scores={}, parts={}
     )
     ancestry_fit.freeze(model, out)
     return (
-        f"{len(people):,} people in {len(model.groups)} groups, {len(components.sites.keys):,} sites; frozen in {out}"
+        f"{len(people):,} people in {len(model.groups)} groups, {n_components} components of "
+        f"{len(components.sites.keys):,} sites; frozen in {out}"
     )
 
 
@@ -90,10 +95,8 @@ def read_labels(labels: str, panel: Path, sample_ids: Sequence[str]) -> list[str
     """The group of every sample, from a file whose first columns are sample and group, or a column of the .psam."""
     file = Path(labels)
     if file.is_file():
-        rows = [
-            line.replace(",", "\t").split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-        known = {row[0]: row[1] for row in rows if len(row) > 1}
+        rows = [_cells(line) for line in _text(file).splitlines() if line.strip()]
+        known = {row[0]: row[1] for row in rows if len(row) > 1 and row[1]}
         where = labels
     else:
         where = str(panel.with_suffix(".psam"))
@@ -108,23 +111,36 @@ def read_labels(labels: str, panel: Path, sample_ids: Sequence[str]) -> list[str
     return [known[sample] for sample in sample_ids]
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PresageError(str(path), "not a text file", way_out="give sample and group, one sample a line") from error
+
+
+def _cells(line: str) -> list[str]:
+    """Of a line with tabs, commas or blanks between the cells; a group's name may hold blanks beside the first two."""
+    separator = next((mark for mark in "\t," if mark in line), None)
+    return [cell.strip() for cell in line.split(separator)]
+
+
 def _psam_column(path: Path, name: str) -> dict[str, str]:
     if not path.exists():
         raise PresageError(
             "--labels", "neither a file nor a column of the panel's .psam", way_out="give a file of labels"
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    header = lines[0].lstrip("#").split()
+    lines = [line for line in _text(path).splitlines() if line.strip() and not line.startswith("##")]
+    header = lines[0].lstrip("#").split() if lines else []
     if name not in header or "IID" not in header:
         raise PresageError(
             f"{path}, line 1", "the header has no such column", way_out=f"its columns: {', '.join(header)}"
         )
-    rows = [line.split() for line in lines[1:] if line.strip()]
+    rows = [line.split("\t" if "\t" in line else None) for line in lines[1:]]
     return {row[header.index("IID")]: row[header.index(name)] for row in rows}
 
 
 def _ids(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     return [line.split()[-1] for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -180,7 +196,7 @@ def _contribution(
     reason = score.refused
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)
-        reason = not_scored(summarise(score, MatchCounts.of(matches)), min_overlap=settings.min_overlap)
+        reason = not_scored(summarise(score, matches), min_overlap=settings.min_overlap)
     if reason is not None:
         raise PresageError(
             str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
