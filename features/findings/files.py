@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report |
     for path in files:
         where = path.relative_to(root).as_posix()
         if path.suffix.lower() == ".csv":
-            yield from laboratory_csv.read(path, where=where)
+            yield from laboratory_csv.read(path, where=where, encoding=encoding_of(path))
         elif path.suffix.lower() in SUFFIXES:
             for document in _documents(path, where):
                 if isinstance(document, Problem):
@@ -49,8 +50,14 @@ def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report |
     yield from genomics_reporting.read(loose)
 
 
+def encoding_of(path: Path) -> str:
+    """UTF-8, or UTF-16 where the file starts as Windows starts it."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _documents(path: Path, where: str) -> Iterator[Resource | Problem]:
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = path.read_text(encoding=encoding_of(path), errors="replace")
     parts = text.splitlines() if path.suffix.lower() == ".ndjson" else [text]
     for part in parts:
         if not part.strip():

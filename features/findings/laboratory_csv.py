@@ -1,8 +1,8 @@
 """A laboratory's own CSV: one row per report and gene looked at, in the words that laboratories use.
 
-Columns (any order, further ones ignored): accession, mrn, collected, reported, status (HL7 v2 table 0085: F final,
-C correction, W posted in error, P preliminary), laboratory, gene, result (DETECTED, NOT DETECTED, INCONCLUSIVE), hgvs,
-zygosity, class, condition, limitation.
+Separated by commas, tabs or semicolons: spreadsheets write each. Columns (any order, further ones ignored): accession,
+mrn, collected, reported, status (HL7 v2 table 0085: F final, C correction, W posted in error, P preliminary),
+laboratory, gene, result (DETECTED, NOT DETECTED, INCONCLUSIVE), hgvs, zygosity, class, condition, limitation.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ RESULTS = {"DETECTED": "positive", "NOT DETECTED": "negative", "INCONCLUSIVE": "
 Key = tuple[str, ...]  # laboratory, accession, mrn, collected, reported, status
 
 
-def read(path: Path, *, where: str) -> Iterator[Report | Problem]:
+def read(path: Path, *, where: str, encoding: str = "utf-8-sig") -> Iterator[Report | Problem]:
     """The file's reports, in its order. PresageError naming the column where one of this shape's is missing.
 
     A CSV that has nothing of this shape is a Problem. Broken rows are Problems; the report's other rows count.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        table = csv.DictReader(stream, restkey="surplus")
+    with path.open(encoding=encoding, errors="replace", newline="") as stream:
+        first = stream.readline()
+        stream.seek(0)
+        table = csv.DictReader(stream, restkey="surplus", delimiter=max(",\t;", key=first.count))
         header = {(name or "").strip().lower() for name in table.fieldnames or ()}
         missing = [name for name in COLUMNS if name not in header]
         if len(missing) > len(COLUMNS) // 2:

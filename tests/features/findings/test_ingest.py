@@ -19,6 +19,7 @@ from features.findings.ingest import ingest
 from features.findings.laboratory_csv import COLUMNS
 from features.schema import COVERAGE, FINDINGS, IDENTITY
 from features.sources.report import IngestReport
+from tests.features.findings.test_genomics_reporting import GERMLINE, a_bundle
 
 
 def record_of(folder: Path, *people: tuple[int, str, str]) -> Path:
@@ -175,6 +176,30 @@ def test_a_report_of_which_no_row_can_be_read_replaces_nothing(record: Path, tmp
     ingest(write(tmp_path / "first.csv", first), record)
     broken = row(f"A1 1 2013-05-01 C LDLR ??? {VARIANT} Benign")
     assert reasons(ingest(write(tmp_path / "second.csv", broken), record)) == {"unknown result": 1}
+    assert findings(record) == [(11, "LDLR", "pathogenic", "final")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_what_a_spreadsheet_writes_on_windows_is_read(
+    encoding: str, delimiter: str, record: Path, tmp_path: Path
+) -> None:
+    rows = [row(f"A1 1 2012-05-01 F LDLR POS {VARIANT} Pathogenic", laboratory="Labor Müller"),
+            row("A2 2 2012-05-01 F LDLR NEG", laboratory="Labor Müller")]  # fmt: skip
+    lines = [delimiter.join(COLUMNS), *(delimiter.join(each[name] for name in COLUMNS) for each in rows)]
+    (tmp_path / "lab.csv").write_bytes(("\ufeff" + "\r\n".join(lines)).encode(encoding))
+    report = ingest(tmp_path / "lab.csv", record)
+    assert reasons(report) == {}
+    assert findings(record) == [(11, "LDLR", "pathogenic", "final")]
+    laboratories = pq.read_table(record / "genomic/coverage.parquet")["laboratory"].to_pylist()
+    assert laboratories == ["Labor Müller", "Labor Müller"]
+
+
+@pytest.mark.parametrize("name", ["report.json", "reports.ndjson"])
+def test_fhir_in_utf_16_is_read(name: str, record: Path, tmp_path: Path) -> None:
+    bundle = json.dumps(a_bundle(GERMLINE)).replace('"m7"', '"1"')
+    (tmp_path / name).write_bytes(bundle.encode("utf-16"))
+    assert reasons(ingest(tmp_path / name, record)) == {}
     assert findings(record) == [(11, "LDLR", "pathogenic", "final")]
 
 
