@@ -172,6 +172,7 @@ def check_leakage(study: StudyArgument, record: RecordOption, seed: SameNumbersO
     from training.leakage import check
 
     found = check(study, record_dir=record, seed=seed, progress=progress)
+    _say(f"{study}, on {record}:")
     console.print(found)
     if not found.passed:
         raise typer.Exit(1)
@@ -338,8 +339,10 @@ def user_add(
     from serving import sign_ins
 
     password = None if role == "machine" else _password()
-    sign_ins.add(_store(), name=name, role=role, password=password, panels=panel or [])
+    store = _store()
+    sign_ins.add(store, name=name, role=role, password=password, panels=panel or [])
     _say(f"{name} can sign in." if password else f"{name} is known; next: presage user token {name}")
+    _remark(store, panel or [], name)
 
 
 @user.command("list")
@@ -367,8 +370,10 @@ def user_panels(
     """Set the panels of a user; none given: none."""
     from serving import sign_ins
 
-    sign_ins.change_panels(_store(), name=name, panels=panel or [])
+    store = _store()
+    sign_ins.change_panels(store, name=name, panels=panel or [])
     _say(f"{name} looks after: {', '.join(panel or []) or 'no panel'}.")
+    _remark(store, panel or [], name)
 
 
 @user.command("disable")
@@ -406,6 +411,15 @@ def _store() -> Engine:
     from serving.store.engine import open_store
 
     return open_store(Settings.from_environment().store_url)
+
+
+def _remark(store: Engine, panels: list[str], name: str) -> None:
+    """On stderr what is odd about these panels: a script goes on all the same."""
+    from serving import sign_ins
+    from serving.settings import Settings
+
+    for remark in sign_ins.remarks(store, panels=panels, record_dir=Settings.from_environment().record):
+        sys.stderr.write(f"presage: {remark} (set them with: presage user panels {name} --panel PANEL)\n")
 
 
 def _password() -> str:

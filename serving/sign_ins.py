@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
@@ -14,8 +16,10 @@ from sqlalchemy import Connection, Engine
 
 from features.errors import PresageError
 from serving.access import hash_password, new_token, token_hash
+from serving.people import panels_of
 from serving.store import repository
 from serving.store.engine import reading, transaction
+from serving.store.rows import UNASSIGNED
 from serving.store.schema import ROLES
 
 DEMO = (("care", "care manager"), ("lead", "programme lead"), ("science", "data scientist"))
@@ -75,6 +79,26 @@ def change_panels(engine: Engine, *, name: str, panels: Sequence[str]) -> None:
     """The panels of a user become these."""
     with transaction(engine) as connection:
         repository.set_panels(connection, name=_enabled(connection, name), panel_names=panels)
+
+
+def remarks(engine: Engine, *, panels: Sequence[str], record_dir: Path | None) -> list[str]:
+    """A sentence for each panel on which nobody is, in the store or the record, with the nearest that has people.
+
+    A remark and no refusal: sign-ins are made before the first people are flagged, too. Who is given a panel that does
+    not exist sees nobody.
+    """
+    with reading(engine) as connection:
+        known = {UNASSIGNED, *repository.panels_with_people(connection)}
+    if record_dir is not None and (record_dir / "data").is_dir():
+        known |= set(panels_of(record_dir).values())
+    return [_remark(panel, known) for panel in dict.fromkeys(panels) if panel not in known]
+
+
+def _remark(panel: str, known: set[str]) -> str:
+    by_fold = {name.casefold(): name for name in sorted(known)}
+    near = get_close_matches(panel.strip().casefold(), by_fold, n=1)
+    meant = f"; did you mean {by_fold[near[0]]!r}?" if near else ""
+    return f"nobody is on panel {panel!r} so far{meant}"
 
 
 def disable(engine: Engine, *, name: str) -> None:

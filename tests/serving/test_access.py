@@ -6,15 +6,18 @@ import pytest
 from rich.console import Console
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from features.errors import PresageError
 from serving import sign_ins
 from serving.access import LOCK, TRIES, Refused, Signer, hash_password, sign_in
+from serving.cli import app
+from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import transaction
 from serving.store.rows import Viewer
 from serving.store.schema import audit, users
-from tests.serving.conftest import NOW, PASSWORD, Browser, Hospital, token_in
+from tests.serving.conftest import NORTH, NOW, PASSWORD, SOUTH, Browser, Hospital, token_in
 
 PAGES = {"/worklist": "ada", "/people/101": "ada", "/programme": "lena", "/models": "dana"}
 
@@ -204,6 +207,42 @@ def test_the_demonstration_makes_three_roles_with_new_passwords_each_time(hospit
     assert panels.startswith("North Clinic"), "the panel with the most findings comes first"
     with transaction(hospital.engine) as connection:
         assert connection.scalar(select(func.count(users.c.id))) == 7
+
+
+@pytest.mark.parametrize(
+    ("panels", "said"),
+    [
+        ([NORTH, "unassigned"], []),
+        (["North Clinc"], ["nobody is on panel 'North Clinc' so far; did you mean 'North Clinic'?"]),
+        (["north clinic"], ["nobody is on panel 'north clinic' so far; did you mean 'North Clinic'?"]),
+        (["Elsewhere", NORTH], ["nobody is on panel 'Elsewhere' so far"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["add", "panels"])
+def test_a_panel_that_nobody_is_on_is_told(
+    command: str, panels: list[str], said: list[str], hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESAGE_STORE_URL", hospital.settings.store_url)
+    monkeypatch.setenv("PRESAGE_PASSWORD", PASSWORD)
+    monkeypatch.delenv("PRESAGE_RECORD", raising=False)
+    who = ["add", "zoe", "--role", "care manager"] if command == "add" else ["panels", "ada"]
+    done = CliRunner().invoke(app, ["user", *who, *(part for panel in panels for part in ("--panel", panel))])
+    assert done.exit_code == 0, done.output
+    told = [line.removeprefix("presage: ").partition(" (set them")[0] for line in done.stderr.splitlines()]
+    assert told == said
+
+
+def test_a_panel_of_the_record_is_one_before_anybody_of_it_was_flagged(
+    clinic: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESAGE_STORE_URL", clinic.store_url)
+    monkeypatch.setenv("PRESAGE_RECORD", str(clinic.record))
+    panels = ["--panel", SOUTH, "--panel", "Sud Clinic"]
+    done = CliRunner().invoke(app, ["user", "add", "ehr", "--role", "machine", *panels])
+    assert done.stderr == (
+        "presage: nobody is on panel 'Sud Clinic' so far; did you mean 'South Clinic'? "
+        "(set them with: presage user panels ehr --panel PANEL)\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["", "   ", "n" * 101, "a\nb", "a\x1b[31m"])

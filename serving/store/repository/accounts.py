@@ -22,6 +22,7 @@ from serving.store.rows import (
 from serving.store.schema import (
     audit,
     panels,
+    persons,
     tokens,
     user_panels,
     users,
@@ -155,6 +156,11 @@ def panel_id(connection: Connection, name: str) -> int:
 def panel_names(connection: Connection) -> dict[int, str]:
     """Every panel by its number."""
     return {row.id: row.name for row in connection.execute(select(panels).order_by(panels.c.name))}
+
+
+def panels_with_people(connection: Connection) -> set[str]:
+    """Names of panels on which somebody is."""
+    return set(connection.scalars(select(panels.c.name).where(panels.c.id.in_(select(persons.c.panel_id)))))
 
 
 def add_audit(
