@@ -20,7 +20,7 @@ from features.polygenic.genotypes import Genotypes, open_genotypes
 from features.polygenic.in_reference import site_constants
 from features.polygenic.loadings import read_loadings
 from features.polygenic.matching import TargetIndex, match
-from features.polygenic.report import not_scored, summarise
+from features.polygenic.report import MatchCounts, not_scored, summarise
 from features.polygenic.run import Settings, panel_build
 from features.polygenic.score import Score
 from features.polygenic.scoring import score_samples
@@ -196,7 +196,7 @@ def _contribution(
     reason = score.refused
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)
-        reason = not_scored(summarise(score, matches), min_overlap=settings.min_overlap)
+        reason = not_scored(summarise(score, MatchCounts.of(matches)), min_overlap=settings.min_overlap)
     if reason is not None:
         raise PresageError(
             str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
