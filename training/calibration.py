@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -32,21 +32,26 @@ MIN_EVENTS = 10
 class Calibrator:
     """log odds = intercept + rise * ln(risk) - fall * ln(1 - risk); rise = fall is the logistic method.
 
-    Both are at least zero and one is above, so the map is strictly increasing. Identity: 0, 1, 1.
+    Both are at least zero and one is above, so the map is strictly increasing. Identity: 0, 1, 1. hazard: what the
+    hazard is multiplied by afterwards, above zero: 1, or that of the last calendar years (`training.period`).
     """
 
     intercept: float = 0.0
     rise: float = 1.0
     fall: float = 1.0
+    hazard: float = 1.0
 
     def apply(self, risk: Floats) -> Floats:
         """Recalibrated risks, of any shape."""
         p = np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK)
-        return np.asarray(expit(self.intercept + self.rise * np.log(p) - self.fall * np.log1p(-p)), dtype=np.float64)
+        odds = self.intercept + self.rise * np.log(p) - self.fall * np.log1p(-p)
+        usual = expit(odds) if self.hazard == 1.0 else -np.expm1(-self.hazard * np.logaddexp(0.0, odds))
+        return np.asarray(usual, dtype=np.float64)
 
     def to_json(self) -> dict[str, float]:
-        """Three numbers."""
-        return {"intercept": self.intercept, "rise": self.rise, "fall": self.fall}
+        """Three numbers, and the hazard's factor where it is not 1."""
+        later = {} if self.hazard == 1.0 else {"hazard": self.hazard}
+        return {"intercept": self.intercept, "rise": self.rise, "fall": self.fall, **later}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class Calibration:
             columns.append(self._at(horizon).apply(curves.probabilities[:, i]))
         rising = np.maximum.accumulate(np.column_stack(columns), axis=1)
         return RiskCurves(curves.horizons_days, rising)
+
+    def times(self, hazards: Sequence[float]) -> Calibration:
+        """The same, hazards multiplied by one factor for each horizon."""
+        pairs = zip(self.calibrators, hazards, strict=True)
+        return replace(self, calibrators=tuple(replace(one, hazard=factor) for one, factor in pairs))
 
     def _at(self, horizon: float) -> Calibrator:
         for known, calibrator in zip(self.horizons_days, self.calibrators, strict=True):

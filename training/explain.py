@@ -13,7 +13,7 @@ from features.frame import FeatureFrame
 from training.cohort import Cohort, Described, Dosages, Ints
 from training.run_validation import HeldOut
 from training.splits import Scheme
-from training.variants import CLINICAL_SCORE, DOSAGE_SCORE, Pair, stage_frame
+from training.variants import CLINICAL_SCORE, DOSAGE_SCORE, Pair
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,9 +48,8 @@ def terms(
     if both is None or not len(rows) or (both.dosage_score is not None and dosages is None):
         return Terms(clinical.names, clinical.values)
     some = frame.take(rows)
-    score = None if both.dosage_score is None or dosages is None else both.dosage_score.score(dosages.take(rows))
-    stage = stage_frame(some, both.names, pair.clinical.risk(some, horizons)[:, -1], score)
-    genomic = both.fitted.contributions(stage)
+    called = None if dosages is None else dosages.take(rows)
+    genomic = both.fitted.contributions(both.stage(some, pair.clinical.risk(some, horizons), called))
     added = [at for at, name in enumerate(genomic.names) if name != CLINICAL_SCORE]
     more = np.full((len(frame), len(added)), np.nan)
     more[rows] = genomic.values[:, added]

@@ -24,10 +24,12 @@ from training.explain import importance
 from training.flat import read_flat
 from training.learners import LEARNERS, SERVABLE
 from training.outcomes import EVENT
+from training.period import Period
 from training.run_blocks import added_by, added_json
 from training.run_evidence import evidence
 from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, group_results, side_by_side, usual_cutoffs
+from training.run_period import in_last_years, period_json
 from training.run_predictions import write_predictions
 from training.run_sites import site_notes, sites_json
 from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
@@ -91,7 +93,7 @@ def _train(
             for name in candidates
         }
     chosen = choose([found for name, found in held.items() if name in SERVABLE])
-    final = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
+    final, periods = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
     with progress("measuring"):
         tested = clinical_of_the_tested(chosen, cohort, scheme, uncensored, seed=seed)
         nested = nested_blocks(
@@ -99,6 +101,9 @@ def _train(
         )
         document = _document(study, cohort, scheme, held, chosen, nested, tested, references, seed=seed)
         document["notes"] += reach_notes(cohort, scheme, uncensored)
+        if periods:
+            document["period"], notes = period_json(periods, chosen, cohort, scheme, uncensored)
+            document["notes"] += notes
         if study.validation.site_column is not None:
             document["sites"] = sites_json(
                 Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed),
@@ -335,16 +340,17 @@ def _truth_notes(bench: Bench, references: References) -> list[str]:
 
 def _final_pair(
     chosen: HeldOut, cohort: Cohort, scheme: Scheme, study: Study, tune: int | None, *, seed: int, progress: Progress
-) -> Pair:
-    """The very model that was evaluated where there is one split; else one fitted to everybody."""
+) -> tuple[Pair, list[Period]]:
+    """The very model that was evaluated where there is one split; else one fitted to everybody, in the last years."""
     if scheme.temporal:
-        return chosen.pairs[0]
+        return chosen.pairs[0], []
     name, rows = chosen.candidate, np.arange(len(cohort))
     with progress("fitting to everybody", total=1 + trials_of(name, tune)) as advance:
         budget, rng = budget_of(study, tune, advance), stream(seed, name, "all")
-        pair = fit_pair(name, cohort, rows, uncensored=followed(cohort, rows), rng=rng, budget=budget)
+        seen = followed(cohort, rows)
+        pair = fit_pair(name, cohort, rows, uncensored=seen, rng=rng, budget=budget)
         advance(1)
-    return pair
+    return in_last_years(pair, cohort, rows, seen)
 
 
 def _register(

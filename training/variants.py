@@ -8,6 +8,7 @@ genomic terms (`run_validation.clinical_of_the_tested`), so that it is not confo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,9 +68,15 @@ class Combined:
         return _probabilities(self.calibration, self.fitted.risk_at(stage, horizons))
 
     def stage(self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None) -> FeatureFrame:
-        """What the model sees of these rows."""
+        """What the model sees of these rows: of the clinical model the hazard it was learned with, whose factor for the
+        last calendar years this model's own calibration applies.
+        """
         score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
-        return stage_frame(frame, self.names, clinical_risk[:, -1], score)
+        risk = clinical_risk[:, -1]
+        factor = self.calibration.calibrators[-1].hazard
+        if factor != 1.0:
+            risk = -np.expm1(np.log1p(-np.minimum(risk, 1 - SMALLEST_RISK)) / factor)
+        return stage_frame(frame, self.names, risk, score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,15 @@ class Pair:
             dosages = None if cohort.dosages is None else cohort.dosages.take(rows[has])
             combined[has] = self.combined.risk(frame.take(has), clinical[has], dosages, horizons)
         return clinical, combined
+
+    def in_period(self, hazards: Sequence[float]) -> Pair:
+        """The same models, each person's hazard by each horizon multiplied by that horizon's factor."""
+        clinical, combined = self.clinical, self.combined
+        if combined is not None:
+            combined = replace(combined, calibration=combined.calibration.times(hazards))
+        return replace(
+            self, clinical=replace(clinical, calibration=clinical.calibration.times(hazards)), combined=combined
+        )
 
     def served_out_of_fold(self) -> Floats:
         """(n, h) held-out risks of the training rows by the model that would serve each."""

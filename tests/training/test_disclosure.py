@@ -95,6 +95,27 @@ def test_between_times_of_the_grid_are_eleven_people(rows: list[tuple[float, int
         assert len(inside) >= 11 or (after in fixed and (before in fixed or before == 0))
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.floats(0.01, 1000))
+def test_coarse_numbers_lie_between_what_eleven_people_reach_on_a_grid(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.column_stack([scale * rng.lognormal(size=150), rng.normal(140, 3, 150)])
+    values[rng.random((150, 2)) < 0.2] = np.nan
+    values[3, 0], values[4, 1] = EXTREME, -EXTREME
+    frame = frame_of(values, rng.integers(0, 90, 150))
+    seen = coarse(frame)
+    for before, after in zip(frame.values.T, seen.values.T, strict=True):
+        has = ~np.isnan(before)
+        low, high = naive_reached(before[has].tolist(), frame.subject_ids[has].tolist())
+        quartiles = np.nanpercentile(before, (25, 75))
+        step = 2.0 ** np.floor(np.log2((quartiles[1] - quartiles[0]) / 64))
+        assert np.nanmax(after) <= high
+        assert np.nanmin(after) > low - step
+        assert (np.isnan(after) == np.isnan(before)).all()
+        known = after[~np.isnan(after)].astype(np.float64) / step
+        assert (known == np.floor(known)).all()
+
+
 @pytest.mark.parametrize("learner", [XGBoostHorizon(depths=(3,)), XGBoostCox(depths=(3,))])
 def test_trees_learned_on_coarse_rows_say_the_same_of_the_rows_as_they_are(learner: Any) -> None:
     """And no threshold is anybody's value, or lies where fewer than 11 people are."""
