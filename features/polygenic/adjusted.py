@@ -15,6 +15,10 @@ from features.polygenic.sums import Sums
 
 Floats = NDArray[np.float64]
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks
+ONLY_VARIANTS = (
+    "the genotypes list only variants, so that what is missing depends on the person: give a gVCF, --callable-bed or "
+    "--assume-reference"
+)
 MAX_REWEIGHTED = 1e-4  # share of a score's variance that other weights make: a hundredth of a SD
 
 
@@ -46,18 +50,18 @@ def adjust_all(
     components: Floats | None,
     few: NDArray[np.bool_],
     *,
-    found: float,
+    nowhere: str,
     beyond: float,
 ) -> Adjusted:
-    """Adjust every score that the reference has. `components`: raw (sample, component), None where too few sites
-    were found. `few` (score, sample): too few of the score's variants are called.
+    """Adjust every score that the reference has. `components`: raw (sample, component), None where nobody can be
+    placed, and `nowhere` says why. `few` (score, sample): too few of the score's variants are called.
     """
     shape = sums.sums.shape
     out = {name: np.full(shape, np.nan) for name in ("z_norm1", "z_norm2", "percentile", "z_low", "z_high")}
     placement = model.place(components, beyond=beyond) if components is not None else None
     withheld: list[str | None] = []
     for number, score in enumerate(scores):
-        reason = _withheld(score, model, placement, found)
+        reason = nowhere if placement is None else _withheld(score, model)
         withheld.append(reason)
         if reason is None and placement is not None:
             _adjust(out, number, score, sums, model, placement)
@@ -69,9 +73,12 @@ def adjust_all(
     return Adjusted(model, placement, **out, withheld=tuple(withheld), beyond=far, unplaced=unplaced)
 
 
-def _withheld(score: ScoredScore, model: AncestryModel, placement: Placement | None, found: float) -> str | None:
-    if placement is None:
-        return f"{found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
+def unplaced(found: float) -> str:
+    """Why nobody is placed of whom too few of the reference's sites are in the genotypes."""
+    return f"{found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
+
+
+def _withheld(score: ScoredScore, model: AncestryModel) -> str | None:
     if score.header.score_id not in model.scores:
         return "the ancestry reference was not fitted on this score"
     if score.known is not None and score.known.foreign > MAX_FOREIGN:

@@ -104,6 +104,7 @@ class Matcher:
     build: str | None
     model: AncestryModel | None
     settings: Settings
+    only_variants: bool = False
     _rows: LastRows = field(default_factory=LastRows)
     _places: list[_Place] = field(default_factory=list)  # the last one
 
@@ -126,15 +127,13 @@ class Matcher:
 
     def _together(self, table: ScoreTable, place: _Place) -> Iterator[_Matched]:
         """The scores of a table whose used rows rise: their weights are gone through once, and stay where they are."""
-        turned = np.zeros(len(place.rows), np.uint8)
-        turned[place.used.rows] = place.used.turned
-        tally = table.tally(place.counts.kind, KINDS, turned)
+        tally = table.tally(place.counts.kind, KINDS)
         for number, name in enumerate(table.names):
-            summary = summary_of(name, place.counts, tally.sums[number], tally.squares[number])
-            reason = not_scored(summary, min_overlap=self.settings.min_overlap)
-            constant, has_zeros = float(tally.twice[number]), bool(tally.has_zeros[number])
-            part = None if reason else TableContribution(table, number, place.used, constant, has_zeros)
-            yield _Matched(ScoredScore(table.header(number), table.path, summary, reason, None), part, place)
+            summary = summary_of(name, place.counts, tally.sums[:, number], tally.squares[:, number])
+            reason = not_scored(summary, min_overlap=self.settings.min_overlap, only_variants=self.only_variants)
+            part = TableContribution(table, number, place.used, has_zeros=bool(tally.zeros[number]))
+            score = ScoredScore(table.header(number), table.path, summary, reason, None)
+            yield _Matched(score, None if reason else part, place)
 
     def report(self, name: str, place: _Place) -> pa.Table:
         """The report's rows."""
@@ -160,7 +159,7 @@ class Matcher:
 
     def _score(self, score: Score, place: _Place) -> _Matched:
         summary = summarise(score, place.counts)
-        reason = not_scored(summary, min_overlap=self.settings.min_overlap)
+        reason = not_scored(summary, min_overlap=self.settings.min_overlap, only_variants=self.only_variants)
         part = None if reason else contribution(score, place.used)
         known = None if part is None else self._known(score, place.used, part)
         name = score.header.score_id

@@ -93,11 +93,10 @@ class MatchCounts:
 
 def summarise(score: Score, counts: MatchCounts) -> MatchSummary:
     """What became of one score's rows and weight."""
-    sums, squares = np.zeros((1, KINDS)), np.zeros((1, KINDS))
-    nowhere, turned = np.zeros(1), np.zeros(len(counts.kind), np.uint8)
-    weights = np.ascontiguousarray(score.weights).reshape(1, -1)
-    tally_weights(weights, counts.kind, turned, sums, squares, nowhere, np.zeros(1, np.int64))
-    return summary_of(score.header.score_id, counts, sums[0], squares[0])
+    sums, squares = np.zeros((KINDS, 1)), np.zeros((KINDS, 1))
+    weights = np.ascontiguousarray(score.weights).reshape(-1, 1)
+    tally_weights(weights, counts.kind, sums, squares, np.zeros(1, np.int64))
+    return summary_of(score.header.score_id, counts, sums[:, 0], squares[:, 0])
 
 
 def summary_of(
@@ -131,8 +130,11 @@ def _ratio(lost: float, used: float) -> float:
     return float(lost / used) if used > 0 else 0.0
 
 
-def not_scored(summary: MatchSummary, *, min_overlap: float) -> str | None:
-    """Why a score with too little matched is not scored, largest reasons first; None where enough is."""
+def not_scored(summary: MatchSummary, *, min_overlap: float, only_variants: bool = False) -> str | None:
+    """Why a score with too little matched is not scored, largest reasons first; None where enough is.
+
+    `only_variants`: the genotypes list no other sites.
+    """
     enough = summary.matched_share >= min_overlap and summary.matched_weight >= min_overlap
     if enough and summary.n_matched:
         return None
@@ -140,11 +142,16 @@ def not_scored(summary: MatchSummary, *, min_overlap: float) -> str | None:
     why = "; ".join(f"{n:,} rows ({share:.0%} of the weight): {name}" for name, (n, share) in largest)
     return (
         f"{summary.matched_share:.0%} of variants and {summary.matched_weight:.0%} of the weight matched, "
-        f"{min_overlap:.0%} needed; {why}" + _hint(summary)
+        f"{min_overlap:.0%} needed; {why}" + _hint(summary, only_variants=only_variants)
     )
 
 
-def _hint(summary: MatchSummary) -> str:
+def _hint(summary: MatchSummary, *, only_variants: bool) -> str:
+    if only_variants and REASONS[ABSENT] in summary.reasons:
+        return (
+            "; the genotypes list only variants: where other sites are reference is told by a gVCF, --callable-bed or "
+            "--assume-reference"
+        )
     if summary.positions_found < 0.05 and summary.n_rows >= 20:
         return "; hardly any position is found: the genotypes may be of another build, or cover another region"
     return ""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.adjusted import Adjusted, adjust_all
+from features.polygenic.adjusted import ONLY_VARIANTS, Adjusted, adjust_all, unplaced
 from features.polygenic.ancestry import (
     AncestryModel,
     Projection,
@@ -25,7 +25,7 @@ from features.polygenic.ancestry import (
 from features.polygenic.builds import required_build
 from features.polygenic.contributions import ContributionStore
 from features.polygenic.frequencies import known_sites, read_afreq
-from features.polygenic.genotypes import AllelePairs, Genotypes, Request, open_genotypes
+from features.polygenic.genotypes import AllelePairs, Genotypes, Request, lists_only_variants, open_genotypes
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
 from features.polygenic.scoring import score_samples
@@ -77,7 +77,8 @@ def compute(
         target = TargetIndex.of(genotypes.variants, alleles)
         frequencies = _frequencies(frequencies_path, model, target, alleles)
         give_back()
-        matcher = Matcher(target, alleles, frequencies, build, model, settings)
+        only_variants = lists_only_variants(genotypes)
+        matcher = Matcher(target, alleles, frequencies, build, model, settings, only_variants=only_variants)
         scores = match_all(matcher, score_paths, store, on_rows, progress)
         placed = None
         if model is not None and frequencies is not None:
@@ -98,9 +99,11 @@ def compute(
         few = few_called(scores, own, min_overlap=settings.min_overlap)
         adjusted = None
         if model is not None and placed is not None:
-            components = _components(placed, sums, n_scores) if placed.contributions else None
+            placing = placed.contributions and not only_variants
+            components = _components(placed, sums, n_scores) if placing else None
             summed = [score for score in scores if score.column is not None]
-            adjusted = adjust_all(summed, own, model, components, few, found=placed.found, beyond=settings.beyond)
+            nowhere = ONLY_VARIANTS if only_variants else unplaced(placed.found)
+            adjusted = adjust_all(summed, own, model, components, few, nowhere=nowhere, beyond=settings.beyond)
         give_back()
         imputation = _imputation(genotypes, frequencies_path, model)
         return ScoredSamples(genotypes.samples.ids, scores, own, imputation, build, few, adjusted)
@@ -120,8 +123,8 @@ def _request(
         parts += [model_sites(model, alleles)] if model is not None else []
         return AllelePairs.of(parts)
 
-    def wanted() -> AllelePairs:
-        build = settings.build and required_build(settings.build)
+    def wanted(of_header: str | None) -> AllelePairs:
+        build = of_header or (settings.build and required_build(settings.build))
         rows = [score.rows for path in score_paths for score in read_scores(path, alleles, build=build)]
         parts = [(row.keys, row.effect, row.other) for row in rows]
         parts += [model_sites(model, alleles)] if model is not None else []

@@ -2,7 +2,7 @@
 
 from features.polygenic.genotypes.dosages import read_dosages
 from features.polygenic.genotypes.fileset import open_genotypes
-from features.polygenic.genotypes.protocol import Genotypes, SiteReader
+from features.polygenic.genotypes.protocol import Genotypes, SiteReader, lists_only_variants
 from features.polygenic.genotypes.request import AllelePairs, Request
 
-__all__ = ["AllelePairs", "Genotypes", "Request", "SiteReader", "open_genotypes", "read_dosages"]
+__all__ = ["AllelePairs", "Genotypes", "Request", "SiteReader", "lists_only_variants", "open_genotypes", "read_dosages"]

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
-from features.polygenic.genotypes.protocol import Genotypes, ListsSites, RowSites, Samples, SiteReader, Sites
+from features.polygenic.genotypes.protocol import (
+    Genotypes,
+    ListsSites,
+    RowSites,
+    Samples,
+    SiteReader,
+    Sites,
+    lists_only_variants,
+)
 from features.polygenic.genotypes.request import Request
 from features.polygenic.loops import Rows
 from features.polygenic.variants import Alleles, Variants
@@ -140,6 +148,11 @@ class Fileset:
         self._starts = np.cumsum([0, *(int(part.variants.row.max(initial=-1)) + 1 for part in files)])
         merged = Variants.concatenate(part.variants for part in files)
         self.variants: Variants = _shifted(merged, self._starts)
+
+    @property
+    def only_variants(self) -> bool:
+        """Of every file."""
+        return all(lists_only_variants(part) for part in self._files)
 
     def reader(self) -> FilesetSites:
         """A reader of every file, for one thread."""

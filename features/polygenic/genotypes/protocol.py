@@ -72,6 +72,20 @@ class ListsSites(Protocol):
         """Add what may be taken as reference, but assume nothing of the sites `elsewhere`; ends the opening."""
 
 
+@runtime_checkable
+class MayListVariants(Protocol):
+    """Genotypes of a format that may list only the sites at which somebody differs from the reference."""
+
+    @property
+    def only_variants(self) -> bool:
+        """They do: what they do not list is missing, and not by chance."""
+
+
+def lists_only_variants(genotypes: Genotypes) -> bool:
+    """Whether sites are missing because nobody differs there."""
+    return isinstance(genotypes, MayListVariants) and genotypes.only_variants
+
+
 class Genotypes(Protocol):
     """One genotype file, or several of the same samples."""
 

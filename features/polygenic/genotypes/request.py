@@ -48,13 +48,14 @@ class AllelePairs:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`wanted`: the scores' sites. `known`: sites whose reference allele a reference tells, as REF and ALT.
+    """`wanted`: the scores' sites on the build of a header, if it tells. `known`: sites whose reference allele a
+    reference tells, as REF and ALT.
 
-    Both are called at most once, by formats that need them. `callable_bed`: regions in which a site that is not
+    Both are called only by formats that need them. `callable_bed`: regions in which a site that is not
     listed is reference; `assume_reference`: it is everywhere.
     """
 
-    wanted: Callable[[], AllelePairs]
+    wanted: Callable[[str | None], AllelePairs]
     known: Callable[[], AllelePairs]
     callable_bed: Path | None = None
     assume_reference: bool = False

@@ -43,6 +43,8 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 _POSITION_BITS = 32
 _PENDING = 4096  # records
 _LAST = 1 << 62
+_TELLING = 50  # records from which on it can be told whether only variants are listed
+_FEW_REFERENCE = 0.02  # of them with somebody who is reference; a person's common sites are so in a third or more
 _DECLARE = 'add ##FORMAT=<ID=DS,Number=A,Type=Float,Description="dosage"> (or GP, Number=G) to the header'
 set_htslib_log_level(0)  # what is wrong with a file is told once, in our words
 
@@ -115,7 +117,7 @@ class Vcf:
         self.samples: Samples = _samples(path, source.samples)
         self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
         self._alleles = alleles
-        self._wanted = request.wanted()
+        self._wanted = request.wanted(self.build)
         self._find_known = request.known
         self._only_calls = not _dosage_fields(source)
         self._start()
@@ -136,6 +138,7 @@ class Vcf:
         self._pending: list[NDArray[np.int16]] = []
         self._reference: dict[int, NDArray[np.int8]] = {}
         self._told: list[tuple[int, int, int]] = []
+        self._seen = np.zeros(2, np.int64)  # records of one alternate: all, and those that call somebody reference
         self.n_records = 0
 
     @cached_property
@@ -150,6 +153,7 @@ class Vcf:
         with tempfile.NamedTemporaryFile(prefix="presage-records-", suffix=".vcf") as aside:
             try:
                 found = read_text(path, header, len(self.samples), self._wanted.keys, self._alleles, aside.file)
+                self._note(found.plain.counts)
                 self._spool.add_block(found.plain.counts)
                 self._first += range(len(found.plain.counts))
                 if len(found.others):
@@ -210,7 +214,10 @@ class Vcf:
             if calls is not None and len(alts) < len(record.ALT):
                 calls = without_placeholder(calls, len(alts))
             n = len(self.samples)
-            numbers = [self._spool.add(counts(record, calls, k, n)) for k in range(0 if several else 1, len(alts) + 1)]
+            rows = [counts(record, calls, k, n) for k in range(0 if several else 1, len(alts) + 1)]
+            if not several:
+                self._note(rows[0][None])
+            numbers = [self._spool.add(copies) for copies in rows]
             self._first.append(numbers[0])
         else:
             calls = record.genotype.array()
@@ -237,8 +244,12 @@ class Vcf:
         if self._pending:
             stacked = np.stack(self._pending)
             self._pending = []
-            copies = called(stacked.reshape(-1, stacked.shape[2]), 1)
-            self._spool.add_block(np.ascontiguousarray(copies.reshape(stacked.shape[:2])))
+            copies = called(stacked.reshape(-1, stacked.shape[2]), 1).reshape(stacked.shape[:2])
+            self._note(copies)
+            self._spool.add_block(np.ascontiguousarray(copies))
+
+    def _note(self, rows: NDArray[np.int8] | NDArray[np.float32]) -> None:
+        self._seen += len(rows), ((rows >= 0) & (rows < 0.5)).any(axis=1).sum()
 
     def _keep_block(self, record: Any, key: int) -> None:
         """A gVCF block or a record without alternate: reference for whoever is called so."""
@@ -305,7 +316,13 @@ class Vcf:
             columns.several.append(False)
             columns.ids.append("reference")
             columns.number.append(_LAST)
+            self._note(found[None])
             self._first.append(self._spool.add(found))
+
+    @property
+    def only_variants(self) -> bool:
+        """Sites at which nobody differs from the reference are hardly listed: they are missing, and not by chance."""
+        return bool(self._seen[0] >= _TELLING and self._seen[1] < _FEW_REFERENCE * self._seen[0])
 
 
 class VcfSites:

@@ -300,6 +300,28 @@ def test_scores_of_a_trait_are_compared_as_far_as_a_person_has_them(world, write
     np.testing.assert_allclose(spread[1], [np.ptp(z[1, :2])] * 2 + [np.nan])
 
 
+def test_a_list_of_variants_places_nobody(world, write_panel, tmp_path):
+    """Where they differ from the reference is who they are: on these sites alone everybody stands somewhere else."""
+    counts = world.people(16, 1)[:, 0]
+    head = "##fileformat=VCFv4.2\n##contig=<ID=1>\n" + '##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
+    columns = "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", "S0"])
+    calls = [
+        f"1\t{k * 1000 + 5}\t.\tA\tC\t.\t.\t.\tGT\t{('0/0', '0/1', '1/1')[count]}" for k, count in enumerate(counts)
+    ]
+    told = {}
+    for name, kept in (("all", calls), ("variants", [call for call in calls if not call.endswith("0/0")])):
+        path = tmp_path / f"{name}.vcf"
+        path.write_text("\n".join([head + columns, *kept]) + "\n")
+        settings = Settings(min_overlap=0.3)
+        told[name] = compute(path, [world.score], settings=settings, ancestry_path=world.model).adjusted
+        settings = Settings(assume_reference=True)
+        assumed = compute(path, [world.score], settings=settings, ancestry_path=world.model).adjusted
+        np.testing.assert_allclose(assumed.z_norm2, told["all"].z_norm2, rtol=1e-9)
+    assert np.isfinite(told["all"].z_norm2).all()
+    assert told["variants"].placement is None
+    assert "the genotypes list only variants" in told["variants"].withheld[0]
+
+
 def test_a_variant_that_nobody_of_the_panel_is_called_at_is_left_out(world, write_panel, tmp_path):
     counts = world.counts.copy()
     counts[int(world.rows["site"].iloc[3])] = -9

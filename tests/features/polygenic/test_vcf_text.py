@@ -63,7 +63,7 @@ def read(path, *, by_htslib: bool):
     most = vcf.MAX_SAMPLES
     try:
         vcf.MAX_SAMPLES = 0 if by_htslib else most
-        file = Vcf(path, alleles, Request(lambda: pairs, lambda: pairs))
+        file = Vcf(path, alleles, Request(lambda _: pairs, lambda: pairs))
     finally:
         vcf.MAX_SAMPLES = most
     variants = file.variants

@@ -148,6 +148,34 @@ def test_dosages_that_the_header_does_not_declare_are_not_dropped_in_silence(tmp
         compute(tmp_path / "a.vcf", [tmp_path / "score.txt"], settings=Settings(min_overlap=0))
 
 
+def listing(tmp_path, *, reference: bool, n=200):
+    """One person's VCF of n sites; of the half at which they are reference the records are left out or not."""
+    calls = ["0/0" if k % 2 else "0/1" for k in range(n)]
+    records = [f"chr1\t{100 + k}\t.\tA\tC\t.\t.\t.\tGT\t{call}\n" for k, call in enumerate(calls)]
+    kept = [record for record in records if reference or "0/0" not in record]
+    (tmp_path / "one.vcf").write_text(HEAD + COLUMNS.replace("\tS2", "") + "".join(kept))
+    rows = [f"1\t{100 + k}\tC\tA\t1\n" for k in range(n)]
+    (tmp_path / "score.txt").write_text("\n".join(SCORE.splitlines()[:2]) + "\n" + "".join(rows))
+    return tmp_path / "one.vcf", [tmp_path / "score.txt"]
+
+
+def test_who_brings_only_variants_is_told_what_is_missing(tmp_path):
+    genotypes, scores = listing(tmp_path, reference=False)
+    said = compute(genotypes, scores, settings=Settings()).scores[0].not_scored
+    assert said.startswith("50% of variants and 50% of the weight matched, 75% needed; 100 rows")
+    assert "list only variants: where other sites are reference is told by a gVCF, --callable-bed or" in said
+    genotypes, scores = listing(tmp_path, reference=True)
+    assert compute(genotypes, scores, settings=Settings()).scores[0].not_scored is None
+
+
+def test_a_vcf_is_read_for_the_positions_of_its_own_build(tmp_path):
+    """A file harmonised to the other build keeps its own positions, which are on the build of the VCF's header."""
+    head = HEAD.replace("<ID=chr1>", "<ID=chr1,length=249250621>")
+    columns = "chr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\thm_chr\thm_pos\n"
+    score = "#pgs_id=S\n#genome_build=GRCh37\n#HmPOS_build=GRCh38\n" + columns + "1\t100\tC\tA\t1\t1\t7100\n"
+    assert scored(tmp_path, HET, head=head, score=score) == (1, 1, 2)
+
+
 SET = {"chr1.vcf": HET, "chr2.vcf": SECOND + "chr2\t400\t.\tT\tC\t.\t.\t.\tGT\t1/1\t0/1\n"}
 
 
