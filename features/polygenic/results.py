@@ -145,6 +145,7 @@ def report_json(scored: ScoredSamples) -> dict[str, Any]:
     return {
         "samples": len(scored.sample_ids),
         "build": scored.build,
+        "genotypes": "dosages" if scored.dosages else "calls",
         "imputation": scored.imputation,
         "ancestry": _ancestry_json(scored),
         "scores": [_score_json(scored, score) for score in scored.scores],
@@ -184,7 +185,9 @@ def _score_json(scored: ScoredSamples, score: ScoredScore) -> dict[str, Any]:
 def sentence(scored: ScoredSamples) -> str:
     """What a run did, for the screen."""
     done = [score for score in scored.scores if score.column is not None]
-    lines = [f"{len(done)} of {len(scored.scores)} scores for {len(scored.sample_ids):,} samples; {scored.imputation}"]
+    read = "dosages" if scored.dosages else "calls"
+    counts = f"{len(done)} of {len(scored.scores)} scores for {len(scored.sample_ids):,} samples"
+    lines = [f"{counts}, from {read}; {scored.imputation}"]
     for score in scored.scores:
         reason = _shared_reason(scored, score)
         if reason:

@@ -38,13 +38,16 @@ from features.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class ScoredSamples:
-    """Everything one run found out. `few_called`: (score, sample), see there. `adjusted`: None without a reference."""
+    """Everything one run found out. `dosages`: some genotypes are expected counts. `few_called`: (score, sample), see
+    there. `adjusted`: None without a reference.
+    """
 
     sample_ids: tuple[str, ...]
     scores: tuple[ScoredScore, ...]
     sums: Sums
     imputation: str
     build: str | None
+    dosages: bool
     few_called: NDArray[np.bool_]
     adjusted: Adjusted | None = None
 
@@ -106,7 +109,9 @@ def compute(
             adjusted = adjust_all(summed, own, model, components, few, nowhere=nowhere, beyond=settings.beyond)
         give_back()
         imputation = _imputation(genotypes, frequencies_path, model)
-        return ScoredSamples(genotypes.samples.ids, scores, own, imputation, build, few, adjusted)
+        return ScoredSamples(
+            genotypes.samples.ids, scores, own, imputation, build, genotypes.has_dosages, few, adjusted
+        )
 
 
 def _request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import subprocess
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from features.errors import PresageError
+from features.polygenic.command import prs
 from features.polygenic.matching import MatchRules
 from features.polygenic.run import Settings, compute
 
@@ -146,6 +148,16 @@ def test_dosages_that_the_header_does_not_declare_are_not_dropped_in_silence(tmp
     (tmp_path / "score.txt").write_text(SCORE)
     with pytest.raises(PresageError, match=r"a\.vcf: records have DS or GP that the header does not declare"):
         compute(tmp_path / "a.vcf", [tmp_path / "score.txt"], settings=Settings(min_overlap=0))
+
+
+@pytest.mark.parametrize(("fields", "cell", "read"), [("GT:DS", "0/1:0.5", "dosages"), ("GT", "0/1", "calls")])
+def test_a_run_says_whether_it_read_dosages(tmp_path, fields, cell, read):
+    record = f"chr1\t100\t.\tA\tC\t.\t.\t.\t{fields}\t{cell}\t{cell}\n"
+    (tmp_path / "a.vcf").write_text(HEAD + (DOSAGES if "DS" in fields else "") + COLUMNS + record)
+    (tmp_path / "score.txt").write_text(SCORE)
+    told = prs(tmp_path / "a.vcf", [tmp_path / "score.txt"], tmp_path / "out.csv", settings=Settings(min_overlap=0))
+    assert f"1 of 1 scores for 2 samples, from {read}" in told
+    assert json.loads((tmp_path / "out.report.json").read_text())["genotypes"] == read
 
 
 def listing(tmp_path, *, reference: bool, n=200):
