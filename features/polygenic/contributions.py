@@ -40,7 +40,6 @@ class TableContribution:
     table: ScoreTable
     number: int
     used: UsedRows
-    constant: float
     has_zeros: bool
 
     @property
@@ -129,7 +128,7 @@ class ContributionStore:
         )
         codes = previous if same and previous is not None else self._keep(part.codes)
         self._last = part.codes
-        self._constants.append(part.constant)
+        self._constants.append(0.0 if isinstance(part, TableContribution) else part.constant)
         if isinstance(part, TableContribution):
             self._parts.append(_TablePart(codes, part.table, part.number, part.used, part.has_zeros))
             return
@@ -218,11 +217,14 @@ class _TablePart:
     used: UsedRows
     has_zeros: bool
 
-    def block(self, low: int, high: int) -> NDArray[np.float64]:
-        """Of all scores of the table, at some of its sites: weights per copy of the allele that is read (score, site)."""
-        sign = np.where(self.used.turned[low:high], -1.0, 1.0)
-        signed: NDArray[np.float64] = self.table.weights(self.used.rows[low:high]) * sign
-        return signed
+    def block(self, low: int, high: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of all scores of the table, at some of its sites: weights per copy of the allele that is read (site, score), and
+        what these sites add to everybody (score,).
+        """
+        turned = self.used.turned[low:high]
+        weights = self.table.weights(self.used.rows[low:high]) * np.where(turned, -1.0, 1.0)[:, None]
+        constants: NDArray[np.float64] = turned.astype(np.float64) @ weights
+        return weights, -2 * constants
 
 
 class Contributions:
@@ -269,13 +271,13 @@ class Contributions:
     def weights(self, start: int, stop: int, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
         """Weights of some scores over sites start to stop. `expected`: copies of a missing call at these."""
         parts = [self._parts[score] for score in scores]
-        additive = self._of_one_table(parts, start, stop)
-        if additive is not None:
-            return SiteWeights(additive.T, None, expected)
-        additive = np.zeros((len(scores), stop - start))
+        told = self._of_one_table(parts, start, stop, expected)
+        if told is not None:
+            return told
+        additive, constants = np.zeros((len(scores), stop - start)), np.zeros(len(scores))
         heterozygote: NDArray[np.float64] | None = None
         places: dict[int, tuple[int, int, NDArray[np.intp] | slice]] = {}
-        blocks: dict[int, NDArray[np.float64]] = {}
+        blocks: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         for number, part in enumerate(parts):
             if id(part.codes) not in places:
                 places[id(part.codes)] = self._place(part.codes, start, stop)
@@ -283,25 +285,32 @@ class Contributions:
             if isinstance(part, _TablePart):
                 if id(part.table) not in blocks:
                     blocks[id(part.table)] = part.block(low, high)
-                additive[number, columns] = blocks[id(part.table)][part.number]
+                block, constant = blocks[id(part.table)]
+                additive[number, columns], constants[number] = block[:, part.number], constant[part.number]
                 continue
             additive[number, columns] = part.additive.read(low, high)
             if part.heterozygote is not None:
                 heterozygote = np.zeros_like(additive) if heterozygote is None else heterozygote
                 heterozygote[number, columns] = part.heterozygote.read(low, high)
-        return SiteWeights(additive.T, None if heterozygote is None else heterozygote.T, expected)
+        return SiteWeights(additive.T, None if heterozygote is None else heterozygote.T, expected, constants)
 
-    def _of_one_table(self, parts: Sequence[_Part | _TablePart], start: int, stop: int) -> NDArray[np.float64] | None:
-        """Where all scores are the first of one table, whose sites are all there are: its weights as they lie."""
+    def _of_one_table(
+        self, parts: Sequence[_Part | _TablePart], start: int, stop: int, expected: NDArray[np.float64]
+    ) -> SiteWeights | None:
+        """Where all scores are neighbours in one table, whose sites are all there are: its weights as they lie."""
         first = parts[0] if parts else None
         if not isinstance(first, _TablePart):
             return None
-        low, high, columns = self._place(first.codes, start, stop)
         together = all(
             isinstance(part, _TablePart) and part.table is first.table and part.number == number
-            for number, part in enumerate(parts)
+            for number, part in enumerate(parts, start=first.number)
         )
-        return first.block(low, high)[: len(parts)] if together and isinstance(columns, slice) else None
+        low, high, columns = self._place(first.codes, start, stop)
+        if not together or not isinstance(columns, slice):
+            return None
+        block, constants = first.block(low, high)
+        wanted = slice(first.number, first.number + len(parts))
+        return SiteWeights(block[:, wanted], None, expected, constants[wanted])
 
     def _range(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int]:
         """Which of a score's sites lie among sites start to stop."""

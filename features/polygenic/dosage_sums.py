@@ -44,7 +44,7 @@ class DosageSums:
             dosages = self._read(task.contributions.sites[low:high])
             expected = 2 * self._frequency(dosages, low, high)
             weights = task.contributions.weights(low, high, task.scores, expected)
-            out.constants[:] += expected @ weights.additive
+            out.constants[:] += expected @ weights.additive + weights.constants
             self._multiply(dosages, weights, out.sums)
             _add_missing(dosages, weights, task.site_set, out)
         return out

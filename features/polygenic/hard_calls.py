@@ -42,7 +42,7 @@ class HardCalls:
             rows, words = self._read(task.contributions.sites[low:high])
             expected = 2 * self._frequency(rows, low, high)
             weights = task.contributions.weights(low, high, task.scores, expected)
-            out.constants[:] += expected @ weights.additive
+            out.constants[:] += expected @ weights.additive + weights.constants
             if look_up is not None:
                 look_up.add(words, weights, dense)
             for score in few.tolist():

@@ -299,30 +299,18 @@ FAST void add_few(const uint64_t *rows, int64_t n, int64_t row_words, const Weig
 #define ROW ROW_16
 #include "lookup.inc"
 
-/* Weights (score, row) by kind of row (0 to n_kinds - 1): sums and squares of what they are without sign (score, kind);
- * twice the weights of the rows that are turned; and how many are zero. */
-FAST void tally_weights(const double *weights, const uint8_t *kinds, const uint8_t *turned, int64_t n_scores, int64_t n,
-                   int64_t n_kinds, double *sums, double *squares, double *twice, int64_t *zeros)
+/* Weights (row, score) by kind of row (0 to n_kinds - 1): sums and squares of what they are without sign (kind, score), and
+ * how many are zero. */
+FAST void tally_weights(const double *weights, const uint8_t *kinds, int64_t n, int64_t n_scores, double *sums,
+                        double *squares, int64_t *zeros)
 {
-    for (int64_t k = 0; k < n_scores; k++, weights += n, sums += n_kinds, squares += n_kinds) {
-        double sum = 0, square = 0, both = 0;
-        int64_t none = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double weight = weights[i] < 0 ? -weights[i] : weights[i];
-            none += weight == 0;
-            both += turned[i] ? 2 * weights[i] : 0;
-            if (kinds[i]) {
-                sums[kinds[i]] += weight;
-                squares[kinds[i]] += weight * weight;
-            } else {
-                sum += weight;
-                square += weight * weight;
-            }
+    for (int64_t i = 0; i < n; i++, weights += n_scores) {
+        double *sum = sums + kinds[i] * n_scores, *square = squares + kinds[i] * n_scores;
+        for (int64_t k = 0; k < n_scores; k++) {
+            sum[k] += weights[k] < 0 ? -weights[k] : weights[k];
+            square[k] += weights[k] * weights[k];
+            zeros[k] += weights[k] == 0;
         }
-        sums[0] += sum;
-        squares[0] += square;
-        twice[k] += both;
-        zeros[k] += none;
     }
 }
 

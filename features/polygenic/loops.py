@@ -52,12 +52,14 @@ LOOPS = _library()
 @dataclass(frozen=True, slots=True)
 class SiteWeights:
     """What a block's calls weigh: `additive` (site, score) a copy, `heterozygote` beyond it for exactly one copy, and
-    the copies `expected` (site,) of a missing call. Sums are of what calls add beyond the expected.
+    the copies `expected` (site,) of a missing call. Sums are of what calls add beyond the expected. `constants` (score,):
+    what these sites add to everybody.
     """
 
     additive: Doubles
     heterozygote: Doubles | None
     expected: Doubles
+    constants: Doubles | float = 0.0
 
     def _as_c(self) -> _Weights:
         additive, het = self.additive, self.heterozygote
@@ -179,20 +181,12 @@ class LookUp:
 
 
 def tally_weights(
-    weights: NDArray[np.float64],
-    kinds: NDArray[np.uint8],
-    turned: NDArray[np.uint8],
-    sums: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    twice: NDArray[np.float64],
-    zeros: NDArray[np.int64],
+    weights: Doubles, kinds: NDArray[np.uint8], sums: Doubles, squares: Doubles, zeros: NDArray[np.int64]
 ) -> None:
-    """Add to `sums` and `squares` (score, kind) what the weights (score, row) of each kind of row are without their
-    sign, to `twice` (score,) twice those of the rows that are turned, to `zeros` (score,) how many are 0.
+    """Add to `sums` and `squares` (kind, score) what the weights (row, score) of each kind of row are without their sign,
+    to `zeros` (score,) how many are 0.
     """
-    LOOPS.tally_weights(
-        *at(weights, kinds, turned), *sizes(*weights.shape, sums.shape[1]), *at(sums, squares, twice, zeros)
-    )
+    LOOPS.tally_weights(*at(weights, kinds), *sizes(*weights.shape), *at(sums, squares, zeros))
 
 
 def tally_dosages(dosages: Singles) -> tuple[Doubles, NDArray[np.int64]]:

@@ -1,7 +1,7 @@
 """A table of several scores over the same variants, as plink2 takes it: `ID effect_allele SCORE...`.
 
-Read once, a few megabytes at a time on several threads; the weights wait in an unnamed file, since hundreds of scores
-over a million variants are gigabytes.
+Hundreds of scores over a million variants are gigabytes: the weights stay in the file, and are read again, a megabyte
+of text at a time, where they are wanted. Of a compressed file the text waits in an unnamed one.
 """
 
 from __future__ import annotations
@@ -29,25 +29,37 @@ from features.polygenic.variants import Alleles, position_keys
 FIRST_COLUMNS = ("ID", "effect_allele")
 _NULLS = ["", "NA", "nan", "NaN"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Some lines, and where their weights (score, row) start in the file."""
-
-    start: int
-    rows: ScoreRows
+Lines = tuple[text.Column, text.Column, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of each score: `sums` and `squares` (score, kind) of weights without their sign by kind of row, `twice` the
-    weights of the rows that are `turned`, and whether some row adds nothing.
+    """Of each score: `sums` and `squares` (kind, score) of weights without their sign by kind of row, and how many
+    `zeros` there are.
     """
 
     sums: NDArray[np.float64]
     squares: NDArray[np.float64]
-    twice: NDArray[np.float64]
-    has_zeros: NDArray[np.bool_]
+    zeros: NDArray[np.int64]
+
+    @staticmethod
+    def nothing(n_scores: int, n_kinds: int) -> Tally:
+        """Of no rows."""
+        return Tally(np.zeros((n_kinds, n_scores)), np.zeros((n_kinds, n_scores)), np.zeros(n_scores, np.int64))
+
+    def add(self, weights: NDArray[np.float64], kinds: NDArray[np.uint8]) -> None:
+        """Some rows more (row, score)."""
+        loops.tally_weights(weights, kinds, self.sums, self.squares, self.zeros)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some lines: where they lie in the text, what they say, and their weights' tally as if all were used."""
+
+    start: int
+    size: int
+    rows: ScoreRows
+    tally: Tally
 
 
 class ScoreTable:
@@ -61,13 +73,22 @@ class ScoreTable:
                 f"{path}, line {first_line - 1}", "expected one name for each score", way_out="mend the header"
             )
         self._columns = columns
+        self._first_line = first_line
         self._own = local()
-        self._spool: IO[bytes] = tempfile.TemporaryFile(prefix="presage-table-")  # noqa: SIM115
-        pieces = self._read(first_line, alleles, threads)
-        self._starts = [piece.start for piece in pieces]
+        self._text: IO[bytes] = _text_of(path)
+        pieces = self._read(alleles, threads)
+        self._places = [(piece.start, piece.size) for piece in pieces]
         self._first_rows = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
         joined = [np.concatenate([getattr(piece.rows, name) for piece in pieces]) for name in ScoreRows.__slots__]
         self.rows = ScoreRows(*joined)
+        self._all = Tally(
+            np.sum([piece.tally.sums for piece in pieces], axis=0),
+            np.sum([piece.tally.squares for piece in pieces], axis=0),
+            np.sum([piece.tally.zeros for piece in pieces], axis=0),
+        )
+        bad = np.flatnonzero(~np.isfinite(self._all.sums[0]))
+        if len(bad):
+            self.score(int(bad[0]))  # which says where
 
     def scores(self) -> Iterator[Score]:
         """The scores one by one; all share `rows`."""
@@ -76,7 +97,7 @@ class ScoreTable:
 
     def score(self, number: int) -> Score:
         """One score, its weights together."""
-        weights = np.concatenate([self._column(piece, number) for piece in range(len(self._starts))])
+        weights = np.concatenate([self._piece(piece)[:, number] for piece in range(len(self._places))])
         bad = ~np.isfinite(weights)
         if bad.any():
             where = f"{self.path}, line {self.rows.line[np.argmax(bad)]}, column {self.names[number]}"
@@ -87,51 +108,46 @@ class ScoreTable:
         """Its name is all that a table says of a score."""
         return ScoreHeader(score_id=self.names[number])
 
-    def tally(self, kinds: NDArray[np.uint8], n_kinds: int, turned: NDArray[np.uint8]) -> Tally:
-        """Weights by kind of row (row,), all scores at once. Raises PresageError for one that is not finite."""
-        n = len(self.names)
-        out = Tally(np.zeros((n, n_kinds)), np.zeros((n, n_kinds)), np.zeros(n), np.zeros(n, np.bool_))
-        zeros = np.zeros(n, np.int64)
+    def tally(self, kinds: NDArray[np.uint8], n_kinds: int) -> Tally:
+        """Weights by kind of row (row,), all scores at once."""
+        out = Tally.nothing(len(self.names), n_kinds)
+        if not kinds.any():
+            out.sums[0], out.squares[0], out.zeros[:] = self._all.sums[0], self._all.squares[0], self._all.zeros
+            return out
         for number, (low, high) in enumerate(zip(self._first_rows[:-1], self._first_rows[1:], strict=True)):
-            part = slice(int(low), int(high))
-            loops.tally_weights(self._piece(number), kinds[part], turned[part], out.sums, out.squares, out.twice, zeros)
-        for bad in np.flatnonzero(~np.isfinite(out.sums).all(axis=1)).tolist():
-            self.score(bad)  # which says where
-        out.has_zeros[:] = zeros > 0
+            out.add(self._piece(number), kinds[low:high])
         return out
 
     def weights(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Of rows that rise (score, row)."""
+        """Of rows that rise (row, score)."""
         cuts = np.searchsorted(rows, self._first_rows)
-        parts = []
+        parts = [np.empty((0, len(self.names)))]
         for number in np.flatnonzero(np.diff(cuts)).tolist():
             within = rows[cuts[number] : cuts[number + 1]] - self._first_rows[number]
             whole = within[-1] - within[0] + 1 == len(within)
-            parts.append(self._piece(number)[:, slice(int(within[0]), int(within[-1]) + 1) if whole else within])
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((len(self.names), 0)), *parts], axis=1)
+            parts.append(self._piece(number)[slice(int(within[0]), int(within[-1]) + 1) if whole else within])
+        return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._spool.close()
-
-    def _column(self, piece: int, number: int) -> NDArray[np.float64]:
-        size = 8 * int(self._first_rows[piece + 1] - self._first_rows[piece])
-        return np.frombuffer(os.pread(self._spool.fileno(), size, self._starts[piece] + number * size))
+        self._text.close()
 
     def _piece(self, number: int) -> NDArray[np.float64]:
-        """The weights (score, row) of a piece; each thread keeps the one it read last."""
+        """The weights (row, score) of a piece; each thread keeps the one it read last."""
         if getattr(self._own, "number", None) != number:
-            n_rows = int(self._first_rows[number + 1] - self._first_rows[number])
-            content = os.pread(self._spool.fileno(), 8 * n_rows * len(self.names), self._starts[number])
-            self._own.number, self._own.piece = number, np.frombuffer(content).reshape(len(self.names), n_rows)
+            start, size = self._places[number]
+            lines = self._lines(os.pread(self._text.fileno(), size, start))
+            if lines is None or len(lines[2]) != self._first_rows[number + 1] - self._first_rows[number]:
+                raise PresageError(str(self.path), "the file changed while it was read", way_out="start again")
+            self._own.number, self._own.piece = number, lines[2]
         piece: NDArray[np.float64] = self._own.piece
         return piece
 
-    def _read(self, first_line: int, alleles: Alleles, threads: int) -> list[_Piece]:
+    def _read(self, alleles: Alleles, threads: int) -> list[_Piece]:
         pieces: list[_Piece] = []
-        line = first_line
+        line = self._first_line
         with ThreadPoolExecutor(threads) as pool:
-            jobs = self._places(first_line)
+            jobs = text.placed_pieces(self.path, self._first_line - 1)
             waiting = [pool.submit(self._parse, *job, alleles) for job in islice(jobs, threads + 1)]
             while waiting:
                 piece = waiting.pop(0).result()
@@ -142,7 +158,7 @@ class ScoreTable:
                         where, "expected chromosome:position:allele:allele", way_out="or use the PGS Catalog's columns"
                     )
                 if piece is None:
-                    raise _bad_line(self.path, self._columns, first_line)
+                    raise _bad_line(self.path, self._columns, self._first_line)
                 piece.rows.line[:] += line
                 pieces.append(piece)
                 line += len(piece.rows)
@@ -150,16 +166,9 @@ class ScoreTable:
             raise PresageError(str(self.path), "the scoring file has no rows", way_out="export it again")
         return pieces
 
-    def _places(self, first_line: int) -> Iterator[tuple[bytes, int]]:
-        """Pieces of the file, and where each one's weights have room."""
-        start = 0
-        for content in text.pieces(self.path, first_line - 1):
-            yield content, start
-            start += 4 * len(content) + 8 * len(self.names)  # a weight is two letters at least, and eight bytes
-
     def _parse(self, content: bytes, start: int, alleles: Alleles) -> _Piece | text.BadCellError | None:
         """None where a line does not fit: the caller finds it."""
-        lines = text.score_lines(content, len(self.names)) or self._parse_slowly(content)
+        lines = self._lines(content)
         if lines is None:
             return None
         ids, effects, weights = lines
@@ -167,11 +176,17 @@ class ScoreTable:
             rows = _rows(ids, effects, alleles)
         except text.BadCellError as error:
             return error
-        os.pwrite(self._spool.fileno(), np.ascontiguousarray(weights).data, start)
-        return _Piece(start, rows)
+        if text.is_compressed(self.path):
+            os.pwrite(self._text.fileno(), content, start)
+        tally = Tally.nothing(len(self.names), 1)
+        tally.add(weights, np.zeros(len(rows), np.uint8))
+        return _Piece(start, len(content), rows, tally)
 
-    def _parse_slowly(self, content: bytes) -> tuple[text.Column, text.Column, NDArray[np.float64]] | None:
-        """Numbers of any spelling."""
+    def _lines(self, content: bytes) -> Lines | None:
+        """Of a piece. None where a line does not fit."""
+        plain = text.score_lines(content, len(self.names))
+        if plain is not None:
+            return plain
         types = dict.fromkeys(self.names, pa.float64()) | dict.fromkeys(FIRST_COLUMNS, pa.string())
         try:
             table = csv.read_csv(
@@ -183,7 +198,14 @@ class ScoreTable:
             first = text.columns(content, len(self._columns), (0, 1))
         except (pa.ArrowInvalid, text.BadLineError):
             return None
-        return first[0], first[1], np.stack([table[name].to_numpy() for name in self.names])  # null is nan
+        return first[0], first[1], np.stack([table[name].to_numpy() for name in self.names], axis=1)  # null is nan
+
+
+def _text_of(path: Path) -> IO[bytes]:
+    """The file, or where the text of a compressed one waits."""
+    if text.is_compressed(path):
+        return tempfile.TemporaryFile(prefix="presage-table-")
+    return path.open("rb")
 
 
 def _rows(ids: text.Column, effects: text.Column, alleles: Alleles) -> ScoreRows:

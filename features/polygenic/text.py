@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from features.polygenic.loops import LOOPS, at, sizes
 from features.polygenic.variants import Alleles, Codes, chromosome_code
 
-PIECE = 4 << 20
+PIECE = 1 << 20  # with its numbers it stays in the second cache
 _FEW = 64
 _OTHER = -2
 _SPAN = np.dtype([("start", np.uint32), ("end", np.uint32)])
@@ -39,19 +41,42 @@ class BadCellError(Exception):
 
 
 def pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[bytes]:
-    """Whole lines of a file, plain or compressed (gz, zst), after the first `skip`. Raises OSError if it is damaged."""
-    with pa.input_stream(str(path), compression="detect") as stream:
-        rest = b""
+    """Whole lines of a file, plain or compressed (gz, zst), after the first `skip`. Raises OSError if damaged."""
+    for content, _ in placed_pieces(path, skip, size=size):
+        yield content
+
+
+def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[tuple[bytes, int]]:
+    """As `pieces`, and where each starts in the text."""
+    start, rest = 0, b""
+    with _stream(path) as stream:
         while content := stream.read(size):
             content = rest + content if rest else content
+            first = start
             while skip and b"\n" in content:
-                content, skip = content[content.index(b"\n") + 1 :], skip - 1
+                cut = content.index(b"\n") + 1
+                content, skip, first = content[cut:], skip - 1, first + cut
             cut = 0 if skip else content.rfind(b"\n") + 1
+            start, rest = first + cut, content[cut:]
             if cut:
-                yield content[:cut]
-            rest = content[cut:]
-        if rest.strip() and not skip:
-            yield rest
+                yield content[:cut], first
+    if rest.strip() and not skip:
+        yield rest, start
+
+
+def is_compressed(path: Path) -> bool:
+    """By its name."""
+    return path.suffix in (".gz", ".bgz", ".zst", ".bz2")
+
+
+@contextmanager
+def _stream(path: Path) -> Iterator[IO[bytes]]:
+    if is_compressed(path):
+        with pa.input_stream(str(path), compression="detect") as stream:
+            yield stream
+    else:
+        with path.open("rb", buffering=0) as file:
+            yield file
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +165,13 @@ def columns(content: bytes, n_columns: int, wanted: Sequence[int]) -> dict[int, 
 
 
 def score_lines(content: bytes, n_values: int) -> tuple[Column, Column, NDArray[np.float64]] | None:
-    """Two columns of text and the numbers (value, line) after them; None where something is not plain."""
+    """Two columns of text and the numbers (line, value) after them; None where something is not plain."""
     n_lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    spans, values = np.empty((n_lines, 2), _SPAN), np.empty((n_values, n_lines))
+    spans, values = np.empty((n_lines, 2), _SPAN), np.empty((n_lines, n_values))
     n = LOOPS.score_lines(ctypes.c_char_p(content), *sizes(len(content), n_values, n_lines), *at(spans, values))
     if n < 0:
         return None
-    return Column(content, spans[:n, 0]), Column(content, spans[:n, 1]), values[:, :n]
+    return Column(content, spans[:n, 0]), Column(content, spans[:n, 1]), values[:n]
 
 
 def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
