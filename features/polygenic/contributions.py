@@ -218,8 +218,8 @@ class _TablePart:
     has_zeros: bool
 
     def block(self, low: int, high: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Of all scores of the table, at some of its sites: weights per copy of the allele that is read (site, score), and
-        what these sites add to everybody (score,).
+        """Of all scores of the table, at some of its sites: weights per copy of the allele that is read (site, score),
+        and what these sites add to everybody (score,).
         """
         turned = self.used.turned[low:high]
         weights = self.table.weights(self.used.rows[low:high]) * np.where(turned, -1.0, 1.0)[:, None]

@@ -52,8 +52,8 @@ LOOPS = _library()
 @dataclass(frozen=True, slots=True)
 class SiteWeights:
     """What a block's calls weigh: `additive` (site, score) a copy, `heterozygote` beyond it for exactly one copy, and
-    the copies `expected` (site,) of a missing call. Sums are of what calls add beyond the expected. `constants` (score,):
-    what these sites add to everybody.
+    the copies `expected` (site,) of a missing call. Sums are of what calls add beyond the expected.
+    `constants` (score,): what these sites add to everybody.
     """
 
     additive: Doubles
@@ -183,8 +183,8 @@ class LookUp:
 def tally_weights(
     weights: Doubles, kinds: NDArray[np.uint8], sums: Doubles, squares: Doubles, zeros: NDArray[np.int64]
 ) -> None:
-    """Add to `sums` and `squares` (kind, score) what the weights (row, score) of each kind of row are without their sign,
-    to `zeros` (score,) how many are 0.
+    """Add to `sums` and `squares` (kind, score) what the weights (row, score) of each kind of row are without sign, to
+    `zeros` (score,) how many are 0.
     """
     LOOPS.tally_weights(*at(weights, kinds), *sizes(*weights.shape), *at(sums, squares, zeros))
 
