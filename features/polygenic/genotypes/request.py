@@ -15,6 +15,7 @@ from features.errors import PresageError
 from features.polygenic.variants import Codes, Keys, chromosome_code
 
 _POSITION = (1 << 32) - 1
+MIN_TURNED, MAX_TURNED = 3, 0.01  # sites, and share of the sites, at which REF and ALT may change places by mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,27 @@ class Request:
     known: Callable[[], AllelePairs]
     callable_bed: Path | None = None
     assume_reference: bool = False
+
+
+def check_references(name: str, keys: Keys, ref: Codes, alt: Codes, known: AllelePairs) -> None:
+    """The sites that a VCF lists show whether the reference's REF is the genome's: else its alleles change places.
+
+    A file that was once a BED may call the commoner allele REF; whoever is reference would then have two copies of the
+    other one. Raises PresageError where that is so at more sites than strands and errors explain.
+    """
+    order = np.argsort(keys, kind="stable")
+    low, high = (np.searchsorted(keys[order], known.keys, side=side) for side in ("left", "right"))
+    once = np.flatnonzero(high - low == 1)
+    own, one, two = order[low[once]], known.first[once], known.second[once]
+    same = int(((ref[own] == one) & (alt[own] == two)).sum())
+    turned = int(((ref[own] == two) & (alt[own] == one)).sum())
+    if turned >= MIN_TURNED and turned > MAX_TURNED * (same + turned):
+        raise PresageError(
+            name,
+            f"at {turned} of {same + turned} sites the frequencies or the ancestry reference name its ALT as REF: "
+            "theirs is not the genome's, and does not say what a site that is not listed is",
+            way_out="make them again from files with the genome's REF (plink2 --ref-from-fa)",
+        )
 
 
 def covered(keys: Keys, bed: Path) -> NDArray[np.bool_]:

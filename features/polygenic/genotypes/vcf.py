@@ -8,10 +8,7 @@ reference). All others stay unmatched.
 
 from __future__ import annotations
 
-import gzip
 import tempfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +23,7 @@ from numpy.typing import NDArray
 from features.errors import PresageError
 from features.polygenic.builds import build_of_header
 from features.polygenic.genotypes.protocol import Samples, Sites
-from features.polygenic.genotypes.request import AllelePairs, Request, covered
+from features.polygenic.genotypes.request import AllelePairs, Request, check_references, covered
 from features.polygenic.genotypes.spool import GenotypeSpool
 from features.polygenic.genotypes.vcf_calls import (
     ANY_OTHER,
@@ -37,9 +34,9 @@ from features.polygenic.genotypes.vcf_calls import (
     without_placeholder,
 )
 from features.polygenic.genotypes.vcf_text import MAX_SAMPLES, NotPlainError, PlainRecords, member, read_text
+from features.polygenic.genotypes.vcf_whole import check_end, check_sample_names, vcf_samples
 from features.polygenic.variants import Alleles, Variants, chromosome_code
 
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _POSITION_BITS = 32
 _PENDING = 4096  # records
 _LAST = 1 << 62
@@ -107,14 +104,14 @@ class Vcf:
     has_dosages: bool
 
     def __init__(self, path: Path, alleles: Alleles, request: Request, *, alone: bool = True) -> None:
-        _check_end(path)
+        check_end(path)
         try:
             source = VCF(str(path), gts012=True)
         except Exception as error:  # cyvcf2 raises bare exceptions for a header it cannot parse
-            _check_sample_names(path)
+            check_sample_names(path)
             raise PresageError(str(path), "not a VCF or BCF file", way_out="export the genotypes again") from error
         self.name: str = str(path)
-        self.samples: Samples = _samples(path, source.samples)
+        self.samples: Samples = vcf_samples(path, source.samples)
         self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
         self._alleles = alleles
         self._wanted = request.wanted(self.build)
@@ -287,6 +284,13 @@ class Vcf:
 
     def _add_absent(self, request: Request, elsewhere: NDArray[np.int64]) -> None:
         known, columns = self._known, self._columns
+        listed = np.array([*columns.keys, *self._unnamed], np.int64)
+        if self._plain is not None:
+            listed = np.concatenate([self._plain.keys, listed])
+            check_references(self.name, self._plain.keys, self._plain.ref, self._plain.alt, known)
+        else:
+            ref, alt = (np.array(codes, np.int32) for codes in (columns.ref, columns.alt))
+            check_references(self.name, np.array(columns.keys, np.int64), ref, alt, known)
         told = np.array(self._told, np.int64).reshape(-1, 3)
         pairs = AllelePairs.of(
             [
@@ -294,9 +298,6 @@ class Vcf:
                 (told[:, 0], told[:, 1].astype(np.int32), told[:, 2].astype(np.int32)),
             ]
         )
-        listed = np.array([*columns.keys, *self._unnamed], np.int64)
-        if self._plain is not None:
-            listed = np.concatenate([self._plain.keys, listed])
         absent = ~member(np.sort(listed), pairs.keys) & member(self._wanted.keys, pairs.keys)
         everywhere = np.zeros(len(self.samples), np.int8)
         open_keys = np.full(len(pairs.keys), request.assume_reference)
@@ -354,48 +355,3 @@ class VcfSites:
 def _dosage_fields(source: Any) -> bool:
     header = source.raw_header
     return any(f"##FORMAT=<ID={name}," in header for name in DOSAGES)
-
-
-def _check_sample_names(path: Path) -> None:
-    """htslib refuses a header with one sample twice without saying so."""
-    opener = gzip.open if path.name.endswith("gz") else open
-    with opener(path, "rt", encoding="utf-8", errors="replace") as stream:
-        columns = next((line for line in stream if line.startswith("#CHROM")), "").split()
-    _samples(path, columns[9:] or ["unknown"])
-
-
-def _samples(path: Path, ids: list[str]) -> Samples:
-    if not ids:
-        raise PresageError(str(path), "no samples: only sites", way_out="give a VCF with genotypes")
-    if len(set(ids)) < len(ids):
-        raise PresageError(f"{path}, header", "a sample id occurs twice", way_out="give every sample its own id")
-    return Samples(tuple(ids))
-
-
-def _check_end(path: Path) -> None:
-    """htslib reads a file that is cut short as far as it goes; such a file is refused."""
-    with path.open("rb") as stream:
-        start = stream.read(18)
-        size = stream.seek(0, 2)
-        stream.seek(max(size - len(_BGZF_END), 0))
-        end = stream.read()
-    if not start:
-        raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
-    cut = PresageError(str(path), "cut short: its end is missing", way_out="copy or export it again")
-    if start[:2] == b"\x1f\x8b" and start[12:14] == b"BC":
-        if end != _BGZF_END:
-            raise cut
-    elif start[:2] == b"\x1f\x8b":
-        try:
-            for _ in _pieces(path):
-                pass
-        except (OSError, EOFError, zlib.error) as error:
-            raise cut from error
-    elif start[:2] == b"##" and end[-1:] != b"\n":
-        raise cut
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with gzip.open(path) as stream:
-        while piece := stream.read(1 << 20):
-            yield piece

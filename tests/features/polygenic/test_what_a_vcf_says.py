@@ -188,6 +188,26 @@ def test_a_vcf_is_read_for_the_positions_of_its_own_build(tmp_path):
     assert scored(tmp_path, HET, head=head, score=score) == (1, 1, 2)
 
 
+def test_a_reference_whose_ref_is_the_commoner_allele_does_not_say_what_is_not_listed(tmp_path):
+    """As of a panel that was a BED: who is reference at a site would have two copies of the wrong allele."""
+    genotypes, scores = listing(tmp_path, reference=False)
+    header = "#CHROM\tID\tREF\tALT\tALT_FREQS\tOBS_CT\n"
+    for turned, people in ((range(0), "good"), (range(0, 200, 20), "bad")):
+        alleles = [("C\tA" if k in turned else "A\tC") for k in range(200)]
+        rows = [f"1\t1:{100 + k}:x:y\t{pair}\t0.3\t10\n" for k, pair in enumerate(alleles)]
+        (tmp_path / f"{people}.afreq").write_text(header + "".join(rows))
+    told = {"settings": Settings(assume_reference=True)}
+    done = compute(genotypes, scores, frequencies_path=tmp_path / "good.afreq", **told)
+    np.testing.assert_allclose(done.sums.sums, [[100]])
+    with pytest.raises(
+        PresageError, match="at 10 of 100 sites the frequencies or the ancestry reference name its ALT as"
+    ):
+        compute(genotypes, scores, frequencies_path=tmp_path / "bad.afreq", **told)
+    genotypes, scores = listing(tmp_path, reference=True)
+    done = compute(genotypes, scores, settings=Settings(), frequencies_path=tmp_path / "bad.afreq")
+    np.testing.assert_allclose(done.sums.sums, [[100]], err_msg="where every site is listed nobody asks")
+
+
 SET = {"chr1.vcf": HET, "chr2.vcf": SECOND + "chr2\t400\t.\tT\tC\t.\t.\t.\tGT\t1/1\t0/1\n"}
 
 
