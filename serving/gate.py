@@ -26,7 +26,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 4_000_000
-OPEN = ("/livez", "/readyz", "/sign-in", "/favicon.ico")
+READY = "/readyz"
+OPEN = ("/livez", READY, "/sign-in", "/favicon.ico")
 STATIC = "/static/"
 API = "/api/"
 # First match wins; what no line names is refused to everybody. None: every role.
@@ -57,11 +58,15 @@ HEADERS = {
 
 
 class Gate:
-    """ASGI middleware. Leaves `scope["presage.session"]` (pages) or `scope["presage.viewer"]` (API) behind."""
+    """ASGI middleware. Leaves `scope["presage.session"]` (pages) or `scope["presage.viewer"]` (API) behind.
 
-    def __init__(self, app: App, *, door: Callable[[], Door]) -> None:
+    told: what /readyz says of the models.
+    """
+
+    def __init__(self, app: App, *, door: Callable[[], Door], told: Callable[[], dict[str, object]]) -> None:
         self._app = app
         self._door = door
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it with the reason why not."""
@@ -73,6 +78,8 @@ class Gate:
         guarded = _with_headers(send, path=scope["path"], secure=door.secure_cookies)
         if _is_api(scope["path"]):
             guarded = _in_one_shape(guarded)
+        if scope["path"] == READY:
+            guarded = _telling(guarded, self._told)
         refusal = _bad_body(scope) or await self._admit(scope, door)
         if refusal is not None:
             await refusal(scope, receive, guarded)
@@ -166,6 +173,21 @@ def _with_headers(send: Send, *, path: str, secure: bool) -> Send:
         await send(message)
 
     return guarded
+
+
+def _telling(send: Send, told: Callable[[], dict[str, object]]) -> Send:
+    """That the service is ready, with the versions that serve; no person, and no reason, is in it."""
+    body = b""
+
+    async def telling(message: MutableMapping[str, Any]) -> None:
+        nonlocal body
+        if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+            body = json.dumps({"ready": True, **told()}).encode()
+            headers = MutableHeaders(scope=message)
+            headers["content-type"], headers["content-length"] = "application/json", str(len(body))
+        await send({**message, "body": body} if body and message["type"] == "http.response.body" else message)
+
+    return telling
 
 
 def _in_one_shape(send: Send) -> Send:

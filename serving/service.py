@@ -20,6 +20,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
 import anyio.to_thread
+import numpy as np
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own deprecations are its to mend
@@ -28,10 +29,12 @@ with warnings.catch_warnings():
 from features.errors import PresageError
 from features.record import Record
 from serving.access import Door, Signer
-from serving.api import NOBODY, SENT, People, ScoreRequest, ScoreResponse, response_of, score_one
-from serving.champions import Champions
+from serving.api import NOBODY, SENT, People, PersonData, ScoreRequest, ScoreResponse, response_of, score_one
+from serving.champions import Champion, Champions, Watch
+from serving.eligible import NO_ONE
 from serving.gate import Gate, problem
 from serving.genetics import GeneticRecord, genetic_records
+from serving.scoring import frame_of
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
@@ -39,6 +42,12 @@ from serving.store.rows import Viewer
 from serving.web.pages import Backstage, ModelRow, pages
 from serving.web.wording import horizon
 
+NOBODYS_DAY = "2020-01-01T00:00:00"
+NOBODYS_EVENTS = (
+    {"code": "MEDS_BIRTH", "time": "1960-01-01T00:00:00"},
+    {"code": "Gender//F"},
+    {"code": "Visit//OP", "time": "2015-01-01T00:00:00"},
+)
 TIMEOUT_SECONDS = 30  # BentoML keeps a request's memory for as long as this
 # BentoML logs a request that fails validation with the value that failed: only the kind of error may be logged.
 _TALKATIVE = ("bentoml._internal.server.http_app", "_bentoml_impl.server.app", "bentoml.serve")
@@ -54,6 +63,7 @@ class Backend:
 
     settings: Settings
     champions: Champions = field(default_factory=Champions)
+    look_every_seconds: float = 30  # for another champion
 
     @cached_property
     def people(self) -> People:
@@ -105,6 +115,20 @@ class Backend:
         receipt = score_one(champion, record, as_of=request.as_of, subject_id=subject_id)
         return response_of(receipt, subject_id=request.subject_id)
 
+    def warm(self, champion: Champion) -> None:
+        """Score somebody made up, so that the first person does not wait for statements to be planned.
+
+        Whoever it is: in the population or not, every step is gone once.
+        """
+        as_of = datetime.fromisoformat(NOBODYS_DAY)
+        record = self.people.sent(PersonData.model_validate({"events": NOBODYS_EVENTS}), as_of=as_of)
+        score_one(champion, record, as_of=as_of, subject_id=SENT)
+        one = np.array([SENT], dtype=np.int64), np.array([NOBODYS_DAY], dtype="datetime64[us]")
+        champion.bundle.risk(frame_of(champion, record, *one))
+        if self.settings.record is not None:
+            self.people.panel(NO_ONE)
+            self.people.known(NO_ONE)
+
     def models(self) -> list[ModelRow]:
         """The champions as a data scientist sees them."""
         return [
@@ -129,10 +153,18 @@ def service(backend: Backend, *, metrics: bool) -> Any:
 
         def __init__(self) -> None:
             backend.door()
-            backend.champions.preload()
+            backend.champions.prepare = backend.warm
+            backend.champions.refresh()
+            self._watch = Watch(backend.champions, every_seconds=backend.look_every_seconds)
+            self._watch.start()
             gc.collect()
             gc.freeze()  # what was loaded lives as long as the process: no collection needs to visit it again
             atexit.register(gc.unfreeze)  # else DuckDB's bindings report at the end what nobody may collect
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+        def stop(self) -> None:
+            """The service ends."""
+            self._watch.stop()
 
         @bentoml.api(route="/api/score")  # type: ignore[untyped-decorator]
         async def score(self, request: ScoreRequest, /, ctx: bentoml.Context) -> ScoreResponse:
@@ -157,7 +189,7 @@ def service(backend: Backend, *, metrics: bool) -> Any:
     made.mount_asgi_app(
         pages(Backstage(backend.door, backend.genetics, backend.models, backend.champions.refused)), path="/"
     )
-    made.add_asgi_middleware(Gate, door=backend.door)
+    made.add_asgi_middleware(Gate, door=backend.door, told=backend.champions.told)
     return made
 
 

@@ -329,7 +329,8 @@ def _aggregates(app: FastAPI, view: View) -> None:
 
     @app.get("/models")
     def models(request: Request) -> Response:
-        return view(request, "models.html", {"models": view.backstage.models(), "refused": view.backstage.refused})
+        backstage = view.backstage
+        return view(request, "models.html", {"models": backstage.models(), "refused": dict(backstage.refused)})
 
 
 @dataclass(frozen=True, slots=True)

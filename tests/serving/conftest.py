@@ -378,7 +378,7 @@ def champions(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> Champions:
     """A registry with one champion, also where the batch commands look for it."""
     monkeypatch.setattr("serving.scoring.load_champion", lambda name: champion)
     monkeypatch.setattr("serving.raising.load_version", lambda name, version: champion)
-    return Champions(load=lambda name: champion, names=lambda: [champion.name])
+    return Champions(load=lambda name: champion, versions=lambda: {champion.name: champion.version})
 
 
 @pytest.fixture
@@ -414,7 +414,7 @@ def token_in(page: str) -> str:
 
 
 def backend_of(hospital: Hospital, champions: Champions | None = None) -> Backend:
-    return Backend(hospital.settings, champions or Champions(load=_no_model, names=list))
+    return Backend(hospital.settings, champions or Champions(load=_no_model, versions=dict))
 
 
 def _no_model(name: str) -> Champion:

@@ -42,7 +42,7 @@ def api(installation: Settings, champion: Champion) -> Iterator[TestClient]:
     now = datetime.fromisoformat("2024-01-01T00:00:00")
     token = sign_ins.make_token(engine, name="ehr", label="", now=now, valid=timedelta(days=36500))
     engine.dispose()
-    champions = Champions(load=lambda name: _named(name, champion), names=lambda: [champion.name])
+    champions = Champions(load=lambda name: _named(name, champion), versions=lambda: {champion.name: champion.version})
     with TestClient(application(Backend(installation, champions), metrics=False)) as client:
         client.headers["authorization"] = f"Bearer {token}"
         yield client

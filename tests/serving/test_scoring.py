@@ -143,8 +143,8 @@ def test_one_refused_champion_keeps_nobody_from_the_others(champion: Champion) -
             raise PresageError("aml version 1", "a model that was trained on a record")
         return champion
 
-    champions = Champions(load=load, names=lambda: ["aml", champion.name])
-    champions.preload()
+    champions = Champions(load=load, versions=lambda: {"aml": "1", champion.name: champion.version})
+    champions.refresh()
     assert champions.held() == [champion]
     assert list(champions.refused) == ["aml"]
 

@@ -33,7 +33,7 @@ def address(champion: Champion, record_dir: Path, tmp_path_factory: pytest.TempP
     home = tmp_path_factory.mktemp("chromium")
     settings = Settings(home=home, store_url=f"sqlite:///{home / 'presage.db'}", record=record_dir)
     (home / "policy.toml").write_text(POLICY.replace("capacity = 4", "capacity = 24"))
-    champions = Champions(load=lambda name: champion, names=lambda: [champion.name])
+    champions = Champions(load=lambda name: champion, versions=lambda: {champion.name: champion.version})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("serving.scoring.load_champion", lambda name: champion)
         patch.setattr("serving.raising.load_version", lambda name, version: champion)
