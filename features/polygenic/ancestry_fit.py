@@ -15,7 +15,7 @@ from features.polygenic.adjustment import Adjustment, fit_adjustment
 from features.polygenic.ancestry import AncestryModel, SiteTable, write_model
 from features.polygenic.contributions import Contribution
 from features.polygenic.genotypes.protocol import Genotypes, Sites
-from features.polygenic.variants import Alleles, Variants
+from features.polygenic.variants import Alleles, Codes, Variants
 
 Floats = NDArray[np.float64]
 MIN_FREQUENCY = 0.05
@@ -184,15 +184,20 @@ def score_part(
     counted = np.where(part.codes & 1, variants.ref[chosen], variants.alt[chosen]).astype(np.int32)
     columns = {
         "key": variants.keys[chosen],
-        "ref": alleles.arrow(variants.ref[chosen]).dictionary_decode(),
-        "alt": alleles.arrow(variants.alt[chosen]).dictionary_decode(),
+        "ref": _named(alleles, variants.ref[chosen]),
+        "alt": _named(alleles, variants.alt[chosen]),
         "frequency": np.where(part.codes & 1, 1 - frequency, frequency),
         "variance": variance,
-        "counted": alleles.arrow(counted).dictionary_decode(),
+        "counted": _named(alleles, counted),
         "additive": part.additive,
         "heterozygote": het,
     }
     return pa.table(columns | {f"slope_{k}": slopes[:, k] for k in range(slopes.shape[1])})
+
+
+def _named(alleles: Alleles, codes: Codes) -> pa.DictionaryArray:
+    """Alleles as a column whose dictionary holds these and no others, so that the same panel makes the same file."""
+    return alleles.arrow(codes).dictionary_decode().dictionary_encode()
 
 
 def assemble(

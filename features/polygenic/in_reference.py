@@ -65,13 +65,12 @@ def in_reference(
     here = np.zeros(len(slopes), np.bool_)
     here[place[known]] = True
     het = np.zeros(len(place)) if part.heterozygote is None else part.heterozygote
-    pq = 2 * frequency * (1 - frequency)
     at_frequency = constants + 2 * frequency * part.additive  # of a missing call, as plink2 has it
-    spread = part.additive**2 * pq + 2 * part.additive * het * pq * (1 - 2 * frequency) + het**2 * pq * (1 - pq)
-    foreign = float(spread[~known].sum())
+    lacking = np.flatnonzero(~known)
+    expected, foreign = _moments(at_frequency[lacking], part.additive[lacking], het[lacking], frequency[lacking])
     kept, total = float(variance[here].sum()), float(variance.sum())
     shift = slopes[~here].sum(axis=0)
-    shift[0] -= (at_frequency + het * pq)[~known].sum()
+    shift[0] -= expected
     return InReference(
         shift=shift,
         slopes=slopes[here, 1:].sum(axis=0),
@@ -80,6 +79,13 @@ def in_reference(
         foreign=foreign / (kept + foreign) if kept + foreign > 0 else 0.0,
         reweighted=_reweighted(table, part.additive[known], het[known], place[known], counted[known], alleles),
     )
+
+
+def _moments(at_frequency: Floats, additive: Floats, het: Floats, frequency: Floats) -> tuple[float, float]:
+    """Mean and variance of what sites add together, independent and in Hardy-Weinberg proportions."""
+    pq = 2 * frequency * (1 - frequency)
+    variance = additive**2 * pq + 2 * additive * het * pq * (1 - 2 * frequency) + het**2 * pq * (1 - pq)
+    return float((at_frequency + het * pq).sum()), float(variance.sum())
 
 
 def _find(table: pa.Table, variants: Variants, variant: NDArray[np.int64], alleles: Alleles) -> NDArray[np.int64]:
@@ -91,16 +97,20 @@ def _find(table: pa.Table, variants: Variants, variant: NDArray[np.int64], allel
     order = known[np.argsort(table["key"].to_numpy()[known], kind="stable")]
     own, keys = table["key"].to_numpy()[order], variants.keys[variant]
     ref, alt = (alleles.encode(table[name])[order] for name in ("ref", "alt"))
-    low, high = (np.searchsorted(own, keys, side=side) for side in ("left", "right"))
+    low = np.arange(len(own)) if np.array_equal(own, keys) else np.searchsorted(own, keys)
     found = np.full(len(keys), -1, np.int64)
     one, two = variants.ref[variant], variants.alt[variant]
     for first, second in ((one, two), (alleles.complement(one), alleles.complement(two))):
-        for step in range(int((high - low).max(initial=0))):
-            candidate = np.minimum(low + step, max(len(own) - 1, 0))
-            fits = (ref[candidate] == first) & (alt[candidate] == second)
-            fits |= (ref[candidate] == second) & (alt[candidate] == first)
-            fits &= (low + step < high) & (found < 0)
-            found[fits] = order[candidate[fits]]
+        left, step = np.flatnonzero(found < 0), 0
+        while len(left):
+            candidate = low[left] + step
+            inside = candidate < len(own)
+            inside[inside] = own[candidate[inside]] == keys[left[inside]]
+            left, candidate = left[inside], candidate[inside]
+            as_written = (ref[candidate] == first[left]) & (alt[candidate] == second[left])
+            fits = as_written | ((ref[candidate] == second[left]) & (alt[candidate] == first[left]))
+            found[left[fits]] = order[candidate[fits]]
+            left, step = left[~fits], step + 1
     return found
 
 
