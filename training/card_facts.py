@@ -52,6 +52,14 @@ def horizon_words(days: float | None) -> str:
     return f"{days:g} days"
 
 
+def unreachable_words(rows: int, everybody: int, days: float) -> str:
+    """How many rows cannot be followed to the horizon; the empty string where all can."""
+    if rows == 0:
+        return ""
+    said = f"{rows:,} of {everybody:,} rows" if rows >= SMALLEST else f"fewer than {SMALLEST} rows"
+    return f"{said} cannot be followed to {days:g} days"
+
+
 def metric_words(metrics: Document, names: Sequence[str] = tuple(NAMES)) -> str:
     """Metrics with their intervals, in words."""
     return "; ".join(

@@ -18,6 +18,7 @@ from training.variants import CLINICAL_SCORE, DOSAGE_SCORE, Pair
 Floats = npt.NDArray[np.float64]
 
 SAMPLE = 2000  # people explained: TreeSHAP takes milliseconds for each
+SAMPLE_OF_OTHERS = 300  # by each of the other fits: how they differ among themselves needs fewer
 REPLICATES = 200
 SHOWN = 40
 
@@ -58,13 +59,20 @@ def terms(
 
 
 def importance(
-    held: HeldOut, cohort: Cohort, scheme: Scheme, *, rng: np.random.Generator, replicates: int = REPLICATES
+    held: HeldOut,
+    cohort: Cohort,
+    scheme: Scheme,
+    *,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+    others: Sequence[Pair] = (),
 ) -> list[dict[str, Any]]:
     """Mean absolute term of each feature over people held out, those it serves; most important first.
 
     At most `SAMPLE` rows, each explained by the model that did not learn from it. The interval, and that of the rank,
     come from resampling the splits' models, where there are several, and people within them: what would be found
-    with other people and other training rows.
+    with other people and other training rows. Where there is one split, `others` are its model fitted anew to other
+    draws of its people, and each replicate moves by a draw from how they differ among themselves.
     """
     parts, split_of, persons = [], [], []
     for k, (split, pair) in enumerate(zip(scheme.splits, held.pairs, strict=True)):
@@ -79,6 +87,7 @@ def importance(
     counts = _counts(np.concatenate(split_of), np.concatenate(persons), rng, replicates)
     served = counts @ known
     value = np.divide(counts @ size, served, out=np.full(served.shape, np.nan), where=served > 0)
+    value[1:] = np.maximum(value[1:] + _moved(others, names, cohort, scheme.splits[0].test, rng, replicates), 0.0)
     rank = np.argsort(np.argsort(-np.nan_to_num(value), axis=1, kind="stable"), axis=1, kind="stable") + 1
     order = np.argsort(rank[0])[:SHOWN]
     return [_row(cohort, names[j], value[:, j], rank[:, j]) for j in order if value[0, j] > 0]
@@ -107,6 +116,31 @@ def _row(cohort: Cohort, name: str, value: Floats, rank: npt.NDArray[np.int64]) 
         "rank_low": int(first),
         "rank_high": int(last),
     }
+
+
+def _moved(
+    others: Sequence[Pair],
+    names: tuple[str, ...],
+    cohort: Cohort,
+    test: Ints,
+    rng: np.random.Generator,
+    replicates: int,
+) -> Floats:
+    """(replicates, p) draws with the spread and the correlations of the other fits' importances; zero without two."""
+    if len(others) < 2:
+        return np.zeros((replicates, len(names)))
+    rows = _sample(test, SAMPLE_OF_OTHERS, rng)
+    dosages = None if cohort.dosages is None else cohort.dosages.take(rows)
+    where = {name: j for j, name in enumerate(names)}
+    means = np.zeros((len(others), len(names)))
+    for k, pair in enumerate(others):
+        found = terms(pair, cohort.frame.take(rows), cohort.genotyped[rows], cohort.horizons, dosages=dosages)
+        for name, column in zip(found.names, found.values.T, strict=True):
+            known = column[~np.isnan(column)]
+            if name in where and len(known):
+                means[k, where[name]] = float(np.abs(known).mean())
+    spread = (means - means.mean(axis=0)) / np.sqrt(len(others) - 1)
+    return np.asarray(rng.normal(size=(replicates, len(others))) @ spread, dtype=np.float64)
 
 
 def _sample(rows: Ints, most: int, rng: np.random.Generator) -> Ints:

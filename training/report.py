@@ -57,8 +57,8 @@ def _story(bundle: Bundle, model: str | None, number: int | None) -> Story:
         signed_by=None if signature is None else signature.name,
         blank=card.blank,
     )
-    missing = {"data": None, "figures": None, "importance": None, "tuning": None, "leakage": None, "code_digest": None}
-    return Story(missing | document, bundle.manifest, bundle.digest, card, rules, registry, validations)
+    absent = ("data", "figures", "importance", "tuning", "leakage", "code_digest", "sites")
+    return Story(dict.fromkeys(absent) | document, bundle.manifest, bundle.digest, card, rules, registry, validations)
 
 
 def _decided(registry: Mapping[str, Any]) -> tuple[Rule, ...] | None:

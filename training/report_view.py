@@ -23,6 +23,14 @@ COLUMNS = (
     ("calibration_in_the_large", "In the large"),
     ("calibration_slope", "Slope"),
 )
+SITE_COLUMNS = (
+    ("auc", "AUC"),
+    ("c_harrell", "C (Harrell)"),
+    ("brier", "Brier"),
+    ("calibration_in_the_large", "In the large"),
+    ("calibration_slope", "Slope"),
+    ("observed_to_expected", "Observed / expected"),
+)
 FLAGGING = ("sensitivity", "ppv", "alerts_per_true_case")
 FEWEST_SHOWN = 15  # features of each kind that the explanation lists
 
@@ -72,6 +80,15 @@ def in_short(story: Story) -> list[str]:
 def columns(models: Sequence[Document]) -> list[tuple[str, str]]:
     """The metrics that any of these has."""
     return [(key, label) for key, label in COLUMNS if any(m.get(key, {}).get("value") is not None for m in models)]
+
+
+def ici_words(metrics: Document) -> str:
+    """How far risks are from what is observed, beside what exactly right ones would be; empty where it is not known."""
+    found = metrics.get("ici") or {}
+    if found.get("value") is None or found.get("if_perfect") is None:
+        return ""
+    perfect = f"exactly right risks of as many people would be {found['if_perfect']:.3f} away by chance"
+    return f"Risks are {estimate_words(found)} away from the smoothed observed ones on average (ICI); {perfect}."
 
 
 def candidate_tables(document: Document) -> list[tuple[str, list[tuple[str, Document]]]]:

@@ -17,6 +17,7 @@ from features.errors import PresageError
 from features.progress import Progress, silent
 from features.record import Record
 from training.bundle_contents import write_bundle
+from training.card_facts import unreachable_words
 from training.censoring import Uncensored
 from training.cohort import Cohort, References
 from training.curves import learned_shape
@@ -31,13 +32,14 @@ from training.run_figures import draw
 from training.run_metrics import Bench, SideBySide, group_results, side_by_side, usual_cutoffs
 from training.run_period import in_last_years, period_json
 from training.run_predictions import write_predictions
+from training.run_refits import REFITS, refits
 from training.run_sites import site_notes, sites_json
 from training.run_tuning import budget_of, quiet_budget, trials_of, tuning_json
 from training.run_validation import HeldOut, Nested, choose, clinical_of_the_tested, hold_out, nested_blocks, stream
 from training.splits import Scheme, make_splits
 from training.study import Study, naming_the_study, read_study
 from training.summary import Summary, finite, groups_json, metrics_json, side_by_side_json
-from training.suppression import SMALLEST, shown_steps
+from training.suppression import shown_steps
 from training.tracking import check_server
 from training.variants import Pair, fit_pair, followed
 
@@ -93,13 +95,17 @@ def _train(
             for name in candidates
         }
     chosen = choose([found for name, found in held.items() if name in SERVABLE])
+    others: tuple[Pair, ...] = ()
+    if len(scheme.splits) == 1:
+        with progress("fitting anew, for intervals of importance", total=REFITS) as advance:
+            others = refits(chosen, cohort, scheme.splits[0], uncensored[0], seed=seed, advance=advance)
     final, periods = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
     with progress("measuring"):
         tested = clinical_of_the_tested(chosen, cohort, scheme, uncensored, seed=seed)
         nested = nested_blocks(
             chosen, cohort, scheme, uncensored, seed=seed, reference=tested, budget=quiet_budget(budget)
         )
-        document = _document(study, cohort, scheme, held, chosen, nested, tested, references, seed=seed)
+        document = _document(study, cohort, scheme, held, chosen, nested, tested, references, others, seed=seed)
         document["notes"] += reach_notes(cohort, scheme, uncensored)
         if periods:
             document["period"], notes = period_json(periods, chosen, cohort, scheme, uncensored)
@@ -163,6 +169,7 @@ def _document(
     nested: Sequence[Nested],
     tested: Floats,
     references: References,
+    others: Sequence[Pair],
     *,
     seed: int,
 ) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def _document(
         "rows": len(cohort),
         "events": len(np.unique(cohort.persons[event])),
         "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
-        "validation": _validation(cohort, scheme, study),
+        "validation": _validation(cohort, scheme, study) | {"refits": len(others)},
         "chosen": {
             "candidate": chosen.candidate,
             "horizon_days": finite(cohort.horizons[-1]),
@@ -199,7 +206,7 @@ def _document(
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
         "comparison": _comparison(bench, chosen, tested, references),
         "equation": _against_equation(bench, chosen, references),
-        "importance": importance(chosen, cohort, scheme, rng=stream(seed, "importance")),
+        "importance": importance(chosen, cohort, scheme, rng=stream(seed, "importance"), others=others),
         "blocks": [added_json(each, bench.cutoffs) for each in added],
         "groups": groups_json(groups),
         "gaps": gaps,
@@ -318,12 +325,10 @@ def reach_notes(cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored 
     """How many of the rows learned from cannot be followed to the last horizon, and what that means."""
     out = [split.train[~found.reaches(-1)] for split, found in zip(scheme.splits, uncensored, strict=True) if found]
     left_out = len(np.unique(np.concatenate(out))) if out else 0
-    if left_out == 0:
-        return []
     everybody = len(np.unique(np.concatenate([split.train for split in scheme.splits])))
-    said = f"{left_out:,} of {everybody:,} rows" if left_out >= SMALLEST else f"fewer than {SMALLEST} rows"
+    said = unreachable_words(left_out, everybody, cohort.horizons[-1])
     why = "left out of learning at that horizon, of recalibration and of what is measured by it"
-    return [f"{said} cannot be followed to {cohort.horizons[-1]:g} days: {why}; risks like theirs are extrapolated"]
+    return [f"{said}: {why}; risks like theirs are extrapolated"] if said else []
 
 
 def _truth_notes(bench: Bench, references: References) -> list[str]:

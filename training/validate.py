@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import Bundle
+from training.card_facts import unreachable_words
 from training.cohort import Cohort, Dosages, References
 from training.curves import LEARNED_FROM, Shape, own_shape
 from training.outcomes import EVENT
@@ -52,6 +53,8 @@ class External:
         yield models_table(title, {"internal": self.internal, "external": d["metrics"]}, first="people")
         yield f"Recalibration: {d['recalibration']['sentence']}"
         yield f"Coverage: {d['drift_sentence']}"
+        for note in d["notes"]:
+            yield f"Note: {note}"
         for reason, rows in d["left_out"].items():
             yield f"Not scored: {reason} ({'1 to 10' if rows is None else f'{rows:,}'} rows)"
         if d.get("run_id"):
@@ -133,10 +136,29 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
         "figures": figure_numbers(bench, {SERVED: risk}),
         "drift": moved,
         "drift_sentence": drift_sentence(moved, len(bundle.names)),
+        "notes": [*cohort.notes, *reach_notes(bench), *_period_notes(bundle)],
         "sentence": sentence(bundle.report()["chosen"]["metrics"], metrics),
         "bootstraps": study.validation.bootstraps,
         "seed": seed,
     }
+
+
+def reach_notes(bench: Bench) -> list[str]:
+    """How many of the rows measured on cannot be followed to the last horizon, and what that means."""
+    if bench.uncensored is None:
+        return []
+    out = int((~bench.uncensored.reaches(-1)).sum())
+    said = unreachable_words(out, len(bench.rows), bench.days)
+    return [f"{said}: they count in concordance, and in nothing that is measured by the horizon"] if said else []
+
+
+def _period_notes(bundle: Bundle) -> list[str]:
+    factor = bundle.pair.clinical.calibration.calibrators[-1].hazard
+    if factor == 1.0:
+        return []
+    return [
+        f"served risks follow the last years where the model was made: hazards there are multiplied by {factor:.2f}"
+    ]
 
 
 def _enough(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +12,18 @@ import pytest
 from features.frame import FeatureFrame
 from training.cohort import Block, Cohort, Described
 from training.explain import importance, terms
+from training.learners import Budget
 from training.outcomes import Outcome
+from training.run_refits import REFITS, _drawn, refits
 from training.run_validation import HeldOut, hold_out
 from training.splits import Scheme, Split
+from training.variants import Pair
 
 NAMES = ("strong", "weak", "nothing", "gene")
 
 
-def drawn(n: int = 600, *, genotyped: int = 300) -> Cohort:
-    rng = np.random.default_rng(1)
+def drawn(n: int = 600, *, genotyped: int = 300, seed: int = 1) -> Cohort:
+    rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, 4)).astype(np.float32)
     odds = 1.5 * values[:, 0] + 0.4 * values[:, 1] + 1.0 * values[:, 3] - 0.5
     event = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(np.int8)
@@ -108,3 +112,47 @@ def test_the_same_chance_gives_the_same_numbers() -> None:
     held = held_of(cohort, scheme, "logistic")
     twice = [importance(held, cohort, scheme, rng=np.random.default_rng(4)) for _ in range(2)]
     assert twice[0] == twice[1]
+
+
+def test_with_one_split_the_interval_is_as_wide_as_other_people_to_learn_from_make_it() -> None:
+    """Against the spread over 40 independent draws of everything; people alone would make it half as wide."""
+    scheme = scheme_of(600, folds=2)
+    scheme = Scheme("half", scheme.splits[:1], temporal=True)
+    values, wide, narrow = [], [], []
+    for seed in range(40):
+        cohort = drawn(seed=seed)
+        held = held_of(cohort, scheme, "logistic")
+        others: tuple[Pair, ...] = ()
+        if seed < 12:
+            others = refits(held, cohort, scheme.splits[0], None, seed=seed, advance=lambda done: None)
+            assert len(others) == REFITS
+            alone = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+            narrow.append(_width(alone))
+        found = importance(held, cohort, scheme, rng=np.random.default_rng(1), others=others)
+        values.append(next(one["value"] for one in found if one["feature"] == "strong"))
+        if others:
+            wide.append(_width(found))
+            assert all(one["low"] <= one["value"] <= one["high"] for one in found)
+    spread = float(np.std(values))
+    assert np.mean(wide) / 3.92 == pytest.approx(spread, rel=0.3)
+    assert np.mean(narrow) / 3.92 < 0.6 * spread
+
+
+def _width(found: list[dict[str, Any]]) -> float:
+    return next(float(one["high"] - one["low"]) for one in found if one["feature"] == "strong")
+
+
+def test_a_refit_keeps_the_settings_that_a_search_found_and_rows_of_a_person_together() -> None:
+    cohort = drawn()
+    persons = np.arange(600) // 3
+    cohort = replace(cohort, frame=replace(cohort.frame, subject_ids=persons))
+    half = np.flatnonzero(persons < 100)
+    scheme = Scheme("half", (Split("half", half, np.flatnonzero(persons >= 100)),))
+    held = hold_out("xgboost", cohort, scheme, [None], seed=1, advance=lambda done: None, budget=Budget(3))
+    found = held.pairs[0].clinical.fitted.settings
+    drawn_rows = _drawn(persons[half], np.random.default_rng(1))
+    count = np.bincount(drawn_rows, minlength=len(half)).reshape(-1, 3)
+    assert (count == count[:, :1]).all()
+    assert count.sum() == len(half)
+    again = refits(held, cohort, scheme.splits[0], None, seed=1, advance=lambda done: None)
+    assert again[0].clinical.fitted.settings["depth"] == found["depth"]

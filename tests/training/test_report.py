@@ -125,6 +125,30 @@ def test_the_first_words_say_what_the_intervals_say(
     assert at_home.document["blocks"][0]["sentence"] in said
 
 
+def test_the_page_says_how_sites_differ_and_what_exactly_right_risks_would_have(at_home: Drawn, page: str) -> None:
+    ici = at_home.document["chosen"]["metrics"]["ici"]
+    assert f"exactly right risks of as many people would be {ici['if_perfect']:.3f} away by chance" in page
+    assert "Site by site" not in page
+    told = story_of("drawn", "1")
+    auc = {"value": 0.734, "low": 0.7, "high": 0.77}
+    by_site = {
+        "site North": {"people": 120, "events": 40, "metrics": {"auc": auc}},
+        "site <b>": {"people": None, "metrics": {}, "reason": "suppressed"},
+    }
+    spread = {"sites": 3, "mean": 0.711, "low": 0.69, "high": 0.73, "tau": 0.042, "i2": 0.66}
+    between = {"auc": spread | {"predicted_low": 0.623, "predicted_high": 0.799}}
+    sites = {"by_site": by_site, "between_sites": between}
+    shown = render_report(replace(told, document=dict(told.document) | {"sites": sites}))
+    section = shown[shown.index("Site by site") : shown.index('<section id="equity">')]
+    assert "North" in section
+    assert "site &lt;b&gt;" not in section
+    assert "&lt;b&gt;" in section
+    for number in ("0.734", "0.711", "0.042", "66 %", "0.623 to 0.799"):
+        assert number in section
+    few = render_report(replace(told, document=dict(told.document) | {"sites": sites | {"between_sites": {}}}))
+    assert "Fewer than 3 sites are large enough" in few
+
+
 def test_a_group_of_few_is_said_to_be_hidden_and_its_number_is_nowhere(at_home: Drawn, page: str) -> None:
     tested = at_home.table[at_home.table["held_out"] == 1]
     few = int((tested["site"] == "C").sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import statsmodels.api as sm
+from rich.console import Console
 from scipy.special import expit, logit
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.sources.omop import ingest
 from tests.training.conftest import Drawn, draw_people
+from training.censoring import Uncensored
 from training.outcomes import Outcome
 from training.registry import bundle_of
 from training.registry_card import validations_of
@@ -27,7 +30,7 @@ from training.run import train
 from training.run_metrics import Bench
 from training.simulation import simulate
 from training.tracking import client, quiet
-from training.validate import validate
+from training.validate import External, reach_notes, validate
 from training.validate_compare import drift, drift_sentence, recalibration, sentence
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
@@ -152,6 +155,21 @@ def test_a_recalibration_is_suggested_only_where_an_interval_excludes_the_ideal(
         "calibration_in_the_large": {"value": 0.1, "low": large[0], "high": large[1]},
     }
     assert recalibration(bench, np.linspace(0.1, 0.6, 200), metrics)["kind"] == kind
+
+
+def test_a_validation_says_whom_it_could_not_follow(at_home: Drawn, tmp_path: Path) -> None:
+    """In the table nobody is cut off before the horizon; of 200 rows 30, or 4, are."""
+    found = elsewhere(tmp_path, draw_people(400, seed=13))
+    assert found["notes"] == []
+    outcome = Outcome(np.full(200, 9.0), np.zeros(200, dtype=np.int8), (5.0,))
+    for out, said in ((30, "30 of 200 rows cannot be followed to 5 days"), (4, "fewer than 11 rows cannot"), (0, None)):
+        reach = np.arange(200) >= out
+        followed = Uncensored(np.ones(200), np.ones((200, 1)), reach[:, None])
+        notes = reach_notes(Bench(np.arange(200), outcome, np.arange(200), followed, 0, 1))
+        assert [note.startswith(said or "") for note in notes] == ([] if said is None else [True])
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(External(found | {"notes": ["30 of 200 rows cannot be followed"]}, found["metrics"]))
+    assert "Note: 30 of 200 rows cannot be followed" in console.export_text()
 
 
 def test_drift_names_what_is_missing_or_moved_and_no_count_of_1_to_10() -> None:
