@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import pytest
 
 from features.build import build
 from features.catalogue import Catalogue, catalogue
+from features.engine.session import IbisSession, duckdb_session
 from features.index import Index
 from features.leakage import moved
 from features.record import Record
 from features.schema import EVENTS
+from training import cohort_index
 
 pytest.importorskip("pyspark", reason="the extra 'spark' is not installed")
 if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
@@ -78,3 +81,44 @@ def test_duckdb_and_spark_give_the_same_bits(spark: Any) -> None:
     duck, cluster = build(index, record, features), build(index, record, features, backend=spark)
     assert moved(duck, cluster) == []
     assert np.isfinite(duck.column("sbp_mmhg_slope_1825d")).any()
+
+
+def enrolled_people(rng: np.random.Generator, *, is_enrolled: bool) -> pa.Table:
+    """Birth, visits and some deaths of 40 people; stretches that overlap, touch or leave gaps, or no enrolment.
+
+    Of those who leave, most do on the day of their last visit; an appointment lies ahead, a static fact has no time.
+    """
+    rows: list[tuple[int, str | None, str]] = [(0, None, "Gender//F"), (0, "2030-01-01", "Visit//OP")]
+    for person in range(40):
+        visits = np.datetime64("2006-01-01", "D") + np.sort(rng.integers(0, 4000, 4))
+        rows += [(person, "1950-06-01", "MEDS_BIRTH"), *((person, str(day), "Visit//OP") for day in visits)]
+        if person % 7 == 0:
+            rows.append((person, str(visits[-1]), "MEDS_DEATH"))
+        ends = [visits[-1] if person % 4 else visits[-1] + 9, visits[1] + int(rng.integers(-9, 9)), visits[0] + 1]
+        starts = [visits[2], visits[0], visits[0]]
+        for start, end in zip(starts[: 1 + person % 3], ends, strict=False) if is_enrolled else ():
+            rows += [(person, str(start), "OBSERVATION_PERIOD//START"), (person, str(end), "OBSERVATION_PERIOD//END")]
+    today = datetime.fromisoformat("2020-01-01")
+    events = []
+    for person, day, code in rows:
+        time = None if day is None else datetime.fromisoformat(day)
+        known = None if time is None else min(time, today)
+        events.append({"subject_id": person, "time": time, "code": code, "available_time": known})
+    return pa.Table.from_pylist(events, schema=EVENTS)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_enrolled", [True, False])
+def test_duckdb_and_spark_find_the_same_enrolment(is_enrolled: bool, spark: Any) -> None:
+    events = enrolled_people(np.random.default_rng(2), is_enrolled=is_enrolled)
+    found = []
+    for session in (duckdb_session(), IbisSession(spark)):
+        session.put("presage_events", events)
+        periods = session.run(cohort_index._periods().order_by("subject_id", "period_start")).to_pylist()
+        found.append(
+            (periods, [{name: int(n) for name, n in session.run(cohort_index._ends()).to_pylist()[0].items()}])
+        )
+    assert found[0] == found[1]
+    periods, ends = found[0]
+    assert len(periods) > 40 if is_enrolled else len(periods) == 40
+    assert ends["at_last"] > 10 if is_enrolled else ends == {"stretches": 0, "leave": 0, "at_last": 0}
