@@ -135,6 +135,7 @@ class ScoreTable:
     def _piece(self, number: int) -> NDArray[np.float64]:
         """The weights (row, score) of a piece; each thread keeps the one it read last."""
         if getattr(self._own, "number", None) != number:
+            self._own.number = None
             start, size = self._places[number]
             lines = self._lines(os.pread(self._text.fileno(), size, start))
             if lines is None or len(lines[2]) != self._first_rows[number + 1] - self._first_rows[number]:
@@ -183,8 +184,10 @@ class ScoreTable:
         return _Piece(start, len(content), rows, tally)
 
     def _lines(self, content: bytes) -> Lines | None:
-        """Of a piece. None where a line does not fit."""
-        plain = text.score_lines(content, len(self.names))
+        """Of a piece, good until this thread reads another. None where a line does not fit."""
+        if not hasattr(self._own, "reader"):
+            self._own.reader = text.ScoreLines(len(self.names))
+        plain: Lines | None = self._own.reader.read(content)
         if plain is not None:
             return plain
         types = dict.fromkeys(self.names, pa.float64()) | dict.fromkeys(FIRST_COLUMNS, pa.string())

@@ -5,6 +5,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC target("sse4.1") /* which NumPy and Arrow ask for too */
+#endif
+#ifdef __SSE4_1__
+#include <smmintrin.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
@@ -118,51 +125,47 @@ INLINE const char *number(const char *at, const char *end, double *out)
     return at;
 }
 
-/* Letters of digits as eight-digit numbers (Lemire, Software: Practice and Experience 2021). */
-INLINE uint64_t eight_digits(uint64_t letters)
-{
-    letters = letters * 10 + (letters >> 8);
-    return ((letters & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
-            (letters >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
-}
-
-/* The last 0 to 14 letters of sixteen. */
-static const uint64_t LAST[15][2] = {
-    {0, 0}, {0, 0xFFULL << 56}, {0, 0xFFFFULL << 48}, {0, 0xFFFFFFULL << 40}, {0, 0xFFFFFFFFULL << 32},
-    {0, 0xFFFFFFFFFFULL << 24}, {0, 0xFFFFFFFFFFFFULL << 16}, {0, 0xFFFFFFFFFFFFFFULL << 8}, {0, ~0ULL},
-    {0xFFULL << 56, ~0ULL}, {0xFFFFULL << 48, ~0ULL}, {0xFFFFFFULL << 40, ~0ULL}, {0xFFFFFFFFULL << 32, ~0ULL},
-    {0xFFFFFFFFFFULL << 24, ~0ULL}, {0xFFFFFFFFFFFFULL << 16, ~0ULL}};
-static const int64_t TENS[15] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
-                                 100000000000, 1000000000000, 10000000000000, 100000000000000};
+#ifdef __SSE4_1__
 static const double SIGNED_POWERS[2][15] = {
     {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14},
     {-1e0, -1e1, -1e2, -1e3, -1e4, -1e5, -1e6, -1e7, -1e8, -1e9, -1e10, -1e11, -1e12, -1e13, -1e14}};
+static const int64_t TENS[15] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
+                                 100000000000, 1000000000000, 10000000000000, 100000000000000};
+static const uint8_t LAST[32] = {0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+                                 0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                                 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
 
-/* A number of one digit, a point and at most fourteen digits, such as -0.00850291, eight letters at once: numbers differ in
- * length, and a loop over their letters would be foretold wrongly each time. NULL of all others. The sixteen letters
- * on either side of `at` may be looked at. */
+/* A number of one digit, a point and at most fourteen digits, such as -0.00850291, all letters at once (Mula and Langdale):
+ * numbers differ in length, and a loop over their letters would be foretold wrongly each time. NULL of all others.
+ * The sixteen letters on either side of `at` may be looked at. */
 INLINE const char *quick_number(const char *at, double *out)
 {
-    const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
-    uint64_t first, second, low, top;
-    memcpy(&first, at, 8);
-    memcpy(&second, at + 8, 8);
-    uint64_t one = (first - 0x20 * ones) & ~first & high, two = (second - 0x20 * ones) & ~second & high;
-    int negative = *at == '-', length = one ? __builtin_ctzll(one) / 8 : 8 + __builtin_ctzll(two | 1ULL << 63) / 8;
-    int n_after = length - negative - 2;
+    __m128i letters = _mm_loadu_si128((const __m128i *)at);
+    unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpgt_epi8(_mm_set1_epi8(0x20), letters));
+    int length = __builtin_ctz(ends | 1U << 16), negative = *at == '-', n_after = length - negative - 2;
     unsigned before = (unsigned)at[negative] - '0';
-    if (n_after < 1 || n_after > 14 || before > 9 || at[negative + 1] != '.' || !(one | two))
+    if ((unsigned)(n_after - 1) > 13 || length == 16 || before > 9 || at[negative + 1] != '.')
         return NULL;
-    memcpy(&low, at + length - 8, 8);
-    memcpy(&top, at + length - 16, 8);
-    top = (top & LAST[n_after][0]) - (0x30 * ones & LAST[n_after][0]);
-    low = (low & LAST[n_after][1]) - (0x30 * ones & LAST[n_after][1]);
-    if (((low + 0x76 * ones) | low | (top + 0x76 * ones) | top) & high)
+    __m128i digits = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(at + length - 16)), _mm_set1_epi8('0'));
+    digits = _mm_and_si128(digits, _mm_loadu_si128((const __m128i *)(LAST + n_after)));
+    if (!_mm_testz_si128(_mm_subs_epu8(digits, _mm_set1_epi8(9)), _mm_set1_epi8(-1)))
         return NULL;
-    int64_t digits = before * TENS[n_after] + (int64_t)(eight_digits(top) * 100000000 + eight_digits(low));
-    *out = (double)digits / SIGNED_POWERS[negative][n_after];
+    digits = _mm_maddubs_epi16(digits, _mm_set1_epi16(10 + (1 << 8)));
+    digits = _mm_madd_epi16(digits, _mm_set1_epi32(100 + (1 << 16)));
+    digits = _mm_packus_epi32(digits, digits);
+    digits = _mm_madd_epi16(digits, _mm_set1_epi32(10000 + (1 << 16)));
+    uint64_t halves = (uint64_t)_mm_cvtsi128_si64(digits);
+    int64_t whole = (int64_t)before * TENS[n_after] + (int64_t)(halves & 0xFFFFFFFF) * 100000000 + (int64_t)(halves >> 32);
+    *out = (double)whole / SIGNED_POWERS[negative][n_after];
     return at + length;
 }
+#else
+INLINE const char *quick_number(const char *at, double *out)
+{
+    (void)at, (void)out;
+    return NULL;
+}
+#endif
 
 /* Plain numbers. The number of the first cell that is not one, or -1. */
 int64_t numbers(const char *text, const Span *cells, int64_t step, int64_t n, double *out)
@@ -217,7 +220,7 @@ void gather(const char *text, const Span *cells, int64_t step, int64_t n, const 
 int64_t score_lines(const char *text, int64_t size, int64_t n_values, int64_t most, Span *spans, double *values)
 {
     const char *at = text, *end = text + size;
-    const char *from = text + 16, *to = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? end - 16 : text;
+    const char *from = text + 16, *to = end - 16;
     int64_t line = 0;
     while (at < end) {
         if (line == most)

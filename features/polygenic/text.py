@@ -52,14 +52,14 @@ def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[t
     with _stream(path) as stream:
         while content := stream.read(size):
             content = rest + content if rest else content
-            first = start
             while skip and b"\n" in content:
                 cut = content.index(b"\n") + 1
-                content, skip, first = content[cut:], skip - 1, first + cut
+                content, skip, start = content[cut:], skip - 1, start + cut
             cut = 0 if skip else content.rfind(b"\n") + 1
-            start, rest = first + cut, content[cut:]
+            rest = content[cut:]
             if cut:
-                yield content[:cut], first
+                yield content[:cut], start
+                start += cut
     if rest.strip() and not skip:
         yield rest, start
 
@@ -164,14 +164,25 @@ def columns(content: bytes, n_columns: int, wanted: Sequence[int]) -> dict[int, 
     return {number: Column(content, spans[:n, place]) for place, number in enumerate(order.tolist())}
 
 
-def score_lines(content: bytes, n_values: int) -> tuple[Column, Column, NDArray[np.float64]] | None:
-    """Two columns of text and the numbers (line, value) after them; None where something is not plain."""
-    n_lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    spans, values = np.empty((n_lines, 2), _SPAN), np.empty((n_lines, n_values))
-    n = LOOPS.score_lines(ctypes.c_char_p(content), *sizes(len(content), n_values, n_lines), *at(spans, values))
-    if n < 0:
-        return None
-    return Column(content, spans[:n, 0]), Column(content, spans[:n, 1]), values[:n]
+class ScoreLines:
+    """Reads lines of two columns of text and numbers, for one thread: what it gave is good until it reads again."""
+
+    def __init__(self, n_values: int) -> None:
+        self._n_values = n_values
+        self._spans = np.empty((0, 2), _SPAN)
+        self._values = np.empty((0, n_values))
+
+    def read(self, content: bytes) -> tuple[Column, Column, NDArray[np.float64]] | None:
+        """The two columns, and the numbers (line, value); None where something is not plain."""
+        most = len(content) // (2 * self._n_values + 2) + 1  # a tab and a digit each
+        if most > len(self._spans):
+            self._spans, self._values = np.empty((most, 2), _SPAN), np.empty((most, self._n_values))
+        n = LOOPS.score_lines(
+            ctypes.c_char_p(content), *sizes(len(content), self._n_values, most), *at(self._spans, self._values)
+        )
+        if n < 0:
+            return None
+        return Column(content, self._spans[:n, 0]), Column(content, self._spans[:n, 1]), self._values[:n]
 
 
 def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
