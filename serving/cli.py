@@ -40,6 +40,10 @@ MultiallelicOption = Annotated[bool, typer.Option(help="Use records with several
 CallableOption = Annotated[Path | None, typer.Option(help="Regions where an unlisted VCF site is reference.")]
 AssumeOption = Annotated[bool, typer.Option(help="Every unlisted VCF site is reference.")]
 RescueOption = Annotated[bool, typer.Option(help="Tell palindromes apart by frequency.")]
+BeyondOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Chance within the reference below which a distance withholds adjusted scores."),
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Processor cores to use.")]
 MemoryOption = Annotated[int, typer.Option(min=50, help="MB for buffers and sums.")]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
@@ -110,6 +114,7 @@ def ingest_genotypes(
     callable_bed: CallableOption = None,
     assume_reference: AssumeOption = False,
     rescue_palindromes: RescueOption = False,
+    beyond: BeyondOption = 1e-6,
     threads: ThreadsOption = 2,
     max_memory: MemoryOption = 400,
 ) -> None:
@@ -127,6 +132,7 @@ def ingest_genotypes(
         callable_bed=callable_bed,
         assume_reference=assume_reference,
         rescue_palindromes=rescue_palindromes,
+        beyond=beyond,
     )
     report = run(
         source,
@@ -451,6 +457,7 @@ def prs(
     callable_bed: CallableOption = None,
     assume_reference: AssumeOption = False,
     rescue_palindromes: RescueOption = False,
+    beyond: BeyondOption = 1e-6,
     threads: ThreadsOption = 2,
     max_memory: MemoryOption = 400,
 ) -> None:
@@ -471,6 +478,7 @@ def prs(
             callable_bed=callable_bed,
             assume_reference=assume_reference,
             rescue_palindromes=rescue_palindromes,
+            beyond=beyond,
         )
         done = run(
             genotypes,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,6 +254,20 @@ def test_two_variants_at_one_place_are_told_apart_by_both_alleles(world, write_p
     assert (known.foreign, known.reweighted) == (0, 0)
     assert known.ratio == pytest.approx(1)
     np.testing.assert_allclose(known.shift, 0, atol=1e-9)
+
+
+def test_the_user_says_where_the_reference_ends(world, write_panel, tmp_path):
+    """By the chance of a larger distance: of squares of two components, chi-square with two degrees of freedom."""
+    panel = write_panel(tmp_path, world.sites, world.people(17, 40), np.full(SITES, 0.5))
+    out = tmp_path / "out.csv"
+    command = [Path(sys.executable).with_name("presage"), "prs", panel.path, "--scores", world.score, "--out", out]
+    subprocess.run([*command, "--ancestry", world.model, "--beyond", "0.3"], check=True, capture_output=True)
+    found = pd.read_csv(out)
+    beyond = found["ancestry_distance"] > np.sqrt(-2 * np.log(0.3))
+    assert 0 < beyond.sum() < len(found)
+    assert (found["z_norm2"].isna() == beyond).all()
+    assert (found["not_scored"].notna() == beyond).all()
+    assert found["not_scored"][beyond].str.startswith("beyond the ancestry reference").all()
 
 
 def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, write_panel, tmp_path):
