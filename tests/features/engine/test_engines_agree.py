@@ -115,9 +115,8 @@ def test_duckdb_and_spark_find_the_same_enrolment(is_enrolled: bool, spark: Any)
     for session in (duckdb_session(), IbisSession(spark)):
         session.put("presage_events", events)
         periods = session.run(cohort_index._periods().order_by("subject_id", "period_start")).to_pylist()
-        found.append(
-            (periods, [{name: int(n) for name, n in session.run(cohort_index._ends()).to_pylist()[0].items()}])
-        )
+        (ends,) = session.run(cohort_index._ends()).to_pylist()
+        found.append((periods, {name: int(n) for name, n in ends.items()}))
     assert found[0] == found[1]
     periods, ends = found[0]
     assert len(periods) > 40 if is_enrolled else len(periods) == 40
