@@ -9,6 +9,7 @@ from features.errors import PresageError
 from features.progress import Advance
 from training.learners import TUNABLE, Budget
 from training.learners.tuning import SEARCHED
+from training.learners.tuning_trees import SEARCHED_OF_TREES
 from training.run_validation import HeldOut
 from training.study import Study
 from training.tracking import presage_home
@@ -56,6 +57,6 @@ def _search(pair: Pair) -> dict[str, Any]:
     return {
         "trials": settings["tuning_trials"],
         "pruned": settings["tuning_pruned"],
-        "best": {name: settings[name] for name in SEARCHED},
+        "best": {name: settings[name] for name in (*SEARCHED, *SEARCHED_OF_TREES) if name in settings},
         "score": settings["tuning_score"],
     }

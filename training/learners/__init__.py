@@ -14,6 +14,7 @@ from training.learners.logistic import Logistic, LogisticFit
 from training.learners.protocol import Contributions, Fitted, Learner
 from training.learners.stack import Stack, StackFit
 from training.learners.tuning import Budget, Tuning
+from training.learners.tuning_trees import TuningTrees
 from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
 from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
 
@@ -50,11 +51,13 @@ _BOOSTED: Mapping[str, Callable[..., XGBoostHorizon | XGBoostCox | Stack]] = {
     "xgboost_cox": XGBoostCox,
     "stack": Stack,
 }
-TUNABLE = tuple(_BOOSTED)  # the linear learners learn their penalties in every fit
+TUNABLE = (*_BOOSTED, "extra_trees")  # the linear learners learn their penalties in every fit
 
 
 def make_learner(name: str, *, monotone: Mapping[str, int], budget: Budget | None) -> Learner:
-    """The learner of this name; boosted ones are constrained, and search their settings within the budget."""
+    """The learner of this name; boosted ones are constrained, and all trees search settings within the budget."""
+    if name == "extra_trees" and budget is not None:
+        return TuningTrees(ExtraTrees(), budget)
     if name not in _BOOSTED:
         return LEARNERS[name]()
     learner = _BOOSTED[name](monotone=monotone)

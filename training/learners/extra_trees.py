@@ -77,10 +77,14 @@ class ExtraTreesFit:
 
 @dataclass(frozen=True, slots=True)
 class ExtraTrees:
-    """Random splits, averaged; event times on a grid of at most 60 points."""
+    """Random splits, averaged; event times on a grid of at most 60 points.
+
+    max_features: share of the features tried at each split; None: all of them, the square root for a binary outcome.
+    """
 
     trees: int = TREES
     min_leaf: int = 10
+    max_features: float | None = None
     name: str = "extra_trees"
 
     def fit(
@@ -100,12 +104,19 @@ class ExtraTrees:
 
         def part(learn: npt.NDArray[np.intp]) -> ExtraTreesFit:
             some = None if weights is None else weights[learn]
-            return self._forests(frame.take(learn), outcome.take(learn), some, seed)
+            return self.forests(frame.take(learn), outcome.take(learn), some, seed)
 
         held_out = out_of_fold(frame, folds, horizons, part)
-        return replace(self._forests(frame, outcome, weights, seed), out_of_fold=held_out)
+        return replace(self.forests(frame, outcome, weights, seed), out_of_fold=held_out)
 
-    def _forests(self, frame: FeatureFrame, outcome: Outcome, weights: Floats | None, seed: int) -> ExtraTreesFit:
+    def usual_features(self, frame: FeatureFrame, outcome: Outcome) -> float:
+        """The share of features tried where nothing else is said."""
+        if self.max_features is not None:
+            return self.max_features
+        return max(0.05, float(np.sqrt(len(frame.names)) / len(frame.names))) if outcome.kind == "binary" else 1.0
+
+    def forests(self, frame: FeatureFrame, outcome: Outcome, weights: Floats | None, seed: int) -> ExtraTreesFit:
+        """The forest of every cause on all of these rows, without risks held out."""
         values = frame.values
         some = ~np.isnan(values).all(axis=0)
         fill = np.zeros(values.shape[1])
@@ -115,7 +126,9 @@ class ExtraTrees:
         shared = {"n_estimators": self.trees, "min_samples_leaf": self.min_leaf, "random_state": seed, "n_jobs": -1}
         settings: dict[str, float | int | str] = {"trees": self.trees, "min_leaf": self.min_leaf}
         if outcome.kind == "binary":
-            forest = ExtraTreesClassifier(**shared).fit(X, outcome.event == EVENT, sample_weight=weights)
+            forest = ExtraTreesClassifier(max_features=self.max_features or "sqrt", **shared).fit(
+                X, outcome.event == EVENT, sample_weight=weights
+            )
             return ExtraTreesFit(frame.names, fill, absent, np.empty(0), (forest,), settings)
         grid = _grid(outcome)
         index = np.searchsorted(grid, outcome.time_days, side="left") + 1.0
@@ -123,7 +136,7 @@ class ExtraTrees:
             index = index + (outcome.event == CENSORED)
         competing = int((outcome.event == COMPETING).sum()) >= MIN_EVENTS
         forests = tuple(
-            ExtraSurvivalTrees(max_features=None, **shared).fit(
+            ExtraSurvivalTrees(max_features=self.max_features, **shared).fit(
                 X, Surv.from_arrays(outcome.event == cause, index), sample_weight=weights
             )
             for cause in ((EVENT, COMPETING) if competing else (EVENT,))

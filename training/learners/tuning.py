@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +120,37 @@ def tune(
     seed = int(rng.integers(2**31))
     folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
     goal = Goal.of(learner, frame, outcome, folds, seed, weights)
+    found = searched(goal, {**AS_UNTUNED, "lambda": 1.0}, seed, budget)
+    parameters = dict(found.best)
+    depth = int(parameters.pop("max_depth"))
+    return Tuned(depth, parameters, found.loss, found.trials, found.pruned)
+
+
+class Scored(Protocol):
+    """What a search asks of its trials."""
+
+    @property
+    def digest(self) -> str:
+        """Names rows, folds and settings that are not searched."""
+        ...
+
+    def loss(self, trial: optuna.Trial) -> float:
+        """Held out; raises TrialPruned where the folds so far say that the trial is a poor one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The best settings, their held-out loss, and how many trials were finished or pruned."""
+
+    best: Mapping[str, Any]
+    loss: float
+    trials: int
+    pruned: int
+
+
+def searched(goal: Scored, first: Mapping[str, Any], seed: int, budget: Budget) -> Search:
+    """The trials of a budget, `first` before all others; it goes on where an earlier search of the goal stopped."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = optuna.create_study(
         study_name=f"{budget.purpose} {goal.digest}".strip(),
@@ -127,22 +158,30 @@ def tune(
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS),
     )
-    search.enqueue_trial({**AS_UNTUNED, "lambda": 1.0}, skip_if_exists=True)
+    search.enqueue_trial(dict(first), skip_if_exists=True)
     done = len(search.get_trials(deepcopy=False, states=KEPT))
     budget.advance(min(done, budget.trials))
     for number in range(done, budget.trials):
         search.sampler = optuna.samplers.TPESampler(seed=seed % 2**31 + number)
         search.optimize(goal.loss, n_trials=1)
         budget.advance(1)
-    return _best(search.get_trials(deepcopy=False, states=KEPT)[: budget.trials])
-
-
-def _best(trials: list[optuna.trial.FrozenTrial]) -> Tuned:
+    trials = search.get_trials(deepcopy=False, states=KEPT)[: budget.trials]
     complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
     best = min(complete, key=lambda trial: (float(trial.value or 0.0), trial.number))
-    parameters = dict(best.params)
-    depth = int(parameters.pop("max_depth"))
-    return Tuned(depth, parameters, float(best.value or 0.0), len(trials), len(trials) - len(complete))
+    return Search(best.params, float(best.value or 0.0), len(trials), len(trials) - len(complete))
+
+
+def by_folds(trial: optuna.Trial, folds: npt.NDArray[np.int64], weight: Floats, loss: Callable[[int], float]) -> float:
+    """Mean of the inner folds' losses; raises TrialPruned after a fold by which the trial is a poor one."""
+    losses: list[float] = []
+    share: list[float] = []
+    for k in range(INNER_FOLDS):
+        losses.append(loss(k))
+        share.append(float(weight[folds == k].sum()))
+        trial.report(float(np.average(losses, weights=share)), k)
+        if k < INNER_FOLDS - 1 and trial.should_prune():
+            raise optuna.TrialPruned
+    return float(np.average(losses, weights=share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +231,11 @@ class Goal:
     def loss(self, trial: optuna.Trial) -> float:
         """Fold by fold; raises TrialPruned where the folds so far say that it is a poor one."""
         parameters = {**self.base, **suggested(trial)}
-        losses: list[float] = []
-        share: list[float] = []
-        for k in range(INNER_FOLDS):
-            held = self.folds == k
-            losses.append(fold_loss(self.matrix, self.types, self.label, self.weight, held, parameters))
-            share.append(float(self.weight[held].sum()))
-            trial.report(float(np.average(losses, weights=share)), k)
-            if k < INNER_FOLDS - 1 and trial.should_prune():
-                raise optuna.TrialPruned
-        return float(np.average(losses, weights=share))
+
+        def loss(k: int) -> float:
+            return fold_loss(self.matrix, self.types, self.label, self.weight, self.folds == k, parameters)
+
+        return by_folds(trial, self.folds, self.weight, loss)
 
 
 def suggested(trial: optuna.Trial) -> dict[str, float]:

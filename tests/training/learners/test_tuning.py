@@ -8,10 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pytest
+from sklearn.metrics import log_loss
 
 from features.frame import FeatureFrame
 from training.cohort import Block, Cohort
 from training.learners import Budget, make_learner, read_fitted
+from training.learners.extra_trees import ExtraTrees
+from training.learners.folds import INNER_FOLDS, person_folds
+from training.learners.targets import targets
 from training.learners.tuning import AS_UNTUNED, SEARCHED, Tuned, tune
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
@@ -137,3 +141,36 @@ def test_what_happens_to_people_of_the_test_fold_changes_no_tuned_setting() -> N
     after = settings_found(cohort_of(frame, replace(binary, event=event)), splits)
     assert before[0] == after[0]
     assert before[1] != after[1]  # where those people are learned from, it does
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_the_comparator_is_tuned_too_and_by_what_sklearn_would_score(*, binary: bool) -> None:
+    """The first trial's loss is that of forests fitted by hand on the same folds; the best is none the worse."""
+    frame, outcome = world(240)
+    if binary:
+        outcome = Outcome(np.full(240, np.nan), outcome.event, ())
+    budget = Budget(6)
+    learner = make_learner("extra_trees", monotone={}, budget=budget)
+    fitted = learner.fit(frame, outcome, persons=frame.subject_ids, rng=np.random.default_rng(2))
+    settings = fitted.settings
+    assert settings["tuning_trials"] == 6
+    assert 2 <= float(settings["min_leaf"]) <= 60
+    rng = np.random.default_rng(2)
+    seed = int(rng.integers(2**31))
+    folds = person_folds(frame.subject_ids, outcome.event, folds=INNER_FOLDS, rng=rng)
+    goal = targets(frame, outcome)[-1]
+
+    def by_hand(min_leaf: int, max_features: float) -> float:
+        losses, weights = [], []
+        for k in range(INNER_FOLDS):
+            learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+            tried = ExtraTrees(trees=50, min_leaf=min_leaf, max_features=max_features)
+            forest = tried.forests(frame.take(learn), outcome.take(learn), None, seed)
+            p = forest.risk_at(frame.take(hold), (goal.horizon_days,)).probabilities[:, 0].clip(1e-3, 1 - 1e-3)
+            losses.append(log_loss(goal.label[hold], p, sample_weight=goal.weight[hold], labels=[False, True]))
+            weights.append(goal.weight[hold].sum())
+        return float(np.average(losses, weights=weights))
+
+    best = by_hand(int(settings["min_leaf"]), float(settings["max_features"]))
+    assert settings["tuning_score"] == pytest.approx(best, abs=1e-9)
+    assert best <= by_hand(10, 0.5 if binary else 1.0) + 1e-12
