@@ -222,7 +222,8 @@ class _TablePart:
         and what these sites add to everybody (score,).
         """
         turned = self.used.turned[low:high]
-        weights = self.table.weights(self.used.rows[low:high]) * np.where(turned, -1.0, 1.0)[:, None]
+        weights = self.table.weights(self.used.rows[low:high])
+        weights *= np.where(turned, -1.0, 1.0)[:, None]
         constants: NDArray[np.float64] = turned.astype(np.float64) @ weights
         return weights, -2 * constants
 

@@ -76,7 +76,13 @@ class ScoreTable:
         self._first_line = first_line
         self._own = local()
         self._text: IO[bytes] = _text_of(path)
-        pieces = self._read(alleles, threads)
+        try:
+            self._set(self._read(alleles, threads))
+        except BaseException:
+            self.close()
+            raise
+
+    def _set(self, pieces: list[_Piece]) -> None:
         self._places = [(piece.start, piece.size) for piece in pieces]
         self._first_rows = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
         joined = [np.concatenate([getattr(piece.rows, name) for piece in pieces]) for name in ScoreRows.__slots__]
@@ -97,7 +103,7 @@ class ScoreTable:
 
     def score(self, number: int) -> Score:
         """One score, its weights together."""
-        weights = np.concatenate([self._piece(piece)[:, number] for piece in range(len(self._places))])
+        weights = np.concatenate([self._piece(piece)[:, number].copy() for piece in range(len(self._places))])
         bad = ~np.isfinite(weights)
         if bad.any():
             where = f"{self.path}, line {self.rows.line[np.argmax(bad)]}, column {self.names[number]}"
@@ -121,12 +127,13 @@ class ScoreTable:
     def weights(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Of rows that rise (row, score)."""
         cuts = np.searchsorted(rows, self._first_rows)
-        parts = [np.empty((0, len(self.names)))]
+        out = np.empty((len(rows), len(self.names)))
         for number in np.flatnonzero(np.diff(cuts)).tolist():
-            within = rows[cuts[number] : cuts[number + 1]] - self._first_rows[number]
+            part = slice(cuts[number], cuts[number + 1])
+            within = rows[part] - self._first_rows[number]
             whole = within[-1] - within[0] + 1 == len(within)
-            parts.append(self._piece(number)[slice(int(within[0]), int(within[-1]) + 1) if whole else within])
-        return parts[1] if len(parts) == 2 else np.concatenate(parts)
+            out[part] = self._piece(number)[slice(within[0], within[-1] + 1) if whole else within]
+        return out
 
     def close(self) -> None:
         """Let go of the file."""
@@ -148,7 +155,7 @@ class ScoreTable:
         pieces: list[_Piece] = []
         line = self._first_line
         with ThreadPoolExecutor(threads) as pool:
-            jobs = text.placed_pieces(self.path, self._first_line - 1)
+            jobs = text.placed_pieces(self.path, self._first_line - 1, size=text.PIECE)
             waiting = [pool.submit(self._parse, *job, alleles) for job in islice(jobs, threads + 1)]
             while waiting:
                 piece = waiting.pop(0).result()

@@ -1,0 +1,88 @@
+"""Tables of several scores: read a piece at a time, and again where their weights are wanted."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import PresageError
+from features.polygenic import text
+from features.polygenic.run import Settings, compute
+from features.polygenic.score_table import ScoreTable
+from features.polygenic.variants import Alleles
+
+N, SCORES = 3000, 21
+
+
+@pytest.fixture(scope="module")
+def panel(write_panel, tmp_path_factory):
+    """600 people, 3,000 variants, and weights of many spellings."""
+    rng = np.random.default_rng(8)
+    folder = tmp_path_factory.mktemp("panel")
+    variants = pd.DataFrame({"chrom": "1", "pos": np.arange(1, N + 1), "id": [f"v{k}" for k in range(N)], "ref": "A"})
+    frequency = rng.uniform(0.05, 0.95, N).round(6)
+    counts = rng.binomial(2, frequency[:, None], (N, 600)).astype(np.int8)
+    counts[rng.random(counts.shape) < 0.02] = -9
+    made = write_panel(folder, variants.assign(alt="C"), counts, frequency)
+    spellings = ["%.6g", "%.3f", "%.12f", "%.1e", "%.17g", "%+.4f", "%.0f"]
+    weights = rng.normal(0, 2, (N, SCORES))
+    cells = [[spellings[(row + k) % 7] % weights[row, k] for k in range(SCORES)] for row in range(N)]
+    effect = rng.choice(["A", "C"], N)
+    lines = [f"1:{row + 1}:A:C\t{effect[row]}\t" + "\t".join(cells[row]) for row in range(N)]
+    return made, lines, np.array(cells, float), effect, np.where(counts < 0, 2 * frequency[:, None], counts)
+
+
+def written(folder, lines, name="table.txt"):
+    names = "\t".join(f"S{k}" for k in range(SCORES))
+    content = f"ID\teffect_allele\t{names}\n" + "".join(f"{line}\n" for line in lines)
+    path = folder / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("piece", [700, 20_000, 1 << 20])
+@pytest.mark.parametrize("name", ["table.txt", "table.txt.gz"])
+@pytest.mark.parametrize("absent", [0, 300])
+def test_pieces_of_any_size_give_numpys_sums(panel, tmp_path, monkeypatch, piece, name, absent):
+    made, lines, weights, effect, expected = panel
+    monkeypatch.setattr(text, "PIECE", piece)
+    elsewhere = [line.replace("1:", "2:", 1) for line in lines[:absent]]
+    path = written(tmp_path, [line for pair in zip(elsewhere, lines[:absent], strict=True) for line in pair])
+    path = written(tmp_path, [*path.read_text().splitlines()[1:], *lines[absent:]], name)
+    found = compute(made.path, [path], settings=Settings(), frequencies_path=made.afreq)
+    of_effect = np.where(effect[:, None] == "C", expected, 2 - expected)
+    np.testing.assert_allclose(found.sums.sums, weights.T @ of_effect, rtol=1e-10, atol=1e-9)
+    total = np.abs(weights).sum(axis=0)
+    share = total / (total + np.abs(weights[:absent]).sum(axis=0))
+    np.testing.assert_allclose([score.summary.matched_weight for score in found.scores], share, rtol=1e-12)
+
+
+@pytest.mark.parametrize("piece", [300, 1 << 20])
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [("x", "expected a number"), ("nan", "expected a finite number"), ("1e999", "finite"), ("", "finite")],
+)
+def test_a_weight_that_is_none_is_named_by_line_and_column(panel, tmp_path, monkeypatch, piece, cell, rule):
+    _, lines, *_ = panel
+    monkeypatch.setattr(text, "PIECE", piece)
+    cells = lines[123].split("\t")
+    cells[5] = cell
+    path = written(tmp_path, [*lines[:123], "\t".join(cells), *lines[124:200]])
+    columns = path.read_text().split("\n")[0].split("\t")
+    with pytest.raises(PresageError, match=rule) as told:
+        ScoreTable(path, columns, 2, Alleles(), threads=2)
+    assert "line 125, column S3" in str(told.value)
+
+
+def test_threads_read_the_same(panel, tmp_path, monkeypatch):
+    made, lines, *_ = panel
+    monkeypatch.setattr(text, "PIECE", 5000)
+    path = written(tmp_path, lines)
+    one, three = (
+        compute(made.path, [path], settings=Settings(threads=threads), frequencies_path=made.afreq).sums.sums
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
