@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from training.card import Card
 from training.card_facts import count, flow, horizon_words, outcome_words, population_words
 from training.figures import STYLE
+from training.verdict import bottom_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,6 +39,7 @@ def render_report(story: Story) -> str:
             card=story.card,
             view=view,
             charts=view.charts(document),
+            bottom_line=bottom_line(document),
             flow=flow(document["attrition"]),
             verdict_words=words,
             verdict_style=style,

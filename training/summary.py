@@ -17,6 +17,7 @@ from training.card_facts import chance_words
 from training.evaluation import Estimate, GroupResult
 from training.run_metrics import SideBySide
 from training.suppression import suppress
+from training.verdict import bottom_line
 
 SHOWN = (
     ("auc", "AUC"),
@@ -39,6 +40,8 @@ class Summary:
         """Attrition, models side by side, candidates, what each block adds, groups."""
         d = self.document
         yield Panel(_headline(d), title=d["study"], title_align="left", border_style="cyan")
+        found = bottom_line(d)
+        yield Text(found.words, style={"nothing": "bold red", "unsure": "bold yellow", "something": "bold"}[found.adds])
         if d["attrition"]:
             yield _attrition(d["attrition"])
         for name, compared in d["comparison"].items():
