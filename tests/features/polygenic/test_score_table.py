@@ -27,9 +27,10 @@ def panel(write_panel, tmp_path_factory):
     counts = rng.binomial(2, frequency[:, None], (N, 600)).astype(np.int8)
     counts[rng.random(counts.shape) < 0.02] = -9
     made = write_panel(folder, variants.assign(alt="C"), counts, frequency)
-    spellings = ["%.6g", "%.3f", "%.12f", "%.1e", "%.17g", "%+.4f", "%.0f"]
+    spellings = ["%.6g", "%.3f", "%.12f", "%.1e", "%.6f", "%+.4f", "%.0f"]
     weights = rng.normal(0, 2, (N, SCORES))
     cells = [[spellings[(row + k) % 7] % weights[row, k] for k in range(SCORES)] for row in range(N)]
+    cells[2500:] = [[f"{weight:.17g}" for weight in row] for row in weights[2500:]]  # which are read the slow way
     effect = rng.choice(["A", "C"], N)
     lines = [f"1:{row + 1}:A:C\t{effect[row]}\t" + "\t".join(cells[row]) for row in range(N)]
     return made, lines, np.array(cells, float), effect, np.where(counts < 0, 2 * frequency[:, None], counts)
