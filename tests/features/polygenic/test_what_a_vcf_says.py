@@ -12,8 +12,10 @@ import pytest
 
 from features.errors import PresageError
 from features.polygenic.command import prs
+from features.polygenic.genotypes import AllelePairs, Request, open_genotypes
 from features.polygenic.matching import MatchRules
 from features.polygenic.run import Settings, compute
+from features.polygenic.variants import Alleles
 
 PLINK2 = shutil.which("plink2")
 HEAD = """##fileformat=VCFv4.2
@@ -216,6 +218,17 @@ def test_files_per_chromosome_assume_reference_once(tmp_path):
     together = scored(tmp_path, SET["chr1.vcf"] + SET["chr2.vcf"], assume_reference=True)
     assert together == (4, 1 + 100, 2 + 200 + 1000)
     assert scored(tmp_path, SET, name="chr*.vcf", assume_reference=True) == together
+
+
+def test_a_site_that_no_file_lists_is_added_once(tmp_path):
+    assert scored(tmp_path, SET | {"chr2.vcf": SECOND}, name="chr*.vcf", assume_reference=True) == (4, 2101, 2202)
+    alleles = Alleles()
+    codes = [np.array([alleles.code(name) for name in names], np.int32) for names in ("AGAT", "CTGC")]
+    keys = np.array([(1 << 32) + 100, (1 << 32) + 200, (2 << 32) + 300, (2 << 32) + 400])
+    pairs = AllelePairs.of([(keys, *codes)])
+    request = Request(lambda _: pairs, lambda: pairs, assume_reference=True)
+    with open_genotypes(tmp_path / "chr*.vcf", alleles, request) as genotypes:
+        assert sorted(genotypes.variants.keys.tolist()) == keys.tolist()
 
 
 def test_files_per_chromosome_with_callable_regions_are_as_one(tmp_path):
