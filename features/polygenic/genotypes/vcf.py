@@ -30,8 +30,8 @@ from features.polygenic.genotypes.vcf_calls import (
     DOSAGES,
     called,
     counts,
+    of_named,
     reference_calls,
-    without_placeholder,
 )
 from features.polygenic.genotypes.vcf_text import MAX_SAMPLES, NotPlainError, PlainRecords, member, read_text
 from features.polygenic.genotypes.vcf_whole import check_end, check_sample_names, vcf_samples
@@ -207,9 +207,7 @@ class Vcf:
         row, several = len(self._first), len(alts) > 1
         if several or not self._only_calls or "GT" not in record.FORMAT:
             self._flush()
-            calls = record.genotype.array() if "GT" in record.FORMAT else None
-            if calls is not None and len(alts) < len(record.ALT):
-                calls = without_placeholder(calls, len(alts))
+            calls = of_named(record.genotype.array(), len(alts)) if "GT" in record.FORMAT else None
             n = len(self.samples)
             rows = [counts(record, calls, k, n) for k in range(0 if several else 1, len(alts) + 1)]
             if not several:
@@ -218,8 +216,6 @@ class Vcf:
             self._first.append(numbers[0])
         else:
             calls = record.genotype.array()
-            if len(alts) < len(record.ALT):
-                calls = without_placeholder(calls, len(alts))
             if self._pending and self._pending[0].shape != calls.shape:
                 self._flush()
             self._pending.append(calls)
@@ -241,7 +237,8 @@ class Vcf:
         if self._pending:
             stacked = np.stack(self._pending)
             self._pending = []
-            copies = called(stacked.reshape(-1, stacked.shape[2]), 1).reshape(stacked.shape[:2])
+            calls = of_named(stacked.reshape(-1, stacked.shape[2]), 1)
+            copies = called(calls, 1).reshape(stacked.shape[:2])
             self._note(copies)
             self._spool.add_block(np.ascontiguousarray(copies))
 

@@ -36,10 +36,13 @@ def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
     return found
 
 
-def without_placeholder(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
-    """Calls of an allele beyond the named ones say only what somebody has not: missing."""
+def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
+    """Calls, missing where an allele is beyond the named ones: a placeholder, or none that the record lists."""
+    beyond = calls[:, :-1] > n_named
+    if not beyond.any():
+        return calls
     known = calls.copy()
-    known[:, :-1][known[:, :-1] > n_named] = -1
+    known[:, :-1][beyond] = -1
     return known
 
 

@@ -184,9 +184,9 @@ def _count(call: str) -> int:
     if match is None:
         return _ODD
     named = [allele for allele in match.groups() if allele is not None]
-    if "." in named:
-        return MISSING
-    copies = sum(int(allele) == 1 for allele in named)
+    if any(allele not in ("0", "1") for allele in named):
+        return MISSING  # also an allele that the record does not list
+    copies = named.count("1")
     return 2 * copies if len(named) == 1 else copies
 
 

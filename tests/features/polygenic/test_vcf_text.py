@@ -21,7 +21,7 @@ HEAD += '##INFO=<ID=END,Number=1,Type=Integer,Description="end">\n##ALT=<ID=NON_
 HEAD += (
     '##FORMAT=<ID=GT,Number=1,Type=String,Description="call">\n##FORMAT=<ID=DP,Number=1,Type=Integer,Description="n">\n'
 )
-CALLS = ("0/0", "0/1", "1|0", "1/1", "./.", ".", "1", "0", "0/.", ".|1")
+CALLS = ("0/0", "0/1", "1|0", "1/1", "./.", ".", "1", "0", "0/.", ".|1", "0/2", "0/9")
 ALTERNATES = ("C", "C", "C", "g", "CT", "C,G", "C,<NON_REF>", "<NON_REF>", ".", "*", "<DEL>")
 
 

@@ -73,6 +73,11 @@ def test_a_call_of_the_placeholder_is_missing(tmp_path):
     assert scored(tmp_path, HET + record) == (2, pytest.approx(1 + 10 * 0.4), 22)
 
 
+def test_a_call_of_an_allele_that_the_record_does_not_list_is_missing(tmp_path):
+    record = "chr1\t200\t.\tG\tT\t.\t.\t.\tGT\t0/3\t1/1\n"
+    assert scored(tmp_path, HET + record) == (2, pytest.approx(1 + 10 * 0.4), 22)
+
+
 @pytest.mark.parametrize("alternate", ["<DEL>", "<CNV>", "<DUP>"])
 def test_who_lacks_a_structural_variant_is_not_reference_all_along_it(tmp_path, alternate):
     record = f"chr1\t150\t.\tG\t{alternate}\t.\t.\tEND=500\tGT\t0/0\t0/0\n"
