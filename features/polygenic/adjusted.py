@@ -14,6 +14,7 @@ from features.polygenic.match_scores import ScoredScore
 from features.polygenic.sums import Sums
 
 Floats = NDArray[np.float64]
+MIN_RATIO = 0.05  # share of a score's variance in the reference at the variants that are matched
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks
 ONLY_VARIANTS = (
     "the genotypes list only variants, so that what is missing depends on the person: give a gVCF, --callable-bed or "
@@ -83,6 +84,8 @@ def _withheld(score: ScoredScore, model: AncestryModel) -> str | None:
         return "the ancestry reference was not fitted on this score"
     if score.known is not None and score.known.foreign > MAX_FOREIGN:
         return f"the ancestry reference lacks {score.known.foreign:.0%} of the score's variance"
+    if score.known is not None and score.known.ratio < MIN_RATIO:
+        return f"of its variance in the ancestry reference {score.known.ratio:.0%} is at the variants matched here"
     if score.known is not None and score.known.reweighted > MAX_REWEIGHTED:
         return "its weights are not those that the ancestry reference was fitted on"
     return None

@@ -256,6 +256,23 @@ def test_the_same_score_on_the_other_strand_or_in_swapped_genotypes_is_adjusted(
     np.testing.assert_allclose(done.z_norm2[0], expected, rtol=1e-9)
 
 
+def test_a_score_all_of_whose_variance_is_missing_is_not_adjusted(world, write_panel, tmp_path):
+    """Eight of its ten variants are there, and nobody of the panel has them: nothing says how far a carrier is out."""
+    counts = world.counts.copy()
+    counts[:8] = 0
+    panel = write_panel(tmp_path / "panel", world.sites, counts, np.full(SITES, 0.5))
+    rows = pd.DataFrame({"site": range(10), "weight": 1.0, "ref": False, "dominant": False})
+    score = write_score(tmp_path / "score.txt", rows)
+    told = {"labels": str(world.labels), "scores": [score], "n_components": 2, "settings": Settings()}
+    fit_reference(panel.path, out=tmp_path / "model", **told)
+    few = np.setdiff1d(np.arange(SITES), [8, 9])
+    people = write_panel(tmp_path / "people", world.sites.iloc[few], world.people(18, 5)[few], np.full(len(few), 0.5))
+    done = compute(people.path, [score], settings=Settings(), ancestry_path=tmp_path / "model")
+    assert done.scores[0].summary.n_matched == 8
+    assert done.adjusted.withheld == ("of its variance in the ancestry reference 0% is at the variants matched here",)
+    assert np.isnan(done.adjusted.z_norm2).all()
+
+
 def test_two_variants_at_one_place_are_told_apart_by_both_alleles(world, write_panel, tmp_path):
     """A/C and A/G: the alternate of the one is on the other strand what that of the other is."""
     again = world.sites.iloc[:200].assign(id=[f"w{k}" for k in range(200)], alt="G")
