@@ -69,6 +69,7 @@ def _estimate(numbers: tuple[float, float, float]) -> dict[str, float]:
         ({"auc": (0.45, 0.41, 0.49)}, "nothing", "less often than people drawn by lot"),
         ({"delta": (-0.03, -0.05, -0.01)}, "nothing", "It ranks people worse than the published equation (known)"),
         ({"served": -0.001}, "nothing", "Acting on those above 10 % does no more good than the better of"),
+        ({"served": -0.001, "cutoffs": (0.3,)}, "nothing", "Acting on those above 30 %"),
         ({"delta": (0.01, -0.01, 0.03)}, "unsure", "not shown that this model adds anything to what is published"),
         (
             {"delta": (0.03, 0.01, 0.05)},
