@@ -151,9 +151,10 @@ class Matcher:
     def _place(self, rows: ScoreRows) -> _Place:
         matches = match(rows, self.target, self.alleles, self.settings.rules)
         rescue = rescue_palindromes(rows, matches, self.frequencies) if self.settings.rescue_palindromes else None
-        if self.frequencies is not None:
+        missing = None if self.frequencies is None else np.isnan(self.frequencies)
+        if missing is not None and missing.any():
             used = np.flatnonzero(matches.used)
-            unknown = _without_frequency(self.frequencies, self.target.variants, matches, used)
+            unknown = _without_frequency(missing, self.target.variants, matches, used)
             matches.reasons[used[unknown]] |= NO_FREQUENCY
         return _Place(rows, matches, MatchCounts.of(matches), used_rows(matches, self.target.variants), rescue)
 
@@ -180,10 +181,13 @@ class Matcher:
 
 
 def _without_frequency(
-    frequencies: NDArray[np.float64], variants: Variants, matches: Matches, rows: NDArray[np.intp]
+    missing: NDArray[np.bool_], variants: Variants, matches: Matches, rows: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    """Which rows' effect allele has no frequency. A record's reference allele has one where all its alternates have."""
-    missing, variant = np.isnan(frequencies), matches.variant[rows]
+    """Which rows' effect allele has no frequency. A record's reference allele has one where all its alternates have.
+
+    `missing`: of each variant's alternate.
+    """
+    variant = matches.variant[rows]
     unknown: NDArray[np.bool_] = missing[variant]
     if variants.multiallelic[variant].any():
         lacking = np.bincount(variants.row, weights=missing) > 0
