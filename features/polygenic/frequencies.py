@@ -19,9 +19,10 @@ _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """One row for each alternate allele. `position`: None without a POS column."""
+class FrequencyTable:
+    """One row for each alternate allele of a file. `position`: None without a POS column."""
 
+    path: Path
     chromosome: NDArray[np.int64]
     ids: pa.StringArray
     ref: Codes
@@ -32,40 +33,37 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.frequency)
 
+    def of(self, variants: Variants) -> NDArray[np.float64]:
+        """Frequency of each variant's alternate allele, nan where the file does not have it.
 
-def read_afreq(path: Path, variants: Variants, alleles: Alleles) -> NDArray[np.float64]:
-    """Frequency of each variant's alternate allele, nan where the file does not have it.
+        A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file
+        has a POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a file that knows none
+        of the variants.
+        """
+        if len(self) == len(variants) and _aligned(self, variants):
+            return self.frequency
+        found = np.full(len(variants), np.nan)
+        _fill(found, _by_id(self, variants), self, variants)
+        if np.isnan(found).any():
+            _fill(found, _by_position(self, variants), self, variants)
+        if len(variants) and np.isnan(found).all():
+            raise PresageError(
+                str(self.path),
+                "it has none of the genotypes' variants",
+                way_out="make it from a reference of the same build and ids",
+            )
+        return found
 
-    A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file
-    has a POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a damaged file, a frequency
-    outside 0 to 1, and a file that knows none of the variants.
-    """
-    table = _read(path, alleles)
-    if len(table) == len(variants) and _aligned(table, variants):
-        return table.frequency
-    found = np.full(len(variants), np.nan)
-    _fill(found, _by_id(table, variants), table, variants)
-    if np.isnan(found).any():
-        _fill(found, _by_position(table, variants), table, variants)
-    if len(variants) and np.isnan(found).all():
-        raise PresageError(
-            str(path),
-            "it has none of the genotypes' variants",
-            way_out="make it from a reference of the same build and ids",
-        )
-    return found
-
-
-def known_sites(path: Path, alleles: Alleles) -> tuple[Keys, Codes, Codes]:
-    """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
-    table = _read(path, alleles)
-    return _positions(table), table.ref, table.alt
+    def sites(self) -> tuple[Keys, Codes, Codes]:
+        """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
+        return _positions(self), self.ref, self.alt
 
 
-def _read(path: Path, alleles: Alleles) -> _Rows:
+def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
+    """Raises PresageError for a damaged file, and a frequency outside 0 to 1."""
     if not path.exists():
         raise PresageError(str(path), "no such frequency file", way_out="make one: plink2 --freq")
-    parts: list[_Rows] = []
+    parts: list[FrequencyTable] = []
     columns: list[str] = []
     rows = 0
     try:
@@ -75,7 +73,7 @@ def _read(path: Path, alleles: Alleles) -> _Rows:
                 columns = first.decode("utf-8", "replace").rstrip("\r").split("\t")
                 _check_columns(path, columns)
             if content.strip():
-                parts.append(_read_piece(content, columns, alleles))
+                parts.append(_read_piece(path, content, columns, alleles))
                 rows += len(parts[-1])
     except (text.BadLineError, OSError) as error:
         raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq") from error
@@ -103,7 +101,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
             )
 
 
-def _read_piece(content: bytes, columns: list[str], alleles: Alleles) -> _Rows:
+def _read_piece(path: Path, content: bytes, columns: list[str], alleles: Alleles) -> FrequencyTable:
     wanted = [name for name in (*_NAMED, "#CHROM", "POS") if name in columns]
     cells = text.columns(content, len(columns), [columns.index(name) for name in wanted])
     named = {name: cells[columns.index(name)] for name in wanted}
@@ -114,11 +112,12 @@ def _read_piece(content: bytes, columns: list[str], alleles: Alleles) -> _Rows:
     chromosome = named["#CHROM"].chromosomes() if "#CHROM" in named else np.zeros(n, np.int64)
     position = named["POS"].wholes() if "POS" in named else None
     if not several.any():
-        return _Rows(chromosome, ids, ref, alt, frequencies.numbers(), position)
+        return FrequencyTable(path, chromosome, ids, ref, alt, frequencies.numbers(), position)
     cells_of = pc.list_flatten(pc.split_pattern(frequencies.text(), ","))
     if len(cells_of) != len(parent):
         raise text.BadLineError(0)
-    return _Rows(
+    return FrequencyTable(
+        path,
         chromosome[parent],
         ids.take(pa.array(parent)),
         ref[parent],
@@ -128,9 +127,10 @@ def _read_piece(content: bytes, columns: list[str], alleles: Alleles) -> _Rows:
     )
 
 
-def _joined(parts: list[_Rows]) -> _Rows:
+def _joined(parts: list[FrequencyTable]) -> FrequencyTable:
     position = None if parts[0].position is None else np.concatenate([part.position for part in parts])
-    return _Rows(
+    return FrequencyTable(
+        parts[0].path,
         np.concatenate([part.chromosome for part in parts]),
         pa.concat_arrays([part.ids for part in parts]),
         np.concatenate([part.ref for part in parts]),
@@ -140,7 +140,7 @@ def _joined(parts: list[_Rows]) -> _Rows:
     )
 
 
-def _aligned(table: _Rows, variants: Variants) -> bool:
+def _aligned(table: FrequencyTable, variants: Variants) -> bool:
     """The same variants in the same order, as plink2 --freq writes them."""
     return bool(
         (table.ref == variants.ref).all()
@@ -150,7 +150,7 @@ def _aligned(table: _Rows, variants: Variants) -> bool:
     )
 
 
-def _by_id(table: _Rows, variants: Variants) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _by_id(table: FrequencyTable, variants: Variants) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs (variant, row) of one id on one chromosome; the id `.` names nothing."""
     rows = pa.table({"id": table.ids, "chrom": table.chromosome, "row": np.arange(len(table))})
     own = pa.table({"id": variants.ids, "chrom": split_key(variants.keys)[0], "variant": np.arange(len(variants))})
@@ -159,7 +159,7 @@ def _by_id(table: _Rows, variants: Variants) -> tuple[NDArray[np.intp], NDArray[
     return pairs["variant"].to_numpy(), pairs["row"].to_numpy()
 
 
-def _by_position(table: _Rows, variants: Variants) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _by_position(table: FrequencyTable, variants: Variants) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     keys = _positions(table)
     rows = pa.table({"key": keys, "row": np.arange(len(keys))}).filter(pa.array(keys >= 0))
     own = pa.table({"key": variants.keys, "variant": np.arange(len(variants))})
@@ -167,7 +167,7 @@ def _by_position(table: _Rows, variants: Variants) -> tuple[NDArray[np.intp], ND
     return pairs["variant"].to_numpy(), pairs["row"].to_numpy()
 
 
-def _positions(table: _Rows) -> Keys:
+def _positions(table: FrequencyTable) -> Keys:
     """-1 where neither a POS column nor the id tells."""
     if table.position is not None:
         return position_keys(table.chromosome, table.position)
@@ -179,7 +179,7 @@ def _positions(table: _Rows) -> Keys:
 def _fill(
     found: NDArray[np.float64],
     pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
-    table: _Rows,
+    table: FrequencyTable,
     variants: Variants,
 ) -> None:
     """Write frequencies where the alleles are the same, or the same the other way round."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,12 +23,14 @@ from features.polygenic.contributions import (
     used_rows,
 )
 from features.polygenic.in_reference import InReference, in_reference, site_constants
+from features.polygenic.last_read import LastRows
 from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, TargetIndex, match
 from features.polygenic.report import KINDS, MatchCounts, MatchSummary, not_scored, summarise, summary_of, variant_rows
 from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
+from features.polygenic.score_files import InOrder, ScoreFiles
 from features.polygenic.score_table import ScoreTable
-from features.polygenic.scoring_file import LastRows, open_scores
+from features.polygenic.scoring_file import CatalogueFile
 from features.polygenic.variants import Alleles, Variants
 from features.progress import Progress
 
@@ -108,17 +109,18 @@ class Matcher:
     _rows: LastRows = field(default_factory=LastRows)
     _places: list[_Place] = field(default_factory=list)  # the last one
 
-    def open(self, path: Path) -> list[_Matched] | ScoreTable:
+    def open(self, parsed: CatalogueFile | ScoreTable) -> list[_Matched] | ScoreTable:
         """The scores of a file, matched; or a table of several, which still is to be."""
-        opened = open_scores(path, self.alleles, build=self.build, threads=self.settings.threads, last=self._rows)
-        return opened if isinstance(opened, ScoreTable) else [self._matched(score) for score in opened]
+        if isinstance(parsed, ScoreTable):
+            return parsed
+        return [self._matched(score) for score in parsed.scores(self.alleles, build=self.build, last=self._rows)]
 
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
         """The scores of a table: its rows are matched, and reported, once."""
         place = self._place(table.rows)
         by_score = self.model is not None or place.used.first is not None or (np.diff(place.used.rows) < 0).any()
         found = (
-            _in_order(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
+            InOrder(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
             if by_score
             else self._together(table, place)
         )
@@ -197,7 +199,7 @@ def _without_frequency(
 
 def match_all(
     matcher: Matcher,
-    paths: Sequence[Path],
+    files: ScoreFiles,
     store: ContributionStore,
     on_rows: Callable[[pa.Table], None] | None,
     progress: Progress,
@@ -205,8 +207,8 @@ def match_all(
     """Match every score, keep what it adds in `store`, and hand the report's rows on."""
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
-    with progress("Matching", total=len(paths)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
-        for matched in _matched(matcher, paths, store, pool, advance):
+    with progress("Matching", total=len(files)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
+        for matched in _matched(matcher, files, store, pool, advance):
             score, place = matched.score, matched.place
             if matched.contribution is not None:
                 score = replace(score, column=len(store))
@@ -225,30 +227,18 @@ def match_all(
 
 def _matched(
     matcher: Matcher,
-    paths: Sequence[Path],
+    files: ScoreFiles,
     store: ContributionStore,
     pool: ThreadPoolExecutor,
     advance: Callable[[int], None],
 ) -> Iterator[_Matched]:
-    for opened in _in_order(pool, matcher.open, paths, ahead=matcher.settings.threads):
+    for opened in InOrder(pool, matcher.open, files, ahead=matcher.settings.threads):
         if isinstance(opened, ScoreTable):
             store.hold(opened)
             yield from matcher.table(opened, pool)
         else:
             yield from opened
         advance(1)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Job], Done], jobs: Iterable[Job], *, ahead: int
-) -> Iterator[Done]:
-    """Results in the order of the jobs, with few of them waiting in memory."""
-    left = iter(jobs)
-    waiting = [pool.submit(work, job) for job in islice(left, ahead)]
-    while waiting:
-        done = waiting.pop(0).result()
-        waiting += [pool.submit(work, job) for job in islice(left, 1)]
-        yield done
 
 
 def _check_distinct(scores: Sequence[ScoredScore]) -> None:

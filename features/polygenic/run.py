@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +25,12 @@ from features.polygenic.ancestry import (
 )
 from features.polygenic.builds import required_build
 from features.polygenic.contributions import ContributionStore
-from features.polygenic.frequencies import known_sites, read_afreq
+from features.polygenic.frequencies import FrequencyTable, read_afreq
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, lists_only_variants, open_genotypes
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
+from features.polygenic.score_files import ScoreFiles
 from features.polygenic.scoring import score_samples
-from features.polygenic.scoring_file import read_scores
 from features.polygenic.startup import give_back
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
 from features.polygenic.variants import Alleles
@@ -71,18 +72,21 @@ def compute(
         raise PresageError("--scores", "expected at least one scoring file", way_out="give --scores FILE")
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
-    request = _request(score_paths, frequencies_path, model, settings, alleles)
     with ExitStack() as held:
         store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 20)))
+        pool = held.enter_context(ThreadPoolExecutor(1))
+        table = pool.submit(read_afreq, frequencies_path, alleles) if frequencies_path is not None else None
+        files = held.enter_context(closing(ScoreFiles(score_paths, alleles, threads=settings.threads)))
+        request = _request(files, table, model, settings, alleles)
         genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
         give_back()
         build = _build(genotypes, settings.build, model)
         target = TargetIndex.of(genotypes.variants, alleles)
-        frequencies = _frequencies(frequencies_path, model, target, alleles)
+        frequencies = _frequencies(table, model, target, alleles)
         give_back()
         only_variants = lists_only_variants(genotypes)
         matcher = Matcher(target, alleles, frequencies, build, model, settings, only_variants=only_variants)
-        scores = match_all(matcher, score_paths, store, on_rows, progress)
+        scores = match_all(matcher, files, store, on_rows, progress)
         placed = None
         if model is not None and frequencies is not None:
             placed = projection(model, target, alleles, frequencies)
@@ -115,8 +119,8 @@ def compute(
 
 
 def _request(
-    score_paths: Sequence[Path],
-    frequencies_path: Path | None,
+    files: ScoreFiles,
+    frequencies: Future[FrequencyTable] | None,
     model: AncestryModel | None,
     settings: Settings,
     alleles: Alleles,
@@ -124,13 +128,13 @@ def _request(
     """What a VCF must be read for, found out only if one is."""
 
     def known() -> AllelePairs:
-        parts = [known_sites(frequencies_path, alleles)] if frequencies_path is not None else []
+        parts = [frequencies.result().sites()] if frequencies is not None else []
         parts += [model_sites(model, alleles)] if model is not None else []
         return AllelePairs.of(parts)
 
     def wanted(of_header: str | None) -> AllelePairs:
         build = of_header or (settings.build and required_build(settings.build))
-        rows = [score.rows for path in score_paths for score in read_scores(path, alleles, build=build)]
+        rows = list(files.rows(build=build))
         parts = [(row.keys, row.effect, row.other) for row in rows]
         parts += [model_sites(model, alleles)] if model is not None else []
         give_back()
@@ -162,13 +166,13 @@ def _components(placed: Projection, sums: Sums, first: int) -> NDArray[np.float6
 
 
 def _frequencies(
-    path: Path | None, model: AncestryModel | None, target: TargetIndex, alleles: Alleles
+    table: Future[FrequencyTable] | None, model: AncestryModel | None, target: TargetIndex, alleles: Alleles
 ) -> NDArray[np.float64] | None:
     """Of each variant's alternate allele: the file's, then the reference's; None where neither is given."""
     of_model = reference_frequencies(model, target, alleles) if model is not None else None
-    if path is None:
+    if table is None:
         return of_model
-    of_file = read_afreq(path, target.variants, alleles)
+    of_file = table.result().of(target.variants)
     return of_file if of_model is None else np.where(np.isnan(of_file), of_model, of_file)
 
 

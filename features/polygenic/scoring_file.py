@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from features.errors import PresageError
 from features.polygenic.builds import canonical_build
+from features.polygenic.last_read import LastRows, LastText
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
 from features.polygenic.score_table import FIRST_COLUMNS, ScoreTable
 from features.polygenic.variants import Alleles, chromosome_codes, position_keys
@@ -57,52 +59,52 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
     Raises PresageError with file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
     """
-    opened = open_scores(path, alleles, build=build)
-    if isinstance(opened, ScoreTable):
-        with closing(opened) as table:
+    parsed = parse(path, alleles)
+    if isinstance(parsed, ScoreTable):
+        with closing(parsed) as table:
             yield from table.scores()
     else:
-        yield from opened
+        yield from parsed.scores(alleles, build=build)
 
 
-class LastRows:
-    """The rows of the file read last: scores made on one panel often have the same, which are then understood once."""
+@dataclass(frozen=True, slots=True)
+class CatalogueFile:
+    """A scoring file as it is written, before the build is known."""
 
-    def __init__(self) -> None:
-        self._last: tuple[pa.Table, int, ScoreRows] | None = None
+    path: Path
+    header: Mapping[str, str]
+    table: pa.Table
+    first_line: int
 
-    def same(self, columns: pa.Table, first_line: int) -> ScoreRows | None:
-        """The last rows, if these columns at these lines say the same."""
-        last = self._last
-        if last is None or last[1] != first_line or not last[0].equals(columns):
-            return None
-        return last[2]
+    def scores(self, alleles: Alleles, *, build: str | None, last: LastRows | None = None) -> list[Score]:
+        """Its scores. `build`: the genotypes', which picks between the file's own and harmonised positions."""
+        table = self.table
+        lines = np.arange(self.first_line, self.first_line + table.num_rows)
+        scores = []
+        for name, rows in _by_accession(table):
+            if name is None:
+                scores.append(_read_catalogue(self.path, self.header, table, lines, alleles, build, last))
+            else:
+                fields, part = {**self.header, "pgs_id": name}, table.take(pa.array(rows))
+                scores.append(_read_catalogue(self.path, fields, part, lines[rows], alleles, build))
+        return scores
 
-    def keep(self, columns: pa.Table, first_line: int, rows: ScoreRows) -> None:
-        """For the next file."""
-        self._last = (columns, first_line, rows)
 
-
-def open_scores(
-    path: Path, alleles: Alleles, *, build: str | None, threads: int = 1, last: LastRows | None = None
-) -> list[Score] | ScoreTable:
-    """As `read_scores`; a table of several scores is left open, since they may not fit in memory together."""
+def parse(
+    path: Path, alleles: Alleles, *, threads: int = 1, last: LastText | None = None
+) -> CatalogueFile | ScoreTable:
+    """A file of one score or a few; or a table of many, left open, since they may not fit in memory together."""
     columns, first_line = _first_columns(path)
     if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
         return ScoreTable(path, columns, first_line, alleles, threads=threads)
-    header, columns, body, first_line = _split(path)
+    header, columns, content, start, first_line = _split(path)
     _check_columns(path, columns, first_line)
-    table = _read_rows(path, columns, body, first_line)
-    del body  # as large as the file
-    lines = np.arange(first_line, first_line + table.num_rows)
-    scores = []
-    for name, rows in _by_accession(table):
-        if name is None:
-            scores.append(_read_catalogue(path, header, table, lines, alleles, build, last))
-        else:
-            fields = {**header, "pgs_id": name}
-            scores.append(_read_catalogue(path, fields, table.take(pa.array(rows)), lines[rows], alleles, build))
-    return scores
+    table = last.same(columns, content, start) if last is not None else None
+    if table is None:
+        table = _read_rows(path, columns, memoryview(content)[start:], first_line)
+        if last is not None:
+            last.keep(columns, content, start, table)
+    return CatalogueFile(path, header, table, first_line)
 
 
 def _first_columns(path: Path) -> tuple[list[str], int]:
@@ -139,8 +141,8 @@ def _by_accession(table: pa.Table) -> Iterator[tuple[str | None, NDArray[np.intp
         yield name, rows[np.argsort(number[rows], kind="stable")]
 
 
-def _split(path: Path) -> tuple[dict[str, str], list[str], memoryview, int]:
-    """Header fields, column names, the rows' bytes, and the line on which the rows start."""
+def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int, int]:
+    """Header fields, column names, the text, where its rows start, and on which line."""
     content = _content(path)
     header: dict[str, str] = {}
     start, line = 0, 1
@@ -153,10 +155,10 @@ def _split(path: Path) -> tuple[dict[str, str], list[str], memoryview, int]:
         start, line = end + 1, line + 1
     end = content.find(b"\n", start)
     columns = content[start : end if end >= 0 else len(content)].decode("utf-8", "replace").strip("\r\n").split("\t")
-    body = memoryview(content)[end + 1 if end >= 0 else len(content) :]
-    if not bytes(body[:4096]).strip() and not bytes(body).strip():
+    start = end + 1 if end >= 0 else len(content)
+    if not content[start : start + 4096].strip() and not content[start:].strip():
         raise PresageError(str(path), "the scoring file has no rows", way_out="download it again")
-    return header, [_ALIASES.get(name.strip(), name.strip()) for name in columns], body, line + 1
+    return header, [_ALIASES.get(name.strip(), name.strip()) for name in columns], content, start, line + 1
 
 
 def _content(path: Path) -> bytes:

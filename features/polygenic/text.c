@@ -249,3 +249,35 @@ int64_t score_lines(const char *text, int64_t size, int64_t n_values, int64_t mo
     }
     return line;
 }
+
+/* Lines that say the same as other lines but in one column, which holds plain numbers: these. How many lines, of at most
+ * `most`; -1 where anything else differs or is not plain. */
+int64_t same_lines(const char *text, int64_t size, const char *others, int64_t others_size, int64_t column, int64_t most,
+                   double *values)
+{
+    const char *at = text, *end = text + size, *other = others, *others_end = others + others_size;
+    const char *from = text + 16, *to = end - 16;
+    int64_t line = 0;
+    for (; at < end; line++) {
+        if (line == most)
+            return -1;
+        for (int64_t tabs = 0; tabs < column;) {
+            if (at == end || other == others_end || *at != *other || *at == '\n')
+                return -1;
+            tabs += *at++ == '\t', other++;
+        }
+        const char *after = at >= from && at < to ? quick_number(at, values) : NULL;
+        at = after ? after : number(at, end, values);
+        if (!at)
+            return -1;
+        values++;
+        while (other < others_end && *other != '\t' && *other != '\n' && *other != '\r')
+            other++;
+        for (int last = 0; !last && at < end;) {
+            if (other == others_end || *at != *other)
+                return -1;
+            last = *at++ == '\n', other++;
+        }
+    }
+    return other == others_end ? line : -1;
+}

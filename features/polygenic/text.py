@@ -23,7 +23,7 @@ _OTHER = -2
 _SPAN = np.dtype([("start", np.uint32), ("end", np.uint32)])
 
 LOOPS.split.restype = LOOPS.cut.restype = LOOPS.wholes.restype = LOOPS.numbers.restype = ctypes.c_int64
-LOOPS.distinct.restype = LOOPS.score_lines.restype = ctypes.c_int64
+LOOPS.distinct.restype = LOOPS.score_lines.restype = LOOPS.same_lines.restype = ctypes.c_int64
 
 
 class BadLineError(Exception):
@@ -183,6 +183,18 @@ class ScoreLines:
         if n < 0:
             return None
         return Column(content, self._spans[:n, 0]), Column(content, self._spans[:n, 1]), self._values[:n]
+
+
+def same_lines(content: bytes, start: int, others: bytes, others_start: int, column: int) -> NDArray[np.float64] | None:
+    """The numbers of one column, if lines from `start` on say the same as others in all other columns; else None."""
+    values = np.empty((len(content) - start) // (2 * column + 2) + 1)
+    n = LOOPS.same_lines(*_from(content, start), *_from(others, others_start), *sizes(column, len(values)), *at(values))
+    return None if n < 0 else values[:n]
+
+
+def _from(content: bytes, start: int) -> list[ctypes.c_void_p | ctypes.c_int64]:
+    letters = np.frombuffer(content, np.uint8)[start:]
+    return [*at(letters), *sizes(len(letters))]
 
 
 def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:

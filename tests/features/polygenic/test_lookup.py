@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from features.polygenic.genotypes import open_genotypes
 from features.polygenic.match_scores import Matcher, match_all
 from features.polygenic.matching import TargetIndex
 from features.polygenic.run import Settings, compute
+from features.polygenic.score_files import ScoreFiles
 from features.polygenic.variants import Alleles
 from features.progress import silent
 
@@ -191,8 +194,9 @@ def _with_hidden(made, files, *, threads=1, max_memory_mb=400):
     alleles, store = Alleles(), ContributionStore()
     with open_genotypes(made.path, alleles) as genotypes:
         target = TargetIndex.of(genotypes.variants, alleles)
-        frequencies = read_afreq(made.afreq, genotypes.variants, alleles)
+        frequencies = read_afreq(made.afreq, alleles).of(genotypes.variants)
         matcher = Matcher(target, alleles, frequencies, None, None, Settings())
-        match_all(matcher, files, store, None, silent)
+        with closing(ScoreFiles(files, alleles, threads=threads)) as scores:
+            match_all(matcher, scores, store, None, silent)
         found = store.finish(genotypes.variants, frequencies)
         return scoring.score_samples(genotypes, found, uncertain=True, threads=threads, max_memory_mb=max_memory_mb)

@@ -1,0 +1,77 @@
+"""The scoring files of a run, read ahead on several threads while other files are read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from features.polygenic.last_read import LastText
+from features.polygenic.score import ScoreRows
+from features.polygenic.score_table import ScoreTable
+from features.polygenic.scoring_file import CatalogueFile, parse, read_scores
+from features.polygenic.variants import Alleles
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+class ScoreFiles:
+    """In their order, with few of them waiting in memory. Reading starts at once."""
+
+    def __init__(self, paths: Sequence[Path], alleles: Alleles, *, threads: int) -> None:
+        last = LastText()
+        self._paths = paths
+        self._alleles = alleles
+        self._pool = ThreadPoolExecutor(threads)
+        self._parsed = InOrder(
+            self._pool, lambda path: parse(path, alleles, threads=threads, last=last), paths, ahead=threads
+        )
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[CatalogueFile | ScoreTable]:
+        return self._parsed
+
+    def rows(self, *, build: str | None) -> Iterator[ScoreRows]:
+        """The rows of every score, asked before anything else. Files that do not all wait in memory are read twice."""
+        if len(self._parsed.waiting) == len(self._paths):
+            for waiting in self._parsed.waiting:
+                parsed = waiting.result()
+                if isinstance(parsed, ScoreTable):
+                    yield parsed.rows
+                else:
+                    yield from (score.rows for score in parsed.scores(self._alleles, build=build))
+        else:
+            for path in self._paths:
+                yield from (score.rows for score in read_scores(path, self._alleles, build=build))
+
+    def close(self) -> None:
+        """Let go of what nobody asked for."""
+        self._pool.shutdown(cancel_futures=True)
+        for waiting in self._parsed.waiting:
+            parsed = None if waiting.cancelled() or waiting.exception() else waiting.result()
+            if isinstance(parsed, ScoreTable):
+                parsed.close()
+
+
+class InOrder(Iterator[Done]):
+    """Work on several threads, its results in the order of the jobs, with few of them waiting in memory."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, work: Callable[[Job], Done], jobs: Iterable[Job], *, ahead: int
+    ) -> None:
+        left = iter(jobs)
+        self._more = (pool.submit(work, job) for job in left)
+        self.waiting: deque[Future[Done]] = deque(islice(self._more, ahead))
+
+    def __next__(self) -> Done:
+        if not self.waiting:
+            raise StopIteration
+        done = self.waiting.popleft().result()
+        self.waiting.extend(islice(self._more, 1))
+        return done
