@@ -31,6 +31,7 @@ SITE_COLUMNS = (
     ("calibration_slope", "Slope"),
     ("observed_to_expected", "Observed / expected"),
 )
+BOUNDED = ("auc", "c_harrell", "brier")
 FLAGGING = ("sensitivity", "ppv", "alerts_per_true_case")
 FEWEST_SHOWN = 15  # features of each kind that the explanation lists
 
@@ -89,6 +90,20 @@ def ici_words(metrics: Document) -> str:
         return ""
     perfect = f"exactly right risks of as many people would be {found['if_perfect']:.3f} away by chance"
     return f"Risks are {estimate_words(found)} away from the smoothed observed ones on average (ICI); {perfect}."
+
+
+def site_columns(sites: Document) -> list[tuple[str, str]]:
+    """The metrics that any site has."""
+    found = [one["metrics"] for one in sites["by_site"].values()]
+    return [(key, label) for key, label in SITE_COLUMNS if any(m.get(key, {}).get("value") is not None for m in found)]
+
+
+def expected_words(metric: str, between: Document) -> str:
+    """Where another site's value is to be expected; of what lies between 0 and 1, within them."""
+    low, high = between["predicted_low"], between["predicted_high"]
+    if metric in BOUNDED:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return f"{low:.3f} to {high:.3f}".replace("-", "−")
 
 
 def candidate_tables(document: Document) -> list[tuple[str, list[tuple[str, Document]]]]:

@@ -145,6 +145,9 @@ def test_the_page_says_how_sites_differ_and_what_exactly_right_risks_would_have(
     assert "&lt;b&gt;" in section
     for number in ("0.734", "0.711", "0.042", "66 %", "0.623 to 0.799"):
         assert number in section
+    assert "Harrell" not in section  # which no site has
+    wide = sites | {"between_sites": {"auc": between["auc"] | {"predicted_low": -0.1, "predicted_high": 1.2}}}
+    assert "0.000 to 1.000" in render_report(replace(told, document=dict(told.document) | {"sites": wide}))
     few = render_report(replace(told, document=dict(told.document) | {"sites": sites | {"between_sites": {}}}))
     assert "Fewer than 3 sites are large enough" in few
 
