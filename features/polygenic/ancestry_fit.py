@@ -233,12 +233,17 @@ def assemble(
     )
 
 
-def freeze(model: AncestryModel, out: Path) -> None:
-    """Write a model whole or not at all."""
+def check_free(out: Path) -> None:
+    """Raises PresageError where something stands already: told before hours of fitting, not after."""
     if out.exists():
         raise PresageError(
             str(out), "there is something already", way_out="a frozen reference is not overwritten: name another"
         )
+
+
+def freeze(model: AncestryModel, out: Path) -> None:
+    """Write a model whole or not at all."""
+    check_free(out)
     part = out.with_name(out.name + ".part")
     try:
         write_model(model, part)

@@ -49,6 +49,13 @@ def required_build(name: str) -> str:
     return build
 
 
+def other_build(of_score: str | None, of_genotypes: str | None) -> str | None:
+    """Why a score does not fit genotypes of another build; None where it does, or nobody knows."""
+    if of_score is None or of_genotypes is None or of_score == of_genotypes:
+        return None
+    return f"the score is on {of_score}, the genotypes are on {of_genotypes}: take the {of_genotypes} file"
+
+
 def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
     """The build from `##reference`, `##contig` assembly and contig lengths. Raises PresageError where they disagree."""
     found = {build for line in lines for build in _builds_of_line(line)}

@@ -14,7 +14,7 @@ from features.errors import PresageError
 from features.polygenic import ancestry_fit
 from features.polygenic.ancestry import SiteTable
 from features.polygenic.ancestry_fit import Components
-from features.polygenic.builds import required_build
+from features.polygenic.builds import other_build, required_build
 from features.polygenic.contributions import Contribution, ContributionStore, contribution, used_rows
 from features.polygenic.genotypes import Genotypes, open_genotypes
 from features.polygenic.in_reference import site_constants
@@ -48,6 +48,7 @@ def fit_reference(
     regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the
     panel and for scores that match too little of it.
     """
+    ancestry_fit.check_free(out)
     if Path(f"{panel}.UD").exists():
         if scores:
             raise PresageError(
@@ -57,14 +58,15 @@ def fit_reference(
     alleles = Alleles()
     with open_genotypes(panel, alleles) as genotypes:
         groups = read_labels(labels, panel, genotypes.samples.ids)
+        train = _training(unrelated, genotypes.samples.ids)
+        build = panel_build(genotypes, settings.build)
         with progress("Components"):
             components = ancestry_fit.principal_components(genotypes, alleles, n_components=n_components)
-        train = _training(unrelated, genotypes.samples.ids)
         _, _, standard = ancestry_fit.standardised(components.people, train)
         sums, parts = _score_panel(genotypes, scores, standard, train, alleles, settings, progress)
         model = ancestry_fit.assemble(
             name=panel.stem,
-            build=panel_build(genotypes, settings.build),
+            build=build,
             components=Components(components.people, _with_scores(components.sites, parts)),
             labels=groups,
             scores=sums,
@@ -133,7 +135,7 @@ def _psam_column(path: Path, name: str) -> dict[str, str]:
     header = lines[0].lstrip("#").split() if lines else []
     if name not in header or "IID" not in header:
         raise PresageError(
-            f"{path}, line 1", "the header has no such column", way_out=f"its columns: {', '.join(header)}"
+            f"{path}, line 1", "no file and no column of that name", way_out=f"its columns: {', '.join(header)}"
         )
     rows = [line.split("\t" if "\t" in line else None) for line in lines[1:]]
     return {row[header.index("IID")]: row[header.index(name)] for row in rows}
@@ -170,12 +172,12 @@ def _score_panel(
     progress: Progress,
 ) -> tuple[dict[str, Floats], dict[str, pa.Table]]:
     """Every score's sums over the panel, and its sites. A score that cannot be computed on the panel is one error."""
-    target = TargetIndex.of(genotypes.variants, alleles)
+    target, build = TargetIndex.of(genotypes.variants, alleles), panel_build(genotypes, settings.build)
     store, ids, parts = ContributionStore(), [], {}
     with progress("Reading scores", total=len(paths)) as advance:
         for path in paths:
-            for score in read_scores(path, alleles, build=panel_build(genotypes, settings.build)):
-                part, constants = _contribution(score, target, alleles, settings)
+            for score in read_scores(path, alleles, build=build):
+                part, constants = _contribution(score, target, alleles, settings, build)
                 store.add(part)
                 name = score.header.score_id
                 if name in parts:
@@ -190,10 +192,10 @@ def _score_panel(
 
 
 def _contribution(
-    score: Score, target: TargetIndex, alleles: Alleles, settings: Settings
+    score: Score, target: TargetIndex, alleles: Alleles, settings: Settings, build: str | None
 ) -> tuple[Contribution, Floats]:
     """The score on the panel, and what each of its sites adds to everybody."""
-    reason = score.refused
+    reason = score.refused or other_build(score.header.build, build)
     if reason is None:
         matches = match(score.rows, target, alleles, settings.rules)
         reason = not_scored(summarise(score, MatchCounts.of(matches)), min_overlap=settings.min_overlap)

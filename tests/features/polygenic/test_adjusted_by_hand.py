@@ -399,5 +399,14 @@ def test_relatives_left_out_leave_the_slopes_a_regression_of_the_others(world, t
         listed.write_text("".join(f"S{i}\n" for i in people))
         with pytest.raises(PresageError, match=said):
             fit_reference(panel, out=tmp_path / "no", unrelated=listed, **told)
+    other = tmp_path / "other.txt"
+    other.write_text("#genome_build=GRCh37\n" + world.score.read_text())
+    told |= {"settings": Settings(build="GRCh38")}
+    with pytest.raises(PresageError, match="the score is on GRCh37, the genotypes are on GRCh38"):
+        fit_reference(panel, out=tmp_path / "no", **(told | {"scores": [other]}))
+    with pytest.raises(PresageError, match="there is something already"):
+        fit_reference(tmp_path / "not.pgen", out=tmp_path / "model", **told)
+    with pytest.raises(PresageError, match=r"panel\.psam, line 1: no file and no column of that name"):
+        fit_reference(panel, out=tmp_path / "no", **(told | {"labels": "SuperPop"}))
     with pytest.raises(PresageError, match="the score S is given twice"):
         fit_reference(panel, out=tmp_path / "no", **(told | {"scores": [world.score, world.score]}))
