@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.errors import PresageError
 from features.polygenic.ancestry import BEYOND, AncestryModel
+from features.polygenic.builds import other_build
 from features.polygenic.contributions import (
     Contribution,
     ContributionStore,
@@ -142,7 +143,7 @@ class Matcher:
         return variant_rows(name, place.rows, place.matches, self.target.variants, self.alleles, rescue=place.rescue)
 
     def _matched(self, score: Score) -> _Matched:
-        refused = score.refused or self._wrong_build(score.header)
+        refused = score.refused or other_build(score.header.build, self.build)
         if refused is not None:
             return _Matched(ScoredScore(score.header, score.path, None, refused, None), None, None)
         last = self._places[-1:]
@@ -175,11 +176,6 @@ class Matcher:
         constants = site_constants(score, used)
         variants, frequencies = self.target.variants, self.frequencies
         return in_reference(table, part, constants, variants=variants, alleles=self.alleles, frequencies=frequencies)
-
-    def _wrong_build(self, header: ScoreHeader) -> str | None:
-        if self.build and header.build and header.build != self.build:
-            return f"the score is on {header.build}, the genotypes are on {self.build}: take the {self.build} file"
-        return None
 
 
 def _without_frequency(
