@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from features.polygenic.matching import NO_FREQUENCY, Matches, MatchRules, Targe
 from features.polygenic.report import KINDS, MatchCounts, MatchSummary, not_scored, summarise, summary_of, variant_rows
 from features.polygenic.rescue import Rescue, rescue_palindromes
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
-from features.polygenic.score_files import InOrder, ScoreFiles
+from features.polygenic.score_files import Aside, InOrder, ScoreFiles
 from features.polygenic.score_table import ScoreTable
 from features.polygenic.scoring_file import CatalogueFile
 from features.polygenic.variants import Alleles, Variants
@@ -198,9 +199,10 @@ def match_all(
     files: ScoreFiles,
     store: ContributionStore,
     on_rows: Callable[[pa.Table], None] | None,
+    aside: Aside,
     progress: Progress,
 ) -> tuple[ScoredScore, ...]:
-    """Match every score, keep what it adds in `store`, and hand the report's rows on."""
+    """Match every score, keep what it adds in `store`, and hand the report's rows on, `aside`."""
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(files)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
@@ -214,11 +216,15 @@ def match_all(
             elif place is not None:
                 told = (score.rows_under, place)
                 if on_rows is not None:
-                    on_rows(matcher.report(score.rows_under or "", place))
+                    aside.add(partial(_report, matcher, score.rows_under or "", place, on_rows))
             scores.append(score)
     _check_distinct(scores)
     _check_usable(scores)
     return tuple(scores)
+
+
+def _report(matcher: Matcher, name: str, place: _Place, on_rows: Callable[[pa.Table], None]) -> None:
+    on_rows(matcher.report(name, place))
 
 
 def _matched(

@@ -29,7 +29,7 @@ from features.polygenic.frequencies import FrequencyTable, read_afreq
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, lists_only_variants, open_genotypes
 from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
-from features.polygenic.score_files import ScoreFiles
+from features.polygenic.score_files import Aside, ScoreFiles
 from features.polygenic.scoring import score_samples
 from features.polygenic.startup import give_back
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
@@ -74,6 +74,7 @@ def compute(
     alleles = Alleles()
     with ExitStack() as held:
         store = held.enter_context(closing(ContributionStore(in_memory_mb=settings.max_memory_mb / 20)))
+        aside = held.enter_context(closing(Aside()))
         pool = held.enter_context(ThreadPoolExecutor(1))
         table = pool.submit(read_afreq, frequencies_path, alleles) if frequencies_path is not None else None
         files = held.enter_context(closing(ScoreFiles(score_paths, alleles, threads=settings.threads)))
@@ -86,7 +87,7 @@ def compute(
         give_back()
         only_variants = lists_only_variants(genotypes)
         matcher = Matcher(target, alleles, frequencies, build, model, settings, only_variants=only_variants)
-        scores = match_all(matcher, files, store, on_rows, progress)
+        scores = match_all(matcher, files, store, on_rows, aside, progress)
         placed = None
         if model is not None and frequencies is not None:
             placed = projection(model, target, alleles, frequencies)
@@ -101,6 +102,7 @@ def compute(
             max_memory_mb=settings.max_memory_mb,
             progress=progress,
         )
+        aside.finish()
         n_scores = sum(score.column is not None for score in scores)
         own = sums.first(n_scores)
         few = few_called(scores, own, min_overlap=settings.min_overlap)

@@ -75,3 +75,26 @@ class InOrder(Iterator[Done]):
         done = self.waiting.popleft().result()
         self.waiting.extend(islice(self._more, 1))
         return done
+
+
+class Aside:
+    """Work on a thread of its own, one piece after the other, with little of it waiting."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Do this too. Raises what earlier work raised."""
+        if len(self._waiting) > 1:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(work))
+
+    def finish(self) -> None:
+        """Wait for all of it. Raises what it raised."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Leave what has not begun."""
+        self._pool.shutdown(cancel_futures=True)

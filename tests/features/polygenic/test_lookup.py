@@ -17,7 +17,7 @@ from features.polygenic.genotypes import open_genotypes
 from features.polygenic.match_scores import Matcher, match_all
 from features.polygenic.matching import TargetIndex
 from features.polygenic.run import Settings, compute
-from features.polygenic.score_files import ScoreFiles
+from features.polygenic.score_files import Aside, ScoreFiles
 from features.polygenic.variants import Alleles
 from features.progress import silent
 
@@ -197,6 +197,6 @@ def _with_hidden(made, files, *, threads=1, max_memory_mb=400):
         frequencies = read_afreq(made.afreq, alleles).of(genotypes.variants)
         matcher = Matcher(target, alleles, frequencies, None, None, Settings())
         with closing(ScoreFiles(files, alleles, threads=threads)) as scores:
-            match_all(matcher, scores, store, None, silent)
+            match_all(matcher, scores, store, None, Aside(), silent)
         found = store.finish(genotypes.variants, frequencies)
         return scoring.score_samples(genotypes, found, uncertain=True, threads=threads, max_memory_mb=max_memory_mb)
