@@ -105,12 +105,15 @@ class TargetIndex:
 
 def match(rows: ScoreRows, target: TargetIndex, alleles: Alleles, rules: MatchRules) -> Matches:
     """Match every row of one score."""
-    row, variant = _candidates(rows, target)
+    low = np.searchsorted(target.keys, rows.keys)
+    inside = np.minimum(low, max(len(target.keys) - 1, 0))
+    present = target.keys[inside] == rows.keys if len(target.keys) else np.zeros(len(rows), np.bool_)
+    row, variant = _candidates(rows, target, low, present)
     kind = _kinds(rows, row, target.variants, variant, alleles)
     hit = kind >= 0
     row, variant, kind = row[hit], variant[hit], kind[hit]
     best, tied = _best(row, kind)
-    reasons = _unmatched_reasons(rows, target)
+    reasons = _unmatched_reasons(rows, present)
     found_variant = np.full(len(rows), -1, np.int64)
     found_kind = np.full(len(rows), -1, np.int8)
     found_variant[row[best]] = variant[best]
@@ -119,14 +122,12 @@ def match(rows: ScoreRows, target: TargetIndex, alleles: Alleles, rules: MatchRu
     return Matches(found_variant, found_kind, reasons)
 
 
-def _candidates(rows: ScoreRows, target: TargetIndex) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs (row, variant) at one position, by row, then in the genotypes' order."""
-    usable = np.flatnonzero((rows.keys >= 0) & (rows.effect >= 0) & ~rows.complex)
-    keys = rows.keys[usable]
-    low = np.searchsorted(target.keys, keys, side="left")
-    inside = np.minimum(low, max(len(target.keys) - 1, 0))
-    present = target.keys[inside] == keys if len(target.keys) else np.zeros(len(keys), np.bool_)
-    usable, low = usable[present], low[present]
+def _candidates(
+    rows: ScoreRows, target: TargetIndex, low: NDArray[np.intp], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs (row, variant) at one position, by row, then in the genotypes' order. `low`: the first at each position."""
+    usable = np.flatnonzero(present & (rows.keys >= 0) & (rows.effect >= 0) & ~rows.complex)
+    low = low[usable]
     last = np.minimum(low + 1, len(target.keys) - 1)
     if not ((target.keys[last] == target.keys[low]) & (last > low)).any():  # one variant a position
         return usable, low if target.order is None else target.order[low]
@@ -174,9 +175,7 @@ def _best(row: NDArray[np.intp], kind: NDArray[np.int8]) -> tuple[NDArray[np.int
     return best, tied
 
 
-def _unmatched_reasons(rows: ScoreRows, target: TargetIndex) -> NDArray[np.int16]:
-    place = np.minimum(np.searchsorted(target.keys, rows.keys), max(len(target.keys) - 1, 0))
-    present = target.keys[place] == rows.keys if len(target.keys) else np.zeros(len(rows), np.bool_)
+def _unmatched_reasons(rows: ScoreRows, present: NDArray[np.bool_]) -> NDArray[np.int16]:
     reasons = np.where(present, MISMATCH, ABSENT).astype(np.int16)
     reasons[rows.effect < 0] = NO_SEQUENCE
     reasons[rows.keys < 0] = NO_POSITION
