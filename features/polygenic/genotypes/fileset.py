@@ -42,12 +42,23 @@ def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None)
         parts = expand(path)
         for part in parts:
             files.append(_open_one(part, alleles, request, alone=len(parts) == 1))  # noqa: PERF401 - to be closed
-        if len(parts) > 1 and request is not None:
-            _complete(path, parts, files, request)
+        if request is not None:
+            _check_asked(path, files, request)
+            if len(parts) > 1:
+                _complete(path, parts, files, request)
         yield files[0] if len(files) == 1 else Fileset(str(path), files)
     finally:
         for file in files:
             file.close()
+
+
+def _check_asked(path: Path, files: list[Genotypes], request: Request) -> None:
+    """What is said of unlisted sites is for formats that may leave some out: elsewhere it would do nothing in silence."""
+    asked = "--assume-reference" if request.assume_reference else "--callable-bed" if request.callable_bed else None
+    if asked is not None and not any(isinstance(file, ListsSites) for file in files):
+        raise PresageError(
+            asked, f"expected a VCF or BCF, since {path.name} has a call at every site", way_out="leave it out"
+        )
 
 
 def _complete(path: Path, parts: list[Path], files: list[Genotypes], request: Request) -> None:

@@ -167,6 +167,15 @@ def test_an_absent_or_empty_table_is_refused(suffix, panel, score, tmp_path):
     assert suffix in refused(panel.path, score, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [("--assume-reference", {"assume_reference": True}), ("--callable-bed", {"callable_bed": Path("regions.bed")})],
+)
+def test_what_is_asked_of_unlisted_sites_is_not_ignored_where_there_are_none(option, told, panel, score, tmp_path):
+    message = refused(panel.path, score, tmp_path, settings=Settings(**told))
+    assert f"{option}: expected a VCF or BCF, since panel.pgen has a call at every site" in message
+
+
 def test_bgen_is_refused_with_the_command_that_converts_it(score, tmp_path):
     path = tmp_path / "cohort.bgen"
     path.write_bytes(b"bgen")
