@@ -53,7 +53,7 @@ def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None)
 
 
 def _check_asked(path: Path, files: list[Genotypes], request: Request) -> None:
-    """What is said of unlisted sites is for formats that may leave some out: elsewhere it would do nothing in silence."""
+    """What is said of unlisted sites is for formats that may leave some out; elsewhere it would do nothing."""
     asked = "--assume-reference" if request.assume_reference else "--callable-bed" if request.callable_bed else None
     if asked is not None and not any(isinstance(file, ListsSites) for file in files):
         raise PresageError(
