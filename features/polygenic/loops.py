@@ -216,11 +216,15 @@ def add_centred(dosages: Singles, weights: SiteWeights, score: int, sums: Double
 
 
 def at(*arrays: NDArray[np.generic]) -> list[ctypes.c_void_p]:
-    """Arrays as arguments of a loop."""
+    """Arrays as arguments of a loop, which they outlive even if nobody else holds them."""
+    pointers = []
     for array in arrays:
         if not array.flags.c_contiguous:
             raise ValueError("a whole array is expected")
-    return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+        pointer = ctypes.c_void_p(array.ctypes.data)
+        pointer._kept = array  # type: ignore[attr-defined]
+        pointers.append(pointer)
+    return pointers
 
 
 def sizes(*numbers: int) -> list[ctypes.c_int64]:

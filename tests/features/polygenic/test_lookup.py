@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import closing
 
 import numpy as np
@@ -200,3 +201,12 @@ def _with_hidden(made, files, *, threads=1, max_memory_mb=400):
             match_all(matcher, scores, store, None, Aside(), silent)
         found = store.finish(genotypes.variants, frequencies)
         return scoring.score_samples(genotypes, found, uncertain=True, threads=threads, max_memory_mb=max_memory_mb)
+
+
+def test_an_array_made_for_a_loop_is_there_while_the_loop_runs():
+    made = np.arange(4)
+    held, (pointer,) = weakref.ref(made), loops.at(made)
+    del made
+    assert held() is not None
+    del pointer
+    assert held() is None
