@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from features.errors import PresageError
 from features.polygenic.adjustment import fit_adjustment
 from features.polygenic.ancestry import read_model
+from features.polygenic.loadings import read_loadings
 from features.polygenic.reference import fit_reference, read_labels
 from features.polygenic.run import Settings
+from features.polygenic.variants import chromosome_code
 
 PEOPLE = ("S1", "S2", "S3")
 
@@ -122,3 +125,26 @@ def test_a_score_that_one_group_lacks_has_one_variance(tmp_path):
     usual = sums + rng.normal(0, 0.3, 600)
     several = fit_adjustment(usual, components)
     assert (several.z_norm2(usual, components) != several.z_norm1(usual, components)).any()
+
+
+@pytest.mark.realdata
+def test_published_loadings_count_the_alternate_of_the_1000_genomes(real_data):
+    """Half of mu against the calls of 3,202 people at the sites that a small panel shares: which allele is counted."""
+    panels = real_data / "genomics" / "panels"
+    _, components = read_loadings(panels / "verifybamid_loadings" / "1000g.phase3.100k.b38.vcf.gz.dat")
+    sites = components.sites
+    told = dict(zip(zip(sites.keys.tolist(), sites.ref, sites.alt, strict=True), sites.frequency, strict=True))
+    pairs = []
+    with gzip.open(panels / "tiny1000G" / "tiny1000G.vcf.gz", "rt") as stream:
+        for line in stream:
+            cells = line.split("\t")
+            if line.startswith("#"):
+                continue
+            place = ((chromosome_code(cells[0]) << 32) + int(cells[1]), cells[3], cells[4])
+            if place in told:
+                calls = "".join(cell[:3] for cell in cells[9:])
+                pairs.append((told[place], calls.count("1") / (calls.count("0") + calls.count("1"))))
+    ours, theirs = np.array(pairs).T
+    assert len(pairs) == 36
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+    assert np.abs(ours - theirs).max() < 0.05
