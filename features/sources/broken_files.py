@@ -74,9 +74,9 @@ def damage_named(paths: Callable[[], Iterable[Path]]) -> Iterator[None]:
 
 def _read_whole(path: Path) -> None:
     try:
-        rows = duckdb.connect().read_parquet(str(path)).to_arrow_reader(_ROWS)
-        for _ in rows:
-            pass
+        with duckdb.connect() as connection:
+            for _ in connection.read_parquet(str(path)).to_arrow_reader(_ROWS):
+                pass
     except duckdb.OutOfMemoryException:
         raise
     except (duckdb.Error, pa.ArrowException, OSError):
