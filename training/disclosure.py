@@ -8,6 +8,7 @@ learned on the rows given, which are those of the training part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -92,12 +93,13 @@ def common_levels(column: Singles, person: Ints, levels: tuple[str, ...]) -> tup
 
 
 def pooled(labels: Strings, persons: Ints) -> Strings:
-    """(n,) group labels, those of fewer than 11 people as one; None stays None."""
-    names = tuple(sorted({str(label) for label in labels if label is not None}))
-    number = {name: float(i) for i, name in enumerate(names)}
-    column = np.array([np.nan if label is None else number[str(label)] for label in labels], dtype=np.float32)
-    kept = set(common_levels(column, np.unique(persons, return_inverse=True)[1], names))
-    found = [label if label is None or str(label) in kept else OTHER for label in labels]
+    """(n,) group labels, those of fewer than 11 people under one name; None stays None.
+
+    No larger group joins them, as its fairness would be lost: their count is hidden where it is shown.
+    """
+    pairs = {(str(label), who) for label, who in zip(labels, persons.tolist(), strict=True) if label is not None}
+    people = Counter(label for label, _ in pairs)
+    found = [label if label is None or people[str(label)] >= SMALLEST else OTHER for label in labels]
     return np.array(found, dtype=object)
 
 

@@ -23,7 +23,7 @@ from scipy import sparse
 
 from features.frame import FeatureFrame
 from training.bundle_reference import reference_distribution
-from training.disclosure import OTHER, coarse, common_levels, event_grid, reached, recoded
+from training.disclosure import OTHER, coarse, common_levels, event_grid, pooled, reached, recoded
 from training.flat import labels
 from training.learners.cox import Cox
 from training.learners.xgboost_cox import XGBoostCox
@@ -315,6 +315,14 @@ def test_the_reference_tells_no_count_of_one_to_ten() -> None:
     assert max(rows["f2"]["quantiles"]) < 3
     assert rows["f3"]["levels"] == ["x", OTHER]
     assert rows["f3"]["shares"] == [0.75, 0.25]
+
+
+def test_a_group_of_few_loses_its_name_and_no_other_group_joins_it() -> None:
+    #   A: 20 people; B: 11; C: 12 rows of 4 people; D: 1; unknown: 2
+    labels = np.array(["A"] * 20 + ["B"] * 11 + ["C"] * 12 + ["D"] + [None] * 2, dtype=object)
+    persons = np.concatenate([np.arange(31), 100 + np.arange(12) % 4, [200, 201, 202]])
+    found = pooled(labels, persons).tolist()
+    assert found == ["A"] * 20 + ["B"] * 11 + [OTHER] * 13 + [None] * 2
 
 
 def test_quarters_of_a_number_are_not_named_by_its_ends() -> None:
