@@ -16,7 +16,6 @@ from features.errors import PresageError
 
 # Folders that hold one folder for each source, exchanged whole.
 BY_SOURCE = ("data", "rejects")
-IDENTITY = Path("identity") / "subjects.parquet"
 _MOVING, _SCRATCH, _OLD = ".moving-", ".ingest-", ".old"
 
 
@@ -67,12 +66,7 @@ def settle(record_dir: Path) -> None:
 
 
 def _finish(moving: Path, record_dir: Path) -> None:
-    """Put what is still there in its place, identity first: everybody leans on it, and nobody's number changes in it.
-
-    May be broken off anywhere and begun again.
-    """
-    if (moving / IDENTITY).exists():
-        _replace(moving / IDENTITY, record_dir / IDENTITY)
+    """Put what is still there in its place. May be broken off anywhere and begun again."""
     for part in BY_SOURCE:
         for fresh in sorted((moving / part).glob("*")):
             place = record_dir / part / fresh.name
