@@ -78,6 +78,9 @@ class ScoreTable:
         self._text: IO[bytes] = _text_of(path)
         try:
             self._set(self._read(alleles, threads))
+        except (OSError, EOFError) as error:
+            self.close()
+            raise PresageError(str(path), "not a whole compressed file", way_out="copy it again") from error
         except BaseException:
             self.close()
             raise

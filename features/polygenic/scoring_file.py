@@ -17,6 +17,7 @@ import pyarrow.csv as csv
 from numpy.typing import NDArray
 
 from features.errors import PresageError
+from features.polygenic import text
 from features.polygenic.builds import canonical_build
 from features.polygenic.last_read import LastRows, LastText
 from features.polygenic.score import Score, ScoreHeader, ScoreRows
@@ -43,6 +44,10 @@ _HEADER_ALIASES = {
     "prsweb reference": "pgs_id",
 }
 _COMPLEX = ("is_haplotype", "is_diplotype", "is_interaction")
+NOWHERE = (
+    "no row has a chromosome, a position and an effect allele: "
+    "download the harmonised file of your build (hm_chr, hm_pos) from the PGS Catalog"
+)
 MAX_COMPLEX_WEIGHT = 0.01  # share of the absolute weight that may be left out as haplotypes
 _DOSAGE_WEIGHTS = ("dosage_0_weight", "dosage_1_weight", "dosage_2_weight")
 _NUMBERS = ("effect_weight", "allelefrequency_effect", *_DOSAGE_WEIGHTS)
@@ -114,7 +119,7 @@ def _first_columns(path: Path) -> tuple[list[str], int]:
             start = stream.read(1 << 16)
     except (OSError, pa.ArrowInvalid):
         return [], 0  # told by whoever reads it whole
-    for number, line in enumerate(start.decode("utf-8", "replace").split("\n"), start=1):
+    for number, line in enumerate(start.removeprefix(text.BOM).decode("utf-8", "replace").split("\n"), start=1):
         if line.strip() and not line.startswith("#"):
             return line.rstrip("\r").split("\t"), number + 1
     return [], 0
@@ -174,7 +179,7 @@ def _content(path: Path) -> bytes:
         raise PresageError(str(path), "the scoring file is empty", way_out="download it again")
     if b"\0" in content[:4096]:
         raise PresageError(str(path), "not a text file", way_out="give a PGS Catalog scoring file")
-    return content
+    return content.removeprefix(text.BOM)
 
 
 def _header_field(line: str) -> tuple[str, str]:
@@ -202,11 +207,7 @@ def _read_catalogue(
     if reason:
         return Score(header, path, ScoreRows.none(), refused=reason)
     if not ((rows.keys >= 0) & (rows.effect >= 0)).any():
-        raise PresageError(
-            str(path),
-            "no row has a chromosome, a position and an effect allele",
-            way_out="download the harmonised file of your build (hm_chr, hm_pos) from the PGS Catalog",
-        )
+        return Score(header, path, ScoreRows.none(), refused=NOWHERE)
     return score
 
 

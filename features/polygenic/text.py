@@ -18,6 +18,7 @@ from features.polygenic.loops import LOOPS, at, sizes
 from features.polygenic.variants import Alleles, Codes, chromosome_code
 
 PIECE = 1 << 20  # with its numbers it stays in the second cache
+BOM = b"\xef\xbb\xbf"  # which some programs put before UTF-8
 _FEW = 64
 _OTHER = -2
 _SPAN = np.dtype([("start", np.uint32), ("end", np.uint32)])
@@ -51,6 +52,8 @@ def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[t
     start, rest = 0, b""
     with _stream(path) as stream:
         while content := stream.read(size):
+            if start == 0 and content.startswith(BOM):
+                content, start = content[len(BOM) :], len(BOM)
             content = rest + content if rest else content
             while skip and b"\n" in content:
                 cut = content.index(b"\n") + 1

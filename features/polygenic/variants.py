@@ -15,6 +15,7 @@ Keys = NDArray[np.int64]
 
 X, Y, MT = 23, 24, 26
 _NAMES = {str(i): i for i in range(1, 23)} | {"X": X, "23": X, "Y": Y, "24": Y, "MT": MT, "M": MT, "26": MT}
+_NAMES |= {"XY": X, "25": X, "PAR1": X, "PAR2": X}  # plink's names of what X and Y share, by its position on X
 # Matching is confined to these, as in pgscatalog-match: the mitochondrion and the unplaced contigs carry no score.
 SCORED_CHROMOSOMES = (*range(1, 23), X, Y)
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -22,9 +23,9 @@ _POSITION_BITS = 32
 
 
 def chromosome_code(name: str) -> int:
-    """1 to 22, 23 for X, 24 for Y, 26 for the mitochondrion, 0 for anything else; with or without `chr`."""
+    """1 to 22, 23 for X, 24 for Y, 26 for the mitochondrion, else 0; with or without `chr`, or a 0 before."""
     bare = name[3:] if name[:3].lower() == "chr" else name
-    return _NAMES.get(bare.upper(), 0)
+    return _NAMES.get(bare.upper().removeprefix("0"), 0)
 
 
 def chromosome_name(code: int) -> str:

@@ -109,7 +109,7 @@ class _Found:
 
 def read_psam(path: Path) -> Samples:
     """A .psam, or a .fam where the first line is no header."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     lines = [line for line in lines if line.strip() and not line.startswith("##")]
     if not lines:
         raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")
@@ -127,7 +127,7 @@ def read_psam(path: Path) -> Samples:
 
 def read_fam(path: Path) -> Samples:
     """A .fam: family and individual in the first two columns."""
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not rows:
         raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")
     _check_width(path, rows, 2, first_line=1)

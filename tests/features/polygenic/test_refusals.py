@@ -266,3 +266,45 @@ def test_the_command_exits_with_2_and_one_line(panel, tmp_path):
     assert "bad.txt, line 4, column effect_weight: expected a finite number" in done.stderr
     assert not out.exists()
     assert sorted(tmp_path.iterdir()) == sorted([path, panel.path.parent])
+
+
+def test_a_score_without_positions_leaves_the_others_alone(panel, score, tmp_path):
+    nowhere = tmp_path / "nowhere.txt"
+    nowhere.write_text("#pgs_id=S2\nrsID\teffect_allele\teffect_weight\nrs1\tA\t1\n")
+    prs(panel.path, [nowhere, score], tmp_path / "out.parquet", settings=Settings())
+    found = pd.read_parquet(tmp_path / "out.parquet").set_index("score_id")
+    assert found.loc["S1", "sum"].notna().all()
+    assert found.loc["S2", "sum"].isna().all()
+    assert found.loc["S2", "not_scored"].str.contains("no row has a chromosome").all()
+
+
+@pytest.mark.parametrize("file", ["score", "table", "afreq", "pvar", "psam"])
+def test_a_mark_before_utf_8_is_no_part_of_a_name(panel, score, tmp_path, file):
+    table = tmp_path / "table.txt"
+    table.write_text("ID\teffect_allele\tS1\n1:100:C:A\tA\t0.5\n1:200:T:G\tG\t-0.25\n2:300:G:T\tT\t0.125\n")
+    scores = table if file == "table" else score
+    marked = {"score": score, "table": table, "afreq": panel.afreq}
+    path = marked.get(file, panel.path.with_suffix(f".{file}"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    prs(panel.path, [scores], tmp_path / "out.parquet", settings=Settings(), reference_frequencies=panel.afreq)
+    by_hand = 0.5 * panel.counts[0] - 0.25 * panel.counts[1] + 0.125 * panel.counts[2]
+    np.testing.assert_allclose(pd.read_parquet(tmp_path / "out.parquet")["sum"], by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cut", [60, 4000])
+def test_a_cut_table_is_named(panel, tmp_path, cut):
+    rng = np.random.default_rng(3)
+    lines = "".join(f"1:{100 + k}:A:C\tA\t{rng.normal():.6f}\n" for k in range(2000))
+    table = tmp_path / "table.txt.gz"
+    table.write_bytes(gzip.compress(f"ID\teffect_allele\tS1\n{lines}".encode())[:cut])
+    assert "table.txt.gz" in refused(panel.path, table, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["01", "chr1", "PAR1", "XY", "25"])
+def test_other_names_of_chromosomes_are_known(panel, tmp_path, name):
+    pvar, home = panel.path.with_suffix(".pvar"), "1" if name in ("01", "chr1") else "X"
+    pvar.write_text(pvar.read_text().replace("\n1\t", f"\n{name}\t"))
+    score = tmp_path / "score.txt"
+    score.write_text(SCORE + ROWS.replace("1\t100", f"{home}\t100").replace("1\t200", f"{home}\t200"))
+    prs(panel.path, [score], tmp_path / "out.parquet", settings=Settings())
+    assert pd.read_parquet(tmp_path / "out.parquet")["matched_weight"].eq(1).all()
