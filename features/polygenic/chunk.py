@@ -15,16 +15,23 @@ from features.polygenic.sums import Hidden
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One group of scores over all sites. `site_set`: for each score which set of sites it uses.
-
-    `uncertain`: the variance that missing calls hide is wanted too.
+    """One group of scores over all sites. `site_set`: for each score which set of sites it uses; `first_of_set`: of
+    each set a score. `uncertain`: the variance that missing calls hide is wanted too.
     """
 
     genotypes: Genotypes
     contributions: Contributions
     scores: range
     site_set: NDArray[np.intp]
+    first_of_set: NDArray[np.intp]
     uncertain: bool
+
+    @staticmethod
+    def of(genotypes: Genotypes, contributions: Contributions, scores: range, *, uncertain: bool) -> Task:
+        """With the scores' sets of sites."""
+        site_set = contributions.site_sets(scores)
+        first = np.unique(site_set, return_index=True)[1]
+        return Task(genotypes, contributions, scores, site_set, first, uncertain)
 
     @property
     def n_samples(self) -> int:
@@ -53,7 +60,7 @@ class Chunk:
     def zeros(task: Task, n_sites: int) -> Chunk:
         """Nothing summed yet."""
         n, s = task.n_samples, len(task.scores)
-        n_sets = int(task.site_set.max(initial=-1)) + 1
+        n_sets = len(task.first_of_set)
         hidden = Hidden.zeros(s, n) if task.uncertain else None
         return Chunk(n_sites, np.zeros((s, n)), np.zeros(s), np.zeros((n_sets, n), np.int64), hidden)
 
@@ -69,8 +76,7 @@ def site_variances(weights: SiteWeights) -> NDArray[np.float64]:
     return variance
 
 
-def used_sites(weights: SiteWeights, site_set: NDArray[np.intp]) -> NDArray[np.bool_]:
+def used_sites(weights: SiteWeights, first_of_set: NDArray[np.intp]) -> NDArray[np.bool_]:
     """(site, set): where the scores of a set add anything."""
-    first = np.unique(site_set, return_index=True)[1]
-    used: NDArray[np.bool_] = weights.additive[:, first] != 0
-    return used if weights.heterozygote is None else used | (weights.heterozygote[:, first] != 0)
+    used: NDArray[np.bool_] = weights.additive[:, first_of_set] != 0
+    return used if weights.heterozygote is None else used | (weights.heterozygote[:, first_of_set] != 0)

@@ -46,7 +46,7 @@ class DosageSums:
             weights = task.contributions.weights(low, high, task.scores, expected)
             out.constants[:] += expected @ weights.additive + weights.constants
             self._multiply(dosages, weights, out.sums)
-            _add_missing(dosages, weights, task.site_set, out)
+            _add_missing(dosages, weights, task.first_of_set, out)
         return out
 
     def close(self) -> None:
@@ -102,11 +102,13 @@ class DosageSums:
         return matrix
 
 
-def _add_missing(dosages: loops.Singles, weights: loops.SiteWeights, site_set: NDArray[np.intp], out: Chunk) -> None:
+def _add_missing(
+    dosages: loops.Singles, weights: loops.SiteWeights, first_of_set: NDArray[np.intp], out: Chunk
+) -> None:
     absent = dosages < 0
     some = absent.any(axis=1)
     missing = absent[some].astype(np.float64)
-    out.missing[:] += (used_sites(weights, site_set)[some].T.astype(np.float64) @ missing).astype(np.int64)
+    out.missing[:] += (used_sites(weights, first_of_set)[some].T.astype(np.float64) @ missing).astype(np.int64)
     if out.hidden is not None:
         variance = site_variances(weights)
         out.hidden.variance[:] += variance.sum(axis=0)

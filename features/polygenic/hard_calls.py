@@ -11,10 +11,10 @@ from features.polygenic import loops
 from features.polygenic.chunk import Chunk, Task, site_variances, used_sites
 from features.polygenic.genotypes.protocol import RowSites, SiteReader, Sites
 
-BLOCK_SITES = 512  # single precision grows over so many: 1,024 would be off by 6e-7 SD rather than 4e-7
+BLOCK_SITES = 1024
 MIN_DENSE = 1 / 8  # share of a chunk's sites below which a score is summed site by site rather than by lookup
 
-# Where there are more products (sites x samples x scores), lookups are in single precision over a block of sites and in
+# Where there are more products (sites x samples x scores), lookups are in single precision over 512 sites and in
 # double between: twice as fast, off by less than 1e-6 of a score's SD.
 MAX_DOUBLE_PRODUCTS = 2e10
 
@@ -47,7 +47,7 @@ class HardCalls:
                 look_up.add(words, weights, dense)
             for score in few.tolist():
                 loops.add_few(rows, weights, score, out.sums[score])
-            loops.count_missing(words, used_sites(weights, task.site_set), out.missing)
+            loops.count_missing(words, used_sites(weights, task.first_of_set), out.missing)
             if lost is not None and out.hidden is not None:
                 variance = site_variances(weights)
                 _add_lost(words, variance, lost)

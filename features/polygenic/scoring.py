@@ -19,7 +19,7 @@ from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Hidden, Sums
 from features.progress import Progress, silent
 
 MIN_LOOKUP_SAMPLES = 512  # from here on hard calls are summed by lookup
-_MIN_CHUNK, _MAX_CHUNK, _CHUNKS = 8 * BLOCK_SITES, 64 * BLOCK_SITES, 24  # sites, sites, at least so many if long
+_MIN_CHUNK, _MAX_CHUNK, _CHUNKS = 4 * BLOCK_SITES, 32 * BLOCK_SITES, 24  # sites, sites, at least so many if long
 
 
 def score_samples(
@@ -46,7 +46,7 @@ def score_samples(
     total = len(groups) * len(contributions.sites)
     with progress("Scoring", total=total) as advance, threadpool_limits(1):
         for scores in groups:
-            task = Task(genotypes, contributions, scores, contributions.site_sets(scores), uncertain)
+            task = Task.of(genotypes, contributions, scores, uncertain=uncertain)
             part = slice(scores.start, scores.stop)
             for done in _chunks(task, threads, max_memory_mb):
                 out.sums[part] += done.sums
