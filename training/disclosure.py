@@ -117,7 +117,7 @@ def reached(column: Singles, person: Ints) -> tuple[float, float]:
     if len(value) < SMALLEST:
         return np.nan, np.nan
     low = high = value
-    if len(np.unique(who)) < len(who):
+    if np.bincount(who).max() > 1:
         order = np.argsort(who, kind="stable")
         starts = np.flatnonzero(np.append(True, np.diff(who[order]) > 0))
         low, high = np.minimum.reduceat(value[order], starts), np.maximum.reduceat(value[order], starts)
@@ -129,7 +129,7 @@ def reached(column: Singles, person: Ints) -> tuple[float, float]:
 
 def grid_step(column: Singles, low: float, high: float) -> float:
     """A power of two, at most a 64th of the distance between the quartiles (of the limits, where these are one)."""
-    spread = float(np.subtract(*np.nanpercentile(column, (75, 25)))) or high - low
+    spread = float(np.subtract(*np.percentile(column[~np.isnan(column)], (75, 25)))) or high - low
     return float(2.0 ** np.floor(np.log2(spread / STEPS))) if spread > 0 else 0.0
 
 

@@ -49,7 +49,7 @@ def bottom_line(document: Document) -> Verdict:
         at = ", ".join(f"{100 * cutoff:g} %" for cutoff in useless)
         words = f"Acting on those above {at} does no more good than the better of acting on nobody and on everybody"
         return Verdict("nothing", f"This model adds nothing at the risk at which one would act. {words}.")
-    known = f"It tells who will have the outcome apart better than chance (AUC {estimate_words(auc)})"
+    known = f"It tells people who will have the outcome from the others better than chance (AUC {estimate_words(auc)})"
     if beside and delta["low"] <= 0:
         words = f"It is not surely better than {beside}. The equation needs no upkeep"
         return Verdict("unsure", f"It is not shown that this model adds anything to what is published. {words}.")
