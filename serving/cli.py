@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -519,8 +520,14 @@ def ancestry_fit(
     console.print(done, highlight=False, markup=False)
 
 
+def _stop(number: int, _: object) -> None:
+    """Asked to end, as a scheduler does at its limit: end as Ctrl-C does, with nothing half-written left behind."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run `presage`. What its user can mend is one line on stderr and exit code 2; a fault of Presage is 1."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except Exception as error:

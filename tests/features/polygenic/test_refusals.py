@@ -6,6 +6,7 @@ import gzip
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +309,22 @@ def test_other_names_of_chromosomes_are_known(panel, tmp_path, name):
     score.write_text(SCORE + ROWS.replace("1\t100", f"{home}\t100").replace("1\t200", f"{home}\t200"))
     prs(panel.path, [score], tmp_path / "out.parquet", settings=Settings())
     assert pd.read_parquet(tmp_path / "out.parquet")["matched_weight"].eq(1).all()
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing_behind(panel, score, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    code = (
+        "import sys, time, serving.cli, features.polygenic.command as command\n"
+        "command.run_with_rows = lambda *a, **k: time.sleep(60)\n"
+        "sys.argv[0] = 'presage'\n"
+        "serving.cli.main()\n"
+    )
+    command = ["prs", str(panel.path), "--scores", str(score), "--out", str(out / "scores.parquet")]
+    run = subprocess.Popen([sys.executable, "-c", code, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(out.iterdir()):
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.terminate()
+    assert run.wait(30) == 143
+    assert list(out.iterdir()) == []
