@@ -129,8 +129,10 @@ def reached(column: Singles, person: Ints) -> tuple[float, float]:
 
 def grid_step(column: Singles, low: float, high: float) -> float:
     """A power of two, at most a 64th of the distance between the quartiles (of the limits, where these are one)."""
-    spread = float(np.subtract(*np.percentile(column[~np.isnan(column)], (75, 25)))) or high - low
-    return float(2.0 ** np.floor(np.log2(spread / STEPS))) if spread > 0 else 0.0
+    finite = column[np.isfinite(column)]  # endless values are refused where a learner sees them
+    spread = float(np.subtract(*np.percentile(finite, (75, 25)))) if len(finite) else 0.0
+    spread = spread or high - low
+    return float(2.0 ** np.floor(np.log2(spread / STEPS))) if 0 < spread < np.inf else 0.0
 
 
 def _coarse_number(column: Singles, person: Ints) -> Singles:
