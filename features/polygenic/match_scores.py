@@ -120,24 +120,34 @@ class Matcher:
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
         """The scores of a table: its rows are matched, and reported, once."""
         place = self._place(table.rows)
-        by_score = self.model is not None or place.used.first is not None or (np.diff(place.used.rows) < 0).any()
-        found = (
-            InOrder(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
-            if by_score
-            else self._together(table, place)
-        )
+        if place.used.first is None and (np.diff(place.used.rows) >= 0).all():
+            found = self._together(table, place)
+        else:
+            found = InOrder(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
         for matched in found:
             yield replace(matched, score=replace(matched.score, rows_under=table.path.stem))
 
     def _together(self, table: ScoreTable, place: _Place) -> Iterator[_Matched]:
         """The scores of a table whose used rows rise: their weights are gone through once, and stay where they are."""
         tally = table.tally(place.counts.kind, KINDS)
+        known = self._all_known(table, place)
         for number, name in enumerate(table.names):
             summary = summary_of(name, place.counts, tally.sums[:, number], tally.squares[:, number])
             reason = not_scored(summary, min_overlap=self.settings.min_overlap, only_variants=self.only_variants)
             part = TableContribution(table, number, place.used, has_zeros=bool(tally.zeros[number]))
-            score = ScoredScore(table.header(number), table.path, summary, reason, None)
+            header = ScoreHeader(score_id=name)
+            score = ScoredScore(header, table.path, summary, reason, None, None if reason else known.get(name))
             yield _Matched(score, None if reason else part, place)
+
+    def _all_known(self, table: ScoreTable, place: _Place) -> dict[str, InReference | None]:
+        """What the reference knows of a table's scores."""
+        if self.model is None or not set(table.names) & set(self.model.score_parts):
+            return {}
+        return {
+            score.header.score_id: self._known(score, place.used, contribution(score, place.used))
+            for score in table.scores()
+            if score.header.score_id in self.model.score_parts
+        }
 
     def report(self, name: str, place: _Place) -> pa.Table:
         """The report's rows."""

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import local
 from typing import IO
@@ -28,6 +28,7 @@ from features.polygenic.variants import Alleles, position_keys
 
 FIRST_COLUMNS = ("ID", "effect_allele")
 _NULLS = ["", "NA", "nan", "NaN"]
+_AT_ONCE_BYTES = 64 << 20
 
 Lines = tuple[text.Column, text.Column, NDArray[np.float64]]
 
@@ -78,9 +79,11 @@ class ScoreTable:
         self._text: IO[bytes] = _text_of(path)
         try:
             self._set(self._read(alleles, threads))
-        except (OSError, EOFError) as error:
+        except OSError as error:
             self.close()
-            raise PresageError(str(path), "not a whole compressed file", way_out="copy it again") from error
+            if error.errno is None:  # not the system's: what is read makes no sense
+                raise PresageError(str(path), "not a whole compressed file", way_out="copy it again") from error
+            raise
         except BaseException:
             self.close()
             raise
@@ -95,27 +98,30 @@ class ScoreTable:
             np.sum([piece.tally.squares for piece in pieces], axis=0),
             np.sum([piece.tally.zeros for piece in pieces], axis=0),
         )
-        bad = np.flatnonzero(~np.isfinite(self._all.sums[0]))
-        if len(bad):
-            self.score(int(bad[0]))  # which says where
+        if not np.isfinite(self._all.sums).all():
+            raise self._not_finite()
+
+    def _not_finite(self) -> PresageError:
+        """Where the first weight stands that is no finite number."""
+        rows = (row for piece in range(len(self._places)) for row in self._piece(piece))
+        for line, row in zip(self.rows.line.tolist(), rows, strict=True):
+            if not np.isfinite(row).all():
+                name = self.names[int(np.argmin(np.isfinite(row)))]
+                return PresageError(
+                    f"{self.path}, line {line}, column {name}", "expected a finite number", way_out="mend the row"
+                )
+        return PresageError(str(self.path), "expected finite numbers whose sum is one", way_out="mend the weights")
 
     def scores(self) -> Iterator[Score]:
-        """The scores one by one; all share `rows`."""
-        for number in range(len(self.names)):
-            yield self.score(number)
-
-    def score(self, number: int) -> Score:
-        """One score, its weights together."""
-        weights = np.concatenate([self._piece(piece)[:, number].copy() for piece in range(len(self._places))])
-        bad = ~np.isfinite(weights)
-        if bad.any():
-            where = f"{self.path}, line {self.rows.line[np.argmax(bad)]}, column {self.names[number]}"
-            raise PresageError(where, "expected a finite number", way_out="mend the row")
-        return Score(self.header(number), self.path, self.rows, weights)
-
-    def header(self, number: int) -> ScoreHeader:
-        """Its name is all that a table says of a score."""
-        return ScoreHeader(score_id=self.names[number])
+        """The scores one by one; all share `rows`. As many as fit are read at once."""
+        at_once = max(1, _AT_ONCE_BYTES // (8 * len(self.rows)))
+        for first in range(0, len(self.names), at_once):
+            names = self.names[first : first + at_once]
+            weights = np.empty((len(names), len(self.rows)))
+            for piece, (low, high) in enumerate(pairwise(self._first_rows.tolist())):
+                weights[:, low:high] = self._piece(piece)[:, first : first + len(names)].T
+            for name, of_score in zip(names, weights, strict=True):
+                yield Score(ScoreHeader(score_id=name), self.path, self.rows, of_score)
 
     def tally(self, kinds: NDArray[np.uint8], n_kinds: int) -> Tally:
         """Weights by kind of row (row,), all scores at once."""
@@ -123,7 +129,7 @@ class ScoreTable:
         if not kinds.any():
             out.sums[0], out.squares[0], out.zeros[:] = self._all.sums[0], self._all.squares[0], self._all.zeros
             return out
-        for number, (low, high) in enumerate(zip(self._first_rows[:-1], self._first_rows[1:], strict=True)):
+        for number, (low, high) in enumerate(pairwise(self._first_rows.tolist())):
             out.add(self._piece(number), kinds[low:high])
         return out
 

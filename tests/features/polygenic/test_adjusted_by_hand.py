@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
+from features.polygenic import score_table
 from features.polygenic.ancestry import read_model
 from features.polygenic.command import prs
 from features.polygenic.reference import fit_reference
 from features.polygenic.run import Settings, compute
 
+PAIR = ((1, "S"), (-2.5, "T"))
 SITES, PER_GROUP = 800, 150
 COLUMNS = "chr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\tis_dominant\n"
 
@@ -410,3 +412,31 @@ def test_relatives_left_out_leave_the_slopes_a_regression_of_the_others(world, t
         fit_reference(panel, out=tmp_path / "no", **(told | {"labels": "SuperPop"}))
     with pytest.raises(PresageError, match="the score S is given twice"):
         fit_reference(panel, out=tmp_path / "no", **(told | {"scores": [world.score, world.score]}))
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 26])
+def test_a_table_of_scores_is_adjusted_as_their_own_files_are(world, write_panel, tmp_path, monkeypatch, at_once):
+    rows = world.rows.assign(dominant=False)
+    files = [write_score(tmp_path / f"{name}.txt", rows.assign(weight=rows["weight"] * k), name) for k, name in PAIR]
+    fit_reference(
+        next(world.folder.rglob("*.pgen")),
+        labels=str(world.labels),
+        scores=files,
+        out=tmp_path / "model",
+        n_components=2,
+        settings=Settings(),
+    )
+    table = tmp_path / "table.txt"
+    lines = [
+        f"1:{row.site * 1000 + 5}:A:C\t{'A' if row.ref else 'C'}\t" + "\t".join(str(row.weight * k) for k, _ in PAIR)
+        for row in rows.itertuples()
+    ]
+    table.write_text("ID\teffect_allele\t" + "\t".join(name for _, name in PAIR) + "\n" + "\n".join(lines) + "\n")
+    monkeypatch.setattr(score_table, "_AT_ONCE_BYTES", at_once)
+    panel = write_panel(tmp_path / "new", world.sites, world.people(3, 20), np.full(SITES, 0.5))
+    one, many = (
+        compute(panel.path, paths, settings=Settings(), ancestry_path=tmp_path / "model") for paths in ([table], files)
+    )
+    assert np.isfinite(one.adjusted.z_norm2).all()
+    for name in ("z_norm1", "z_norm2", "percentile", "z_low", "z_high"):
+        np.testing.assert_allclose(getattr(one.adjusted, name), getattr(many.adjusted, name), rtol=1e-9, atol=1e-9)
