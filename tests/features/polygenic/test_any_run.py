@@ -1,9 +1,10 @@
-"""Runs of every shape against one naive product: people, sites and scores at the edges of blocks, files of every kind."""
+"""Runs of every shape against one naive product: people, sites and scores at the edges of blocks, and all files."""
 
 from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def _panel(write_panel, folder, rng, n_people, n, parts):
     variants = pd.DataFrame({"chrom": "1", "pos": np.arange(1, n + 1), "id": ids, "ref": "A", "alt": "C"})
     cuts = np.linspace(0, n, parts + 1).astype(int)
     tables = []
-    for number, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True), start=1):
+    for number, (low, high) in enumerate(pairwise(cuts.tolist()), start=1):
         made = write_panel(folder / str(number), variants[low:high], counts[low:high], frequency[low:high])
         tables.append(pd.read_csv(made.afreq, sep="\t", dtype=str))
         for path in made.path.parent.glob("panel.p*"):
