@@ -30,8 +30,6 @@ FIRST_COLUMNS = ("ID", "effect_allele")
 _NULLS = ["", "NA", "nan", "NaN"]
 _AT_ONCE_BYTES = 64 << 20
 
-Lines = tuple[text.Column, text.Column, NDArray[np.float64]]
-
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -54,11 +52,23 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lines:
+    """What lines say. `weights` (row, score). `numbers`: on which line, from 0, each row stands."""
+
+    ids: text.Column
+    effects: text.Column
+    weights: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    n_lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """Some lines: where they lie in the text, what they say, and their weights' tally as if all were used."""
 
     start: int
     size: int
+    n_lines: int
     rows: ScoreRows
     tally: Tally
 
@@ -154,9 +164,9 @@ class ScoreTable:
             self._own.number = None
             start, size = self._places[number]
             lines = self._lines(os.pread(self._text.fileno(), size, start))
-            if lines is None or len(lines[2]) != self._first_rows[number + 1] - self._first_rows[number]:
+            if lines is None or len(lines.weights) != self._first_rows[number + 1] - self._first_rows[number]:
                 raise PresageError(str(self.path), "the file changed while it was read", way_out="start again")
-            self._own.number, self._own.piece = number, lines[2]
+            self._own.number, self._own.piece = number, lines.weights
         piece: NDArray[np.float64] = self._own.piece
         return piece
 
@@ -178,8 +188,8 @@ class ScoreTable:
                     raise _bad_line(self.path, self._columns, self._first_line)
                 piece.rows.line[:] += line
                 pieces.append(piece)
-                line += len(piece.rows)
-        if not pieces:
+                line += piece.n_lines
+        if not any(len(piece.rows) for piece in pieces):
             raise PresageError(str(self.path), "the scoring file has no rows", way_out="export it again")
         return pieces
 
@@ -188,24 +198,24 @@ class ScoreTable:
         lines = self._lines(content)
         if lines is None:
             return None
-        ids, effects, weights = lines
         try:
-            rows = _rows(ids, effects, alleles)
+            rows = _rows(lines, alleles)
         except text.BadCellError as error:
-            return error
+            return text.BadCellError(int(lines.numbers[error.number]))
         if text.is_compressed(self.path):
             os.pwrite(self._text.fileno(), content, start)
         tally = Tally.nothing(len(self.names), 1)
-        tally.add(weights, np.zeros(len(rows), np.uint8))
-        return _Piece(start, len(content), rows, tally)
+        tally.add(lines.weights, np.zeros(len(rows), np.uint8))
+        return _Piece(start, len(content), lines.n_lines, rows, tally)
 
-    def _lines(self, content: bytes) -> Lines | None:
+    def _lines(self, content: bytes) -> _Lines | None:
         """Of a piece, good until this thread reads another. None where a line does not fit."""
         if not hasattr(self._own, "reader"):
             self._own.reader = text.ScoreLines(len(self.names))
-        plain: Lines | None = self._own.reader.read(content)
-        if plain is not None:
-            return plain
+        plain = self._own.reader.read(content)
+        if plain is not None:  # no line is empty
+            ids, effects, weights = plain
+            return _Lines(ids, effects, weights, np.arange(len(ids)), len(ids))
         types = dict.fromkeys(self.names, pa.float64()) | dict.fromkeys(FIRST_COLUMNS, pa.string())
         try:
             table = csv.read_csv(
@@ -217,7 +227,8 @@ class ScoreTable:
             first = text.columns(content, len(self._columns), (0, 1))
         except (pa.ArrowInvalid, text.BadLineError):
             return None
-        return first[0], first[1], np.stack([table[name].to_numpy() for name in self.names], axis=1)  # null is nan
+        weights = np.stack([table[name].to_numpy() for name in self.names], axis=1)  # null is nan
+        return _Lines(first[0], first[1], weights, text.filled_lines(content), text.n_lines(content))
 
 
 def _text_of(path: Path) -> IO[bytes]:
@@ -227,26 +238,26 @@ def _text_of(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _rows(ids: text.Column, effects: text.Column, alleles: Alleles) -> ScoreRows:
+def _rows(lines: _Lines, alleles: Alleles) -> ScoreRows:
     """Ids are chromosome:position:allele:allele; the other allele is the one that is not the effect's."""
-    chromosome, position, first, second = ids.cut(":", 4)
-    effect, one, two = effects.alleles(alleles), first.alleles(alleles), second.alleles(alleles)
+    chromosome, position, first, second = lines.ids.cut(":", 4)
+    effect, one, two = lines.effects.alleles(alleles), first.alleles(alleles), second.alleles(alleles)
     other = np.where(effect == one, two, np.where(effect == two, one, -1)).astype(np.int32)
-    n = len(ids)
+    n = len(lines.ids)
     keys = position_keys(chromosome.chromosomes(), position.wholes())
-    return ScoreRows(keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), np.arange(n))
+    return ScoreRows(keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), lines.numbers)
 
 
 def _bad_line(path: Path, columns: list[str], first_line: int) -> PresageError:
     """The first line that breaks a rule, found again slowly."""
     line = first_line
     for content in text.pieces(path, first_line - 1):
-        for row in content.decode("utf-8", "replace").splitlines():
-            cells = row.split("\t")
-            if len(cells) != len(columns):
+        for row in content.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+            cells = row.removesuffix("\r").split("\t")
+            if cells != [""] and len(cells) != len(columns):
                 rule = f"expected {len(columns)} columns, found {len(cells)}"
                 return PresageError(f"{path}, line {line}", rule, way_out="export the table again")
-            for name, cell in zip(columns[2:], cells[2:], strict=True):
+            for name, cell in zip(columns[2:], cells[2:], strict=False):  # none of an empty line
                 if cell not in _NULLS and not text.is_number(cell):
                     return PresageError(
                         f"{path}, line {line}, column {name}", "expected a number", way_out="mend the row"

@@ -21,6 +21,7 @@ PIECE = 1 << 20  # with its numbers it stays in the second cache
 BOM = b"\xef\xbb\xbf"  # which some programs put before UTF-8
 _FEW = 64
 _OTHER = -2
+_NEWLINE = ord("\n")
 _SPAN = np.dtype([("start", np.uint32), ("end", np.uint32)])
 
 LOOPS.split.restype = LOOPS.cut.restype = LOOPS.wholes.restype = LOOPS.numbers.restype = ctypes.c_int64
@@ -167,6 +168,18 @@ def columns(content: bytes, n_columns: int, wanted: Sequence[int]) -> dict[int, 
     return {number: Column(content, spans[:n, place]) for place, number in enumerate(order.tolist())}
 
 
+def n_lines(content: bytes | memoryview) -> int:
+    """Empty ones too."""
+    ends = np.frombuffer(content, np.uint8) == _NEWLINE
+    return int(np.count_nonzero(ends)) + bool(len(ends) and not ends[-1])
+
+
+def filled_lines(content: bytes | memoryview) -> NDArray[np.int64]:
+    """Which lines, from 0, are not empty."""
+    lines = bytes(content).split(b"\n")
+    return np.array([number for number, line in enumerate(lines) if line not in (b"", b"\r")], np.int64)
+
+
 class ScoreLines:
     """Reads lines of two columns of text and numbers, for one thread: what it gave is good until it reads again."""
 
@@ -212,9 +225,9 @@ def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
 
 
 def is_number(cell: str) -> bool:
-    """However it is spelt."""
+    """However it is spelt; Python's own `1_000` and foreign digits are none."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell and cell.isascii()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,42 @@ def test_a_weight_that_is_none_is_named_by_line_and_column(panel, tmp_path, monk
     with pytest.raises(PresageError, match=rule) as told:
         ScoreTable(path, columns, 2, Alleles(), threads=2)
     assert "line 125, column S3" in str(told.value)
+
+
+ROWS = [f"1:{k}:A:C\tA\t0.5\n" for k in range(1, 9)]
+HEAD = "ID\teffect_allele\tS\n"
+
+
+@pytest.mark.parametrize("piece", [30, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_counted_with_the_empty_ones(tmp_path, monkeypatch, piece, end):
+    monkeypatch.setattr(text, "PIECE", piece)
+    content = HEAD + ROWS[0] + "\n\n" + "".join(ROWS[1:4]) + "\n" * 60 + ROWS[4] + "\n"
+    path = tmp_path / "table.txt"
+    path.write_bytes(content.replace("\n", end).encode())
+    with closing(ScoreTable(path, HEAD.split(), 2, Alleles(), threads=2)) as table:
+        assert table.rows.line.tolist() == [2, 5, 6, 7, 68]
+        assert table.weights(np.arange(5)).ravel().tolist() == [0.5] * 5
+
+
+@pytest.mark.parametrize("piece", [30, 1 << 20])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("1:9:A:C\tA\tx", "line 8, column S: expected a number"),
+        ("1:9:A:C\tA\t1_000", "line 8, column S: expected a number"),
+        ("1:9:A:C\tA\tinf", "line 8, column S: expected a finite number"),
+        ("1:9:A\tA\t0.5", "line 8, column ID"),
+        ("1:9:A:C\tA", "line 8: expected 3 columns, found 2"),
+    ],
+)
+def test_an_error_names_the_line_whatever_lies_before_it(tmp_path, monkeypatch, piece, line, told):
+    monkeypatch.setattr(text, "PIECE", piece)
+    path = tmp_path / "table.txt"
+    before = ROWS[1].replace(":C", ":C\u2028\x1c")  # which some take for ends of lines
+    path.write_text(f"{HEAD}{ROWS[0]}\n\n{before}{ROWS[2]}\n{line}\n{ROWS[3]}", encoding="utf-8")
+    with pytest.raises(PresageError, match=told):
+        ScoreTable(path, HEAD.split(), 2, Alleles(), threads=2)
 
 
 def test_threads_read_the_same(panel, tmp_path, monkeypatch):
