@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.polygenic import text
 from features.polygenic.score import ScoreRows
@@ -12,18 +14,18 @@ class LastRows:
     """The rows of the file read last: scores made on one panel often have the same, which are then understood once."""
 
     def __init__(self) -> None:
-        self._last: tuple[pa.Table, int, ScoreRows] | None = None
+        self._last: tuple[pa.Table, ScoreRows] | None = None
 
-    def same(self, columns: pa.Table, first_line: int) -> ScoreRows | None:
+    def same(self, columns: pa.Table, lines: NDArray[np.int64]) -> ScoreRows | None:
         """The last rows, if these columns at these lines say the same."""
         last = self._last
-        if last is None or last[1] != first_line or not last[0].equals(columns):
+        if last is None or not np.array_equal(last[1].line, lines) or not last[0].equals(columns):
             return None
-        return last[2]
+        return last[1]
 
-    def keep(self, columns: pa.Table, first_line: int, rows: ScoreRows) -> None:
+    def keep(self, columns: pa.Table, rows: ScoreRows) -> None:
         """For the next file."""
-        self._last = (columns, first_line, rows)
+        self._last = (columns, rows)
 
 
 class LastText:

@@ -74,17 +74,16 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A scoring file as it is written, before the build is known."""
+    """A scoring file as it is written, before the build is known. `lines`: where each row stands."""
 
     path: Path
     header: Mapping[str, str]
     table: pa.Table
-    first_line: int
+    lines: NDArray[np.int64]
 
     def scores(self, alleles: Alleles, *, build: str | None, last: LastRows | None = None) -> list[Score]:
         """Its scores. `build`: the genotypes', which picks between the file's own and harmonised positions."""
-        table = self.table
-        lines = np.arange(self.first_line, self.first_line + table.num_rows)
+        table, lines = self.table, self.lines
         scores = []
         for name, rows in _by_accession(table):
             if name is None:
@@ -104,12 +103,20 @@ def parse(
         return ScoreTable(path, columns, first_line, alleles, threads=threads)
     header, columns, content, start, first_line = _split(path)
     _check_columns(path, columns, first_line)
+    body = memoryview(content)[start:]
     table = last.same(columns, content, start) if last is not None else None
     if table is None:
-        table = _read_rows(path, columns, memoryview(content)[start:], first_line)
+        table = _read_rows(path, columns, body, first_line)
         if last is not None:
             last.keep(columns, content, start, table)
-    return CatalogueFile(path, header, table, first_line)
+    return CatalogueFile(path, header, table, _lines_of(table, body, first_line))
+
+
+def _lines_of(table: pa.Table, body: memoryview, first_line: int) -> NDArray[np.int64]:
+    """Where each row stands; as if one after the other where a quoted cell has several lines."""
+    n = table.num_rows
+    filled = text.filled_lines(body) if text.n_lines(body) != n else np.arange(n)
+    return first_line + (filled if len(filled) == n else np.arange(n))
 
 
 def _first_columns(path: Path) -> tuple[list[str], int]:
@@ -247,9 +254,9 @@ def _conversion_error(
     path: Path, columns: list[str], body: memoryview, first_line: int, bad: list[int], error: pa.ArrowInvalid
 ) -> PresageError:
     """The first row that breaks a rule, found again slowly."""
-    lines = bytes(body).decode("utf-8", "replace").splitlines()
+    lines = bytes(body).decode("utf-8", "replace").split("\n")
     for number, line in enumerate(lines, start=first_line):
-        cells = line.split("\t")
+        cells = line.removesuffix("\r").split("\t")
         if line.strip() and '"' not in line and len(cells) != len(columns):
             rule = f"expected {len(columns)} columns, found {len(cells)}"
             return PresageError(
@@ -259,22 +266,12 @@ def _conversion_error(
             if (
                 name in (*_NUMBERS, *_POSITIONS)
                 and cell not in _NULLS
-                and not _is_number(cell, whole=name in _POSITIONS)
+                and not (re.fullmatch(r"[0-9]+", cell) if name in _POSITIONS else text.is_number(cell))
             ):
                 kind = "a whole number" if name in _POSITIONS else "a number"
                 return PresageError(f"{path}, line {number}, column {name}", f"expected {kind}", way_out="mend the row")
     where = f"{path}, line {bad[0] + first_line - 1}" if bad else str(path)
     return PresageError(where, f"not a tab-separated scoring file ({error})", way_out="download it again")
-
-
-def _is_number(cell: str, *, whole: bool) -> bool:
-    if whole:
-        return bool(re.fullmatch(r"\d+", cell))
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _positions_used(columns: list[str], fields: Mapping[str, str], build: str | None) -> tuple[bool, str | None]:
@@ -332,11 +329,11 @@ def _rows(
 ) -> ScoreRows:
     names = _HARMONISED if harmonised else _OWN
     told = table.select([name for name in (*names, *_ALLELES) if name in table.column_names])
-    rows = last.same(told, int(lines[0])) if last is not None else None
+    rows = last.same(told, lines) if last is not None else None
     if rows is None:
         rows = _understood(told, alleles, lines, harmonised=harmonised)
         if last is not None:
-            last.keep(told, int(lines[0]), rows)
+            last.keep(told, rows)
     return rows
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic.command import prs
+from features.polygenic.command import prs, report_paths
 from features.polygenic.run import Settings
 
 SCORE = "#pgs_id=S1\n#genome_build=GRCh38\nchr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n"
@@ -81,6 +81,30 @@ def test_a_damaged_scoring_file_names_line_and_rule(content, said, panel, tmp_pa
     message = refused(panel.path, path, tmp_path)
     assert said in message
     assert "bad.txt" in message
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("1\t200\tG\tT\tx", "line 7, column effect_weight: expected a number"),
+        ("1\t200\tG\tT\t1_000", "line 7, column effect_weight: expected a number"),
+        ("1\t200\tG\tT\tinf", "line 7, column effect_weight: expected a finite number"),
+        ("1\t200\tG\tT", "line 7: expected 5 columns, found 4"),
+    ],
+)
+def test_an_error_names_the_line_whatever_lies_before_it(row, said, panel, tmp_path):
+    path = tmp_path / "score.txt"
+    path.write_text(f"{SCORE}\n\n1\t100\tA\tC\u2028\t0.5\n{row}\n\n", encoding="utf-8")
+    assert said in refused(panel.path, path, tmp_path)
+
+
+def test_the_report_counts_empty_lines(panel, score, tmp_path):
+    rows = ROWS.splitlines(keepends=True)
+    other = tmp_path / "other.txt"
+    other.write_text(SCORE.replace("S1", "S2") + rows[0] + "\n\n" + rows[1] + "\n" + rows[2] + "\n")
+    prs(panel.path, [score, other], tmp_path / "out.parquet", settings=Settings())
+    found = pd.read_parquet(report_paths(tmp_path / "out.parquet")[1])
+    assert found.groupby("score_id", observed=True)["line"].agg(list).to_dict() == {"S1": [4, 5, 6], "S2": [4, 7, 9]}
 
 
 def test_a_scoring_file_cut_short_is_refused(panel, tmp_path):
