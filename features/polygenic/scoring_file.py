@@ -120,15 +120,16 @@ def _lines_of(table: pa.Table, body: memoryview, first_line: int) -> NDArray[np.
 
 
 def _first_columns(path: Path) -> tuple[list[str], int]:
-    """The column names as far as the first kilobytes tell, and the line after them."""
+    """The column names, and the line after them."""
+    number = 0
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            start = stream.read(1 << 16)
-    except (OSError, pa.ArrowInvalid):
-        return [], 0  # told by whoever reads it whole
-    for number, line in enumerate(start.removeprefix(text.BOM).decode("utf-8", "replace").split("\n"), start=1):
-        if line.strip() and not line.startswith("#"):
-            return line.rstrip("\r").split("\t"), number + 1
+        for content in text.pieces(path, size=1 << 16):
+            for line in content.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+                number += 1
+                if line.strip() and not line.startswith("#"):
+                    return line.rstrip("\r").split("\t"), number + 1
+    except OSError:
+        pass  # told by whoever reads it whole
     return [], 0
 
 

@@ -52,7 +52,7 @@ def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[t
     """As `pieces`, and where each starts in the text."""
     start, rest = 0, b""
     with _stream(path) as stream:
-        while content := stream.read(size):
+        while content := stream.read(max(size, len(rest))):  # a long line is not copied over and over
             if start == 0 and content.startswith(BOM):
                 content, start = content[len(BOM) :], len(BOM)
             content = rest + content if rest else content
@@ -76,7 +76,8 @@ def is_compressed(path: Path) -> bool:
 @contextmanager
 def _stream(path: Path) -> Iterator[IO[bytes]]:
     if is_compressed(path):
-        with pa.input_stream(str(path), compression="detect") as stream:
+        compression = "gzip" if path.suffix == ".bgz" else "detect"
+        with pa.input_stream(str(path), compression=compression) as stream:
             yield stream
     else:
         with path.open("rb", buffering=0) as file:

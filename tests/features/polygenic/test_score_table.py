@@ -13,6 +13,7 @@ from features.errors import PresageError
 from features.polygenic import text
 from features.polygenic.run import Settings, compute
 from features.polygenic.score_table import ScoreTable
+from features.polygenic.scoring_file import read_scores
 from features.polygenic.variants import Alleles
 
 N, SCORES = 3000, 21
@@ -113,6 +114,17 @@ def test_an_error_names_the_line_whatever_lies_before_it(tmp_path, monkeypatch, 
     path.write_text(f"{HEAD}{ROWS[0]}\n\n{before}{ROWS[2]}\n{line}\n{ROWS[3]}", encoding="utf-8")
     with pytest.raises(PresageError, match=told):
         ScoreTable(path, HEAD.split(), 2, Alleles(), threads=2)
+
+
+@pytest.mark.parametrize("name", ["table.txt", "table.txt.gz", "table.txt.bgz"])
+def test_a_header_of_any_length_is_read(tmp_path, name):
+    names = [f"a_score_of_a_rather_long_name_{k}" for k in range(5000)]
+    content = "#comment\nID\teffect_allele\t" + "\t".join(names) + "\n1:5:A:C\tA" + "\t0.5" * 5000 + "\n"
+    path = tmp_path / name
+    path.write_bytes(content.encode() if name.endswith("txt") else gzip.compress(content.encode()))
+    found = list(read_scores(path, Alleles(), build=None))
+    assert [score.header.score_id for score in found] == names
+    assert found[0].rows.line.tolist() == [3]
 
 
 def test_threads_read_the_same(panel, tmp_path, monkeypatch):
