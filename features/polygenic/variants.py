@@ -20,6 +20,7 @@ _NAMES |= {"XY": X, "25": X, "PAR1": X, "PAR2": X}  # plink's names of what X an
 SCORED_CHROMOSOMES = (*range(1, 23), X, Y)
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 _POSITION_BITS = 32
+_MAX_POSITION = (1 << 31) - 1  # as in VCF; no chromosome of ours is so long
 
 
 def chromosome_code(name: str) -> int:
@@ -43,7 +44,7 @@ def chromosome_codes(names: pa.Array) -> NDArray[np.int64]:
 def position_keys(chromosomes: NDArray[np.int64], positions: NDArray[np.int64]) -> Keys:
     """One sortable number a position; -1 where the chromosome carries no score or the position is unknown."""
     keys = (chromosomes << _POSITION_BITS) | positions
-    known = (chromosomes > 0) & (chromosomes <= Y) & (positions > 0)
+    known = (chromosomes > 0) & (chromosomes <= Y) & (positions > 0) & (positions <= _MAX_POSITION)
     return np.where(known, keys, np.int64(-1))
 
 

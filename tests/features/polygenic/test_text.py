@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.polygenic import text
-from features.polygenic.variants import Alleles, chromosome_code
+from features.polygenic.variants import Alleles, chromosome_code, position_keys
 
 CELL = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=["Cs"]), max_size=20)
 NUMBER = st.one_of(
@@ -88,6 +88,11 @@ def test_alleles(names):
 def test_parts(rows):
     found = one([":".join(row) for row in rows]).cut(":", 3)
     assert [part.text().to_pylist() for part in found] == [list(part) for part in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("position", [-1, 0, 1 << 31, (1 << 32) + 7, 10**17])
+def test_a_position_that_no_chromosome_has_is_none_rather_than_anothers(position):
+    assert position_keys(np.array([1, 1]), np.array([7, position])).tolist() == [(1 << 32) + 7, -1]
 
 
 @pytest.mark.parametrize("cell", ["a:b", "a:b:c:d", ""])
