@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from threading import Barrier, Thread
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.polygenic.command import prs
+from features.polygenic.last_read import LastText
 from features.polygenic.run import Settings
+from features.polygenic.scoring_file import _read_rows
 from features.polygenic.startup import lean
 from features.polygenic.variants import Alleles
 
@@ -48,6 +51,33 @@ def test_each_score_keeps_its_weights_and_the_report_says_where_its_rows_are(pan
     rows = pq.read_table(tmp_path / "out.variants.parquet").to_pandas()
     assert rows["score_id"].astype(str).tolist() == ["A", "A", "C", "C", "E", "E"]
     assert rows["match_type"].astype(str).tolist() == ["altref", "altref", "altref", "refalt", "altref", "altref"]
+
+
+NAMES = ["rsID", "effect_allele", "other_allele", "effect_weight"]
+
+
+def told(last, names, content):
+    table = _read_rows(Path("score.txt"), names, memoryview(content), 1)
+    last.keep(names, content, 0, table)
+    return table
+
+
+def test_a_cell_in_quotes_may_hold_what_else_ends_cells():
+    last, content = LastText(), b'"r\ta\tb\t3\tc"\tA\tC\t0.5\n'
+    assert told(last, NAMES, content)["effect_weight"].to_pylist() == [0.5]
+    assert last.same(NAMES, content.replace(b"3", b"4"), 0) is None
+
+
+def test_a_file_that_another_thread_keeps_meanwhile_changes_nothing():
+    last, content = LastText(), b"r\tA\tC\t0.5\n"
+
+    class Names(list[str]):
+        def __ne__(self, other):
+            told(last, [NAMES[0], NAMES[2], NAMES[1], NAMES[3]], content)
+            return list(self) != other
+
+    told(last, NAMES, content)
+    assert last.same(Names(NAMES), content, 0)["effect_allele"].to_pylist() == ["A"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
