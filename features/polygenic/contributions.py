@@ -106,17 +106,12 @@ class ContributionStore:
         self._limit = in_memory_mb * 1e6
         self._held = 0.0
         self._spool: IO[bytes] | None = None
-        self._tables: list[ScoreTable] = []
         self._parts: list[_Part | _TablePart] = []
         self._constants: list[float] = []
         self._last: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self._parts)
-
-    def hold(self, table: ScoreTable) -> None:
-        """Keep a table open until the end."""
-        self._tables.append(table)
 
     def add(self, part: Contribution | TableContribution) -> None:
         """Keep one score's weights."""
@@ -151,11 +146,9 @@ class ContributionStore:
         return Contributions(sites, site_codes, by_site, np.array(self._constants), self._parts)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the file."""
         if self._spool is not None:
             self._spool.close()
-        for table in self._tables:
-            table.close()
 
     def _keep(self, values: NDArray[np.float64] | NDArray[np.int64]) -> _Column:
         self._held += values.nbytes

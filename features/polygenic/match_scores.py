@@ -216,7 +216,7 @@ def match_all(
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(files)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
-        for matched in _matched(matcher, files, store, pool, advance):
+        for matched in _matched(matcher, files, pool, advance):
             score, place = matched.score, matched.place
             if matched.contribution is not None:
                 score = replace(score, column=len(store))
@@ -240,13 +240,11 @@ def _report(matcher: Matcher, name: str, place: _Place, on_rows: Callable[[pa.Ta
 def _matched(
     matcher: Matcher,
     files: ScoreFiles,
-    store: ContributionStore,
     pool: ThreadPoolExecutor,
     advance: Callable[[int], None],
 ) -> Iterator[_Matched]:
     for opened in InOrder(pool, matcher.open, files, ahead=matcher.settings.threads):
         if isinstance(opened, ScoreTable):
-            store.hold(opened)
             yield from matcher.table(opened, pool)
         else:
             yield from opened

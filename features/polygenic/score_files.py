@@ -20,16 +20,16 @@ Done = TypeVar("Done")
 
 
 class ScoreFiles:
-    """In their order, with few of them waiting in memory. Reading starts at once."""
+    """In their order, with few of them waiting in memory. Reading starts at once; tables stay open until the end."""
 
     def __init__(self, paths: Sequence[Path], alleles: Alleles, *, threads: int) -> None:
-        last = LastText()
         self._paths = paths
         self._alleles = alleles
+        self._threads = threads
+        self._last = LastText()
+        self._tables: list[ScoreTable] = []
         self._pool = ThreadPoolExecutor(threads)
-        self._parsed = InOrder(
-            self._pool, lambda path: parse(path, alleles, threads=threads, last=last), paths, ahead=threads
-        )
+        self._parsed = InOrder(self._pool, self._parse, paths, ahead=threads)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -51,12 +51,16 @@ class ScoreFiles:
                 yield from (score.rows for score in read_scores(path, self._alleles, build=build))
 
     def close(self) -> None:
-        """Let go of what nobody asked for."""
+        """Let go of the files."""
         self._pool.shutdown(cancel_futures=True)
-        for waiting in self._parsed.waiting:
-            parsed = None if waiting.cancelled() or waiting.exception() else waiting.result()
-            if isinstance(parsed, ScoreTable):
-                parsed.close()
+        for table in self._tables:
+            table.close()
+
+    def _parse(self, path: Path) -> CatalogueFile | ScoreTable:
+        parsed = parse(path, self._alleles, threads=self._threads, last=self._last)
+        if isinstance(parsed, ScoreTable):
+            self._tables.append(parsed)
+        return parsed
 
 
 class InOrder(Iterator[Done]):

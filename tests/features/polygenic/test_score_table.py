@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 from contextlib import closing
 
@@ -125,6 +126,20 @@ def test_a_header_of_any_length_is_read(tmp_path, name):
     found = list(read_scores(path, Alleles(), build=None))
     assert [score.header.score_id for score in found] == names
     assert found[0].rows.line.tolist() == [3]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_the_first_error_is_told_and_no_file_is_left_open(panel, tmp_path, threads, place):
+    made, *_ = panel
+    paths = []
+    for number in range(6):
+        broken = "1:9:A:C\tA\tx\n" if number in (place, 5) else ""
+        paths.append(tmp_path / f"table{number}.txt")
+        paths[-1].write_text(f"ID\teffect_allele\tS{number}\n{''.join(ROWS)}{broken}")
+    with pytest.raises(PresageError, match=f"table{place}.txt, line 10, column S{place}"):
+        compute(made.path, paths, settings=Settings(threads=threads))
+    gc.collect()  # a file that is closed only now is a warning, and an error here
 
 
 def test_threads_read_the_same(panel, tmp_path, monkeypatch):
