@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,21 +174,26 @@ def _score_panel(
 ) -> tuple[dict[str, Floats], dict[str, pa.Table]]:
     """Every score's sums over the panel, and its sites. A score that cannot be computed on the panel is one error."""
     target, build = TargetIndex.of(genotypes.variants, alleles), panel_build(genotypes, settings.build)
-    store, ids, parts = ContributionStore(), [], {}
-    with progress("Reading scores", total=len(paths)) as advance:
-        for path in paths:
-            for score in read_scores(path, alleles, build=build):
-                part, constants = _contribution(score, target, alleles, settings, build)
-                store.add(part)
-                name = score.header.score_id
-                if name in parts:
-                    raise PresageError(str(path), f"the score {name} is given twice", way_out="give each score once")
-                ids.append(name)
-                parts[name] = ancestry_fit.score_part(genotypes, part, constants, standard, alleles, train=train)
-            advance(1)
-    if not ids:
-        return {}, {}
-    sums = score_samples(genotypes, store.finish(genotypes.variants, None), threads=settings.threads, progress=progress)
+    ids: list[str] = []
+    parts: dict[str, pa.Table] = {}
+    with closing(ContributionStore()) as store:
+        with progress("Reading scores", total=len(paths)) as advance:
+            for path in paths:
+                for score in read_scores(path, alleles, build=build):
+                    part, constants = _contribution(score, target, alleles, settings, build)
+                    store.add(part)
+                    name = score.header.score_id
+                    if name in parts:
+                        raise PresageError(
+                            str(path), f"the score {name} is given twice", way_out="give each score once"
+                        )
+                    ids.append(name)
+                    parts[name] = ancestry_fit.score_part(genotypes, part, constants, standard, alleles, train=train)
+                advance(1)
+        if not ids:
+            return {}, {}
+        found = store.finish(genotypes.variants, None)
+        sums = score_samples(genotypes, found, threads=settings.threads, progress=progress)
     return dict(zip(ids, sums.sums, strict=True)), parts
 
 
