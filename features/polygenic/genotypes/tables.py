@@ -69,6 +69,7 @@ class _Found:
     def add(self, content: bytes, columns: list[str]) -> None:
         """The records of some lines."""
         if not content.strip():
+            self.line += text.n_lines(content)
             return
         if b"\t" not in content[:4096]:
             content = b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
@@ -78,7 +79,7 @@ class _Found:
             positions = pos.wholes()
         except (text.BadLineError, text.BadCellError) as error:
             raise PresageError(
-                f"{self._path}, line {self.line + error.number + 1}",
+                f"{self._path}, line {self.line + text.filled_lines(content)[error.number] + 1}",
                 f"a line does not have {len(columns)} columns with a whole number in POS",
                 way_out="export it again",
             ) from error
@@ -93,7 +94,7 @@ class _Found:
             )
         )
         self._n_records += len(positions)
-        self.line += len(positions)
+        self.line += text.n_lines(content)
 
     def table(self, header: tuple[str, ...]) -> VariantTable:
         """All of them. Raises PresageError where there are none."""

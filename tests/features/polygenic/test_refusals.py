@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
+from features.polygenic import text
 from features.polygenic.command import prs, report_paths
 from features.polygenic.run import Settings
 
@@ -214,6 +215,15 @@ def test_a_bed_of_the_wrong_size_says_what_was_expected(score, tmp_path):
     stem.with_suffix(".fam").write_text("".join(f"F{i} I{i} 0 0 0 -9\n" for i in range(5)))
     message = refused(stem.with_suffix(".bed"), score, tmp_path)
     assert "expected 7 bytes for 5 samples and 2 variants, found 5" in message
+
+
+@pytest.mark.parametrize("piece", [40, 1 << 20])
+@pytest.mark.parametrize("row", ["1\tx\tb\tT\tG", "1\t200\tb\tT"])
+def test_a_bad_line_of_a_pvar_is_named_whatever_lies_before_it(piece, row, panel, score, tmp_path, monkeypatch):
+    monkeypatch.setitem(text.pieces.__kwdefaults__, "size", piece)
+    head = "##source=x\n#CHROM\tPOS\tID\tREF\tALT\n"
+    panel.path.with_suffix(".pvar").write_text(f"{head}1\t100\ta\tC\tA,G\n\n\n1\t150\tc\tG\tT\n\n{row}\n")
+    assert "panel.pvar, line 8:" in refused(panel.path, score, tmp_path)
 
 
 def test_a_frequency_outside_0_to_1_is_refused(panel, score, tmp_path):
