@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -26,10 +27,10 @@ class ScoreFiles:
         self._paths = paths
         self._alleles = alleles
         self._threads = threads
-        self._last = LastText()
         self._tables: list[ScoreTable] = []
         self._pool = ThreadPoolExecutor(threads)
-        self._parsed = InOrder(self._pool, self._parse, paths, ahead=threads)
+        parse_next = partial(self._parse, last=LastText())  # whose text is let go of after the last file
+        self._parsed = InOrder(self._pool, parse_next, paths, ahead=threads)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -56,8 +57,8 @@ class ScoreFiles:
         for table in self._tables:
             table.close()
 
-    def _parse(self, path: Path) -> CatalogueFile | ScoreTable:
-        parsed = parse(path, self._alleles, threads=self._threads, last=self._last)
+    def _parse(self, path: Path, *, last: LastText) -> CatalogueFile | ScoreTable:
+        parsed = parse(path, self._alleles, threads=self._threads, last=last)
         if isinstance(parsed, ScoreTable):
             self._tables.append(parsed)
         return parsed

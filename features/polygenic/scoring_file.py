@@ -74,16 +74,18 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A scoring file as it is written, before the build is known. `lines`: where each row stands."""
+    """A scoring file as it is written, before the build is known. `lines`: where its rows stand."""
 
     path: Path
     header: Mapping[str, str]
     table: pa.Table
-    lines: NDArray[np.int64]
+    lines: range | NDArray[np.int64]
 
     def scores(self, alleles: Alleles, *, build: str | None, last: LastRows | None = None) -> list[Score]:
         """Its scores. `build`: the genotypes', which picks between the file's own and harmonised positions."""
         table, lines = self.table, self.lines
+        if isinstance(lines, range):
+            lines = np.arange(lines.start, lines.stop)
         scores = []
         for name, rows in _by_accession(table):
             if name is None:
@@ -112,11 +114,13 @@ def parse(
     return CatalogueFile(path, header, table, _lines_of(table, body, first_line))
 
 
-def _lines_of(table: pa.Table, body: memoryview, first_line: int) -> NDArray[np.int64]:
-    """Where each row stands; as if one after the other where a quoted cell has several lines."""
-    n = table.num_rows
-    filled = text.filled_lines(body) if text.n_lines(body) != n else np.arange(n)
-    return first_line + (filled if len(filled) == n else np.arange(n))
+def _lines_of(table: pa.Table, body: memoryview, first_line: int) -> range | NDArray[np.int64]:
+    """Where the rows stand; as if one after the other where a quoted cell has several lines."""
+    if text.n_lines(body) != table.num_rows:
+        filled = first_line + text.filled_lines(body)
+        if len(filled) == table.num_rows:
+            return filled
+    return range(first_line, first_line + table.num_rows)
 
 
 def _first_columns(path: Path) -> tuple[list[str], int]:
