@@ -103,21 +103,35 @@ def compute(
             progress=progress,
         )
         aside.finish()
-        n_scores = sum(score.column is not None for score in scores)
-        own = sums.first(n_scores)
+        own = sums.first(sum(score.column is not None for score in scores))
         few = few_called(scores, own, min_overlap=settings.min_overlap)
         adjusted = None
         if model is not None and placed is not None:
-            placing = placed.contributions and not only_variants
-            components = _components(placed, sums, n_scores) if placing else None
-            summed = [score for score in scores if score.column is not None]
-            nowhere = ONLY_VARIANTS if only_variants else unplaced(placed.found)
-            adjusted = adjust_all(summed, own, model, components, few, nowhere=nowhere, beyond=settings.beyond)
+            adjusted = _adjusted(scores, sums, own, few, model, placed, settings, only_variants=only_variants)
         give_back()
         imputation = _imputation(genotypes, frequencies_path, model)
         return ScoredSamples(
             genotypes.samples.ids, scores, own, imputation, build, genotypes.has_dosages, few, adjusted
         )
+
+
+def _adjusted(
+    scores: Sequence[ScoredScore],
+    sums: Sums,
+    own: Sums,
+    few: NDArray[np.bool_],
+    model: AncestryModel,
+    placed: Projection,
+    settings: Settings,
+    *,
+    only_variants: bool,
+) -> Adjusted:
+    """The scores' `own` sums, adjusted by the components whose sums follow them in `sums`."""
+    placing = placed.contributions and not only_variants
+    components = _components(placed, sums, len(own.sums)) if placing else None
+    summed = [score for score in scores if score.column is not None]
+    nowhere = ONLY_VARIANTS if only_variants else unplaced(placed.found)
+    return adjust_all(summed, own, model, components, few, nowhere=nowhere, beyond=settings.beyond)
 
 
 def _request(

@@ -25,9 +25,9 @@ class _Absent:
 def lean() -> Iterator[None]:
     """For a command that is the whole process: no pandas, no collector of cycles, and memory that can be given back.
 
-    pyarrow looks for pandas at its first array, to know its types, and Numba for SciPy's BLAS: together half a second
-    of a two-second run. What has been imported before stays. Numba's many objects made the collector a tenth of one
-    score's run, and it found nothing. OpenBLAS's threads wait in a loop, with short products to do.
+    pyarrow looks for pandas at its first array, to know its types, and would import it. What has been imported before
+    stays. The collector, and its last look as the process ends, find nothing: a tenth of a second of one score's run.
+    OpenBLAS's threads wait in a loop, with short products to do.
     pyarrow's own pool keeps what is freed, by thread; the system's gives it back.
     """
     finder = _Absent()
