@@ -74,7 +74,7 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-.venv/.installed: .venv/bin/uv pyproject.toml requirements.lock $(wildcard features/polygenic/*.c features/polygenic/*.inc)
+.venv/.installed: .venv/bin/uv pyproject.toml requirements.lock $(wildcard features/polygenic/columns/*.c features/polygenic/columns/*.inc)
 	@echo "Installing what Presage needs (about a minute) ..."
 	$(INSTALL) --editable .
 	@touch $@

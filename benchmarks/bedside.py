@@ -26,10 +26,8 @@ from features.catalogue import Catalogue, catalogue
 from features.catalogue.catalogue import dense_families
 from features.index import Index
 from features.leakage import moved
-from features.record import Record
-from features.schema import EVENTS, GENOMIC
-from training.blocks import allowed_names
-from training.cohort_index import index_facts
+from features.record import EVENTS, GENOMIC, Record
+from training.cohort import allowed_names, index_facts
 from training.study import Study, read_study
 
 STUDY = Path(__file__).parents[1] / "training" / "studies" / "chd-10y.toml"

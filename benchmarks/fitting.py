@@ -24,11 +24,9 @@ import xgboost as xgb
 from scipy import sparse
 
 from features.frame import FeatureFrame
+from training.cohort import Outcome, person_folds
 from training.evaluation import evaluate
-from training.learners.boosting import PATIENCE, Columns
-from training.learners.folds import INNER_FOLDS, person_folds
-from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
+from training.learners import INNER_FOLDS, PATIENCE, Columns, XGBoostHorizon
 
 SEED = 11
 TIMES_OF_BARE, TIMES_OF_MATRIX = 1.3, 2.0  # goals

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from training.run import train
+from training.train import train
 
 METABRIC = """
 name = "metabric"

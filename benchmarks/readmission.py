@@ -19,10 +19,8 @@ import numpy as np
 import pandas as pd
 
 from features.progress import silent
-from training.flat import read_flat
-from training.run_metrics import Bench
-from training.run_validation import hold_out, stream
-from training.splits import make_splits
+from training.cohort import make_splits, read_flat
+from training.heldout import Bench, hold_out, stream
 from training.study import read_study
 
 DEATH_OR_HOSPICE = (11, 13, 14, 19, 20, 21)

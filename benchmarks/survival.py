@@ -19,15 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.frame import FeatureFrame
-from training.evaluation.accuracy import integrated_brier
-from training.evaluation.discrimination import Pairs, concordance
-from training.learners.cox import Cox
-from training.learners.extra_trees import ExtraTrees
-from training.learners.protocol import Fitted
-from training.learners.stack import stack_weights
+from training.cohort import Outcome, RiskCurves
+from training.evaluation import Pairs, concordance, integrated_brier
+from training.learners import Cox, ExtraTrees, Fitted, XGBoostCox, stack_weights
 from training.learners.targets import targets
-from training.learners.xgboost_cox import XGBoostCox
-from training.outcomes import Outcome, RiskCurves
 
 TABLES = ("metabric", "gbsg", "support", "whas", "flchain", "nwtco")
 FOLDS_OF_REPEAT = 3

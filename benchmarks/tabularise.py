@@ -81,7 +81,8 @@ def written(folder: Path, events: int) -> Path:
 
 def engine(folder: Path, events: int, out: Path) -> int:
     """This engine."""
-    from features.engine.tabulate import shards
+    from windowed import shards
+
     from features.index import Index
     from features.record import Record
 
@@ -163,8 +164,7 @@ def run_route(route: str, folder: Path, events: int, out: Path) -> dict[str, flo
 def one(route: str, folder: Path, events: int, out: Path | None) -> None:
     """Inside that process: the numbers as JSON."""
     import pandas  # noqa: F401 - pyarrow imports it at the first table
-
-    import features.engine.tabulate  # noqa: F401 - the imports of every route, before the clock
+    import windowed  # noqa: F401 - the imports of every route, before the clock
 
     imports_mb = peak_mb()
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

@@ -14,15 +14,12 @@ from pyarrow import parquet
 from scipy import sparse
 
 from features.catalogue import Catalogue
-from features.codelists import ancestors_of
-from features.engine.code_map import CodeMap, texts
-from features.engine.engine import Engine
-from features.engine.session import IbisSession, WarmSession, duckdb_session
+from features.codes import ancestors_of
+from features.engine import CodeMap, Engine, IbisSession, WarmSession, duckdb_session, texts
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
-from features.record import Record
-from features.schema import GENOMIC
+from features.record import GENOMIC, Record
 
 SHARD_PAIRS = 1_000_000  # index rows times events in a shard, about: bounds memory
 # Facts about people and care that are no clinical codes.

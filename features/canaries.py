@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.catalogue import Catalogue, FeatureSpec
-from features.engine.plan import Plan, Source
+from features.engine import Plan, Source
 from features.index import Index
-from features.schema import COVERAGE, EVENTS, FINDINGS, POLYGENIC
+from features.record import COVERAGE, EVENTS, FINDINGS, POLYGENIC
 
 DAY = np.timedelta64(86_400_000_000, "us")
 LATEST = 365 * DAY

@@ -16,15 +16,11 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import PresageError
-from features.moving import settle
-from features.record import Record
-from features.schema import ANCESTORS, CODES, EVENTS, GENOMIC
-from features.sources.checks import FIRST_YEAR, LAST_YEAR
-from serving.champions import Champion
-from serving.eligible import OTHERS, others_of
-from serving.people import panels_of
-from serving.scoring import score_record
-from serving.store.rows import UNASSIGNED, Receipt
+from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, Record, settle
+from features.sources import FIRST_YEAR, LAST_YEAR
+from serving.flagging import panels_of
+from serving.scoring import OTHERS, Champion, others_of, score_record
+from serving.store import UNASSIGNED, Receipt
 
 SENT = 0  # the subject_id of a person whose events are sent: nobody of the record
 BIRTH, PERIOD_START, PERIOD_END = "MEDS_BIRTH", "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"

@@ -89,7 +89,7 @@ def ingest_meds(
     source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")], record: RecordOption
 ) -> None:
     """A MEDS data set made elsewhere."""
-    from features.sources.meds import ingest as run
+    from features.sources import ingest as run
 
     console.print(run(source, record, progress=progress))
 
@@ -200,7 +200,7 @@ def train(
     ] = None,
 ) -> None:
     """Train, evaluate and register the models of a study."""
-    from training.run import train as run
+    from training.train import train as run
 
     console.print(
         run(
@@ -227,7 +227,7 @@ def promote(
 ) -> None:
     """Make a version the champion, if it passes its study's gate. At a terminal, asks what the card still lacks."""
     from training.card import read_answers
-    from training.registry import promote as run
+    from training.promote import promote as run
     from training.registry import version_number
 
     outcome = run(
@@ -304,7 +304,7 @@ def score(
     out: Annotated[Path, typer.Option("--out", help="Receipts, as Parquet.")],
 ) -> None:
     """Score everybody enrolled on a day: one receipt each, or the reason why there is no score."""
-    from serving.scoring import score as run
+    from serving.scoring.score import score as run
 
     console.print(run(model, record_dir=record, as_of=as_of, out=out, progress=progress))
 
@@ -316,7 +316,7 @@ def flag(
     record: RecordOption,
 ) -> None:
     """Flag the top of the list, as long as the team's capacity, and every carrier of an actionable variant."""
-    from serving.raising import flag as run
+    from serving.flagging.flag import flag as run
     from serving.settings import Settings
 
     settings = Settings.from_environment()
@@ -343,7 +343,7 @@ def user_add(
     panel: Annotated[list[str] | None, typer.Option(help="A care site; give it once for each.")] = None,
 ) -> None:
     """Make a sign-in. The password is asked for, or read from PRESAGE_PASSWORD."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     password = None if role == "machine" else _password()
     store = _store()
@@ -355,7 +355,7 @@ def user_add(
 @user.command("list")
 def user_list() -> None:
     """Who can sign in."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     console.print(sign_ins.listing(_store()))
 
@@ -363,7 +363,7 @@ def user_list() -> None:
 @user.command("password")
 def user_password(name: NameArgument) -> None:
     """Change a password; the user's sessions end."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     sign_ins.change_password(_store(), name=name, password=_password())
     _say(f"{name} has a new password.")
@@ -375,7 +375,7 @@ def user_panels(
     panel: Annotated[list[str] | None, typer.Option(help="A care site; give it once for each.")] = None,
 ) -> None:
     """Set the panels of a user; none given: none."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     store = _store()
     sign_ins.change_panels(store, name=name, panels=panel or [])
@@ -386,7 +386,7 @@ def user_panels(
 @user.command("disable")
 def user_disable(name: NameArgument) -> None:
     """End a user's sign-in, sessions and tokens, for good."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     sign_ins.disable(_store(), name=name)
     _say(f"{name} can no longer sign in.")
@@ -399,7 +399,7 @@ def user_token(
     days: Annotated[int, typer.Option(min=1, max=366, help="How long it is valid.")] = 90,
 ) -> None:
     """Make an API token; it is shown once."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     token = sign_ins.make_token(_store(), name=name, label=label, now=_now(), valid=timedelta(days=days))
     typer.echo(token)
@@ -408,21 +408,21 @@ def user_token(
 @user.command("demo")
 def user_demo() -> None:
     """Make the demonstration's three sign-ins, with new passwords that are shown here only."""
-    from serving import sign_ins
+    from serving.access import sign_ins
 
     console.print(sign_ins.demo(_store()))
 
 
 def _store() -> Engine:
     from serving.settings import Settings
-    from serving.store.engine import open_store
+    from serving.store import open_store
 
     return open_store(Settings.from_environment().store_url)
 
 
 def _remark(store: Engine, panels: list[str], name: str) -> None:
     """On stderr what is odd about these panels: a script goes on all the same."""
-    from serving import sign_ins
+    from serving.access import sign_ins
     from serving.settings import Settings
 
     for remark in sign_ins.remarks(store, panels=panels, record_dir=Settings.from_environment().record):
@@ -466,8 +466,8 @@ def prs(
     from features.polygenic.startup import lean
 
     with lean():
-        from features.polygenic.command import prs as run
         from features.polygenic.matching import MatchRules
+        from features.polygenic.prs import prs as run
         from features.polygenic.run import Settings
 
         settings = Settings(

@@ -28,17 +28,12 @@ with warnings.catch_warnings():
 
 from features.errors import PresageError
 from features.record import Record
-from serving.access import Door, Signer
+from serving.access import Door, Gate, Signer, problem
 from serving.api import NOBODY, SENT, People, PersonData, ScoreRequest, ScoreResponse, response_of, score_one
-from serving.champions import Champion, Champions, Watch
-from serving.eligible import NO_ONE
-from serving.gate import Gate, problem
-from serving.genetics import GeneticRecord, genetic_records
-from serving.scoring import frame_of
+from serving.flagging import GeneticRecord, genetic_records
+from serving.scoring import NO_ONE, Champion, Champions, Watch, frame_of
 from serving.settings import Settings
-from serving.store import repository
-from serving.store.engine import open_store, transaction
-from serving.store.rows import Viewer
+from serving.store import Viewer, open_store, repository, transaction
 from serving.web.pages import Backstage, ModelRow, pages
 from serving.web.wording import horizon
 

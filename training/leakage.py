@@ -21,13 +21,10 @@ from features.index import Index
 from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
-from training.cohort import Cohort
-from training.outcomes import EVENT
-from training.run_metrics import Bench
-from training.run_validation import HeldOut, hold_out, stream
-from training.splits import Scheme, make_splits
+from training.cohort import EVENT, Cohort, Scheme, make_splits
+from training.heldout import Bench, HeldOut, hold_out, stream
+from training.models import followed
 from training.study import read_study
-from training.variants import followed
 
 Floats = npt.NDArray[np.float64]
 
@@ -116,8 +113,8 @@ def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progre
 
     Raises PresageError for a study of a flat table, which has no times.
     """
-    from training.cohort_features import read_record
-    from training.run import candidates_of
+    from training.cohort import read_record
+    from training.heldout import candidates_of
 
     study, folder = read_study(study_path), study_path.parent
     if study.is_flat:

@@ -21,19 +21,15 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import Bundle
-from training.card_facts import unreachable_words
-from training.cohort import Cohort, Dosages, References
-from training.curves import LEARNED_FROM, Shape, own_shape
-from training.outcomes import EVENT
-from training.registry import find
-from training.run_figures import SERVED, figure_numbers
-from training.run_metrics import Bench, Floats, group_results
-from training.summary import finite, groups_json, metrics_json, models_table
-from training.suppression import shown_steps, suppress
-from training.tracking import log_validation
-from training.validate_apply import Elsewhere, read_elsewhere
-from training.validate_compare import drift, drift_sentence, recalibration, sentence
-from training.variants import followed
+from training.card import unreachable_words
+from training.cohort import EVENT, Cohort, Dosages, References
+from training.disclosure import shown_steps, suppress
+from training.elsewhere import Elsewhere, drift, drift_sentence, read_elsewhere, recalibration, sentence
+from training.evaluation import finite, groups_json, metrics_json
+from training.heldout import SERVED, Bench, Floats, figure_numbers, group_results
+from training.models import LEARNED_FROM, Shape, followed, own_shape
+from training.registry import find, log_validation
+from training.report import models_table
 
 FEWEST_EVENTS = 10
 

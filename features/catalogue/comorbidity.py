@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.catalogue.spec import FeatureSpec
-from features.comorbidity import CHARLSON, INDICES, category_codes
+from features.codes import CHARLSON, INDICES, category_codes
 
 REFERENCES = {
     "charlson": "Charlson ME et al., J Chronic Dis 1987;40:373-83; Quan H et al., Med Care 2005;43:1130-9",

@@ -13,7 +13,7 @@ Written by `presage catalogue --out docs/features.md`; a test holds it to the co
 
 A feature of an index row uses what was available strictly before the row's moment. A window holds its start and not
 its end. Values are brought to the feature's unit; those that cannot be, and those outside the plausible range, are set
-aside and counted (`features.engine.audit`). A code pattern is a code, a prefix (`*`), or a concept with everything
+aside and counted (`features.audit`). A code pattern is a code, a prefix (`*`), or a concept with everything
 below it in the record's hierarchy (`<<`).
 
 What is counted from the beginning (no window here: `*_days_since`, whole-history counts, years since first) drifts

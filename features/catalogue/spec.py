@@ -39,7 +39,7 @@ class FeatureSpec:
 
     unit: of the feature, UCUM; `1` for counts, shares, yes (1) and no (0).
     missing: in words, what it means that there is no value. absent: the number that stands then (NaN or 0).
-    codes: patterns of `features.codelists` (for genomic features: score id, or genes).
+    codes: patterns of `features.codes.lists` (for genomic features: score id, or genes).
     window_days: looks back so far from the as-of moment, its start included; None: the whole history.
     value_unit: the unit that recorded values are brought to; None: values are not read.
     valid: plausible range of a recorded value in value_unit, ends included; outside it is set aside and counted.

@@ -1,1 +1,5 @@
 """The engine: one set of Ibis expressions turns events, an index and a catalogue's sources into aggregates."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from features.codelists import Matcher
+from features.codes import Conversion, Matcher, conversion
 from features.engine.expression import LARGEST
 from features.engine.plan import Plan, Source
-from features.units import Conversion, conversion
 
 SCHEMA = pa.schema(
     [

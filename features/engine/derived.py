@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.spec import FeatureSpec
-from features.comorbidity import charlson_from_features
+from features.codes import charlson_from_features
 from features.equations import EQUATIONS
 
 Floats = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ import pyarrow as pa
 from features.findings.vocabulary import LIKELY_PATHOGENIC, PATHOGENIC
 
 SOURCE = "ACMG SF v3.3 (Genet Med 2025)"
-Row = dict[str, Any]  # a row of `features.schema.FINDINGS`
+Row = dict[str, Any]  # a row of `features.record.schema.FINDINGS`
 
 # Variants of APOB and PCSK9 that lower LDL cholesterol are reported as pathogenic for it: nothing to act on.
 NOT_ACTIONABLE_CONDITION = "hypobetalipoproteinemia"
@@ -50,7 +50,7 @@ class _Entry:
 
 
 def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Actionable]:
-    """What of the findings (columns of `features.schema.FINDINGS`) is actionable, by subject and gene.
+    """What of the findings (columns of `features.record.schema.FINDINGS`) is actionable, by subject and gene.
 
     With `as_of`, only what was available strictly before. A laboratory's newest word on a variant replaces its earlier
     ones, of other reports too; where two laboratories disagree, one that calls it harmful is enough. A gene whose list

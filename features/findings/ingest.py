@@ -11,15 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import identity
 from features.errors import PresageError
 from features.findings.files import read, report_files
 from features.findings.reports import Problem, Report
 from features.findings.vocabulary import STATUS_RANK
-from features.moving import move_in, scratch, settle
 from features.progress import Progress, silent
-from features.schema import COVERAGE, FINDINGS, TIME
-from features.sources.report import IngestReport
+from features.record import COVERAGE, FINDINGS, TIME, identity, move_in, scratch, settle
+from features.sources import IngestReport
 
 SOURCE = "findings"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from features.findings.vocabulary import result_of
-from features.sources.checks import FIRST_YEAR, LAST_YEAR
+from features.sources import FIRST_YEAR, LAST_YEAR
 
 _WALL = re.compile(r"[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)")
 

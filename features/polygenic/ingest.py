@@ -14,14 +14,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features import identity
 from features.errors import PresageError
-from features.polygenic.command import run_with_rows, whole
+from features.polygenic.prs import run_with_rows, whole
 from features.polygenic.results import alleles, matched_weight, reasons, report_json, spread
 from features.polygenic.run import ScoredSamples, Settings
 from features.progress import Progress, silent
-from features.schema import POLYGENIC, TIME
-from features.sources.report import IngestReport
+from features.record import POLYGENIC, TIME, identity
+from features.sources import IngestReport
 
 SOURCE = "genotypes"
 _REJECTS = pa.schema([pa.field("row", pa.string()), pa.field("reason", pa.string())])

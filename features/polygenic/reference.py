@@ -12,21 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic import ancestry_fit
-from features.polygenic.ancestry import SiteTable
-from features.polygenic.ancestry_fit import Components
-from features.polygenic.builds import other_build, required_build
-from features.polygenic.contributions import Contribution, ContributionStore, contribution, used_rows
+from features.polygenic.ancestry import Components, SiteTable, read_loadings, site_constants
+from features.polygenic.ancestry import fit as ancestry_fit
+from features.polygenic.columns import Alleles, other_build, required_build
 from features.polygenic.genotypes import Genotypes, open_genotypes
-from features.polygenic.in_reference import site_constants
-from features.polygenic.loadings import read_loadings
-from features.polygenic.matching import TargetIndex, match
-from features.polygenic.report import MatchCounts, not_scored, summarise
+from features.polygenic.matching import MatchCounts, TargetIndex, match, not_scored, summarise
 from features.polygenic.run import Settings, panel_build
-from features.polygenic.score import Score
-from features.polygenic.scoring import score_samples
-from features.polygenic.scoring_file import read_scores
-from features.polygenic.variants import Alleles
+from features.polygenic.scores import Score, read_scores
+from features.polygenic.sums import Contribution, ContributionStore, contribution, score_samples, used_rows
 from features.progress import Progress, silent
 
 Floats = NDArray[np.float64]

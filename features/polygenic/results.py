@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.polygenic.match_scores import ScoredScore
-from features.polygenic.report import as_json
+from features.polygenic.match import ScoredScore
+from features.polygenic.matching import as_json
 from features.polygenic.run import ScoredSamples
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.adjusted import ONLY_VARIANTS, Adjusted, adjust_all, unplaced
+from features.polygenic.adjust import ONLY_VARIANTS, Adjusted, adjust_all, unplaced
 from features.polygenic.ancestry import (
     AncestryModel,
     Projection,
@@ -23,17 +23,13 @@ from features.polygenic.ancestry import (
     read_model,
     reference_frequencies,
 )
-from features.polygenic.builds import required_build
-from features.polygenic.contributions import ContributionStore
-from features.polygenic.frequencies import FrequencyTable, read_afreq
+from features.polygenic.columns import Alleles, FrequencyTable, read_afreq, required_build
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, lists_only_variants, open_genotypes
-from features.polygenic.match_scores import Matcher, ScoredScore, Settings, match_all
+from features.polygenic.match import Matcher, ScoredScore, Settings, match_all
 from features.polygenic.matching import TargetIndex
-from features.polygenic.score_files import Aside, ScoreFiles
-from features.polygenic.scoring import score_samples
+from features.polygenic.scores import Aside, ScoreFiles
 from features.polygenic.startup import give_back
-from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, Sums
-from features.polygenic.variants import Alleles
+from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, ContributionStore, Sums, score_samples
 from features.progress import Progress, silent
 
 

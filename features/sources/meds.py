@@ -10,10 +10,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import identity
 from features.errors import PresageError
 from features.progress import Progress, silent
-from features.schema import ANCESTORS, CODES
+from features.record import ANCESTORS, CODES, identity
 from features.sources.accounts import account
 from features.sources.broken_files import check_parquet, damage_named, named
 from features.sources.checks import (

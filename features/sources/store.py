@@ -16,11 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features import identity
 from features.errors import PresageError
-from features.moving import move_in, scratch, settle
 from features.progress import Progress
-from features.schema import ANCESTORS, CODES, EVENTS, IDENTITY
+from features.record import ANCESTORS, CODES, EVENTS, IDENTITY, identity, move_in, scratch, settle
 from features.sources.report import IngestReport
 
 EVENTS_PER_SHARD = 1_000_000

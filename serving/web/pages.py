@@ -18,13 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from serving import access
-from serving.genetics import GeneticRecord
-from serving.store import repository
-from serving.store.engine import transaction
-from serving.store.rows import Count, Filter, Flag
+from serving.access import roles as access
+from serving.flagging import GeneticRecord
+from serving.store import Count, Filter, Flag, repository, transaction
 from serving.web import figures, wording
-from training.suppression import suppress
+from training.disclosure import suppress
 
 HERE = Path(__file__).parent
 STATUSES = ("open", "accepted", "deferred", "dismissed", "done")

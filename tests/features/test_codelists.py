@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.codelists import Matcher, read
+from features.codes.lists import Matcher, read
 from features.errors import PresageError
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 LIST = """# Coronary disease, version 2025-01-01
 # https://example.org/coronary

@@ -12,11 +12,11 @@ import pytest
 
 from features.build import build
 from features.catalogue import catalogue
-from features.comorbidity import CHARLSON, ELIXHAUSER, charlson_index
+from features.codes.comorbidity import CHARLSON, ELIXHAUSER, charlson_index
 from features.frame import FeatureFrame
 from features.index import Index
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 YESTERDAY = datetime(2019, 12, 31)  # noqa: DTZ001 - times in a record carry no zone
 

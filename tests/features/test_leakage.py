@@ -19,8 +19,8 @@ from features.engine import expression, genomic
 from features.engine.plan import Plan
 from features.index import Index
 from features.leakage import CanaryProof, moved, prove_no_movement, shifted
-from features.record import Record
-from features.schema import EVENTS, POLYGENIC
+from features.record.record import Record
+from features.record.schema import EVENTS, POLYGENIC
 
 CODES = ["ICD10CM//E11.9", "LOINC//8480-6", "LOINC//72166-2", "RxNorm//83367", "Visit//IP", "VISIT_END//IP"]
 FEATURES = catalogue(["measurements", "conditions", "medications", "utilisation", "social", "codes"])

@@ -18,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import PresageError
-from features.moving import scratch, settle
-from features.record import Record
+from features.record.moving import scratch, settle
+from features.record.record import Record
 from features.sources.omop import ingest as ingest_omop
 
 # Kills itself before its n-th change of the file system.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from features.moving import move_in
+from features.record.moving import move_in
 
 left = int(sys.argv[3])
 

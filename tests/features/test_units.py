@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import units
+from features.codes import units
 
 # AMA Manual of Style, 11th ed., table 17.5-1 "Selected laboratory tests, with reference ranges and conversion
 # factors": conventional unit, SI unit, factor.

@@ -22,22 +22,22 @@ from features.build import build
 from features.catalogue import catalogue
 from features.errors import PresageError
 from features.index import Index
-from features.record import Record
-from features.schema import COVERAGE, EVENTS, FINDINGS, GENOMIC, IDENTITY
-from serving.access import hash_password
-from serving.champions import Champion, Champions, champion_of
-from serving.policy import Action, FindingRule, Policy, ShortList
+from features.record.record import Record
+from features.record.schema import COVERAGE, EVENTS, FINDINGS, GENOMIC, IDENTITY
+from serving.access.roles import hash_password
+from serving.flagging.policy import Action, FindingRule, Policy, ShortList
+from serving.scoring.champions import Champion, Champions, champion_of
 from serving.service import Backend, application
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
 from serving.store.rows import Person, Proposal, Reason, Receipt, Run
-from training.bundle import Serving, load
-from training.bundle import write as write_bundle
-from training.cohort import Block, Cohort
-from training.outcomes import Outcome
+from training.bundle.bundle import Serving, load
+from training.bundle.bundle import write as write_bundle
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.models.pair import fit_pair
 from training.study import Population
-from training.variants import fit_pair
 
 with warnings.catch_warnings():
     # Starlette's client asks for a successor of httpx that nothing else here needs.
@@ -376,8 +376,8 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
 @pytest.fixture
 def champions(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> Champions:
     """A registry with one champion, also where the batch commands look for it."""
-    monkeypatch.setattr("serving.scoring.load_champion", lambda name: champion)
-    monkeypatch.setattr("serving.raising.load_version", lambda name, version: champion)
+    monkeypatch.setattr("serving.scoring.score.load_champion", lambda name: champion)
+    monkeypatch.setattr("serving.flagging.flag.load_version", lambda name, version: champion)
     return Champions(load=lambda name: champion, versions=lambda: {champion.name: champion.version})
 
 

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from features.errors import PresageError
-from serving import sign_ins
-from serving.access import LOCK, TRIES, Refused, Signer, hash_password, sign_in
+from serving.access import sign_ins
+from serving.access.roles import LOCK, TRIES, Refused, Signer, hash_password, sign_in
 from serving.cli import app
 from serving.settings import Settings
 from serving.store import repository
@@ -186,7 +186,7 @@ def test_without_an_audit_row_there_is_no_look(browser: Browser, hospital: Hospi
 def test_a_machine_signs_in_by_token_only_and_until_it_expires(hospital: Hospital) -> None:
     sign_ins.add(hospital.engine, name="ehr", role="machine", password=None, panels=["North Clinic"])
     token = sign_ins.make_token(hospital.engine, name="ehr", label="record system", now=NOW, valid=timedelta(days=30))
-    from serving.access import token_hash
+    from serving.access.roles import token_hash
 
     with transaction(hospital.engine) as connection:
         found = repository.viewer_by_token(connection, token_hash(token), now=NOW + timedelta(days=29))

@@ -11,10 +11,10 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.record import Record
-from features.schema import EVENTS
-from serving.eligible import eligible
-from training.bundle import Bundle
+from features.record.record import Record
+from features.record.schema import EVENTS
+from serving.scoring.eligible import eligible
+from training.bundle.bundle import Bundle
 
 NOW = "2024-01-01"
 

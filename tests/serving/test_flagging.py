@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from features.errors import PresageError
-from serving.champions import Champions
-from serving.raising import Raised, flag
-from serving.scoring import read_scores, score, write_scores
+from serving.flagging.flag import Raised, flag
+from serving.scoring.champions import Champions
+from serving.scoring.score import read_scores, score, write_scores
 from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import PresageError
-from serving.policy import Action, Candidate, ShortList, read_policy, shortlist
+from serving.flagging.policy import Action, Candidate, ShortList, read_policy, shortlist
 
 SHIPPED = sorted((Path(__file__).parents[2] / "serving" / "policies").glob("*.toml"))
 EXAMPLES = 1000 if os.environ.get("PRESAGE_SLOW") else 60

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from features import build
-from serving import sign_ins
-from serving.champions import Champion, Champions
+from serving.access import sign_ins
+from serving.scoring.champions import Champion, Champions
 from serving.service import Backend, application
 from serving.settings import Settings
 from serving.store.engine import open_store
 from tests.serving.conftest import AS_OF, NORTH, PASSWORD, Browser, TestClient
-from training import cohort_index
-from training.registry import CHAMPION
-from training.tracking import client as registry_client
-from training.tracking import log_training
+from training.cohort import index as cohort_index
+from training.registry.tracking import client as registry_client
+from training.registry.tracking import log_training
+from training.registry.versions import CHAMPION
 
 MODEL = "chd-10y"
 REQUEST = {"model": MODEL, "as_of": AS_OF.isoformat(), "subject_id": 5}

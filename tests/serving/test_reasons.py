@@ -8,12 +8,12 @@ import pytest
 
 from features.catalogue import FAMILIES, catalogue
 from features.frame import FeatureFrame
-from features.record import Record
-from serving.champions import Champion
-from serving.reasons import contributions, reasons_of_frame, worded
-from serving.scoring import feature_hashes, frame_of, score_record
+from features.record.record import Record
+from serving.scoring.champions import Champion
+from serving.scoring.reasons import contributions, reasons_of_frame, worded
+from serving.scoring.score import feature_hashes, frame_of, score_record
 from tests.serving.conftest import AS_OF, SCORE_ID
-from training.variants import score_of
+from training.models.pair import score_of
 
 Z = f"prs_{SCORE_ID}_z"
 SPECS = {spec.name: spec for spec in catalogue(FAMILIES, polygenic=(SCORE_ID,)).specs}

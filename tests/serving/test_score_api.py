@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import select
 
-from features.record import Record
-from serving import sign_ins
-from serving.champions import Champion, Champions
-from serving.scoring import score_record
+from features.record.record import Record
+from serving.access import sign_ins
+from serving.scoring.champions import Champion, Champions
+from serving.scoring.score import score_record
 from serving.service import Backend, application
 from serving.settings import Settings
 from serving.store.engine import open_store, reading

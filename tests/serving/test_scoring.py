@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import PresageError
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 from serving.api import People, score_one
-from serving.champions import Champion, Champions, champion_of
-from serving.scoring import SCORES, read_scores, score, score_record
+from serving.scoring.champions import Champion, Champions, champion_of
+from serving.scoring.score import SCORES, read_scores, score, score_record
 
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
 

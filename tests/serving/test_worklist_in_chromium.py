@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from serving import sign_ins
-from serving.champions import Champion, Champions
-from serving.raising import flag
-from serving.scoring import score
+from serving.access import sign_ins
+from serving.flagging.flag import flag
+from serving.scoring.champions import Champion, Champions
+from serving.scoring.score import score
 from serving.service import Backend, application
 from serving.settings import Settings
 from serving.store.engine import open_store
@@ -35,8 +35,8 @@ def address(champion: Champion, record_dir: Path, tmp_path_factory: pytest.TempP
     (home / "policy.toml").write_text(POLICY.replace("capacity = 4", "capacity = 24"))
     champions = Champions(load=lambda name: champion, versions=lambda: {champion.name: champion.version})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("serving.scoring.load_champion", lambda name: champion)
-        patch.setattr("serving.raising.load_version", lambda name, version: champion)
+        patch.setattr("serving.scoring.score.load_champion", lambda name: champion)
+        patch.setattr("serving.flagging.flag.load_version", lambda name, version: champion)
         scores = home / "scores.parquet"
         score("chd-10y", record_dir=record_dir, as_of=AS_OF, out=scores)
         policy = home / "policy.toml"

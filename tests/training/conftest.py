@@ -67,7 +67,7 @@ def draw_people(n: int = 900, *, seed: int = 2, age_effect: float = 0.05) -> pd.
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     """The model, in a store of its own; use `at_home` to look into it."""
-    from training.run import train
+    from training.train import train
 
     folder = tmp_path_factory.mktemp("drawn")
     table = draw_people()

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.frame import FeatureFrame
-from training.censoring import known_by, marginal
-from training.cohort import Block, Cohort
-from training.outcomes import Outcome
-from training.run import train
-from training.run_blocks import added_by, added_json
-from training.run_metrics import Bench
-from training.run_validation import Nested
+from training.cohort.censoring import known_by, marginal
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.heldout.bench import Bench
+from training.heldout.blocks import added_by, added_json
+from training.heldout.candidates import Nested
+from training.train import train
 
 Floats = npt.NDArray[np.float64]
 CUTOFF = 0.3

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.run import train
+from training.train import train
 
 STUDY = """
 name = "tested"

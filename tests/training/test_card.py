@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from features.errors import PresageError
-from training.card import Card, Signature, answers_toml, make_card, read_answers
-from training.card_facts import flow, horizon_words
-from training.card_items import HTI1, QUESTIONS, TRIPOD_AI
-from training.report_render import render_card
+from training.card.card import Card, Signature, answers_toml, make_card, read_answers
+from training.card.facts import flow, horizon_words
+from training.card.items import HTI1, QUESTIONS, TRIPOD_AI
+from training.report.render import render_card
 from training.study import read_study
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"

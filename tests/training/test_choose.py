@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.run_validation import HeldOut, Inner, choose
+from training.heldout.candidates import HeldOut, Inner, choose
 
 
 def held(name: str, inner: Inner) -> HeldOut:
@@ -23,7 +23,7 @@ def two(rng: np.random.Generator, people: int, rows: int, *, better: float) -> t
 
 def test_the_standard_error_that_chooses_is_that_over_people() -> None:
     """Against the spread over repetitions; with rows taken for independent it was 3.3 times too small."""
-    from training.run_validation import _gain
+    from training.heldout.candidates import _gain
 
     rng = np.random.default_rng(0)
     found = np.array([_gain(*two(rng, 300, 10, better=0.05)) for _ in range(300)])

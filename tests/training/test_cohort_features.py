@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from features.sources.omop import ingest
-from training.card import read_answers
-from training.registry import bundle_of, promote
-from training.run import train
+from training.card.card import read_answers
+from training.promote import promote
+from training.registry.versions import bundle_of
+from training.train import train
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 STUDIES = Path(__file__).parents[2] / "training" / "studies"

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 from features.engine.session import IbisSession
-from features.record import Record
-from features.schema import EVENTS
-from training import cohort_index
-from training.cohort_index import ENDS_AT_LAST, NO_ENROLMENT, enrolment_notes
-from training.cohort_record import Selected, select
+from features.record.record import Record
+from features.record.schema import EVENTS
+from training.cohort import index as cohort_index
+from training.cohort.index import ENDS_AT_LAST, NO_ENROLMENT, enrolment_notes
+from training.cohort.record import Selected, select
 from training.study import Study
 
 START, END = "OBSERVATION_PERIOD//START", "OBSERVATION_PERIOD//END"

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import PresageError
-from features.record import Record
-from features.schema import EVENTS
-from training.cohort_record import Selected, select
+from features.record.record import Record
+from features.record.schema import EVENTS
+from training.cohort.record import Selected, select
 from training.study import Study
 
 STUDY = {

@@ -10,13 +10,13 @@ from sksurv.metrics import integrated_brier_score
 from sksurv.util import Surv
 
 from features.frame import FeatureFrame
-from training.cohort import Block, Cohort
-from training.curves import LEARNED_FROM, OWN, Shape, grid_of, times_of
-from training.outcomes import Outcome
-from training.run_metrics import Bench
-from training.run_validation import HeldOut, hold_out
-from training.splits import Scheme, Split
-from training.variants import followed
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.cohort.splits import Scheme, Split
+from training.heldout.bench import Bench
+from training.heldout.candidates import HeldOut, hold_out
+from training.models.curves import LEARNED_FROM, OWN, Shape, grid_of, times_of
+from training.models.pair import followed
 
 HORIZON = 5.0
 

@@ -22,18 +22,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from features.frame import FeatureFrame
-from training.bundle_reference import reference_distribution
-from training.disclosure import OTHER, coarse, common_levels, event_grid, pooled, reached, recoded
-from training.flat import labels
+from training.bundle.reference import reference_distribution
+from training.cohort.outcome import Outcome
+from training.cohort.table import labels
+from training.disclosure.counts import shown_steps
+from training.disclosure.values import OTHER, coarse, common_levels, event_grid, pooled, reached, recoded
 from training.learners.cox import Cox
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
-from training.registry import find
-from training.report import report
-from training.run import train
-from training.suppression import shown_steps
-from training.tracking import presage_home
+from training.registry.tracking import presage_home
+from training.registry.versions import find
+from training.report.page import report
+from training.train import train
 from training.validate import validate
 
 WHEN = np.datetime64("2020-01-01", "us")
@@ -259,7 +259,7 @@ def test_no_file_of_a_training_holds_a_value_of_one_person(
 
 
 def table_frame(table: pd.DataFrame, bundle: Any) -> FeatureFrame:
-    from training.registry_model import frame_of as read
+    from training.registry.pyfunc import frame_of as read
 
     return read(table, bundle)
 

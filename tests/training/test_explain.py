@@ -10,14 +10,15 @@ import numpy.typing as npt
 import pytest
 
 from features.frame import FeatureFrame
-from training.cohort import Block, Cohort, Described
-from training.explain import importance, terms
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort, Described
+from training.cohort.splits import Scheme, Split
+from training.heldout.candidates import HeldOut, hold_out
+from training.heldout.importance import importance
+from training.heldout.refits import REFITS, _drawn, refits
 from training.learners import Budget
-from training.outcomes import Outcome
-from training.run_refits import REFITS, _drawn, refits
-from training.run_validation import HeldOut, hold_out
-from training.splits import Scheme, Split
-from training.variants import Pair
+from training.models.pair import Pair
+from training.models.terms import terms
 
 NAMES = ("strong", "weak", "nothing", "gene")
 

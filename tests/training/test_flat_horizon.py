@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.flat import read_flat
+from training.cohort.table import read_flat
 from training.study import read_study
 
 STUDY = """

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.frame import FeatureFrame
-from features.record import Record
-from features.schema import EVENTS, POLYGENIC
-from training.cohort_features import _group
+from features.record.record import Record
+from features.record.schema import EVENTS, POLYGENIC
+from training.cohort.features import _group
 
 
 def test_ancestry_is_unknown_until_a_result_is_available() -> None:

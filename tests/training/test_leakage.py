@@ -18,13 +18,13 @@ import features.engine.expression
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.leakage import CanaryProof
-from features.record import Record
-from features.schema import EVENTS
-from training.cohort import Block, Cohort
-from training.cohort_features import read_record
+from features.record.record import Record
+from features.record.schema import EVENTS
+from training.cohort.features import read_record
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.cohort.splits import Scheme, Split, make_splits
 from training.leakage import Leakage, check, prove, suspicious_features
-from training.outcomes import Outcome
-from training.splits import Scheme, Split, make_splits
 from training.study import Validation, read_study
 
 N, INDEX, DAY = 400, np.datetime64("2015-01-01", "us"), np.timedelta64(1, "D")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.registry_gate import gate
+from training.registry.gate import gate
 from training.study import Gate
 
 

@@ -14,11 +14,12 @@ import pytest
 
 from features.errors import PresageError
 from tests.training.conftest import Drawn, draw_people
-from training.card_items import QUESTIONS
-from training.registry import bundle_of, find, promote
-from training.report import report, story_of
-from training.report_render import render_report
-from training.report_view import Story, in_short
+from training.card.items import QUESTIONS
+from training.promote import promote
+from training.registry.versions import bundle_of, find
+from training.report.page import report, story_of
+from training.report.render import render_report
+from training.report.view import Story, in_short
 from training.validate import validate
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")

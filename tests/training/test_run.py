@@ -14,10 +14,11 @@ import pytest
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.bundle import Bundle, load
-from training.registry import CHAMPION, bundle_of, champion_version, promote
-from training.run import train
-from training.tracking import client, quiet
+from training.bundle.bundle import Bundle, load
+from training.promote import promote
+from training.registry.tracking import client, quiet
+from training.registry.versions import CHAMPION, bundle_of, champion_version
+from training.train import train
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")
 STUDY = """

@@ -13,11 +13,11 @@ import pytest
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
 from training.learners import LEARNERS, Learner
 from training.learners.extra_trees import ExtraTrees
-from training.outcomes import Outcome
-from training.run import train
+from training.train import train
 
 BINARY = ("logistic", "xgboost", "extra_trees", "stack")
 TIMED = ("logistic", "cox", "xgboost", "xgboost_cox", "extra_trees", "stack")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.outcomes import Outcome
-from training.run_figures import SERVED, capacity, figure_numbers, histogram
-from training.run_metrics import Bench
+from training.cohort.outcome import Outcome
+from training.heldout.bench import Bench
+from training.heldout.figures import SERVED, capacity, figure_numbers, histogram
 
 
 def bench(event: np.ndarray, *, n_boot: int = 0) -> Bench:

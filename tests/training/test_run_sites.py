@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from training.run import train
+from training.train import train
 
 STUDY = """
 name = "sites"

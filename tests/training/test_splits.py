@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import Block, Cohort
-from training.outcomes import Outcome
-from training.splits import make_splits
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.cohort.splits import make_splits
 from training.study import Validation
 
 YEAR = 365

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from features.errors import PresageError
-from training.flat import read_flat
-from training.run import train
+from training.cohort.table import read_flat
 from training.study import read_study
+from training.train import train
 
 FLAT = """
 name = "aml"
@@ -94,7 +94,7 @@ def test_comments_and_order_do_not_change_a_study_but_values_do(tmp_path: Path) 
 
 
 def test_the_studies_that_ship_are_valid_and_their_code_lists_are_there() -> None:
-    from features.codelists import read
+    from features.codes.lists import read
 
     folder = Path(__file__).parents[2] / "training" / "studies"
     found = sorted(folder.glob("*.toml"))

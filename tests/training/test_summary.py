@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from features.errors import PresageError
-from training.blocks import allowed_names, named_blocks
+from training.cohort.blocks import allowed_names, named_blocks
 from training.evaluation import Estimate, GroupResult
-from training.explain_sentence import block_sentence
+from training.evaluation.as_json import groups_json
+from training.heldout.sentence import block_sentence
 from training.study import FeaturesSection
-from training.summary import groups_json
 
 
 def test_a_small_group_is_hidden_and_so_is_the_next_that_would_give_it_away() -> None:

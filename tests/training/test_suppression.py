@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from training.suppression import suppress
+from training.disclosure.counts import suppress
 
 EXAMPLES = 400 if os.environ.get("PRESAGE_SLOW") else 40
 counts = st.sampled_from([0, 0, 1, 3, 10, 11, 12, 25, 60])

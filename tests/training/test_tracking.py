@@ -18,11 +18,12 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from training import tracking
-from training.registry import CHALLENGER, bundle_of, promote, version_number
-from training.run import train
-from training.run_evidence import code_digest
-from training.tracking import check_server, client, quiet
+from training.heldout.evidence import code_digest
+from training.promote import promote
+from training.registry import tracking
+from training.registry.tracking import check_server, client, quiet
+from training.registry.versions import CHALLENGER, bundle_of, version_number
+from training.train import train
 
 STUDY = """
 name = "planted"
@@ -130,7 +131,7 @@ def test_the_model_scores_a_data_frame_as_its_bundle_does_with_pickle_forbidden(
     with quiet():
         import mlflow
 
-        from training.registry_model import frame_of
+        from training.registry.pyfunc import frame_of
 
         client()
         answer = mlflow.pyfunc.load_model("models:/planted/1").predict(table)
@@ -142,8 +143,8 @@ def test_the_model_scores_a_data_frame_as_its_bundle_does_with_pickle_forbidden(
 
 
 def test_another_value_anywhere_is_another_digest_of_the_data(store: tuple[Path, dict[str, Any]]) -> None:
-    from training.flat import read_flat
-    from training.run_evidence import data_digest
+    from training.cohort.table import read_flat
+    from training.heldout.evidence import data_digest
     from training.study import read_study
 
     folder = store[0].parent

@@ -20,18 +20,18 @@ from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.sources.omop import ingest
 from tests.training.conftest import Drawn, draw_people
-from training.censoring import Uncensored
-from training.outcomes import Outcome
-from training.registry import bundle_of
-from training.registry_card import validations_of
-from training.report import story_of
-from training.report_render import render_report
-from training.run import train
-from training.run_metrics import Bench
+from training.cohort.censoring import Uncensored
+from training.cohort.outcome import Outcome
+from training.elsewhere.compare import drift, drift_sentence, recalibration, sentence
+from training.heldout.bench import Bench
+from training.registry.kept import validations_of
+from training.registry.tracking import client, quiet
+from training.registry.versions import bundle_of
+from training.report.page import story_of
+from training.report.render import render_report
 from training.simulation import simulate
-from training.tracking import client, quiet
+from training.train import train
 from training.validate import External, reach_notes, validate
-from training.validate_compare import drift, drift_sentence, recalibration, sentence
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")

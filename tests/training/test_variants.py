@@ -1,7 +1,7 @@
 import numpy as np
 
 from features.frame import FeatureFrame
-from training.variants import stage_frame
+from training.models.pair import stage_frame
 
 
 def test_an_untested_person_is_staged_as_one_without_a_known_variant() -> None:

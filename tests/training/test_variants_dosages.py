@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from training.cohort import Dosages
-from training.validate_apply import aligned
-from training.variants_dosages import HERITABILITIES, DosageScore, learn_dosage_score
+from training.cohort.rows import Dosages
+from training.elsewhere.apply import aligned
+from training.models.dosages import HERITABILITIES, DosageScore, learn_dosage_score
 
 
 def drawn(n: int, m: int, rng: np.random.Generator) -> Dosages:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from training.report import report
-from training.run import train
-from training.verdict import bottom_line
+from training.report.page import report
+from training.report.verdict import bottom_line
+from training.train import train
 
 STUDY = """
 name = "noise"

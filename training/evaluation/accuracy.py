@@ -7,8 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from training.censoring import SMALLEST_SURVIVAL, censoring_kaplan_meier, step
-from training.outcomes import CENSORED, EVENT, Outcome, RiskCurves
+from training.cohort import CENSORED, EVENT, SMALLEST_SURVIVAL, Outcome, RiskCurves, censoring_kaplan_meier, step
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

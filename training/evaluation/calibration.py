@@ -1,7 +1,7 @@
 """Do risks mean what they say: recalibration lines, smoothed curves, and observed incidence by risk group.
 
-Weighted rows (see `training.censoring.known_by`) make a probability of the event by the horizon; so every estimator
-is that of a binary outcome, under censoring and competing events alike.
+Weighted rows (see `training.cohort.censoring.known_by`) make a probability of the event by the horizon; so every
+estimator is that of a binary outcome, under censoring and competing events alike.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from numba import njit
 from scipy.special import expit, logit
 
+from training.cohort import EVENT, Outcome
+from training.disclosure import SMALLEST
 from training.evaluation.incidence import aalen_johansen
-from training.outcomes import EVENT, Outcome
-from training.suppression import SMALLEST
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

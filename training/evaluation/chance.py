@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from training.censoring import Uncensored
+from training.cohort import Outcome, Uncensored
 from training.evaluation.sample import Observed, Predicted
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

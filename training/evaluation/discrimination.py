@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from training.outcomes import COMPETING, EVENT, Outcome
+from training.cohort import COMPETING, EVENT, Outcome
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

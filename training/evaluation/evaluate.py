@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import PresageError
-from training.censoring import Uncensored
+from training.cohort import Outcome, RiskCurves, Uncensored
 from training.evaluation.accuracy import brier, integrated_brier
 from training.evaluation.calibration import CalibrationCurve, calibration, calibration_curve
 from training.evaluation.discrimination import auc_and_precision, concordance
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.sample import Observed, Predicted, Weighted
 from training.evaluation.utility import DecisionCurve, Flagging, at_threshold, decision_curve, of_the_list, on_the_list
-from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 Persons = npt.NDArray[np.int64]

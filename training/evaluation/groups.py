@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from training.censoring import Uncensored
+from training.cohort import Outcome, Uncensored
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.evaluate import Ask, lists_of, metrics, summarise
 from training.evaluation.sample import Observed, Predicted
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from training.censoring import SMALLEST_SURVIVAL
-from training.outcomes import CENSORED, COMPETING, EVENT, Outcome
+from training.cohort import CENSORED, COMPETING, EVENT, SMALLEST_SURVIVAL, Outcome
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

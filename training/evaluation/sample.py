@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import PresageError
-from training.censoring import Uncensored, known_by, step
-from training.censoring import censoring_kaplan_meier as kaplan_meier
+from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by, step
+from training.cohort import censoring_kaplan_meier as kaplan_meier
 from training.evaluation.calibration import CalibrationBases
 from training.evaluation.discrimination import Pairs
 from training.evaluation.incidence import replicate_weights
-from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

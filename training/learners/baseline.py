@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.cohort import EVENT, Outcome, RiskCurves
 from training.disclosure import event_grid
 from training.learners.partial_likelihood import baseline_jumps
-from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features.frame import FeatureFrame
-from training.censoring import Uncensored, followable, marginal, reachable
+from training.cohort import CENSORED, Outcome, Uncensored, followable, marginal, reachable
 from training.learners.design import learn_design
 from training.learners.folds import MIN_EVENTS
 from training.learners.linear import fit_warm
 from training.learners.partial_likelihood import PartialLikelihood, baseline_jumps
-from training.outcomes import CENSORED, Outcome
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -27,8 +26,9 @@ def conditional(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None
     """P(followed | covariates) for the rows it is learned on; marginal where hardly anybody is censored early.
 
     Only censoring before the last horizon counts; events come first at a tie. Who can be followed to a horizon at all
-    is `training.censoring.reachable`, confirmed across halves of the people. Where some cannot to the last, the chances
-    of the others are learned from the others alone: a closing date is no hazard that a proportional one stands for.
+    is `training.cohort.censoring.reachable`, confirmed across halves of the people. Where some cannot to the last, the
+    chances of the others are learned from the others alone: a closing date is no hazard that a proportional one
+    stands for.
     """
     could = followable(outcome)
     first = _modelled(frame, outcome, could, weights)

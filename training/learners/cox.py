@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.cohort import COMPETING, EVENT, Outcome, RiskCurves, person_folds
 from training.learners.baseline import Baseline, learn_baseline
 from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold, person_folds
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
 from training.learners.linear import (
     START_PENALTIES,
     Warm,
@@ -27,7 +28,6 @@ from training.learners.linear import (
 from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
 from training.learners.ridge import RidgeFit
-from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 BASELINE_FILE = "baseline.parquet"

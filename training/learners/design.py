@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.disclosure import coarse, last_rows, recoded
-from training.suppression import SMALLEST
+from training.disclosure import SMALLEST, coarse, last_rows, recoded
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -31,7 +30,8 @@ GROUP_NAMES = ("linear", "levels", "curved", "missing", "codes")
 class Design:
     """Columns learned on the training rows; every column is centred, so that an absent fact adds nothing.
 
-    Limits, knots and levels are those of `training.disclosure.coarse` rows, and no column is of fewer than 11 people.
+    Limits, knots and levels are those of `training.disclosure.values.coarse` rows, and no column is of fewer than 11
+    people.
     A continuous feature gives a straight and, with enough distinct values, a curved part (Harrell's restricted cubic
     splines with 5 knots), both clipped at the 1st and 99th percentile. A numeric feature with 3 to 6 distinct values
     gives a straight part and one column per value; two values or a declared category, levels only. Absence gets its

@@ -15,10 +15,10 @@ from sksurv.util import Surv
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.cohort import CENSORED, COMPETING, EVENT, Outcome, RiskCurves, person_folds
 from training.learners.baseline import cumulative_incidence
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold, person_folds
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
 from training.learners.protocol import Contributions
-from training.outcomes import CENSORED, COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.censoring import known_controls
-from training.outcomes import EVENT, Outcome, RiskCurves
+from training.cohort import EVENT, Outcome, RiskCurves, known_controls
 
 MIN_EVENTS = 10
 INNER_FOLDS = 4
@@ -70,18 +69,3 @@ def out_of_fold(
         learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
         risks[hold] = fit(learn).risk_at(frame.take(hold), horizons_days).probabilities
     return RiskCurves(horizons_days, risks)
-
-
-def person_folds(
-    persons: npt.NDArray[np.int64], event: npt.NDArray[np.int8], *, folds: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """(n,) fold of each row, from 0; people with the event, then with a competing one, spread evenly."""
-    people, row_person = np.unique(persons, return_inverse=True)
-    stratum = np.zeros(len(people), dtype=np.int64)
-    rank = np.where(event == EVENT, 2, np.where(event > EVENT, 1, 0))
-    np.maximum.at(stratum, row_person, rank)
-    order = rng.permutation(len(people))
-    order = order[np.argsort(stratum[order], kind="stable")]
-    fold = np.empty(len(people), dtype=np.int64)
-    fold[order] = np.arange(len(people)) % folds
-    return fold[row_person]

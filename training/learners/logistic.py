@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from features.frame import FeatureFrame
+from training.cohort import Outcome, RiskCurves, person_folds
 from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, check_learnable, out_of_fold, person_folds
+from training.learners.folds import INNER_FOLDS, check_learnable, out_of_fold
 from training.learners.linear import (
     Warm,
     design_of,
@@ -25,7 +26,6 @@ from training.learners.linear import (
 from training.learners.protocol import Contributions
 from training.learners.ridge import FREE, RidgeFit
 from training.learners.targets import Target, rising, targets
-from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

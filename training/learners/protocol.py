@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.frame import FeatureFrame
+from training.cohort import Outcome, RiskCurves
 from training.learners.baseline import Baseline
-from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

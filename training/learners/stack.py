@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.frame import FeatureFrame
+from training.cohort import EVENT, Outcome, RiskCurves
 from training.learners.cox import Cox
 from training.learners.linear import read_learner, write_learner
 from training.learners.logistic import Logistic
@@ -19,7 +20,6 @@ from training.learners.protocol import Contributions, Fitted, Learner
 from training.learners.targets import Target, targets
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class StackFit:
     @classmethod
     def read(cls, folder: Path) -> StackFit:
         """What `write` wrote."""
-        from training.learners import read_fitted
+        from training.learners.named import read_fitted
 
         stored = read_learner(folder)
         weights = np.array(stored["weights"], dtype=np.float64)

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.censoring import known_by
+from training.cohort import EVENT, Outcome, RiskCurves, known_by
 from training.learners.censoring import conditional
 from training.learners.folds import MIN_EVENTS
-from training.outcomes import EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,8 +28,8 @@ class Target:
 def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = None) -> list[Target]:
     """One target per horizon; a binary outcome has one, at horizon nan.
 
-    Whoever cannot be followed to the horizon (`training.censoring.reachable`) is not learned from, event or not: such
-    people have events and no controls, and a model would learn what sets them apart, often the calendar year.
+    Whoever cannot be followed to the horizon (`training.cohort.censoring.reachable`) is not learned from, event or not:
+    such people have events and no controls, and a model would learn what sets them apart, often the calendar year.
     """
     own = np.ones(len(outcome)) if weights is None else weights
     if outcome.kind == "binary":

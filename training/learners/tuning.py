@@ -18,15 +18,15 @@ import optuna
 
 from features.frame import FeatureFrame
 from features.progress import Advance
+from training.cohort import EVENT, Outcome, person_folds
 from training.disclosure import coarse
 from training.learners.boosting import Columns, Matrix, fold_loss
-from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.protocol import Fitted
 from training.learners.stack import Stack
 from training.learners.targets import targets
 from training.learners.xgboost_cox import XGBoostCox, signed_ranks
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import EVENT, Outcome
 
 Floats = npt.NDArray[np.float64]
 Boosted = XGBoostHorizon | XGBoostCox

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import optuna
 
 from features.frame import FeatureFrame
+from training.cohort import Outcome, person_folds
 from training.learners.extra_trees import ExtraTrees, ExtraTreesFit
-from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.targets import Target, targets
 from training.learners.tuning import Budget, by_folds, searched
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 

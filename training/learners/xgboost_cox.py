@@ -12,16 +12,16 @@ import xgboost as xgb
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.cohort import COMPETING, EVENT, Outcome, RiskCurves, person_folds
 from training.disclosure import coarse
 from training.learners.baseline import Baseline, learn_baseline
 from training.learners.boosting import Boosted, Columns, Grid, boost, default_grid, margin, tree_shap
 from training.learners.cox import BASELINE_FILE
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable
 from training.learners.linear import read_learner, write_learner
 from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
 from training.learners.ridge import fit_ridge
-from training.outcomes import COMPETING, EVENT, Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,13 +15,13 @@ import xgboost as xgb
 from scipy.special import expit
 
 from features.frame import FeatureFrame
+from training.cohort import Outcome, RiskCurves, person_folds
 from training.disclosure import coarse
 from training.learners.boosting import Columns, Grid, boost, default_grid, margin, tree_shap
-from training.learners.folds import INNER_FOLDS, check_learnable, person_folds
+from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.linear import read_learner, write_learner
 from training.learners.protocol import Contributions
 from training.learners.targets import rising, targets
-from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 

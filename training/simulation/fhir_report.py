@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from features.findings.genes import resolve
+from features.findings import resolve
 
 if TYPE_CHECKING:
-    from training.simulation.reports import LaboratoryReport, ReportedVariant
+    from training.simulation.reported import LaboratoryReport, ReportedVariant
 
 Json = dict[str, object]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from training.simulation.carriers import variant_table
 from training.simulation.fhir_report import bundle
+from training.simulation.reported import LaboratoryReport, ReportedVariant
 
 FHIR_LABORATORY = "Northfield Genomics (simulated)"
 CSV_LABORATORY = "Harbour Molecular Diagnostics (simulated)"
@@ -65,33 +66,6 @@ CONDITIONS = {
     "BRCA1": ("MONDO:0700268", "BRCA1-related cancer predisposition", "Hereditary breast and ovarian cancer"),
     "BRCA2": ("MONDO:0700269", "BRCA2-related cancer predisposition", "Hereditary breast and ovarian cancer"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedVariant:
-    """A variant as a report words it; the classification is the report's, which a later version may change."""
-
-    gene: str
-    hgvs_c: str
-    hgvs_g: str
-    clinvar_id: str
-    zygosity: str
-    classification: str
-
-
-@dataclass(frozen=True, slots=True)
-class LaboratoryReport:
-    """One version of one report. `status`: final, corrected or entered-in-error. `covered`: gene to limitation."""
-
-    accession: str
-    laboratory: str
-    person_id: int
-    collected: date
-    reported: date
-    status: str
-    panel: str
-    covered: dict[str, str]
-    variants: tuple[ReportedVariant, ...]
 
 
 def write_reports(

@@ -1,8 +1,5 @@
 """Genotype files behind one protocol: PGEN, BED, VCF and BCF, whole or by chromosome."""
 
-from features.polygenic.genotypes.dosages import read_dosages
-from features.polygenic.genotypes.fileset import open_genotypes
-from features.polygenic.genotypes.protocol import Genotypes, SiteReader, lists_only_variants
-from features.polygenic.genotypes.request import AllelePairs, Request
+import lazy_loader as lazy
 
-__all__ = ["AllelePairs", "Genotypes", "Request", "SiteReader", "lists_only_variants", "open_genotypes", "read_dosages"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

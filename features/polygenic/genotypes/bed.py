@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.errors import PresageError
+from features.polygenic.columns import Alleles
 from features.polygenic.genotypes.pgen import MAGIC, Pgen
 from features.polygenic.genotypes.tables import read_bim, read_fam
-from features.polygenic.variants import Alleles
 
 _SNP_MAJOR = b"\x01"
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.polygenic.columns import Alleles, chromosome_name, split_key
 from features.polygenic.genotypes.fileset import open_genotypes
 from features.polygenic.genotypes.protocol import Sites
-from features.polygenic.variants import Alleles, chromosome_name, split_key
 
 
 def read_dosages(path: Path) -> tuple[tuple[str, ...], pa.Table, NDArray[np.float32]]:

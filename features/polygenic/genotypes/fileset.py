@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import PresageError
+from features.polygenic.columns import Alleles, Rows, Variants
 from features.polygenic.genotypes.bed import Bed
 from features.polygenic.genotypes.pgen import Pgen
 from features.polygenic.genotypes.protocol import (
@@ -22,8 +23,6 @@ from features.polygenic.genotypes.protocol import (
     lists_only_variants,
 )
 from features.polygenic.genotypes.request import Request
-from features.polygenic.loops import Rows
-from features.polygenic.variants import Alleles, Variants
 
 _EVERY = "{1..22}"
 _AUTOSOMES = tuple(str(i) for i in range(1, 23))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.polygenic import loops
+from features.polygenic.columns import loops
 
 _BLOCK = 1 << 16  # variants a header block of a PGEN
 _HEAD = 12

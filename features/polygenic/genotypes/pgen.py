@@ -11,11 +11,9 @@ import pgenlib
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.builds import build_of_header
+from features.polygenic.columns import Alleles, Rows, Variants, build_of_header
 from features.polygenic.genotypes.protocol import Samples, Sites
 from features.polygenic.genotypes.tables import VariantTable, read_psam, read_pvar
-from features.polygenic.loops import Rows
-from features.polygenic.variants import Alleles, Variants
 
 if TYPE_CHECKING:
     from features.polygenic.genotypes.packed import PackedReader, RecordIndex

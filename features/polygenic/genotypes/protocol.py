@@ -8,9 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from features.polygenic.columns import Rows, Variants
 from features.polygenic.genotypes.request import Request
-from features.polygenic.loops import Rows
-from features.polygenic.variants import Variants
 
 MISSING = -9
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.variants import Codes, Keys, chromosome_code
+from features.polygenic.columns import Codes, Keys, chromosome_code
 
 _POSITION = (1 << 32) - 1
 MIN_TURNED, MAX_TURNED = 3, 0.01  # sites, and share of the sites, at which REF and ALT may change places by mistake

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import PresageError
-from features.polygenic import text
-from features.polygenic.explode import explode
+from features.polygenic.columns import Alleles, Variants, position_keys, text
+from features.polygenic.columns.explode import explode
 from features.polygenic.genotypes.protocol import Samples
-from features.polygenic.variants import Alleles, Variants, position_keys
 
 _WANTED = ("#CHROM", "POS", "ID", "REF", "ALT")
 

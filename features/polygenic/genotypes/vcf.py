@@ -21,7 +21,7 @@ from cyvcf2.cyvcf2 import set_htslib_log_level
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.builds import build_of_header
+from features.polygenic.columns import Alleles, Variants, build_of_header, chromosome_code
 from features.polygenic.genotypes.protocol import Samples, Sites
 from features.polygenic.genotypes.request import AllelePairs, Request, check_references, covered
 from features.polygenic.genotypes.spool import GenotypeSpool
@@ -35,7 +35,6 @@ from features.polygenic.genotypes.vcf_calls import (
 )
 from features.polygenic.genotypes.vcf_text import MAX_SAMPLES, NotPlainError, PlainRecords, member, read_text
 from features.polygenic.genotypes.vcf_whole import check_end, check_sample_names, vcf_samples
-from features.polygenic.variants import Alleles, Variants, chromosome_code
 
 _POSITION_BITS = 32
 _PENDING = 4096  # records

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
+from features.polygenic.columns import Alleles, Codes, Keys, chromosome_codes, dictionary_of, position_keys
 from features.polygenic.genotypes.protocol import MISSING
 from features.polygenic.genotypes.vcf_calls import DOSAGES
-from features.polygenic.variants import Alleles, Codes, Keys, chromosome_codes, dictionary_of, position_keys
 
 MAX_SAMPLES = 8  # beyond them htslib's arrays of one record are the faster
 _PIECE = 8 << 20

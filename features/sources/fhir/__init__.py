@@ -1,7 +1,5 @@
 """FHIR R4 into the record: bulk exports and bundles."""
 
-from __future__ import annotations
+import lazy_loader as lazy
 
-from features.sources.fhir.run import SOURCE, ingest
-
-__all__ = ["SOURCE", "ingest"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -11,9 +11,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
-from features import identity
 from features.progress import Progress, silent
-from features.schema import ANCESTORS, CODES
+from features.record import ANCESTORS, CODES, identity
 from features.sources.checks import (
     BAD_DATE,
     BAD_NUMBER,

@@ -14,12 +14,12 @@ from features.build import build
 from features.catalogue import FAMILIES, Catalogue, catalogue, of_names
 from features.catalogue.catalogue import dense_families
 from features.catalogue.render import markdown
+from features.codes.units import parse
 from features.equations import EQUATIONS
 from features.errors import PresageError
 from features.index import Index
-from features.record import Record
-from features.schema import EVENTS
-from features.units import parse
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 EVERYTHING = catalogue(FAMILIES, polygenic=("SIM-CHD",))
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from features.audit import audit
 from features.catalogue import catalogue
-from features.engine.audit import audit
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 NOON = datetime(2020, 1, 1, 12)  # noqa: DTZ001 - times in a record carry no zone
 

@@ -20,8 +20,8 @@ from features.catalogue import Catalogue, FeatureSpec
 from features.catalogue.spec import Aggregate
 from features.frame import FeatureFrame
 from features.index import Index
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 EXAMPLES = 300 if os.environ.get("PRESAGE_SLOW") else 25
 SLOW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])

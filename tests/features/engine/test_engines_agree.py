@@ -19,9 +19,9 @@ from features.catalogue import Catalogue, catalogue
 from features.engine.session import IbisSession, duckdb_session
 from features.index import Index
 from features.leakage import moved
-from features.record import Record
-from features.schema import EVENTS
-from training import cohort_index
+from features.record.record import Record
+from features.record.schema import EVENTS
+from training.cohort import index as cohort_index
 
 pytest.importorskip("pyspark", reason="the extra 'spark' is not installed")
 if shutil.which("java") is None and "JAVA_HOME" not in os.environ:

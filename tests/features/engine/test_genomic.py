@@ -13,8 +13,8 @@ from features.build import build
 from features.catalogue import catalogue
 from features.frame import FeatureFrame
 from features.index import Index
-from features.record import Record
-from features.schema import COVERAGE, EVENTS, FINDINGS, POLYGENIC
+from features.record.record import Record
+from features.record.schema import COVERAGE, EVENTS, FINDINGS, POLYGENIC
 
 FEATURES = catalogue(["monogenic"], polygenic=["S"])
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import windowed
+from windowed import tabulate
 
-import features.engine.tabulate
-from features.engine.tabulate import tabulate
 from features.index import Index
-from features.record import Record
-from features.schema import EVENTS
+from features.record.record import Record
+from features.record.schema import EVENTS
 
 AS_OF = np.datetime64("2020-01-01", "us")
 
@@ -35,7 +35,7 @@ def test_shards_give_what_pandas_gives(tmp_path: Path, monkeypatch: pytest.Monke
     table = pa.table(columns, schema=EVENTS)
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "0.parquet")
-    monkeypatch.setattr(features.engine.tabulate, "SHARD_PAIRS", 700)
+    monkeypatch.setattr(windowed, "SHARD_PAIRS", 700)
     index = Index.at(rng.permutation(60), AS_OF)
     matrix, names = tabulate(index, Record.open(tmp_path), ["C//3", "A//1", "B//2"], windows_days=(30, 365))
     events = table.to_pandas()

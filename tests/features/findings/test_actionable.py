@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.findings.actionable import Actionable, actionable, is_truncating
-from features.schema import FINDINGS
+from features.record.schema import FINDINGS
 
 LDLR, BRCA2, MUTYH, HFE, TTN, OTC, ATM, APOB, ABCD1 = (
     "HGNC:6547", "HGNC:1101", "HGNC:7527", "HGNC:4886", "HGNC:12403", "HGNC:8512", "HGNC:795", "HGNC:603", "HGNC:61",

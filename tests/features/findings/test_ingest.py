@@ -17,7 +17,7 @@ from features.errors import PresageError
 from features.findings.actionable import actionable
 from features.findings.ingest import ingest
 from features.findings.laboratory_csv import COLUMNS
-from features.schema import COVERAGE, FINDINGS, IDENTITY
+from features.record.schema import COVERAGE, FINDINGS, IDENTITY
 from features.sources.report import IngestReport
 from tests.features.findings.test_genomics_reporting import GERMLINE, a_bundle
 

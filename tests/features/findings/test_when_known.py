@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import identity
 from features.findings.ingest import ingest as ingest_findings
 from features.findings.reports import moment
+from features.record import identity
 from features.sources.fhir import ingest as ingest_fhir
 from features.sources.fhir.times import fhir_moment
 from tests.features.findings.test_genomics_reporting import GERMLINE, a_bundle

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic import score_table
-from features.polygenic.ancestry import read_model
-from features.polygenic.command import prs
+from features.polygenic.ancestry.model import read_model
+from features.polygenic.prs import prs
 from features.polygenic.reference import fit_reference
 from features.polygenic.run import Settings, compute
+from features.polygenic.scores import table as score_table
 
 PAIR = ((1, "S"), (-2.5, "T"))
 SITES, PER_GROUP = 800, 150

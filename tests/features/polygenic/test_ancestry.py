@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic.adjustment import fit_adjustment
-from features.polygenic.ancestry import read_model
-from features.polygenic.command import prs
-from features.polygenic.loadings import read_loadings
+from features.polygenic.ancestry.adjustment import fit_adjustment
+from features.polygenic.ancestry.loadings import read_loadings
+from features.polygenic.ancestry.model import read_model
+from features.polygenic.prs import prs
 from features.polygenic.reference import fit_reference
 from features.polygenic.run import Settings, compute
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.polygenic import dosage_sums, hard_calls, text
+from features.polygenic.columns import text
 from features.polygenic.run import Settings, compute
+from features.polygenic.sums import dosages as dosage_sums
+from features.polygenic.sums import hard_calls
 
 ORDERS = ("whole", "some", "shuffled", "repeated")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic.ancestry import read_model
+from features.polygenic.ancestry.model import read_model
 from features.polygenic.reference import fit_reference
 from features.polygenic.run import Settings, compute
 

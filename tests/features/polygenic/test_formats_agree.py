@@ -171,7 +171,7 @@ def test_genotype_probabilities_come_before_calls(tmp_path):
 
 
 def test_of_a_record_with_several_alternates_each_is_counted_by_itself(tmp_path):
-    from features.polygenic.matching import MatchRules
+    from features.polygenic.matching.rules import MatchRules
 
     record = "chr1\t200\t.\tG\tA,T\t.\t.\t.\tGT\t1/2\t2/2\n"
     assert scored(tmp_path, HET + record)["n"] == 1, "left out by default, as published"

@@ -21,8 +21,8 @@ from features.errors import PresageError
 from features.index import Index
 from features.polygenic.ingest import ingest as ingest_at
 from features.polygenic.run import Settings
-from features.record import Record
-from features.schema import EVENTS, IDENTITY, POLYGENIC
+from features.record.record import Record
+from features.record.schema import EVENTS, IDENTITY, POLYGENIC
 
 
 @pytest.fixture

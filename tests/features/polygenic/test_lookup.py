@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.polygenic import hard_calls, loops, scoring
-from features.polygenic.contributions import ContributionStore
-from features.polygenic.frequencies import read_afreq
+from features.polygenic.columns import loops
+from features.polygenic.columns.frequencies import read_afreq
+from features.polygenic.columns.variants import Alleles
 from features.polygenic.genotypes import open_genotypes
-from features.polygenic.match_scores import Matcher, match_all
-from features.polygenic.matching import TargetIndex
+from features.polygenic.match import Matcher, match_all
+from features.polygenic.matching.rules import TargetIndex
 from features.polygenic.run import Settings, compute
-from features.polygenic.score_files import Aside, ScoreFiles
-from features.polygenic.variants import Alleles
+from features.polygenic.scores.ahead import Aside, ScoreFiles
+from features.polygenic.sums import hard_calls
+from features.polygenic.sums import one_pass as scoring
+from features.polygenic.sums.contributions import ContributionStore
 from features.progress import silent
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.polygenic.columns.variants import Alleles
 from features.polygenic.genotypes.tables import read_pvar
-from features.polygenic.matching import MATCH_TYPES, MatchRules, TargetIndex, match
-from features.polygenic.scoring_file import read_scores
-from features.polygenic.variants import Alleles
+from features.polygenic.matching.rules import MATCH_TYPES, MatchRules, TargetIndex, match
+from features.polygenic.scores.catalog import read_scores
 
 pytestmark = pytest.mark.realdata
 

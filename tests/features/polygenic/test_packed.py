@@ -9,7 +9,7 @@ import pgenlib
 import pytest
 from numpy.typing import NDArray
 
-from features.polygenic import loops
+from features.polygenic.columns import loops
 from features.polygenic.genotypes.packed import PackedReader, RecordIndex, record_index
 
 RECORDS = 400

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from features.errors import PresageError
-from features.polygenic.adjustment import fit_adjustment
-from features.polygenic.ancestry import read_model
-from features.polygenic.loadings import read_loadings
+from features.polygenic.ancestry.adjustment import fit_adjustment
+from features.polygenic.ancestry.loadings import read_loadings
+from features.polygenic.ancestry.model import read_model
+from features.polygenic.columns.variants import chromosome_code
 from features.polygenic.reference import fit_reference, read_labels
 from features.polygenic.run import Settings
-from features.polygenic.variants import chromosome_code
 
 PEOPLE = ("S1", "S2", "S3")
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic import text
-from features.polygenic.command import prs, report_paths
+from features.polygenic.columns import text
+from features.polygenic.prs import prs, report_paths
 from features.polygenic.run import Settings
 
 SCORE = "#pgs_id=S1\n#genome_build=GRCh38\nchr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n"
@@ -349,7 +349,7 @@ def test_a_run_that_is_told_to_end_leaves_nothing_behind(panel, score, tmp_path)
     out = tmp_path / "out"
     out.mkdir()
     code = (
-        "import sys, time, serving.cli, features.polygenic.command as command\n"
+        "import sys, time, serving.cli, features.polygenic.prs as command\n"
         "command.run_with_rows = lambda *a, **k: time.sleep(60)\n"
         "sys.argv[0] = 'presage'\n"
         "serving.cli.main()\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.polygenic.command import prs
-from features.polygenic.matching import MatchRules
+from features.polygenic.matching.rules import MatchRules
+from features.polygenic.prs import prs
 from features.polygenic.run import Settings
 
 # As the file names the effect allele A of REF A, ALT T. ALT's frequency in the reference; the effect's in the file.

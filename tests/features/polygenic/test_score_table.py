@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from features.errors import PresageError
-from features.polygenic import text
+from features.polygenic.columns import text
+from features.polygenic.columns.variants import Alleles
 from features.polygenic.run import Settings, compute
-from features.polygenic.score_table import ScoreTable
-from features.polygenic.scoring_file import read_scores
-from features.polygenic.variants import Alleles
+from features.polygenic.scores.catalog import read_scores
+from features.polygenic.scores.table import ScoreTable
 
 N, SCORES = 3000, 21
 

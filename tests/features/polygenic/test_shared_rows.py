@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from features.polygenic.command import prs
-from features.polygenic.last_read import LastText
+from features.polygenic.columns.variants import Alleles
+from features.polygenic.prs import prs
 from features.polygenic.run import Settings
-from features.polygenic.scoring_file import _read_rows
+from features.polygenic.scores.catalog import _read_rows
+from features.polygenic.scores.last_read import LastText
 from features.polygenic.startup import lean
-from features.polygenic.variants import Alleles
 
 HEAD = "chr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n"
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.polygenic import dosage_sums, hard_calls
-from features.polygenic.dosage_sums import RUN_SITES, add_product
 from features.polygenic.run import Settings, compute
+from features.polygenic.sums import dosages as dosage_sums
+from features.polygenic.sums import hard_calls
+from features.polygenic.sums.dosages import RUN_SITES, add_product
 
 
 def test_a_product_in_single_precision_is_within_a_millionth_of_its_sd():

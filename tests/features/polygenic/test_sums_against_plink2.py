@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from features.polygenic.command import prs
-from features.polygenic.matching import MatchRules
+from features.polygenic.matching.rules import MatchRules
+from features.polygenic.prs import prs
 from features.polygenic.run import Settings, compute
 
 pytestmark = pytest.mark.realdata

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from features.polygenic import text
-from features.polygenic.variants import Alleles, chromosome_code, position_keys
+from features.polygenic.columns import text
+from features.polygenic.columns.variants import Alleles, chromosome_code, position_keys
 
 CELL = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=["Cs"]), max_size=20)
 NUMBER = st.one_of(

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.polygenic.command import prs
+from features.polygenic.columns.variants import Alleles
 from features.polygenic.genotypes import AllelePairs, Request, vcf, vcf_text
 from features.polygenic.genotypes.protocol import Sites
 from features.polygenic.genotypes.vcf import Vcf
+from features.polygenic.prs import prs
 from features.polygenic.run import Settings
-from features.polygenic.variants import Alleles
 
 HEAD = '##fileformat=VCFv4.2\n##FILTER=<ID=PASS,Description="all">\n##contig=<ID=1>\n##contig=<ID=chr2>\n'
 HEAD += '##INFO=<ID=END,Number=1,Type=Integer,Description="end">\n##ALT=<ID=NON_REF,Description="any">\n'

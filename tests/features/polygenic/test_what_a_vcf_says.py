@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from features.errors import PresageError
-from features.polygenic.command import prs
+from features.polygenic.columns.variants import Alleles
 from features.polygenic.genotypes import AllelePairs, Request, open_genotypes
-from features.polygenic.matching import MatchRules
+from features.polygenic.matching.rules import MatchRules
+from features.polygenic.prs import prs
 from features.polygenic.run import Settings, compute
-from features.polygenic.variants import Alleles
 
 PLINK2 = shutil.which("plink2")
 HEAD = """##fileformat=VCFv4.2

@@ -11,8 +11,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from features import identity
 from features.errors import PresageError
+from features.record import identity
 from features.sources import meds, omop
 
 EventsOf = Callable[..., list[dict[str, Any]]]

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from meds import CodeMetadataSchema, DataSchema, DatasetMetadataSchema
 
 from features.errors import PresageError
-from features.record import Record
-from features.schema import ANCESTORS, CODES, EVENTS, IDENTITY
+from features.record.record import Record
+from features.record.schema import ANCESTORS, CODES, EVENTS, IDENTITY
 from features.sources import store
 from features.sources.omop import ingest
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import identity
 from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, catalogue
 from features.frame import FeatureFrame
 from features.index import Index
-from features.record import Record
+from features.record import identity
+from features.record.record import Record
 from features.sources import fhir, omop
 from training.simulation.fhir import write_fhir
 from training.simulation.omop import write_tables

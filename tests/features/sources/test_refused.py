@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import moving
 from features.errors import PresageError
+from features.record import moving
 from features.sources import fhir, meds, omop, store
 
 Cdm = Callable[..., Path]

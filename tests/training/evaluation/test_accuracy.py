@@ -5,9 +5,9 @@ import pytest
 from sksurv.metrics import brier_score, integrated_brier_score
 from sksurv.util import Surv
 
-from training.censoring import known_by, marginal
+from training.cohort.censoring import known_by, marginal
+from training.cohort.outcome import Outcome, RiskCurves
 from training.evaluation.accuracy import brier, integrated_brier
-from training.outcomes import Outcome, RiskCurves
 
 
 def drawn(n: int = 400) -> tuple[Outcome, RiskCurves]:

@@ -9,12 +9,12 @@ import statsmodels.api as sm
 from lifelines import AalenJohansenFitter
 from scipy.special import expit, logit
 
-from training.censoring import known_by, marginal
+from training.cohort.censoring import known_by, marginal
+from training.cohort.outcome import Outcome
 from training.evaluation import evaluate, ici_if_perfect
 from training.evaluation.calibration import CalibrationBases, calibration, calibration_curve
 from training.evaluation.incidence import aalen_johansen, replicate_weights
 from training.evaluation.sample import Observed
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 

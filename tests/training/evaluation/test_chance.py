@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from training.cohort.outcome import Outcome
 from training.evaluation import Ask, by_group, largest_gap
 from training.evaluation.chance import aucs, gap_by_chance
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 NONE = math.nan

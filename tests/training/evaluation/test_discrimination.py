@@ -9,10 +9,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sksurv.metrics import concordance_index_censored, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
-from training.censoring import Uncensored, censoring_kaplan_meier, step
+from training.cohort.censoring import Uncensored, censoring_kaplan_meier, step
+from training.cohort.outcome import Outcome
 from training.evaluation import evaluate
 from training.evaluation.discrimination import Pairs, auc_and_precision, concordance
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def test_auc_and_average_precision_are_those_of_scikit_learn_with_weights(seed: 
 
 
 def test_auc_by_a_horizon_is_scikit_survivals_cumulative_dynamic_auc() -> None:
-    from training.censoring import known_by, marginal
+    from training.cohort.censoring import known_by, marginal
 
     outcome, risk = drawn(3, 500, tied=False)
     horizon = outcome.horizons_days[0]

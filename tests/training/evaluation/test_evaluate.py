@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import PresageError
-from training.censoring import Uncensored
+from training.cohort.censoring import Uncensored
+from training.cohort.outcome import Outcome
 from training.evaluation import Ask, by_group, curves, difference, evaluate, largest_gap
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 ASK = Ask(thresholds=(0.2,), capacities=(0.1,))

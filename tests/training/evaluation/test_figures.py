@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.utility import decision_curve
-from training.figures import calibration, decision, forest, over_time, standalone, ticks
+from training.report.drawing import calibration, decision, forest, over_time, standalone, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 CURVE = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from features.errors import PresageError
-from training.calibration import Calibration, Calibrator, Method, learn_calibration, learn_calibrator
-from training.outcomes import Outcome, RiskCurves
+from training.cohort.outcome import Outcome, RiskCurves
+from training.models.calibration import Calibration, Calibrator, Method, learn_calibration, learn_calibrator
 
 
 @settings(deadline=None, max_examples=25)

@@ -11,11 +11,11 @@ import pytest
 from lifelines import AalenJohansenFitter
 from lifelines.datasets import load_lung
 
-from training.censoring import known_by, marginal
+from training.cohort.censoring import known_by, marginal
+from training.cohort.outcome import Outcome, RiskCurves
 from training.evaluation import Ask, evaluate
 from training.evaluation.discrimination import Pairs, concordance
 from training.evaluation.utility import at_threshold, decision_curve
-from training.outcomes import Outcome, RiskCurves
 
 Floats = npt.NDArray[np.float64]
 REPETITIONS = 200 if os.environ.get("PRESAGE_SLOW") else 40

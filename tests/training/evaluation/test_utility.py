@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.censoring import known_by, marginal
+from training.cohort.censoring import known_by, marginal
+from training.cohort.outcome import Outcome
 from training.evaluation.utility import at_capacity, at_threshold, decision_curve, on_the_list
-from training.outcomes import Outcome
 
 THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.5])
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from lifelines import CoxPHFitter
 
 from features.frame import FeatureFrame
+from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
 from training.learners.baseline import Baseline, learn_baseline
 from training.learners.cox import Cox
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import pytest
 from lifelines import KaplanMeierFitter
 
 from features.frame import FeatureFrame
-from training.censoring import censoring_kaplan_meier, known_by, marginal, step
+from training.cohort.censoring import censoring_kaplan_meier, known_by, marginal, step
+from training.cohort.outcome import Outcome
 from training.learners.censoring import conditional
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 DATA = Path(os.environ.get("PRESAGE_DATA", "../shared/data"))

@@ -14,6 +14,7 @@ import pytest
 from scipy.special import logit
 
 from features.frame import FeatureFrame
+from training.cohort.outcome import Outcome
 from training.learners import Fitted, Learner
 from training.learners.cox import Cox, CoxFit
 from training.learners.logistic import Logistic
@@ -22,7 +23,6 @@ from training.learners.protocol import Contributions
 from training.learners.stack import Stack, StackFit
 from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
 
 Floats = npt.NDArray[np.float64]
 HORIZON = 1.0

@@ -12,11 +12,11 @@ from scipy.stats import spearmanr
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
 from training.learners import LEARNERS, Fitted, Learner, read_fitted
 from training.learners.extra_trees import ExtraTrees
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
 
 KINDS = ("binary", "survival", "competing")
 SERVED = ("logistic", "cox", "xgboost", "xgboost_cox", "stack")
@@ -222,7 +222,7 @@ def test_a_horizon_that_was_not_learned_is_refused(fits: Callable[[str, str], Fi
 
 
 def test_a_person_stays_in_one_inner_fold_whatever_the_order_of_rows() -> None:
-    from training.learners.folds import person_folds
+    from training.cohort.folds import person_folds
 
     persons = np.repeat(np.arange(50), 4)
     event = (np.arange(200) % 16 == 0).astype(np.int8)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from features.catalogue import catalogue
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.blocks import monotone_signs
-from training.flat import read_flat
+from training.cohort.blocks import monotone_signs
+from training.cohort.outcome import Outcome
+from training.cohort.table import read_flat
 from training.learners import Fitted, make_learner
-from training.outcomes import Outcome
 from training.study import FeaturesSection, read_study
 
 Floats = npt.NDArray[np.float64]

@@ -114,8 +114,8 @@ def test_learned_penalties_shrink_a_group_of_noise_and_keep_a_group_of_signal() 
 def test_a_lone_curve_that_carries_the_risk_is_not_taken_for_noise() -> None:
     """Few columns and a penalty that starts too high: the fixed point must not run away."""
     from features.frame import FeatureFrame
+    from training.cohort.outcome import Outcome
     from training.learners.cox import Cox
-    from training.outcomes import Outcome
 
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, (800, 1))

@@ -8,12 +8,12 @@ import pytest
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.calibration import learn_calibration
-from training.censoring import known_by, known_controls, marginal, reachable
+from training.cohort.censoring import known_by, known_controls, marginal, reachable
+from training.cohort.outcome import Outcome
 from training.evaluation import Ask, evaluate
 from training.learners import make_learner
 from training.learners.censoring import conditional
-from training.outcomes import Outcome
+from training.models.calibration import learn_calibration
 
 Floats = npt.NDArray[np.float64]
 HORIZON = 5 * 365.0

@@ -11,17 +11,18 @@ import pytest
 from sklearn.metrics import log_loss
 
 from features.frame import FeatureFrame
-from training.cohort import Block, Cohort
+from training.cohort.folds import person_folds
+from training.cohort.outcome import Outcome
+from training.cohort.rows import Block, Cohort
+from training.cohort.splits import Scheme, Split
+from training.heldout.candidates import hold_out
 from training.learners import Budget, make_learner, read_fitted
 from training.learners.extra_trees import ExtraTrees
-from training.learners.folds import INNER_FOLDS, person_folds
+from training.learners.folds import INNER_FOLDS
 from training.learners.targets import targets
 from training.learners.tuning import AS_UNTUNED, SEARCHED, Tuned, tune
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.outcomes import Outcome
-from training.run_validation import hold_out
-from training.splits import Scheme, Split
 
 LEARNERS = {"xgboost": XGBoostHorizon(), "xgboost_cox": XGBoostCox()}
 

@@ -13,7 +13,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from features.findings.ingest import ingest
-from features.schema import IDENTITY
+from features.record.schema import IDENTITY
 from training.simulation.carriers import draw_carriers
 from training.simulation.reports import (
     CSV_LABORATORY,

@@ -1,0 +1,9 @@
+from .comorbidity import CHARLSON as CHARLSON
+from .comorbidity import INDICES as INDICES
+from .comorbidity import category_codes as category_codes
+from .comorbidity import charlson_from_features as charlson_from_features
+from .lists import Matcher as Matcher
+from .lists import ancestors_of as ancestors_of
+from .lists import read as read
+from .units import Conversion as Conversion
+from .units import conversion as conversion

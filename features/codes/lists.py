@@ -1,0 +1,143 @@
+"""Code lists: which codes mean something, with provenance, versioned by their hash; and how a code matches.
+
+A list is CSV with the columns `code,term,include_descendants`; lines before it that start with `#` are its provenance.
+Inside the program a set of codes is written as patterns: `ICD10CM//I21.9` is that code, `ICD10CM//I21*` every code that
+starts so, `<<SNOMED//22298006` the concept and everything below it in the record's hierarchy. In classifications whose
+codes spell their own hierarchy (ICD, ATC) `<<` also means the prefix.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+from ibis.backends import BaseBackend
+
+from features.errors import PresageError
+from features.record import ANCESTORS, Record
+
+SPELLED = ("ICD10CM//", "ICD10//", "ICD9CM//", "ICD9//", "ATC//")
+_COLUMNS = ["code", "term", "include_descendants"]
+_TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Codelist:
+    """A named, versioned set of codes. `patterns` as the module says; `terms` in the same order."""
+
+    name: str
+    patterns: tuple[str, ...]
+    terms: tuple[str, ...] = ()
+    provenance: str = ""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes as listed, without marks."""
+        return tuple(pattern.removeprefix("<<").removesuffix("*") for pattern in self.patterns)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the list matches; terms and provenance do not change it."""
+        return hashlib.sha256("\n".join(sorted(self.patterns)).encode()).hexdigest()
+
+    def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
+        """The record's codes that the list means, sorted. Codes the record has never seen are left out."""
+        known = recorded_codes(record, backend)
+        matcher = Matcher(self.patterns, ancestors_of(record, backend, self.patterns))
+        return sorted(code for code in known if matcher(code))
+
+
+class Matcher:
+    """Says which of many patterns a code matches, in time that does not grow with their number."""
+
+    def __init__(self, patterns: Iterable[str], ancestors: Mapping[str, Iterable[str]]) -> None:
+        self._exact: set[str] = set()
+        self._prefixes: dict[str, set[str]] = {}
+        self._below: set[str] = set()
+        self._ancestors = ancestors
+        for pattern in patterns:
+            self._add(pattern)
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes})
+
+    def _add(self, pattern: str) -> None:
+        if pattern.endswith("*"):
+            self._prefixes.setdefault(pattern[:-1], set()).add(pattern)
+        elif pattern.startswith("<<"):
+            self._below.add(pattern[2:])
+            if pattern[2:].startswith(SPELLED):
+                self._prefixes.setdefault(pattern[2:], set()).add(pattern)
+        else:
+            self._exact.add(pattern)
+
+    def __call__(self, code: str) -> list[str]:
+        """The patterns that the code matches, as they were given, sorted."""
+        found = {code} & self._exact
+        for length in self._lengths:
+            found |= self._prefixes.get(code[:length], set())
+        found |= {f"<<{ancestor}" for ancestor in ({code, *self._ancestors.get(code, ())} & self._below)}
+        return sorted(found)
+
+
+def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[str]:
+    """Every code in the record's events, sorted. A record in memory needs no backend."""
+    if record.path is None:
+        return sorted(pc.unique(record.tables["events"]["code"]).to_pylist())
+    backend = backend or ibis.duckdb.connect()
+    return sorted(backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist())
+
+
+def ancestors_of(record: Record, backend: BaseBackend | None, patterns: Iterable[str]) -> dict[str, list[str]]:
+    """code -> those of its ancestors that some `<<` pattern names. A record in memory needs no backend."""
+    wanted = pa.table({"ancestor": sorted({pattern[2:] for pattern in patterns if pattern.startswith("<<")})})
+    if not len(wanted):
+        return {}
+    links = _links(record, backend, wanted)
+    found: dict[str, list[str]] = {}
+    for code, ancestor in zip(links["code"].to_pylist(), links["ancestor"].to_pylist(), strict=True):
+        found.setdefault(code, []).append(ancestor)
+    return found
+
+
+def _links(record: Record, backend: BaseBackend | None, wanted: pa.Table) -> pa.Table:
+    if record.path is None:
+        known = record.tables.get("ancestors", ANCESTORS.empty_table())
+        return known.filter(pc.is_in(known["ancestor"], value_set=wanted["ancestor"].combine_chunks()))
+    backend = backend or ibis.duckdb.connect()
+    return backend.to_pyarrow(record.ancestors(backend).inner_join(ibis.memtable(wanted), "ancestor"))
+
+
+def read(path: Path) -> Codelist:
+    """A code list. Raises PresageError with file and line where it is not one."""
+    if not path.is_file():
+        raise PresageError(str(path), "a code list; there is no such file")
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    header = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+    provenance = "\n".join(line.removeprefix("#").strip() for line in lines[:header])
+    rows = list(csv.reader(lines[header:]))
+    if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS:
+        raise PresageError(f"{path}, line {header + 1}", f"the columns {','.join(_COLUMNS)}")
+    entries = [_entry(row, f"{path}, line {header + 2 + i}") for i, row in enumerate(rows[1:]) if any(row)]
+    if not entries:
+        raise PresageError(str(path), "at least one code")
+    patterns, terms = zip(*entries, strict=True)
+    if len(set(patterns)) < len(patterns):
+        raise PresageError(str(path), "every code once")
+    return Codelist(path.stem, patterns, terms, provenance)
+
+
+def _entry(row: list[str], where: str) -> tuple[str, str]:
+    if len(row) != len(_COLUMNS):
+        raise PresageError(where, f"{len(_COLUMNS)} columns, found {len(row)}")
+    code, term, descendants = (cell.strip() for cell in row)
+    vocabulary, separator, bare = code.partition("//")
+    if not code.startswith("MEDS_") and not (vocabulary and separator and bare):
+        raise PresageError(f"{where}, column 'code'", "VOCABULARY//CODE", way_out="as in ICD10CM//I21.9")
+    if descendants.lower() not in _TRUE | _FALSE:
+        raise PresageError(f"{where}, column 'include_descendants'", "true or false")
+    return (f"<<{code}" if descendants.lower() in _TRUE and not code.endswith("*") else code), term

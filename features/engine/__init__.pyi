@@ -1,0 +1,17 @@
+from .assemble import Long as Long
+from .code_map import CodeMap as CodeMap
+from .code_map import texts as texts
+from .engine import Engine as Engine
+from .engine import index_rows as index_rows
+from .expression import CODES as CODES
+from .expression import EVENTS as EVENTS
+from .expression import MICRO as MICRO
+from .expression import code_values as code_values
+from .genomic import ALWAYS as ALWAYS
+from .plan import Plan as Plan
+from .plan import Source as Source
+from .plan import column_name as column_name
+from .session import IbisSession as IbisSession
+from .session import Session as Session
+from .session import WarmSession as WarmSession
+from .session import duckdb_session as duckdb_session

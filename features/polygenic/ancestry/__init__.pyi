@@ -1,0 +1,15 @@
+from .adjustment import interval as interval
+from .fit import Components as Components
+from .in_reference import InReference as InReference
+from .in_reference import site_constants as site_constants
+from .loadings import read_loadings as read_loadings
+from .model import BEYOND as BEYOND
+from .model import MIN_PLACED as MIN_PLACED
+from .model import AncestryModel as AncestryModel
+from .model import Placement as Placement
+from .model import Projection as Projection
+from .model import SiteTable as SiteTable
+from .model import model_sites as model_sites
+from .model import projection as projection
+from .model import read_model as read_model
+from .model import reference_frequencies as reference_frequencies

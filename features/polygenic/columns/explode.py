@@ -1,0 +1,49 @@
+"""Records as variants: a record with several alternates becomes one entry for each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.polygenic.columns.text import Column
+from features.polygenic.columns.variants import Alleles, Codes, Keys, Variants
+
+
+def explode(
+    *,
+    keys: Keys,
+    ref: Codes,
+    alts: Column,
+    ids: pa.StringArray,
+    rows: NDArray[np.int64],
+    alleles: Alleles,
+) -> Variants:
+    """Variants of records. `keys`, `ref`, `alts`, `ids`, `rows` (record,)."""
+    parent, alt, several = split_alternates(alts, alleles)
+    if not several.any():
+        ones = np.ones(len(rows), np.int32)
+        return Variants(keys, ref, alt, np.zeros(len(rows), np.int32), rows, ones, several, ids)
+    allele = np.arange(len(parent)) - np.searchsorted(parent, parent) + 1
+    return Variants(
+        keys=keys[parent],
+        ref=ref[parent],
+        alt=alt,
+        file=np.zeros(len(parent), np.int32),
+        row=rows[parent],
+        allele=allele.astype(np.int32),
+        multiallelic=several[parent],
+        ids=ids.take(pa.array(parent)),
+    )
+
+
+def split_alternates(alts: Column, alleles: Alleles) -> tuple[NDArray[np.intp], Codes, NDArray[np.bool_]]:
+    """Of each alternate its record and its code; of each record whether it has several."""
+    if b"," in alts.content:
+        text = alts.text()
+        several = pc.match_substring(text, ",").to_numpy(zero_copy_only=False)
+        if several.any():
+            lists = pc.split_pattern(text, ",")
+            return pc.list_parent_indices(lists).to_numpy(), alleles.encode(pc.list_flatten(lists)), several
+    return np.arange(len(alts)), alts.alleles(alleles), np.zeros(len(alts), np.bool_)

@@ -1,0 +1,9 @@
+from .dosages import read_dosages as read_dosages
+from .fileset import open_genotypes as open_genotypes
+from .protocol import Genotypes as Genotypes
+from .protocol import RowSites as RowSites
+from .protocol import SiteReader as SiteReader
+from .protocol import Sites as Sites
+from .protocol import lists_only_variants as lists_only_variants
+from .request import AllelePairs as AllelePairs
+from .request import Request as Request

@@ -1,0 +1,16 @@
+from .rescue import Rescue as Rescue
+from .rescue import rescue_palindromes as rescue_palindromes
+from .rows import KINDS as KINDS
+from .rows import VARIANT_REPORT as VARIANT_REPORT
+from .rows import MatchCounts as MatchCounts
+from .rows import MatchSummary as MatchSummary
+from .rows import as_json as as_json
+from .rows import not_scored as not_scored
+from .rows import summarise as summarise
+from .rows import summary_of as summary_of
+from .rows import variant_rows as variant_rows
+from .rules import NO_FREQUENCY as NO_FREQUENCY
+from .rules import Matches as Matches
+from .rules import MatchRules as MatchRules
+from .rules import TargetIndex as TargetIndex
+from .rules import match as match

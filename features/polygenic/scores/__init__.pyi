@@ -1,0 +1,10 @@
+from .ahead import Aside as Aside
+from .ahead import InOrder as InOrder
+from .ahead import ScoreFiles as ScoreFiles
+from .catalog import CatalogueFile as CatalogueFile
+from .catalog import read_scores as read_scores
+from .last_read import LastRows as LastRows
+from .score import Score as Score
+from .score import ScoreHeader as ScoreHeader
+from .score import ScoreRows as ScoreRows
+from .table import ScoreTable as ScoreTable

@@ -1,0 +1,9 @@
+from .contributions import Contribution as Contribution
+from .contributions import ContributionStore as ContributionStore
+from .contributions import TableContribution as TableContribution
+from .contributions import UsedRows as UsedRows
+from .contributions import contribution as contribution
+from .contributions import used_rows as used_rows
+from .found import MIN_OWN_FREQUENCY_SAMPLES as MIN_OWN_FREQUENCY_SAMPLES
+from .found import Sums as Sums
+from .one_pass import score_samples as score_samples

@@ -1,0 +1,13 @@
+from .moving import move_in as move_in
+from .moving import scratch as scratch
+from .moving import settle as settle
+from .record import Record as Record
+from .schema import ANCESTORS as ANCESTORS
+from .schema import CODES as CODES
+from .schema import COVERAGE as COVERAGE
+from .schema import EVENTS as EVENTS
+from .schema import FINDINGS as FINDINGS
+from .schema import GENOMIC as GENOMIC
+from .schema import IDENTITY as IDENTITY
+from .schema import POLYGENIC as POLYGENIC
+from .schema import TIME as TIME

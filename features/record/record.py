@@ -1,0 +1,64 @@
+"""The record: one health system's events in MEDS, and its genomic tables, on disk or for one person in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+from features.errors import PresageError
+from features.record.moving import settle
+from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where the tables are. Open one with `Record.open`, or hold one person's tables with `Record.in_memory`."""
+
+    path: Path | None = None
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path) -> Record:
+        """A record folder, whole even after an ingest was killed. Raises PresageError where it holds no MEDS data."""
+        settle(path)
+        if not any((path / "data").rglob("*.parquet")):
+            raise PresageError(
+                str(path), "not a record: no data/*.parquet in it", way_out="make one with: presage ingest omop SRC"
+            )
+        return cls(path=path)
+
+    @classmethod
+    def in_memory(cls, events: pa.Table, **tables: pa.Table) -> Record:
+        """Tables of a few people, as `features.record.schema` has them (names: codes, ancestors, polygenic, ...)."""
+        return cls(tables={"events": events.cast(EVENTS), **tables})
+
+    def events(self, backend: Backend) -> ir.Table:
+        """Columns of `features.record.schema.EVENTS`."""
+        return self._table(backend, "events", EVENTS, "data/**/*.parquet")
+
+    def codes(self, backend: Backend) -> ir.Table:
+        """Columns of `features.record.schema.CODES`."""
+        return self._table(backend, "codes", CODES, "metadata/codes.parquet")
+
+    def ancestors(self, backend: Backend) -> ir.Table:
+        """Columns of `features.record.schema.ANCESTORS`; empty where the source has no hierarchy."""
+        return self._table(backend, "ancestors", ANCESTORS, "metadata/ancestors.parquet")
+
+    def genomic(self, backend: Backend, name: str) -> ir.Table:
+        """A table of `features.record.schema.GENOMIC`; empty where nobody has such results."""
+        return self._table(backend, name, GENOMIC[name], f"genomic/{name}.parquet")
+
+    def identity(self, backend: Backend) -> ir.Table:
+        """Columns of `features.record.schema.IDENTITY`. Only doors to the outside read it."""
+        return self._table(backend, "identity", IDENTITY, "identity/subjects.parquet")
+
+    def _table(self, backend: Backend, name: str, schema: pa.Schema, pattern: str) -> ir.Table:
+        if self.path is not None and any(self.path.glob(pattern)):
+            return backend.read_parquet(str(self.path / pattern))
+        return ibis.memtable(self.tables.get(name, schema.empty_table()))

@@ -1,0 +1,2 @@
+from .run import SOURCE as SOURCE
+from .run import ingest as ingest

@@ -1,0 +1,279 @@
+"""OMOP CDM 5.3 and 5.4 into the record."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import reduce
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from features.progress import Progress, silent
+from features.record import identity
+from features.sources.accounts import account
+from features.sources.broken_files import damage_named
+from features.sources.checks import EVENT_COLUMNS, REPEATED, TIMESTAMP, merged_periods, moment
+from features.sources.omop import columns as c
+from features.sources.omop import people
+from features.sources.omop.cdm import CLINICAL, ClinicalTable
+from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
+from features.sources.omop.rows import World, clinical_rows
+from features.sources.omop.vocabulary import codes_and_ancestors, concepts
+from features.sources.report import IngestReport
+from features.sources.store import FIXED_CODES, Workspace, workspace, write
+
+SOURCE = "omop"
+
+
+def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
+    """Read a folder or zip of CSV or Parquet, or a DuckDB file, into the record; what it had from OMOP is replaced.
+
+    Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
+    """
+    with workspace(record_dir, SOURCE, source) as space:
+        cdm = open_source(source, space.con, space.folder)
+        with damage_named(cdm.parquet_files):
+            report = IngestReport(SOURCE, _version(cdm))
+            mark_absent(cdm, report)
+            return _Ingest(space, cdm, report).run(progress)
+
+
+class _Ingest:
+    """One run: tables become events in the scratch database, then the record's shards."""
+
+    def __init__(self, space: Workspace, cdm: Cdm, report: IngestReport) -> None:
+        self.space, self.cdm, self.report, self.con = space, cdm, report, space.con
+        self.events: list[ir.Table] = []
+
+    def run(self, progress: Progress) -> IngestReport:
+        clinical = [spec for spec in CLINICAL if self.cdm.has(spec.name)]
+        with progress("reading OMOP tables", total=4 + len(clinical)) as advance:
+            known = concepts(self.cdm)
+            world, subjects = self._people(known)
+            advance(2)
+            world = self._visits(world)
+            advance(1)
+            for spec in clinical:
+                self._clinical(spec, world)
+                advance(1)
+            self._periods(world)
+            advance(1)
+        events = reduce(lambda left, right: left.union(right), self.events)
+        codes, ancestors = self._metadata(events, known)
+        return write(
+            self.space,
+            events=events,
+            subjects=subjects,
+            codes=codes,
+            ancestors=ancestors,
+            report=self.report,
+            progress=progress,
+        )
+
+    def _people(self, known: ir.Table) -> tuple[World, ir.Table]:
+        raw = self.cdm.table("person")
+        key = people.person_key(raw)
+        persons = self.con.create_table("person_rows", people.person_rows(raw, key))
+        self._account("person", persons)
+        persons = persons.filter(persons.reason.isnull())
+        subjects = identity.assign(self.con, self.space.record_dir, SOURCE, persons.select("source_id"))
+        persons = persons.join(subjects.select("source_id", "subject_id"), "source_id")
+        world = World(persons.select("person_key", "subject_id", "birth", death=ibis.null("date")), None, known, key)
+        world = self._deaths(world)
+        self._keep("person", _person_events(persons, self._names("care_site"), self._names("provider"), known))
+        return world, subjects
+
+    def _deaths(self, world: World) -> World:
+        persons = world.persons
+        if self.cdm.has("death"):
+            rows = people.death_rows(self.cdm.table("death"), world)
+            rows = self.con.create_table("death_rows", rows)
+            self._account("death", rows)
+            good = rows.filter(rows.reason.isnull())
+            self._keep("death", _event(good, time=good.time, code="MEDS_DEATH", text=good.cause_code, known=good.known))
+            persons = persons.drop("death").left_join(good.select("subject_id", death=good.day), "subject_id")
+            persons = persons.drop("subject_id_right")
+        persons = self.con.create_table("persons", persons)
+        return World(persons, None, world.concepts, world.person_key)
+
+    def _names(self, table: str) -> ir.Table | None:
+        """Columns id, label: the source's own id of a care site or provider."""
+        if not self.cdm.has(table):
+            return None
+        raw = self.cdm.table(table)
+        key = c.key(raw, f"{table}_id").cast("string")
+        rows = raw.select(id=key, label=ibis.coalesce(c.text(raw, f"{table}_source_value"), key))
+        self.report.table(table).rows = int(rows.count().to_pyarrow().as_py())
+        return rows.filter(rows.id.notnull()).group_by("id").agg(label=rows.label.min())
+
+    def _periods(self, world: World) -> None:
+        if not self.cdm.has("observation_period"):
+            return
+        rows = people.period_rows(self.cdm.table("observation_period"), world, last_day=self._last_day())
+        rows = self.con.create_table("period_rows", rows)
+        self._account("observation_period", rows)
+        merged = merged_periods(rows.filter(rows.reason.isnull()))
+        start, end = (moment(merged[name], ibis.null(TIMESTAMP)) for name in ("start", "end"))
+        self._keep(
+            "observation_period",
+            _event(merged, time=start.time, code="OBSERVATION_PERIOD//START", known=start.known).union(
+                _event(merged, time=end.time, code="OBSERVATION_PERIOD//END", known=end.known)
+            ),
+        )
+
+    def _last_day(self) -> date | None:
+        """The last day on which something had happened and was known, no later than the day of extraction."""
+        events = reduce(lambda left, right: left.union(right), self.events)
+        lived = events.filter(events.code != "MEDS_BIRTH", events.time.notnull())
+        seen = ibis.least(lived.time, lived.available_time).max().to_pyarrow().as_py()
+        days = [seen and seen.date(), _extracted(self.cdm)]
+        return min((day for day in days if day), default=None)
+
+    def _visits(self, world: World) -> World:
+        if not self.cdm.has("visit_occurrence"):
+            return world
+        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
+        staged = self.con.create_table("visit_rows", rows.drop("source_row"))
+        account(self.space, self.report, "visit_occurrence", staged, rows, broken=self._broken("visit_occurrence"))
+        rows = staged
+        good = rows.filter(rows.reason.isnull())
+        ended = good.filter(good.end_time.notnull())
+        days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
+        end_code = "VISIT_END//" + ended.code.re_replace("^Visit//", "")
+        starts = _event(good, time=good.time, code=good.code, known=good.known, concept=good.concept_id)
+        ends = _event(ended, time=ended.end_time, code=end_code, number=days, unit="d", known=ended.end_known)
+        self._keep("visit_occurrence", starts.union(ends))
+        visits = good.select("visit_id", visit_subject=good.subject_id, visit_known=good.end_known)
+        return World(world.persons, visits, world.concepts, world.person_key)
+
+    def _clinical(self, spec: ClinicalTable, world: World) -> None:
+        rows = clinical_rows(self.cdm.table(spec.name), spec, world)
+        staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
+        staged, repeated = self._without_repeats(spec, rows, staged)
+        account(self.space, self.report, spec.name, staged, rows, repeated=repeated, broken=self._broken(spec.name))
+        table = self.report.table(spec.name)
+        table.events = table.rows - sum(table.rejected.values())
+        self.events.append(staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"))
+        self.cdm.release(spec.name)
+
+    def _without_repeats(
+        self, spec: ClinicalTable, rows: ir.Table, staged: ir.Table
+    ) -> tuple[ir.Table, ir.Table | None]:
+        """Set aside rows that repeat the event of a row with their key; the same key on another event is noted."""
+        good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
+        shared = good.group_by("row_key").agg(n=good.count()).filter(lambda t: t.n > 1)
+        shared = self.con.create_table(f"{spec.name}_shared", shared)
+        n_surplus = int(shared.aggregate(n=(shared.n - 1).sum().fill_null(0)).to_pyarrow()["n"][0].as_py())
+        if not n_surplus:
+            return staged, None
+        among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
+        # Everything but the moment it became known tells two events apart.
+        event = [
+            among[name] for name in ("row_key", "subject_id", "time", "code", "numeric_value", "text_value", "unit")
+        ]
+        nth = ibis.row_number().over(group_by=event, order_by=[among.available_time, among.source_row])
+        among = self.con.create_table(f"{spec.name}_among", among.mutate(nth=nth))
+        repeats = among.filter(among.nth > 0)
+        report = self.report.table(spec.name)
+        n_repeats = int(repeats.count().to_pyarrow().as_py())
+        n_others = n_surplus - n_repeats
+        if n_others:
+            report.noted["shares its key with a row of another event (both kept)"] = n_others
+        if not n_repeats:
+            return staged, None
+        rest = staged.filter(staged.reason.notnull() | staged.row_key.isnull()).union(good.anti_join(shared, "row_key"))
+        kept = among.filter(among.nth == 0).select(staged.columns)
+        repeats = repeats.mutate(reason=ibis.literal(REPEATED))
+        whole = rest.union(kept).union(repeats.select(staged.columns))
+        return self.con.create_table(f"{spec.name}_unique", whole), repeats
+
+    def _account(self, name: str, rows: ir.Table) -> None:
+        account(self.space, self.report, name, rows, rows, broken=self._broken(name))
+
+    def _broken(self, name: str) -> ir.Table | None:
+        return self.con.table(f"{BROKEN_LINES}_{name}") if self.cdm.broken.get(name) else None
+
+    def _keep(self, name: str, events: ir.Table) -> None:
+        if not {"concept_id", "standard_id"} <= set(events.columns):
+            events = events.mutate(concept_id=ibis.null("int64"), standard_id=ibis.null("int64"))
+        columns = [*EVENT_COLUMNS, "concept_id", "standard_id"]
+        kept = self.con.create_table(f"{name}_events", events.select(columns))
+        self.report.table(name).events = int(kept.count().to_pyarrow().as_py())
+        self.events.append(kept)
+
+    def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
+        used = events.select("code", "concept_id", "standard_id").distinct()
+        codes, ancestors = codes_and_ancestors(self.cdm, known, used)
+        fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
+        codes = codes.left_join(fixed, "code").drop("code_right")
+        return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
+
+
+def _version(cdm: Cdm) -> str | None:
+    if not cdm.has("cdm_source"):
+        return None
+    raw = cdm.table("cdm_source")
+    found = raw.select(version=c.text(raw, "cdm_version")).limit(1).to_pyarrow().to_pylist()
+    return f"CDM {found[0]['version'].lstrip('v')}" if found and found[0]["version"] else None
+
+
+def _extracted(cdm: Cdm) -> date | None:
+    """The day on which the data were taken out of the system they come from, where the source says it."""
+    if not cdm.has("cdm_source"):
+        return None
+    raw = cdm.table("cdm_source")
+    found: date | None = c.day(raw, "source_release_date").max().to_pyarrow().as_py()
+    return found
+
+
+def _event(
+    rows: ir.Table,
+    *,
+    time: ir.TimestampValue,
+    code: ir.StringValue | str,
+    known: ir.TimestampValue,
+    number: ir.FloatingValue | None = None,
+    text: ir.StringValue | None = None,
+    unit: str | None = None,
+    concept: ir.IntegerValue | None = None,
+) -> ir.Table:
+    return rows.select(
+        subject_id=rows.subject_id,
+        time=time,
+        code=code if isinstance(code, ir.Value) else ibis.literal(code),
+        numeric_value=ibis.null("float32") if number is None else number,
+        text_value=ibis.null("string") if text is None else text,
+        available_time=known,
+        unit=ibis.null("string") if unit is None else ibis.literal(unit),
+        concept_id=ibis.null("int64") if concept is None else concept,
+        standard_id=ibis.null("int64"),
+    )
+
+
+def _person_events(
+    persons: ir.Table, care_sites: ir.Table | None, providers: ir.Table | None, known: ir.Table
+) -> ir.Table:
+    """Birth, and the static facts: gender, race, ethnicity, care site, provider."""
+    never = ibis.null(TIMESTAMP)
+    born = persons.filter(persons.birth.notnull())
+    events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
+    for fact, prefix in (("gender", "Gender"), ("race", "Race"), ("ethnicity", "Ethnicity")):
+        standard, source, value = (persons[f"{fact}_{part}"] for part in ("standard", "source", "value"))
+        rows = persons.left_join(known, standard == known.concept_id)
+        code = ibis.coalesce(
+            rows.code, "OMOP//" + ibis.coalesce(standard, source).cast("string"), f"{prefix}//" + value
+        )
+        facts = _event(rows, time=never, code=code, known=never, concept=rows.concept_id)
+        events = events.union(facts.filter(facts.code.notnull()))
+    for column, names, code in (("care_site", care_sites, "CARE_SITE"), ("provider", providers, "PROVIDER")):
+        rows = persons.filter(persons[column].notnull())
+        if names is not None:
+            rows = rows.left_join(names, rows[column] == names.id)
+            label = ibis.coalesce(rows.label, rows[column])
+        else:
+            label = rows[column]
+        number = rows[column].try_cast("float32")
+        events = events.union(_event(rows, time=never, code=code, known=never, text=label, number=number))
+    return events

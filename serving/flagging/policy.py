@@ -1,0 +1,148 @@
+"""The policy: who is flagged, for what action, by whom and until when. A versioned TOML file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from features.errors import PresageError
+from features.findings import SOURCE, listed_genes
+from serving.store import PolicyRow
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
+Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
+
+
+_EXPECTED = {"extra_forbidden": "a key that a policy has; this one is unknown", "missing": "this key, which is missing"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Action(_Part):
+    """What to do, where that advice comes from, who does it, and within how many days."""
+
+    text: Words
+    source: Words
+    owner: Words
+    deadline_days: int = Field(ge=0, le=3650)
+
+
+class ShortList(_Part):
+    """The top of the list by risk, as long as the team's capacity, on each panel or over the whole programme."""
+
+    headline: Words
+    capacity: int = Field(ge=0, le=1_000_000)
+    per: Literal["panel", "programme"] = "panel"
+    minimum_risk: float = Field(default=0.0, ge=0, le=1)
+    horizon_days: float | None = Field(default=None, gt=0)  # absent: the study's last horizon
+    rest_days: int = Field(default=180, ge=0)  # after a dismissal or a finished action, not flagged again for so long
+    action: Action
+
+
+class FindingRule(_Part):
+    """A hard flag: whoever carries an actionable variant in these genes is flagged, whatever the capacity."""
+
+    name: Name
+    headline: Words
+    genes: tuple[Gene, ...] = Field(min_length=1)
+    action: Action
+
+
+class Policy(_Part):
+    """A validated policy. `hash` is of what it says, not of how the file is laid out."""
+
+    name: Name
+    version: Words
+    title: Words
+    study: Name
+    shortlist: ShortList
+    findings: tuple[FindingRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_rule_for_a_gene(self) -> Policy:
+        genes = Counter(gene for rule in self.findings for gene in rule.genes)
+        twice = sorted(gene for gene, times in genes.items() if times > 1)
+        if twice:
+            raise ValueError(f"each gene once in the findings rules, but more often: {', '.join(twice)}")
+        never = sorted(genes.keys() - listed_genes())
+        if never:
+            raise ValueError(f"genes of {SOURCE}; nobody could ever be flagged for {', '.join(never)}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the policy's content."""
+        said = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Every gene with a rule: what genetic status means under this policy."""
+        return tuple(gene for rule in self.findings for gene in rule.genes)
+
+    def row(self) -> PolicyRow:
+        """What the store keeps."""
+        return PolicyRow(self.hash, self.name, self.version, self.title, self.model_dump(mode="json"))
+
+    def rule_for(self, gene: str) -> FindingRule | None:
+        """The hard-flag rule of a gene, if there is one."""
+        return next((rule for rule in self.findings if gene in rule.genes), None)
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy file. Raises PresageError naming the first thing to mend."""
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise PresageError(str(path), "a policy file", way_out="the shipped ones: serving/policies/*.toml") from None
+    except UnicodeDecodeError:
+        raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PresageError(str(path), f"TOML: {error}") from None
+    try:
+        return Policy.model_validate_json(json.dumps(written, default=str))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the policy"
+        raise PresageError(
+            f"{path}, {place}",
+            _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, ")),
+            way_out="every flag needs an action with text, source, owner and deadline_days"
+            if "action" in place
+            else None,
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A scored person: probability at the policy's horizon, and the panel that would do the work."""
+
+    subject_id: int
+    panel: str
+    risk: float
+
+
+def shortlist(rule: ShortList, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates at highest risk, at most `capacity` on each panel (or in all), highest first.
+
+    Order of the candidates does not matter; equal risks go by subject_id, so that two runs list the same people.
+    """
+    listed: list[Candidate] = []
+    taken: Counter[str] = Counter()
+    for candidate in sorted(candidates, key=lambda one: (-one.risk, one.subject_id)):
+        team = candidate.panel if rule.per == "panel" else ""
+        if candidate.risk >= rule.minimum_risk and taken[team] < rule.capacity:
+            taken[team] += 1
+            listed.append(candidate)
+    return tuple(listed)

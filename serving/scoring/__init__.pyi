@@ -1,0 +1,13 @@
+from .champions import Champion as Champion
+from .champions import Champions as Champions
+from .champions import Watch as Watch
+from .champions import load_version as load_version
+from .eligible import NO_ONE as NO_ONE
+from .eligible import OTHERS as OTHERS
+from .eligible import others_of as others_of
+from .reasons import reasons_of as reasons_of
+from .score import Scores as Scores
+from .score import frame_of as frame_of
+from .score import moment as moment
+from .score import read_scores as read_scores
+from .score import score_record as score_record

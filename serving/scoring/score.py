@@ -1,0 +1,213 @@
+"""Scoring: everybody enrolled on a day, or one person, to receipts that can be recomputed (contract 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from features.build import build
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from features.index import Index
+from features.progress import Progress, silent
+from features.record import TIME, Record
+from serving.scoring.champions import Champion, load_champion
+from serving.scoring.eligible import Eligible, eligible
+from serving.store import Receipt
+
+ENROLLED = "the record's observation periods say who is enrolled when"
+SCORES = pa.schema(
+    [
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("as_of", TIME, nullable=False),
+        pa.field("study", pa.string(), nullable=False),
+        pa.field("model", pa.string()),  # clinical or combined; null where there is no score
+        pa.field("model_reason", pa.string()),  # why the clinical model and not the combined
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("bundle_digest", pa.string(), nullable=False),
+        pa.field("catalogue_hash", pa.string(), nullable=False),
+        pa.field("feature_hash", pa.string()),  # of this row's features; null where none were computed
+        pa.field("horizons_days", pa.list_(pa.float64()), nullable=False),  # [null]: a binary outcome
+        pa.field("risks", pa.list_(pa.float64())),
+        pa.field("not_scored", pa.string()),  # the reason; null where there is a score
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Receipts of one model on one day, and the digest of the file they stand in."""
+
+    model: str
+    as_of: datetime
+    receipts: tuple[Receipt, ...]
+    digest: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """How many were scored, by which model, and why others were not."""
+        scored = [one for one in self.receipts if one.not_scored is None]
+        combined = sum(one.model == "combined" for one in scored)
+        yield f"{self.model}, as of {moment(self.as_of)}: {len(scored):,} people scored ({combined:,} with genomics)"
+        reasons: dict[str, int] = {}
+        for one in self.receipts:
+            if one.not_scored is not None:
+                reasons[one.not_scored] = reasons.get(one.not_scored, 0) + 1
+        for reason, people in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            yield f"  not scored: {people:,} {reason}"
+
+
+def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress: Progress = silent) -> Scores:
+    """The receipts of everybody enrolled at `as_of`, written to `out`. PresageError where nobody is enrolled then."""
+    if out.is_dir() or out.suffix != ".parquet":
+        raise PresageError("--out", "the name of a file that ends in .parquet")
+    with progress(f"loading {model}"):
+        champion = load_champion(model)
+    receipts = score_record(champion, Record.open(record_dir), as_of=as_of, progress=progress)
+    if not receipts:
+        raise PresageError(
+            "--as-of", f"a moment at which somebody is enrolled, which nobody is at {moment(as_of)}", way_out=ENROLLED
+        )
+    with progress("writing the receipts"):
+        write_scores(out, receipts, model=model, as_of=as_of)
+    return Scores(model, as_of, tuple(receipts))
+
+
+def score_record(champion: Champion, record: Record, *, as_of: datetime, progress: Progress = silent) -> list[Receipt]:
+    """One receipt for each person of the record who is enrolled and alive, in order of subject_id."""
+    backend: Backend = _backend()
+    with progress("looking for the studied population"):
+        people = eligible(champion.bundle, record, backend, as_of=as_of)
+    inside = np.flatnonzero(people.outside == "")
+    frame = frame_of(champion, record, people.subject_ids[inside], people.as_of[inside], progress=progress)
+    return receipts_of(champion, people, inside, frame)
+
+
+def frame_of(
+    champion: Champion,
+    record: Record,
+    subject_ids: npt.NDArray[np.int64],
+    as_of: npt.NDArray[np.datetime64],
+    *,
+    progress: Progress = silent,
+) -> FeatureFrame:
+    """The features of these people at these moments, by the catalogue in the bundle."""
+    return build(Index(subject_ids, as_of), record, champion.catalogue, progress=progress)
+
+
+def receipts_of(
+    champion: Champion, people: Eligible, inside: npt.NDArray[np.intp], frame: FeatureFrame
+) -> list[Receipt]:
+    """Receipts of everybody: scored ones from the frame's rows, the others with the reason."""
+    answer = champion.bundle.risk(frame)
+    hashes = feature_hashes(frame)
+    rows = {int(row): at for at, row in enumerate(inside)}
+    receipts = []
+    for row, subject_id in enumerate(people.subject_ids):
+        at = rows.get(row)
+        not_scored = str(people.outside[row]) if at is None else str(answer.not_scored[at])
+        receipts.append(
+            Receipt(
+                subject_id=int(subject_id),
+                as_of=people.as_of[row].astype("datetime64[us]").item(),
+                study=champion.bundle.name,
+                model="" if at is None else str(answer.model[at]),
+                model_reason="" if at is None else str(answer.reason[at]),
+                model_version=champion.version,
+                bundle_digest=champion.bundle.digest,
+                catalogue_hash=champion.bundle.catalogue_hash,
+                feature_hash="" if at is None else hashes[at],
+                horizons_days=champion.horizons_days,
+                risks=() if at is None or not_scored else tuple(float(risk) for risk in answer.risk[at]),
+                not_scored=not_scored or None,
+            )
+        )
+    return receipts
+
+
+def feature_hashes(frame: FeatureFrame) -> list[str]:
+    """SHA-256 of each row: names, levels, and float32 values with one kind of NaN, and the counts of its codes."""
+    said = json.dumps([frame.names, {name: frame.levels[name] for name in sorted(frame.levels)}, frame.code_names])
+    start = hashlib.sha256(said.encode())
+    values = np.where(np.isnan(frame.values), np.float32(np.nan), frame.values + np.float32(0.0)).astype("<f4")
+    found = []
+    for row in range(len(frame)):
+        digest = start.copy()
+        digest.update(values[row].tobytes())
+        if frame.codes is not None:
+            counts = frame.codes[row]
+            counts.sort_indices()
+            digest.update(counts.indices.astype("<i4").tobytes())
+            digest.update(counts.data.astype("<f4").tobytes())
+        found.append(digest.hexdigest())
+    return found
+
+
+def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: datetime) -> None:
+    """The file of receipts, whole or not at all."""
+    names = SCORES.names
+    columns = {name: [getattr(one, name) for one in receipts] for name in names}
+    for name in ("model", "model_reason", "feature_hash"):
+        columns[name] = [value or None for value in columns[name]]
+    columns["risks"] = [list(risks) or None for risks in columns["risks"]]
+    about = json.dumps({"model": model, "as_of": as_of.isoformat()}, sort_keys=True)
+    table = pa.table(columns, schema=SCORES).replace_schema_metadata({"presage": about})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.part")  # two runs at once write one each
+    try:
+        pq.write_table(table, scratch, compression="zstd")
+        scratch.replace(out)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def moment(as_of: datetime) -> str:
+    """A day, or a day and its time where it has one."""
+    day = as_of.date().isoformat()
+    return day if as_of == datetime.combine(as_of.date(), time.min) else f"{day} {as_of:%H:%M:%S}"
+
+
+def read_scores(path: Path) -> Scores:
+    """A file that `presage score` wrote. Raises PresageError for any other."""
+    way_out = "write it with: presage score MODEL --record DIR --as-of DATE --out scores.parquet"
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        raise PresageError(str(path), "a Parquet file of receipts", way_out=way_out) from None
+    about = (table.schema.metadata or {}).get(b"presage")
+    if about is None or table.schema.names != SCORES.names:
+        raise PresageError(str(path), "the columns and the stamp of a file of receipts", way_out=way_out)
+    try:
+        stamp = json.loads(about)
+        model, as_of = str(stamp["model"]), datetime.fromisoformat(stamp["as_of"])
+        table = table.cast(SCORES)
+    except (ValueError, KeyError, TypeError):
+        raise PresageError(str(path), "the types and the stamp of a file of receipts", way_out=way_out) from None
+    receipts = tuple(
+        Receipt(
+            **row
+            | {name: row[name] or "" for name in ("model", "model_reason", "feature_hash")}
+            | {"horizons_days": tuple(row["horizons_days"]), "risks": tuple(row["risks"] or ())}
+        )
+        for row in table.to_pylist()
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Scores(model, as_of, receipts, digest)
+
+
+def _backend() -> Backend:
+    import ibis
+
+    backend: Backend = ibis.duckdb.connect()
+    return backend

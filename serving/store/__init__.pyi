@@ -1,0 +1,16 @@
+from .engine import open_store as open_store
+from .engine import reading as reading
+from .engine import transaction as transaction
+from .rows import UNASSIGNED as UNASSIGNED
+from .rows import Count as Count
+from .rows import Filter as Filter
+from .rows import Flag as Flag
+from .rows import Person as Person
+from .rows import PolicyRow as PolicyRow
+from .rows import Proposal as Proposal
+from .rows import Reason as Reason
+from .rows import Receipt as Receipt
+from .rows import Run as Run
+from .rows import Standing as Standing
+from .rows import Viewer as Viewer
+from .schema import ROLES as ROLES

@@ -1,0 +1,174 @@
+"""Who is learned from and who is looked at: every person on one side of every split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.errors import PresageError
+from training.cohort.folds import person_folds
+from training.cohort.outcome import EVENT
+from training.cohort.rows import Bools, Cohort, Ints, Strings
+from training.study import Validation
+
+FEWEST_EVENTS = 10
+DAY = np.timedelta64(86_400_000_000, "us")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Row numbers of one training and one test set; `name` says which fold, site or time it is."""
+
+    name: str
+    train: Ints
+    test: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """The splits, and what they are in words; `temporal` where the model that is served is the one evaluated."""
+
+    words: str
+    splits: tuple[Split, ...]
+    temporal: bool = False
+
+
+def make_splits(cohort: Cohort, validation: Validation, *, folder: Path, rng: np.random.Generator) -> Scheme:
+    """The study's scheme; 5 folds where it names none.
+
+    Raises PresageError where a side is empty or holds too few events, or a person would be on both sides.
+    """
+    if validation.test_from is not None:
+        scheme = _temporal(cohort, validation, rng)
+    elif validation.test_column is not None:
+        scheme = _test_column(cohort, validation.test_column)
+    elif validation.site_column is not None:
+        scheme = _by_label(cohort, cohort.columns[validation.site_column], "site", "internal-external by site")
+    elif validation.fold_column is not None:
+        scheme = _by_label(cohort, cohort.columns[validation.fold_column], "fold", "folds of a column")
+    elif validation.fold_file is not None:
+        scheme = _fold_file(cohort, folder / validation.fold_file)
+    else:
+        scheme = _cross_validation(cohort, validation.folds or 5, validation.repeats, rng)
+    _check(cohort, scheme)
+    return scheme
+
+
+def _cross_validation(cohort: Cohort, folds: int, repeats: int, rng: np.random.Generator) -> Scheme:
+    people = len(np.unique(cohort.persons))
+    if folds > people:
+        raise PresageError("[validation] folds", f"at most {people} folds of {people} people, got {folds}")
+    splits: list[Split] = []
+    for repeat in range(repeats):
+        fold = person_folds(cohort.persons, cohort.outcome.event, folds=folds, rng=rng)
+        prefix = f"{repeat + 1}." if repeats > 1 else ""
+        splits += [_split(f"{prefix}{k + 1}", fold == k) for k in range(folds)]
+    repeated = f", repeated {repeats} times" if repeats > 1 else ""
+    return Scheme(f"{folds}-fold cross-validation by person{repeated}", tuple(splits))
+
+
+def _split(name: str, test: Bools) -> Split:
+    return Split(name, np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) -> Scheme:
+    """Training landmarks whose longest window closes by the first test landmark, of people drawn to that side.
+
+    Everybody is drawn, whether they reach the test landmarks or not: to learn from all who do not would be to learn
+    from those who died or had the event, and to promise too much risk.
+    """
+    if bool(np.isnat(cohort.as_of).any()):
+        raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
+    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation)
+    people = np.unique(cohort.persons)
+    tested = np.isin(cohort.persons, people[rng.random(len(people)) < validation.test_share])
+    train, test = early & ~tested, late & tested
+    words = f"temporal: learned before, tested from {validation.test_from}, on other people"
+    return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
+
+
+def sides(
+    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], validation: Validation
+) -> tuple[Bools, Bools]:
+    """(n,) whose longest window closes by the first test landmark, and (n,) test landmarks."""
+    start = np.datetime64(validation.test_from, "us")
+    closes = as_of + np.int64(np.ceil(max(horizons_days, default=0.0))) * DAY
+    return closes <= start, as_of >= start
+
+
+def _test_column(cohort: Cohort, column: str) -> Scheme:
+    test = marked(cohort.columns[column])
+    return Scheme(f"held-out rows of column {column}", (_split("test", test),), temporal=True)
+
+
+def marked(values: Strings) -> Bools:
+    """(n,) rows that a test column says are test rows."""
+    yes = {"1", "1.0", "true", "test", "yes"}
+    return np.array([value is not None and value.lower() in yes for value in values], dtype=np.bool_)
+
+
+def _by_label(cohort: Cohort, values: Strings, what: str, words: str) -> Scheme:
+    known = sorted({value for value in values if value is not None}, key=_natural)
+    if len(known) < 2:
+        raise PresageError(f"[validation] {what}_column", f"at least two {what}s, found {len(known)}")
+    splits = tuple(_split(f"{what} {value}" if what == "site" else value, values == value) for value in known)
+    return Scheme(f"{words}, {len(known)} of them", splits)
+
+
+def _natural(label: str) -> tuple[int, float, str]:
+    return (0, float(label), "") if label.replace(".", "", 1).isdigit() else (1, 0.0, label)
+
+
+def _fold_file(cohort: Cohort, path: Path) -> Scheme:
+    """`set,iteration,row_id` (row numbers from 1, or ids), or `id,fold`."""
+    if not path.is_file():
+        raise PresageError(str(path), "no such file of folds")
+    table = pd.read_csv(path, dtype=str)
+    if {"set", "iteration", "row_id"} <= set(table.columns):
+        where = _row_of(cohort, table["row_id"], path)
+        splits = []
+        for iteration in sorted(table["iteration"].unique(), key=_natural):
+            chosen = (table["iteration"] == iteration).to_numpy()
+            part = (table["set"] == "test").to_numpy()
+            splits.append(Split(iteration, _rows(where, chosen & ~part), _rows(where, chosen & part)))
+        return Scheme(f"{len(splits)} given splits", tuple(splits))
+    if {"id", "fold"} <= set(table.columns):
+        fold = dict(zip(table["id"], table["fold"], strict=True))
+        values = np.array([fold.get(label) for label in cohort.ids], dtype=object)
+        return _by_label(cohort, values, "fold", "folds of a file")
+    raise PresageError(str(path), "expected columns set,iteration,row_id or id,fold")
+
+
+def _rows(where: Ints, chosen: Bools) -> Ints:
+    rows = where[chosen]
+    return np.unique(rows[rows >= 0])
+
+
+def _row_of(cohort: Cohort, row_ids: pd.Series[str], path: Path) -> Ints:
+    """The cohort row of each id; -1 for rows that the attrition left out."""
+    position = {label: i for i, label in enumerate(cohort.ids)}
+    found = np.array([position.get(row, -1) for row in row_ids], dtype=np.int64)
+    if bool((found >= 0).any()):
+        return found
+    raise PresageError(str(path), "row_id: row numbers from 1, or ids of the table; none is known")
+
+
+def _check(cohort: Cohort, scheme: Scheme) -> None:
+    for split in scheme.splits:
+        where = f"[validation] {split.name}"
+        if len(np.intersect1d(cohort.persons[split.train], cohort.persons[split.test])):
+            raise PresageError(where, "a person would be on both sides", way_out="keep all rows of an id in one fold")
+        for side, rows in (("training", split.train), ("test", split.test)):
+            if len(rows) == 0:
+                raise PresageError(where, f"the {side} set is empty")
+        events = int((cohort.outcome.event[split.train] == EVENT).sum())
+        if events < FEWEST_EVENTS:
+            raise PresageError(
+                where,
+                f"at least {FEWEST_EVENTS} events to learn from, the training set has {events}",
+                way_out="widen the population, the code list or the horizon, or use fewer folds",
+            )

@@ -1,0 +1,283 @@
+"""A flat table as a study's source: columns to features, outcome, blocks and groups, each fault named by column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.errors import PresageError
+from features.frame import FeatureFrame
+from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks
+from training.cohort.outcome import EVENT, Outcome
+from training.cohort.rows import Block, Bools, Cohort, Described, Dosages, Step, Strings, people_and_rows
+from training.cohort.splits import marked
+from training.disclosure import pooled
+from training.study import Source, Study
+
+MISSING = ["", "NA", "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "?", "#N/A", "."]
+DOSAGES = "genotypes"
+
+
+def read_flat(study: Study, folder: Path) -> Cohort:
+    """Read the study's table (paths relative to `folder`, the study file's).
+
+    Rows without an outcome, or with an age or sex outside the population, are counted in the attrition and left out.
+    """
+    source = study.source
+    if source is None:
+        raise PresageError(study.name, "a study with [source]")
+    path = folder / source.table
+    table = _read_table(path)
+    _require(table, path, [source.id, source.index_date, study.outcome.time, study.outcome.event])
+    ids = _ids(table, source)
+    attrition = [people_and_rows("rows in the table", pd.factorize(ids)[0])]
+    known = table[_outcome_columns(study)].notna().all(axis=1).to_numpy()
+    table, ids = table[known].reset_index(drop=True), ids[known]
+    persons = pd.factorize(ids)[0].astype(np.int64)
+    attrition.append(people_and_rows("with a known outcome", persons))
+    outcome = _outcome(table, study, path)
+    dosages = None if source.genotypes is None else _dosages(folder / source.genotypes, ids)
+    blocks = _blocks(table, study, path, dosages)
+    frame = _frame(table, persons, _as_of(table, source, path), blocks)
+    genotyped, why_not = _genotyped(frame, blocks, dosages)
+    if any(block.genomic for block in blocks):
+        attrition.append(Step("of them with genomic results", len(np.unique(persons[genotyped])), int(genotyped.sum())))
+    return Cohort(
+        frame=frame,
+        outcome=outcome,
+        ids=ids,
+        blocks=blocks,
+        genotyped=genotyped,
+        why_not=why_not,
+        groups={name: pooled(labels(table[name]), persons) for name in _groups(table, study, path)},
+        columns=_split_columns(table, study, path),
+        dosages=dosages,
+        attrition=tuple(attrition),
+        described=_described(study, frame, blocks),
+    )
+
+
+def labels(column: pd.Series[Any]) -> Strings:
+    """Group labels as strings, None where unknown; a numeric column of many values is cut at its quarters."""
+    if pd.api.types.is_bool_dtype(column):
+        column = column.astype(int)
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > 12:
+        column = _quarters(column)
+    elif pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
+        column = column.astype("Int64")
+    return labels_exact(column)
+
+
+def _quarters(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Which quarter each is in; named by the quartiles, as the ends of the first and the last are somebody's."""
+    cut = pd.qcut(column, 4, duplicates="drop")
+    bounds = list(cut.cat.categories)
+    names = [f"({one.left:g}, {one.right:g}]" for one in bounds]
+    names[0], names[-1] = f"at most {bounds[0].right:g}", f"above {bounds[-1].left:g}"
+    return cut.cat.rename_categories(names if len(names) > 1 else ["any"]).astype(str).where(column.notna())
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise PresageError(str(path), "no such table", way_out="[source] table is relative to the study file")
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    separator = "\t" if ".tsv" in path.name or path.suffix == ".txt" else ","
+    return pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False, low_memory=False)
+
+
+def _require(table: pd.DataFrame, path: Path, names: list[str | None]) -> None:
+    for name in names:
+        if name is not None and name not in table.columns:
+            raise PresageError(f"{path}, column '{name}'", "no such column", way_out=f"it has {_some(table.columns)}")
+
+
+def _some(names: pd.Index[str]) -> str:
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _ids(table: pd.DataFrame, source: Source) -> Strings:
+    if source.id is None:
+        return np.array([str(row) for row in range(1, len(table) + 1)], dtype=object)
+    if bool(table[source.id].isna().any()):
+        row = int(np.flatnonzero(table[source.id].isna())[0]) + 2
+        raise PresageError(f"{source.table}, row {row}, column '{source.id}'", "every row needs an id")
+    return table[source.id].astype(str).astype(object).to_numpy()
+
+
+def _outcome_columns(study: Study) -> list[str]:
+    return [name for name in (study.outcome.event, study.outcome.time) if name is not None]
+
+
+def _outcome(table: pd.DataFrame, study: Study, path: Path) -> Outcome:
+    section = study.outcome
+    event = _event(table, str(section.event), section.positive, path, most=1 if section.time is None else 2)
+    if section.time is None:
+        return Outcome(np.full(len(event), np.nan), event, ())
+    time = pd.to_numeric(table[section.time], errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~(time >= 0)
+    if bool(bad.any()):
+        row = int(np.flatnonzero(bad)[0]) + 2
+        raise PresageError(
+            f"{path}, row {row}, column '{section.time}'",
+            f"a time of zero or more days ({int(bad.sum())} rows lack one)",
+        )
+    horizons = section.horizons_days
+    if not horizons:
+        if not bool((event == EVENT).any()):
+            raise PresageError(f"{path}, column '{section.event}'", "at least one event (1); there is none")
+        learned = (event == EVENT) & ~_set_aside(table, study, path)
+        horizons = (float(np.median(time[learned if bool(learned.any()) else event == EVENT])),)
+    return Outcome(time, event, horizons)
+
+
+def _set_aside(table: pd.DataFrame, study: Study, path: Path) -> Bools:
+    """(n,) rows that the scheme keeps for the test alone: no default is taken from them."""
+    v, source = study.validation, study.source
+    if v.test_column is not None:
+        _require(table, path, [v.test_column])
+        return marked(labels_exact(table[v.test_column]))
+    if v.test_from is not None and source is not None and source.index_date is not None:
+        return np.asarray(_as_of(table, source, path) >= np.datetime64(v.test_from, "us"), dtype=np.bool_)
+    return np.zeros(len(table), dtype=np.bool_)
+
+
+def _event(table: pd.DataFrame, name: str, positive: tuple[str, ...], path: Path, *, most: int) -> npt.NDArray[np.int8]:
+    column = table[name]
+    if positive:
+        return column.astype(str).isin(positive).to_numpy().astype(np.int8)
+    if pd.api.types.is_bool_dtype(column):
+        return column.to_numpy().astype(np.int8)
+    numbers = pd.to_numeric(column, errors="coerce")
+    allowed = list(range(most + 1))
+    bad = ~numbers.isin(allowed).to_numpy()
+    if bool(bad.any()):
+        row = int(np.flatnonzero(bad)[0]) + 2
+        raise PresageError(
+            f"{path}, row {row}, column '{name}'",
+            f"expected {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}",
+            way_out='name the values that count as the event: [outcome] positive = ["..."]',
+        )
+    return numbers.to_numpy().astype(np.int8)
+
+
+def _as_of(table: pd.DataFrame, source: Source, path: Path) -> npt.NDArray[np.datetime64]:
+    if source.index_date is None:
+        return np.full(len(table), np.datetime64("NaT", "us"))
+    moments = pd.to_datetime(table[source.index_date], errors="coerce", format="ISO8601")
+    if bool(moments.isna().any()):
+        row = int(np.flatnonzero(moments.isna())[0]) + 2
+        raise PresageError(f"{path}, row {row}, column '{source.index_date}'", "not a date (expected YYYY-MM-DD)")
+    return moments.to_numpy().astype("datetime64[us]")
+
+
+def _reserved(study: Study) -> set[str]:
+    v, source = study.validation, study.source
+    names = {study.outcome.event, study.outcome.time, v.fold_column, v.test_column, v.site_column}
+    if source is not None:
+        names |= {source.id, source.index_date}
+    return {name for name in names if name is not None}
+
+
+def _blocks(table: pd.DataFrame, study: Study, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
+    """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
+    columns = [str(name) for name in table.columns]
+    reserved = _reserved(study)
+    allowed = allowed_names(study.features, columns, where=f"{path}, [features]")
+    usable = [name for name in allowed if name not in reserved]
+    marks = () if dosages is None else (DOSAGES,)
+    return named_blocks(study.features, usable, where=str(path), marks=marks)
+
+
+def _frame(
+    table: pd.DataFrame,
+    persons: npt.NDArray[np.int64],
+    as_of: npt.NDArray[np.datetime64],
+    blocks: tuple[Block, ...],
+) -> FeatureFrame:
+    names = tuple(name for block in blocks for name in block.features)
+    values = np.full((len(table), len(names)), np.nan, dtype=np.float32)
+    levels: dict[str, tuple[str, ...]] = {}
+    for j, name in enumerate(names):
+        column = table[name]
+        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+            values[:, j] = column.to_numpy(dtype=np.float32, na_value=np.nan)
+            continue
+        levels[name], values[:, j] = _levels(column, name, rows=len(table))
+    return FeatureFrame(persons, as_of, names, values, levels)
+
+
+def _levels(column: pd.Series[Any], name: str, *, rows: int) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    text = column.astype(object).where(column.notna(), None)
+    found = tuple(sorted({str(value) for value in text if value is not None}))
+    if len(found) > max(50, rows // 2):
+        raise PresageError(
+            f"column '{name}'",
+            f"a category, but it has {len(found)} different values",
+            way_out="name it under [features] exclude, or as [source] id",
+        )
+    number = {level: float(i) for i, level in enumerate(found)}
+    return found, np.array([np.nan if v is None else number[str(v)] for v in text], dtype=np.float32)
+
+
+def _described(study: Study, frame: FeatureFrame, blocks: tuple[Block, ...]) -> dict[str, Described]:
+    section, where = study.features, "[features]"
+    modifiable = set(matching(section.modifiable, frame.names, f"{where} modifiable"))
+    numbers = [name for name in frame.names if name not in frame.levels]
+    signs = monotone_signs(section, numbers, catalogue={}, where=where)
+    return {
+        name: Described(name.replace("_", " "), block.name, name in modifiable, signs.get(name, 0))
+        for block in blocks
+        for name in block.features
+    }
+
+
+def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], dosages: Dosages | None) -> tuple[Bools, Strings]:
+    names = [name for block in blocks if block.genomic for name in block.features]
+    if names:
+        columns = [frame.names.index(name) for name in names]
+        known = ~np.isnan(frame.values[:, columns]).all(axis=1)
+    else:
+        known = np.zeros(len(frame), dtype=np.bool_)
+    if dosages is not None:
+        known = known | dosages.called
+    known = np.asarray(known, dtype=np.bool_)
+    return known, np.where(known, "", "no genomic results").astype(object)
+
+
+def _groups(table: pd.DataFrame, study: Study, path: Path) -> tuple[str, ...]:
+    _require(table, path, list(study.equity.groups))
+    return study.equity.groups
+
+
+def _split_columns(table: pd.DataFrame, study: Study, path: Path) -> dict[str, Strings]:
+    v = study.validation
+    names = [name for name in (v.fold_column, v.test_column, v.site_column) if name is not None]
+    _require(table, path, list(names))
+    return {name: labels_exact(table[name]) for name in names}
+
+
+def labels_exact(column: pd.Series[Any]) -> Strings:
+    """Each value as a string, None where unknown."""
+    return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
+
+
+def _dosages(path: Path, ids: Strings) -> Dosages:
+    """Genotypes of the table's people; those without are NaN throughout."""
+    from features.polygenic.genotypes import read_dosages
+
+    samples, variants, counts = read_dosages(path)
+    position = {sample: i for i, sample in enumerate(samples)}
+    where = np.array([position.get(label, -1) for label in ids], dtype=np.int64)
+    called = where >= 0
+    if not bool(called.any()):
+        raise PresageError(
+            str(path), "no sample has an id of the table", way_out="[source] id names the column to join on"
+        )
+    values = np.where(called[:, None], counts[where], np.float32(np.nan))
+    counted, others = tuple(variants["alt"].to_pylist()), tuple(variants["ref"].to_pylist())
+    return Dosages(tuple(variants["id"].to_pylist()), counted, values, called, others)

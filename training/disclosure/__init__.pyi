@@ -1,0 +1,11 @@
+from .counts import SMALLEST as SMALLEST
+from .counts import merged_steps as merged_steps
+from .counts import shown_steps as shown_steps
+from .counts import suppress as suppress
+from .values import OTHER as OTHER
+from .values import coarse as coarse
+from .values import common_levels as common_levels
+from .values import event_grid as event_grid
+from .values import last_rows as last_rows
+from .values import pooled as pooled
+from .values import recoded as recoded

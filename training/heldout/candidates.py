@@ -1,0 +1,274 @@
+"""Every candidate on every split: risks of people it has not learned from, and the score that chooses among them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import PresageError
+from features.progress import Advance
+from training.cohort import EVENT, Block, Cohort, Ints, RiskCurves, Scheme, Split, Strings, Uncensored, known_by
+from training.learners import LEARNERS, SERVABLE, Budget, make_learner
+from training.models import Pair, Shape, fit_clinical, fit_combined, fit_pair, grid_of, learned_shape, own_shape
+from training.study import Study
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """Held-out training rows of one split (n,): squared error at the last horizon, its weight, and whose row it is."""
+
+    squared: Floats
+    weight: Floats
+    persons: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Risks of N test rows (a row counts once per split that tests it).
+
+    rows: (N,) cohort rows; fold: (N,) split names. clinical, combined: (N, h); combined is NaN where it may not serve.
+    inner: of each split's held-out *training* rows: what chooses a candidate without looking at a test row. pairs: the
+    fitted models, one per split. curves: the served risks over a grid of times, None for a binary outcome; shape: what
+    they follow between the horizons (`training.models.curves`).
+    """
+
+    candidate: str
+    rows: Ints
+    fold: Strings
+    clinical: Floats
+    combined: Floats
+    inner: tuple[Inner, ...]
+    pairs: tuple[Pair, ...]
+    curves: RiskCurves | None = None
+    shape: str = ""
+
+    @property
+    def inner_brier(self) -> float:
+        """Mean over splits of the weighted Brier score of held-out training rows."""
+        return float(np.mean([np.average(one.squared, weights=one.weight) for one in self.inner]))
+
+    @property
+    def served(self) -> Floats:
+        """(N, h) the combined risk where there is one, else the clinical."""
+        return np.where(np.isnan(self.combined), self.clinical, self.combined)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Held-out risks with the blocks up to and including `block`, on the same rows as `HeldOut`."""
+
+    block: Block
+    before: tuple[str, ...]
+    risk: Floats  # (N, h), NaN where there is no such model
+    without: Floats  # (N, h) one block fewer
+    why_not: str = ""
+
+
+def stream(seed: int, *names: str) -> np.random.Generator:
+    """Chance of its own for each piece of work, whatever the order the pieces run in."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def hold_out(
+    candidate: str,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+    *,
+    seed: int,
+    advance: Advance,
+    budget: Budget | None = None,
+) -> HeldOut:
+    """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split."""
+    pairs, clinical, combined, curves, shapes = [], [], [], [], []
+    for split, followed in zip(scheme.splits, uncensored, strict=True):
+        rng = stream(seed, candidate, split.name)
+        pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng, budget=budget)
+        own, both = pair.risks(cohort, split.test)
+        pairs.append(pair)
+        clinical.append(own)
+        combined.append(both)
+        if cohort.outcome.horizons_days:
+            shape = _shape(pair, cohort, split)
+            served = shape.through(np.where(np.isnan(both), own, both), cohort.horizons)
+            curves.append(served.probabilities)
+            shapes.append(shape.source)
+        advance(1)
+    inner = [
+        _squared_errors(pair, cohort, split, followed)
+        for pair, split, followed in zip(pairs, scheme.splits, uncensored, strict=True)
+    ]
+    return HeldOut(
+        candidate,
+        rows=np.concatenate([split.test for split in scheme.splits]),
+        fold=np.concatenate([np.full(len(split.test), split.name, dtype=object) for split in scheme.splits]),
+        clinical=np.concatenate(clinical),
+        combined=np.concatenate(combined),
+        inner=tuple(inner),
+        pairs=tuple(pairs),
+        curves=RiskCurves(grid_of(cohort.horizons), np.concatenate(curves)) if curves else None,
+        shape="; ".join(sorted(set(shapes))),
+    )
+
+
+def _shape(pair: Pair, cohort: Cohort, split: Split) -> Shape:
+    both = np.flatnonzero(cohort.genotyped[split.test])
+    dosages = None if cohort.dosages is None else cohort.dosages.take(split.test[both])
+    own = own_shape(pair, cohort.frame.take(split.test), cohort.horizons, both=both, dosages=dosages)
+    return own or learned_shape(cohort.outcome.take(split.train), cohort.persons[split.train])
+
+
+def choose(held: Sequence[HeldOut]) -> HeldOut:
+    """The earliest candidate that no other beats by more than one standard error (mean over splits), paired by row and
+    clustered by person.
+
+    The study lists simpler models first; a booster whose rounds were chosen on the same held-out rows has to earn it.
+    """
+    best = min(held, key=lambda found: found.inner_brier)
+    for found in held:
+        gains = [_gain(a, b) for a, b in zip(found.inner, best.inner, strict=True)]
+        if found is best or np.mean([gain for gain, _ in gains]) <= np.mean([error for _, error in gains]):
+            return found
+    return best
+
+
+def _gain(worse: Inner, better: Inner) -> tuple[float, float]:
+    """Mean difference of squared errors, and its standard error over people: rows of one person share their fate."""
+    weight = worse.weight / worse.weight.sum()
+    difference = worse.squared - better.squared
+    mean = float(weight @ difference)
+    people = np.unique(worse.persons, return_inverse=True)[1]
+    return mean, float(np.sqrt(np.sum(np.bincount(people, weights=weight * (difference - mean)) ** 2)))
+
+
+def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> Inner:
+    """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
+    outcome = cohort.outcome.take(split.train)
+    if uncensored is None:
+        label, weight = outcome.event == EVENT, np.ones(len(outcome))
+    else:
+        label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored)
+    return Inner((label - pair.served_out_of_fold()[:, -1]) ** 2, weight, cohort.persons[split.train])
+
+
+def clinical_of_the_tested(
+    held: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None], *, seed: int
+) -> Floats:
+    """(N, h) what the combined model is compared with: its own second stage without any genomic term.
+
+    So both are learned and calibrated on people with genomic results, and their difference is not who was tested: the
+    clinical model is calibrated on everybody, and whoever is tested for a reason may have another risk. NaN where no
+    combined model may serve.
+    """
+    parts = []
+    for split, pair, followed in zip(scheme.splits, held.pairs, uncensored, strict=True):
+        alone = None
+        if pair.combined is not None:
+            rng = stream(seed, held.candidate, split.name, "clinical of the tested")
+            alone = fit_combined(
+                cohort, split.train, pair.clinical, (), uncensored=followed, rng=rng, use_dosages=False
+            )
+        parts.append(Pair(pair.candidate, pair.clinical, alone).risks(cohort, split.test)[1])
+    return np.concatenate(parts)
+
+
+def nested_blocks(
+    held: HeldOut,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+    *,
+    seed: int,
+    reference: Floats,
+    budget: Budget | None = None,
+) -> tuple[Nested, ...]:
+    """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
+
+    A clinical block is added by fitting the candidate anew, with a search of its own where there is a budget; a genomic
+    one by the combined model, the first of them to `reference`, as `clinical_of_the_tested` gives it. What cannot be
+    fitted has NaN for risks, and says why.
+    """
+    if len(cohort.blocks) < 2:
+        return ()
+    ordered = [b for b in cohort.blocks if not b.genomic] + [b for b in cohort.blocks if b.genomic]
+    rungs = [tuple(ordered[: k + 1]) for k in range(len(ordered))]
+    climb = _Climb(held, cohort, scheme, uncensored, seed, budget)
+    ladder = [climb.rung(blocks) for blocks in rungs]
+    found = []
+    for k in range(1, len(ordered)):
+        first = ordered[k].genomic and not ordered[k - 1].genomic
+        without = reference if first else ladder[k - 1][0]
+        found.append(Nested(ordered[k], tuple(b.name for b in ordered[:k]), ladder[k][0], without, ladder[k][1]))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Climb:
+    """The candidate on fewer blocks, on the same splits."""
+
+    held: HeldOut
+    cohort: Cohort
+    scheme: Scheme
+    uncensored: Sequence[Uncensored | None]
+    seed: int
+    budget: Budget | None
+
+    def rung(self, blocks: tuple[Block, ...]) -> tuple[Floats, str]:
+        """(N, h) risks with these blocks, NaN where there are none, and why."""
+        genomic = tuple(b for b in blocks if b.genomic)
+        if len(genomic) == sum(b.genomic for b in self.cohort.blocks) and genomic:
+            reasons = [pair.why_no_combined for pair in self.held.pairs if pair.combined is None]
+            return self.held.combined, next(iter(reasons), "")
+        clinical = tuple(name for b in blocks if not b.genomic for name in b.features)
+        if not genomic and clinical == self.cohort.clinical_names:
+            return self.held.clinical, ""
+        parts, reason = [], ""
+        for split, pair, followed in zip(self.scheme.splits, self.held.pairs, self.uncensored, strict=True):
+            rng = stream(self.seed, self.held.candidate, split.name, *(b.name for b in blocks))
+            try:
+                parts.append(self._partly_combined(pair, split, genomic, followed, rng) if genomic
+                             else self._partly_clinical(split, clinical, followed, rng))  # fmt: skip
+            except PresageError as error:
+                parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
+                reason = f"{error.where}: {error.expected}"
+        return np.concatenate(parts), reason
+
+    def _partly_clinical(
+        self, split: Split, names: tuple[str, ...], followed: Uncensored | None, rng: np.random.Generator
+    ) -> Floats:
+        learner = make_learner(self.held.candidate, monotone=self.cohort.monotone, budget=self.budget)
+        fewer = fit_clinical(learner, self.cohort, split.train, names, uncensored=followed, rng=rng)
+        return fewer.risk(self.cohort.frame.take(split.test), self.cohort.horizons)
+
+    def _partly_combined(
+        self,
+        pair: Pair,
+        split: Split,
+        genomic: tuple[Block, ...],
+        followed: Uncensored | None,
+        rng: np.random.Generator,
+    ) -> Floats:
+        names = tuple(name for block in genomic for name in block.features)
+        use = any(not block.features for block in genomic)
+        fewer = fit_combined(
+            self.cohort, split.train, pair.clinical, names, uncensored=followed, rng=rng, use_dosages=use
+        )
+        return Pair(pair.candidate, pair.clinical, fewer).risks(self.cohort, split.test)[1]
+
+
+def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
+    """The study's candidates, or those that suit the outcome. Raises PresageError for a name that is not a learner."""
+    if not study.models.candidates:
+        return ("cox", "xgboost") if cohort.outcome.horizons_days else ("logistic", "xgboost")
+    for name in study.models.candidates:
+        if name not in LEARNERS:
+            raise PresageError("[models] candidates", f"a learner among {', '.join(LEARNERS)}; there is no '{name}'")
+    if not set(study.models.candidates) & set(SERVABLE):
+        raise PresageError("[models] candidates", f"one that can be served at least: {', '.join(SERVABLE)}")
+    return study.models.candidates

@@ -1,0 +1,86 @@
+"""Bringing the served model to the record's last years, and how far that was right on people held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from training.card import horizon_words
+from training.cohort import Cohort, Ints, Scheme, Uncensored
+from training.heldout.candidates import HeldOut
+from training.models import Pair, Period, followed, period_of
+
+
+def in_last_years(pair: Pair, cohort: Cohort, rows: Ints, uncensored: Uncensored | None) -> tuple[Pair, list[Period]]:
+    """The pair with the hazards of the last calendar years, by horizon, and what was found; rows: it learned from.
+
+    Learned on the clinical model's held-out risks of everybody, and applied to the combined model as well.
+    """
+    found = [_of(pair, cohort, rows, uncensored, position) for position in range(len(cohort.horizons))]
+    known = [one for one in found if one is not None]
+    if all(one.factor == 1.0 for one in known):
+        return pair, known
+    return pair.in_period([1.0 if one is None else one.factor for one in found]), known
+
+
+def period_json(
+    found: Sequence[Period],
+    chosen: HeldOut,
+    cohort: Cohort,
+    scheme: Scheme,
+    uncensored: Sequence[Uncensored | None],
+) -> tuple[dict[str, Any], list[str]]:
+    """`period` of the summary: what was found and done for each horizon, and how right it is on people held out; and
+    its notes.
+    """
+    tested = _tested(chosen, cohort, scheme, uncensored)
+    return {"served": [one.to_json() for one in found], "tested": tested}, [
+        *(_note(one) for one in found),
+        *([] if tested is None or all(one.factor == 1.0 for one in found) else [_tested_note(tested)]),
+    ]
+
+
+def _tested(
+    chosen: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None]
+) -> dict[str, Any] | None:
+    """Of the test rows at the last horizon: the ratio before, and after each split's own factor, learned on its
+    training rows; None where there is nothing to tell.
+    """
+    seen = followed(cohort, np.arange(len(cohort)))
+    if seen is None:
+        return None
+    parts = []
+    for split, pair, chances in zip(scheme.splits, chosen.pairs, uncensored, strict=True):
+        one = _of(pair, cohort, split.train, chances, -1)
+        parts.append(np.full(len(split.test), 1.0 if one is None else one.factor))
+    outcome, persons = cohort.outcome.take(chosen.rows), cohort.persons[chosen.rows]
+    before, after = (
+        period_of(chosen.clinical[:, -1], outcome, persons, seen.take(chosen.rows), -1, factors=factors)
+        for factors in (None, np.concatenate(parts))
+    )
+    return None if before is None or after is None else {"before": before.to_json(), "after": after.to_json()}
+
+
+def _note(one: Period) -> str:
+    when = "year" if one.years == 1 else f"{one.years} years"
+    seen = f"{one.ratio:.2f} ({one.low:.2f} to {one.high:.2f}) times those that risks by"
+    said = f"in the record's last {when} hazards were {seen} {horizon_words(one.horizon_days)} were calibrated to"
+    if one.factor == 1.0:
+        return f"{said}: no sure difference, so risks stay as they are"
+    follow = f"served risks follow, their hazards multiplied by {one.factor:.2f}"
+    return f"{said}: {follow}, for people scored at the record's end if hazards stay so"
+
+
+def _tested_note(tested: dict[str, Any]) -> str:
+    before, after = (f"{one['ratio']:.2f} ({one['low']:.2f} to {one['high']:.2f})" for one in tested.values())
+    said = f"observed to expected in the last years is {before} without that factor and {after} with it"
+    return f"on people held out, {said}; every other number here is of landmarks that can be followed, without it"
+
+
+def _of(pair: Pair, cohort: Cohort, rows: Ints, uncensored: Uncensored | None, position: int) -> Period | None:
+    risk = pair.clinical.out_of_fold
+    if uncensored is None or risk is None:
+        return None
+    return period_of(risk[:, position], cohort.outcome.take(rows), cohort.persons[rows], uncensored, position)

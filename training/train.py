@@ -1,0 +1,200 @@
+"""From a study file to a registered bundle: the protocol, step by step."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from features.errors import PresageError
+from features.progress import Progress, silent
+from features.record import Record
+from training.bundle import write_bundle
+from training.cohort import Cohort, References, Scheme, make_splits, read_flat
+from training.heldout import (
+    REFITS,
+    Bench,
+    HeldOut,
+    budget_of,
+    candidates_of,
+    choose,
+    clinical_of_the_tested,
+    hold_out,
+    in_last_years,
+    nested_blocks,
+    period_json,
+    quiet_budget,
+    reach_notes,
+    site_notes,
+    sites_json,
+    stream,
+    trials_of,
+    tuning_json,
+    write_predictions,
+)
+from training.heldout.document import document as document_of
+from training.heldout.refits import refits
+from training.learners import SERVABLE
+from training.models import Pair, Period, fit_pair, followed
+from training.registry import check_server
+from training.report import Summary, draw
+from training.study import Study, naming_the_study, read_study
+
+Floats = npt.NDArray[np.float64]
+
+
+def train(
+    study_path: Path,
+    *,
+    record_dir: Path | None = None,
+    truth: Path | None = None,
+    json_out: Path | None = None,
+    predictions_out: Path | None = None,
+    seed: int = 7,
+    tune: int | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Cohort, splits, candidates, numbers, bundle, registry. Same files and seed: the same numbers.
+
+    tune: trials of a search for settings, of each boosted candidate in each training part; None: the settings as they
+    are.
+
+    Raises PresageError for whatever in the study, table or record its owner can mend.
+    """
+    # Small matrices: threads only get into each other's way.
+    with threadpool_limits(1, user_api="blas"), naming_the_study(study_path):
+        return _train(study_path, record_dir, truth, json_out, predictions_out, seed, tune, progress)
+
+
+def _train(
+    study_path: Path,
+    record_dir: Path | None,
+    truth: Path | None,
+    json_out: Path | None,
+    predictions_out: Path | None,
+    seed: int,
+    tune: int | None,
+    progress: Progress,
+) -> Summary:
+    study, folder = read_study(study_path), study_path.parent
+    check_server()
+    cohort, references = _cohort(study, folder, record_dir, truth, progress)
+    candidates = candidates_of(study, cohort)
+    scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
+    fits = len(scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
+    with progress("fitting candidates", total=fits) as advance:
+        uncensored = [followed(cohort, split.train) for split in scheme.splits]
+        budget = budget_of(study, tune, advance)
+        held = {
+            name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance, budget=budget)
+            for name in candidates
+        }
+    chosen = choose([found for name, found in held.items() if name in SERVABLE])
+    others: tuple[Pair, ...] = ()
+    if len(scheme.splits) == 1:
+        with progress("fitting anew, for intervals of importance", total=REFITS) as advance:
+            others = refits(chosen, cohort, scheme.splits[0], uncensored[0], seed=seed, advance=advance)
+    final, periods = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
+    with progress("measuring"):
+        tested = clinical_of_the_tested(chosen, cohort, scheme, uncensored, seed=seed)
+        nested = nested_blocks(
+            chosen, cohort, scheme, uncensored, seed=seed, reference=tested, budget=quiet_budget(budget)
+        )
+        document = document_of(study, cohort, scheme, held, chosen, nested, tested, references, others, seed=seed)
+        document["notes"] += reach_notes(cohort, scheme, uncensored)
+        if periods:
+            document["period"], notes = period_json(periods, chosen, cohort, scheme, uncensored)
+            document["notes"] += notes
+        if study.validation.site_column is not None:
+            document["sites"] = sites_json(
+                Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed),
+                chosen,
+                min_people=study.equity.min_people,
+            )
+            document["notes"] += site_notes(document["sites"])
+    if record_dir is not None and not study.is_flat:
+        from training.leakage import prove
+
+        proof = prove(cohort, scheme, Record.open(record_dir), seed=seed, progress=progress)
+        document["leakage"] = proof.to_json()
+    if tune is not None:
+        document["tuning"] = tuning_json(held, chosen, final)
+    with progress("writing the bundle and the run"):
+        figures = draw(study.name, document["figures"])
+        document["registered"] = _register(
+            study, study_path, cohort, scheme, held, chosen, final, document, figures, seed=seed
+        )
+    _write(json_out, document)
+    if predictions_out is not None:
+        write_predictions(predictions_out, cohort, list(held.values()))
+    return Summary(document)
+
+
+def _cohort(
+    study: Study, folder: Path, record_dir: Path | None, truth: Path | None, progress: Progress
+) -> tuple[Cohort, References]:
+    if study.is_flat:
+        with progress("reading the table"):
+            return read_flat(study, folder), References()
+    if record_dir is None:
+        raise PresageError("--record", f"a record: study {study.name} has no [source] table")
+    from training.cohort import read_record
+
+    return read_record(study, folder, record_dir, truth, progress=progress)
+
+
+def _final_pair(
+    chosen: HeldOut, cohort: Cohort, scheme: Scheme, study: Study, tune: int | None, *, seed: int, progress: Progress
+) -> tuple[Pair, list[Period]]:
+    """The very model that was evaluated where there is one split; else one fitted to everybody, in the last years."""
+    if scheme.temporal:
+        return chosen.pairs[0], []
+    name, rows = chosen.candidate, np.arange(len(cohort))
+    with progress("fitting to everybody", total=1 + trials_of(name, tune)) as advance:
+        budget, rng = budget_of(study, tune, advance), stream(seed, name, "all")
+        seen = followed(cohort, rows)
+        pair = fit_pair(name, cohort, rows, uncensored=seen, rng=rng, budget=budget)
+        advance(1)
+    return in_last_years(pair, cohort, rows, seen)
+
+
+def _register(
+    study: Study,
+    study_path: Path,
+    cohort: Cohort,
+    scheme: Scheme,
+    held: Mapping[str, HeldOut],
+    chosen: HeldOut,
+    final: Pair,
+    document: dict[str, Any],
+    figures: Mapping[str, Any],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    from training.heldout import log_run
+
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = Path(scratch) / "bundle"
+        digest = write_bundle(bundle, study, study_path, cohort, scheme, final, document)
+        registered = log_run(study, cohort, held, chosen, document, bundle, figures, digest=digest, seed=seed)
+    return {
+        "model": registered.model,
+        "version": registered.version,
+        "run_id": registered.run_id,
+        "digest": digest,
+    }
+
+
+def _write(path: Path | None, document: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    scratch.replace(path)
