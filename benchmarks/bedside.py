@@ -87,8 +87,8 @@ def same_as_batch(people: list[Record], features: Catalogue) -> str:
             at = Path(scratch) / ("data/0.parquet" if name == "events" else f"genomic/{name}.parquet")
             at.parent.mkdir(exist_ok=True)
             pq.write_table(pa.concat_tables([person.tables[name] for person in people]), at)
-        batch = build(Index.at(np.arange(len(people)), AS_OF), Record.open(Path(scratch)), features)
-    alone = [build(Index.at([row], AS_OF), person, features) for row, person in enumerate(people)]
+        batch = build(Index.at(np.arange(len(people)), AS_OF), Record.open(Path(scratch)), catalogue=features)
+    alone = [build(Index.at([row], AS_OF), person, catalogue=features) for row, person in enumerate(people)]
     differing = [name for row, one in enumerate(alone) for name in moved(batch.take(np.array([row])), one)]
     return f"DIFFERS: {sorted(set(differing))}" if differing else "the same bits as the batch"
 
@@ -108,7 +108,7 @@ def main() -> None:
         print(f"{name:20} {len(features.specs):4} features  {said}  {same}", flush=True)
     population = study.population.model_copy(update={"index": AS_OF})
     codes = {"first_codes": [], "exclude": ["ICD10CM//I63.9"], "outcome": ["ICD10CM//I21.9"], "competing": []}
-    facts = timed(lambda one: index_facts(one, None, population, **codes), people)  # type: ignore[arg-type]
+    facts = timed(lambda one: index_facts(one, None, population=population, **codes), people)  # type: ignore[arg-type]
     print(f"{'of the population?':20} {'':13}  {facts}", flush=True)
 
 

@@ -122,7 +122,7 @@ def fit_bare(frame: FeatureFrame, outcome: Outcome, learner: XGBoostHorizon, rou
     matrix = Columns.of(frame).matrix(frame)
     rng = np.random.default_rng(SEED)
     folds = person_folds(frame.subject_ids, outcome.event, folds=INNER_FOLDS, rng=rng)
-    grid = learner.grid(Columns.of(frame), len(frame), int(rng.integers(2**31)))
+    grid = learner.grid(Columns.of(frame), len(frame), seed=int(rng.integers(2**31)))
     parameters = {**grid.parameters, "max_depth": 4}
     for k in range(INNER_FOLDS + 1):
         rows: npt.NDArray[np.intp] = np.flatnonzero(folds != k)

@@ -60,7 +60,7 @@ def main() -> None:
         started = time.process_time()
         nothing = [None] * len(scheme.splits)
         with silent("fitting") as advance:
-            held = hold_out(name, cohort, scheme, nothing, seed=arguments.seed, advance=advance)
+            held = hold_out(name, cohort, scheme=scheme, uncensored=nothing, seed=arguments.seed, advance=advance)
         bench = Bench.of(cohort, held, n_boot=arguments.bootstraps, seed=arguments.seed)
         found = bench.measure(held.served, integrated=True)
         print(f"\n{name}, {time.process_time() - started:.0f} s of CPU")

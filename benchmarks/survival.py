@@ -76,12 +76,12 @@ def score_fold(
     risks = {name: [m.risk_at(frame.take(test), g).probabilities for g in grids] for name, m in members.items()}
     for name, parts in stacks.items():
         held_out = np.stack([members[part].out_of_fold.probabilities for part in parts])  # type: ignore[union-attr]
-        weights = stack_weights(held_out, goals, int((seen.event == 1).sum()))
+        weights = stack_weights(held_out, goals, events=int((seen.event == 1).sum()))
         risks[name] = [sum(w * risks[part][g] for part, w in zip(parts, weights, strict=True)) for g in (0, 1)]
     ones, everyone = np.ones(len(test)), np.ones(len(test), dtype=np.bool_)
     found = {}
     for name, (at_grid, at_times) in risks.items():
-        c = concordance(Pairs.of(unseen, at_grid.mean(axis=1)), ones, ones, everyone)
+        c = concordance(Pairs.of(unseen, at_grid.mean(axis=1)), ones, followed=ones, usable=everyone)
         found[name] = (c, integrated_brier(unseen, RiskCurves(times, at_times)))
     return found
 

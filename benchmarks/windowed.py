@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from features.arrays import Floats, Positions
 from features.build import Reading, shard_rows
 from features.catalogue import Catalogue
 from features.engine import MICRO, Engine, Long, code_values, column_name, duckdb_session, index_rows
@@ -18,8 +19,6 @@ from features.record import Record
 SHARD_PAIRS = 200_000  # smaller than for features: every code of every person is a row of the long form
 STATISTICS = ("count", "mean", "min", "max", "latest")
 _WINDOWED = ("n", "m", "s", "lo", "hi")
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 
 
 def tabulate(
@@ -52,13 +51,15 @@ def shards(
     max_memory: str | None = None,
     threads: int | None = None,
     progress: Progress = silent,
-) -> Iterator[tuple[Rows, sparse.csr_matrix]]:
+) -> Iterator[tuple[Positions, sparse.csr_matrix]]:
     """The same by shard of people, as rows of the index and their matrix: memory does not grow with the record.
 
     One thread costs a third less CPU than two, as shards are small.
     """
     vocabulary = Catalogue((), 0.0, windows_days).with_vocabulary(codes)
-    reading = Reading(record, Engine(vocabulary), duckdb_session(max_memory=max_memory, threads=threads), pairs=[])
+    reading = Reading(
+        record, Engine(vocabulary), session=duckdb_session(max_memory=max_memory, threads=threads), pairs=[]
+    )
     windowed, latest = code_values(windows_days, _WINDOWED), code_values((None,), ("late",))
     finite = [days for days in windows_days if days is not None]
     reading.show()  # the join with a shard's index skips the row groups of everybody else

@@ -27,7 +27,7 @@ def audit(record: Record, catalogue: Catalogue, *, backend: BaseBackend | None =
     """Over the whole record, for each group of features that read values: how many, and how many were set aside."""
     engine = Engine(catalogue)
     session = duckdb_session() if backend is None else IbisSession(backend)
-    Reading(record, engine, session)
+    Reading(record, engine, session=session)
     session.put("presage_events", record.events(session.backend))
     found = {row["source"]: row for row in session.run(_counts()).to_pylist()}
     rows = [

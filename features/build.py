@@ -7,12 +7,12 @@ import threading
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from ibis.backends import BaseBackend
 from pyarrow import parquet
 from scipy import sparse
 
+from features.arrays import Positions
 from features.catalogue import Catalogue
 from features.codes import ancestors_of
 from features.engine import CodeMap, Engine, IbisSession, WarmSession, duckdb_session, texts
@@ -25,14 +25,13 @@ SHARD_PAIRS = 1_000_000  # index rows times events in a shard, about: bounds mem
 # Facts about people and care that are no clinical codes.
 NOT_CODES = ("MEDS_", "Gender//", "Race//", "Ethnicity//", "CARE_SITE", "PROVIDER", "OBSERVATION_PERIOD//",
              "VISIT_END//", "Presage//")  # fmt: skip
-Rows = npt.NDArray[np.intp]
 
 
 def build(
     index: Index,
     record: Record,
-    catalogue: Catalogue,
     *,
+    catalogue: Catalogue,
     progress: Progress = silent,
     backend: BaseBackend | None = None,
     max_memory: str | None = None,
@@ -46,18 +45,18 @@ def build(
     """
     if record.path is None and backend is None:
         return _warm(catalogue).build(index, record)
-    reading = Reading(record, Engine(catalogue), _session(backend, max_memory))
+    reading = Reading(record, Engine(catalogue), session=_session(backend, max_memory))
     shards = [np.arange(len(index), dtype=np.intp)] if backend is not None else shard_rows(index, record)
     frames = []
     with progress("features", total=len(index)) as advance:
         for rows in shards:
             frames.append(reading.frame(index.take(rows)))
             advance(len(rows))
-    return _stack(frames, np.concatenate(shards), index)
+    return _stack(frames, np.concatenate(shards), index=index)
 
 
 def learn_vocabulary(
-    index: Index, record: Record, catalogue: Catalogue, *, backend: BaseBackend | None = None
+    index: Index, record: Record, *, catalogue: Catalogue, backend: BaseBackend | None = None
 ) -> Catalogue:
     """The catalogue with its vocabulary: codes that at least `code_prevalence` of these index rows have ever had.
 
@@ -65,10 +64,10 @@ def learn_vocabulary(
     """
     if catalogue.code_prevalence is None:
         return catalogue
-    reading = Reading(record, Engine(catalogue), _session(backend, None))
+    reading = Reading(record, Engine(catalogue), session=_session(backend, None))
     codes = sorted({code for code, _ in reading.pairs if not code.startswith(NOT_CODES)})
     everything = Catalogue((), catalogue.code_prevalence, (None,), tuple(codes))
-    counting = Reading(record, Engine(everything), reading.session, pairs=[])
+    counting = Reading(record, Engine(everything), session=reading.session, pairs=[])
     people = np.zeros(len(codes), dtype=np.int64)
     for rows in shard_rows(index, record):
         counts = counting.frame(index.take(rows)).codes
@@ -78,7 +77,7 @@ def learn_vocabulary(
     return catalogue.with_vocabulary(code for code, n in zip(codes, people.tolist(), strict=True) if n >= least)
 
 
-def shard_rows(index: Index, record: Record, *, largest: int = SHARD_PAIRS) -> list[Rows]:
+def shard_rows(index: Index, record: Record, *, largest: int = SHARD_PAIRS) -> list[Positions]:
     """Rows of the index in shards of whole people, in order of subject; `largest`: index rows times events, about."""
     order = np.argsort(index.subject_ids, kind="stable")
     subjects = np.unique(index.subject_ids)
@@ -104,22 +103,24 @@ class Reading:
     """A record being read by an engine through a session: codes resolved once, events shard by shard."""
 
     def __init__(
-        self, record: Record, engine: Engine, session: IbisSession, *, pairs: list[tuple[str, str]] | None = None
+        self, record: Record, engine: Engine, *, session: IbisSession, pairs: list[tuple[str, str]] | None = None
     ) -> None:
         self.session, self._engine = session, engine
         self._events = _events(record, session)
         self.pairs = _pairs(self._events, session) if pairs is None else pairs
         patterns = [pattern for source in engine.plan.sources for pattern in source.codes]
-        code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns))
+        code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns=patterns))
         session.put("presage_codes", code_map.table(self.pairs))
         session.put("presage_vocabulary", engine.vocabulary_table())
         session.put("presage_texts", texts(engine.plan))
-        self._genomic = {name: _genomic(record, session, name, engine.score_ids) for name in engine.genomic_tables}
+        self._genomic = {
+            name: _genomic(record, session, name=name, score_ids=engine.score_ids) for name in engine.genomic_tables
+        }
 
     def frame(self, index: Index) -> FeatureFrame:
         """The frame of one shard."""
         self.show(index)
-        return self._engine.frame(index, self.session, self._genomic)
+        return self._engine.frame(index, self.session, genomic_tables=self._genomic)
 
     def show(self, index: Index | None = None) -> None:
         """Make the events of the people of this shard `presage_events`; everybody's without an index."""
@@ -143,14 +144,14 @@ def _pairs(events: ibis.expr.types.Table, session: IbisSession) -> list[tuple[st
     return sorted(zip(found["code"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
-def _genomic(record: Record, session: IbisSession, name: str, score_ids: tuple[str, ...]) -> pa.Table:
+def _genomic(record: Record, session: IbisSession, *, name: str, score_ids: tuple[str, ...]) -> pa.Table:
     table = record.genomic(session.backend, name)
     if name == "polygenic":
         table = table.filter(table.score_id.isin(score_ids))
     return session.backend.to_pyarrow(table)
 
 
-def _stack(frames: list[FeatureFrame], order: Rows, index: Index) -> FeatureFrame:
+def _stack(frames: list[FeatureFrame], order: Positions, *, index: Index) -> FeatureFrame:
     first = frames[0]
     back = np.empty(len(index), dtype=np.intp)
     back[order] = np.arange(len(index), dtype=np.intp)
@@ -187,14 +188,14 @@ class Warm:
             tables = {
                 name: record.tables.get(name, GENOMIC[name].empty_table()) for name in self._engine.genomic_tables
             }
-            return self._engine.frame(index, self._session, tables)
+            return self._engine.frame(index, self._session, genomic_tables=tables)
 
     def _use(self, record: Record) -> None:
         """Resolve codes by this record's hierarchy; the same table is not read twice."""
         hierarchy = record.tables.get("ancestors")
         if hierarchy is self._hierarchy:
             return
-        self._code_map = CodeMap(self._engine.plan, ancestors_of(record, None, self._patterns))
+        self._code_map = CodeMap(self._engine.plan, ancestors_of(record, None, patterns=self._patterns))
         self._hierarchy = hierarchy
 
 

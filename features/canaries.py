@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Ints, Moments
 from features.catalogue import Catalogue, FeatureSpec
 from features.engine import Plan, Source
 from features.index import Index
@@ -27,8 +27,6 @@ BEFORE, BEFORE_BIRTH = DAY, 150 * 365 * DAY
 INSIDE = 1e-4  # of the plausible range: a value at its very end may leave it when it is rounded to float32
 ANY_VALUE = (-1e6, 1e6)  # of a source without a plausible range
 HIGH_Z, MATCHED = 7.5, 0.987
-Moments = npt.NDArray[np.datetime64]
-Ints = npt.NDArray[np.int64]
 
 
 def canaries(index: Index, catalogue: Catalogue) -> dict[str, pa.Table]:
@@ -66,7 +64,7 @@ def _of_source(index: Index, source: Source, *, from_first: bool) -> pa.Table:
 
 def _of_vocabulary(index: Index, codes: tuple[str, ...]) -> pa.Table:
     rows = np.arange(len(codes) if len(index) else 0) % max(1, len(index))
-    return _events(index.take(rows), BEFORE, pa.array(codes[: len(rows)], pa.string()))
+    return _events(index.take(rows), BEFORE, code=pa.array(codes[: len(rows)], pa.string()))
 
 
 def _signal(source: Source, *, high: bool) -> tuple[str, float | None, str | None]:
@@ -95,7 +93,9 @@ def _events(
     time = np.concatenate([available[: len(DELAYS) * len(index)], index.as_of - late])
     codes = code if isinstance(code, str) else pa.concat_arrays([code] * (len(DELAYS) + 1))
     subjects = np.tile(index.subject_ids, len(DELAYS) + 1)
-    return _table(EVENTS, subjects, available, time=pa.array(time), code=codes, numeric_value=value, text_value=text)
+    return _table(
+        EVENTS, subjects, available=available, time=pa.array(time), code=codes, numeric_value=value, text_value=text
+    )
 
 
 def _genomic(index: Index, specs: tuple[FeatureSpec, ...]) -> dict[str, pa.Table]:
@@ -119,10 +119,12 @@ def _genomic(index: Index, specs: tuple[FeatureSpec, ...]) -> dict[str, pa.Table
 
 def _results(schema: pa.Schema, index: Index, **facts: str | float | None) -> pa.Table:
     available = np.concatenate([index.as_of + delay for delay in DELAYS])
-    return _table(schema, np.tile(index.subject_ids, len(DELAYS)), available, **facts)
+    return _table(schema, np.tile(index.subject_ids, len(DELAYS)), available=available, **facts)
 
 
-def _table(schema: pa.Schema, subjects: Ints, available: Moments, **facts: pa.Array | str | float | None) -> pa.Table:
+def _table(
+    schema: pa.Schema, subjects: Ints, *, available: Moments, **facts: pa.Array | str | float | None
+) -> pa.Table:
     """Rows of a schema; what is not said is null."""
     columns: dict[str, pa.Array] = {"subject_id": pa.array(subjects), "available_time": pa.array(available)}
     for field in schema:

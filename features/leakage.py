@@ -47,8 +47,8 @@ class CanaryProof:
 def prove_no_movement(
     index: Index,
     record: Record,
-    catalogue: Catalogue,
     *,
+    catalogue: Catalogue,
     rng: np.random.Generator,
     people: int = PEOPLE,
     progress: Progress = silent,
@@ -60,14 +60,14 @@ def prove_no_movement(
     first record with the canaries before the moment: one that moves nothing when it may be seen proves nothing by
     moving nothing. Only a person's last row is asked: for an earlier one a canary after the last would be none.
     """
-    chosen = _last_rows(index, people, rng)
-    whole = _in_memory(record, chosen, ibis.duckdb.connect())
+    chosen = _last_rows(index, people, rng=rng)
+    whole = _in_memory(record, chosen, backend=ibis.duckdb.connect())
     known = _known(whole, chosen)
     planted = canaries(chosen, catalogue)
     with progress("planting canaries", total=3) as advance:
         frames = []
         for seen in (known, _joined(whole, planted), _joined(known, earlier(planted))):
-            frames.append(build(chosen, seen, catalogue))
+            frames.append(build(chosen, seen, catalogue=catalogue))
             advance(1)
     before, after, control = frames
     proven = set(moved(before, control))
@@ -122,14 +122,14 @@ def shifted(index: Index, days: int) -> Index:
     return Index(index.subject_ids, index.as_of - days * DAY)
 
 
-def _last_rows(index: Index, people: int, rng: np.random.Generator) -> Index:
+def _last_rows(index: Index, people: int, *, rng: np.random.Generator) -> Index:
     order = np.lexsort((index.as_of, index.subject_ids))
     subjects = index.subject_ids[order]
     last = order[np.append(subjects[1:] != subjects[:-1], True)] if len(order) else order
     return index.take(np.sort(rng.permutation(last)[:people]))
 
 
-def _in_memory(record: Record, index: Index, backend: BaseBackend) -> Record:
+def _in_memory(record: Record, index: Index, *, backend: BaseBackend) -> Record:
     """The same people's events, and the hierarchy, in memory."""
     if record.path is None:
         return record

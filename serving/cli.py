@@ -484,7 +484,7 @@ def prs(
         done = run(
             genotypes,
             scores,
-            out,
+            out=out,
             settings=settings,
             reference_frequencies=reference_frequencies,
             ancestry=ancestry,

@@ -118,8 +118,8 @@ class Backend:
         as_of = datetime.fromisoformat(NOBODYS_DAY)
         record = self.people.sent(PersonData.model_validate({"events": NOBODYS_EVENTS}), as_of=as_of)
         score_one(champion, record, as_of=as_of, subject_id=SENT)
-        one = np.array([SENT], dtype=np.int64), np.array([NOBODYS_DAY], dtype="datetime64[us]")
-        champion.bundle.risk(frame_of(champion, record, *one))
+        nobody, day = np.array([SENT], dtype=np.int64), np.array([NOBODYS_DAY], dtype="datetime64[us]")
+        champion.bundle.risk(frame_of(champion, record, subject_ids=nobody, as_of=day))
         if self.settings.record is not None:
             self.people.panel(NO_ONE)
             self.people.known(NO_ONE)
@@ -168,9 +168,9 @@ def service(backend: Backend, *, metrics: bool) -> Any:
             try:
                 return await anyio.to_thread.run_sync(backend.score, viewer, request)
             except UnseenError as error:
-                refusal = problem(404, "subject_id", str(error))
+                refusal = problem(404, "subject_id", expected=str(error))
             except PresageError as error:
-                refusal = problem(422, error.where, error.expected, error.way_out)
+                refusal = problem(422, error.where, expected=error.expected, way_out=error.way_out)
             ctx.response.status_code = refusal.status_code
             return refusal  # type: ignore[return-value]  # BentoML sends a ready answer as it is
 

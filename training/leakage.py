@@ -14,6 +14,7 @@ from rich.text import Text
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
+from features.arrays import Floats
 from features.build import build
 from features.catalogue import Catalogue
 from features.errors import PresageError
@@ -25,8 +26,6 @@ from training.cohort import EVENT, Cohort, Scheme, make_splits
 from training.heldout import Bench, HeldOut, hold_out, stream
 from training.models import followed
 from training.study import read_study
-
-Floats = npt.NDArray[np.float64]
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 MIN_EVENTS = 20
@@ -97,12 +96,12 @@ class Leakage:
         yield Text("No leak found." if self.passed else "It leaks.", style="green" if self.passed else "bold red")
 
 
-def prove(cohort: Cohort, scheme: Scheme, record: Record, *, seed: int, progress: Progress = silent) -> Leakage:
+def prove(cohort: Cohort, scheme: Scheme, *, record: Record, seed: int, progress: Progress = silent) -> Leakage:
     """The proofs that need no model: canaries, splits, single features. Stored with the model at training."""
     index = Index(cohort.frame.subject_ids, cohort.frame.as_of)
     rng = stream(seed, "leakage")
     return Leakage(
-        canaries=prove_no_movement(index, record, _catalogue(cohort), rng=rng, progress=progress),
+        canaries=prove_no_movement(index, record, catalogue=_catalogue(cohort), rng=rng, progress=progress),
         people_in_two_splits=_in_two_splits(cohort, scheme),
         suspicious=suspicious_features(cohort),
     )
@@ -119,15 +118,20 @@ def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progre
     study, folder = read_study(study_path), study_path.parent
     if study.is_flat:
         raise PresageError(str(study_path), "a study of a record: a flat table has no times to prove anything with")
-    cohort, _ = read_record(study, folder, record_dir, None, progress=progress)
+    cohort, _ = read_record(study, folder, record_dir=record_dir, truth=None, progress=progress)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
     record = Record.open(record_dir)
-    proof = prove(cohort, scheme, record, seed=seed, progress=progress)
+    proof = prove(cohort, scheme, record=record, seed=seed, progress=progress)
     with threadpool_limits(1, user_api="blas"), progress("fitting", total=len(scheme.splits)) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
-        held = hold_out(candidates_of(study, cohort)[0], cohort, scheme, uncensored, seed=seed, advance=advance)
-    earlier = {days: _auc_earlier(cohort, scheme, held, record, days, seed, progress) for days in SHIFTS_DAYS}
-    return replace(proof, auc=_auc(cohort, held, held.clinical, seed), auc_earlier=earlier)
+        held = hold_out(
+            candidates_of(study, cohort)[0], cohort, scheme=scheme, uncensored=uncensored, seed=seed, advance=advance
+        )
+    earlier = {
+        days: _auc_earlier(cohort, scheme, held=held, record=record, days=days, seed=seed, progress=progress)
+        for days in SHIFTS_DAYS
+    }
+    return replace(proof, auc=_auc(cohort, held, risk=held.clinical, seed=seed), auc_earlier=earlier)
 
 
 def _catalogue(cohort: Cohort) -> Catalogue:
@@ -136,18 +140,18 @@ def _catalogue(cohort: Cohort) -> Catalogue:
     return Catalogue.from_json(cohort.catalogue_json)
 
 
-def _auc(cohort: Cohort, held: HeldOut, risk: Floats, seed: int) -> float:
+def _auc(cohort: Cohort, held: HeldOut, *, risk: Floats, seed: int) -> float:
     return float(Bench.of(cohort, held, n_boot=0, seed=seed).measure(risk, n_boot=0)["auc"].value)
 
 
 def _auc_earlier(
-    cohort: Cohort, scheme: Scheme, held: HeldOut, record: Record, days: int, seed: int, progress: Progress
+    cohort: Cohort, scheme: Scheme, *, held: HeldOut, record: Record, days: int, seed: int, progress: Progress
 ) -> float:
     """The clinical model's AUC on test rows whose features are those of some days before."""
     index = shifted(Index(cohort.frame.subject_ids, cohort.frame.as_of), days)
-    before = replace(cohort, frame=build(index, record, _catalogue(cohort), progress=progress))
+    before = replace(cohort, frame=build(index, record, catalogue=_catalogue(cohort), progress=progress))
     parts = [pair.risks(before, split.test)[0] for pair, split in zip(held.pairs, scheme.splits, strict=True)]
-    return _auc(cohort, held, np.concatenate(parts), seed)
+    return _auc(cohort, held, risk=np.concatenate(parts), seed=seed)
 
 
 def _in_two_splits(cohort: Cohort, scheme: Scheme) -> int:
@@ -172,14 +176,14 @@ def suspicious_features(cohort: Cohort) -> dict[str, float]:
         values = cohort.frame.column(name)
         known = ~np.isnan(values)
         if name in cohort.frame.levels:
-            values = _event_rates(values, event, cohort.persons, len(cohort.frame.levels[name]))
+            values = _event_rates(values, event, persons=cohort.persons, k=len(cohort.frame.levels[name]))
         found[name] = _rank_auc(values[known], event[known])
         found[f"{name} (missing)"] = _rank_auc((~known).astype(np.float32), event)
     return {name: auc for name, auc in {**found, **_code_aucs(cohort, event)}.items() if auc and auc > IMPLAUSIBLE_AUC}
 
 
 def _event_rates(
-    levels: npt.NDArray[np.float32], event: npt.NDArray[np.bool_], persons: npt.NDArray[np.int64], k: int
+    levels: npt.NDArray[np.float32], event: npt.NDArray[np.bool_], *, persons: npt.NDArray[np.int64], k: int
 ) -> npt.NDArray[np.float32]:
     """(n,) share with the event among other people's rows of the same level, drawn towards the share among all.
 

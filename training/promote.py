@@ -73,7 +73,7 @@ def promote(
     if override and not (signed_by or "").strip():
         raise PresageError("--override", "who overrides", way_out="add --signed-by NAME; it is recorded with the model")
     bundle = bundle_of(model, version)
-    card = _signed(model, version, bundle, answers, signed_by, ask, now)
+    card = _signed(model, version, bundle=bundle, answers=answers, signed_by=signed_by, ask=ask, now=now)
     signer = None if card.signature is None else card.signature.name
     rules = gate(
         bundle.report(),
@@ -91,13 +91,14 @@ def promote(
             "gate_override_by": str(signed_by),
             "gate_override_at": moment(now),
         }
-    keep_decision(model, version, tags, promoted=promoted)
+    keep_decision(model, version, tags=tags, promoted=promoted)
     return Promotion(model, version, promoted, rules, reason if failed and override else None)
 
 
 def _signed(
     model: str,
     version: int,
+    *,
     bundle: Bundle,
     answers: Mapping[str, str] | None,
     signed_by: str | None,
@@ -109,7 +110,7 @@ def _signed(
     if ask is not None:
         said |= {key: text for key in QUESTIONS if not said.get(key) if (text := ask(key, QUESTIONS[key]).strip())}
     signature = Signature(signed_by, moment(now)) if signed_by else None
-    card = card_of(model, version, bundle, answers=said, signature=signature)
+    card = card_of(model, version, bundle=bundle, answers=said, signature=signature)
     if said or signature is not None:
-        keep_card(model, version, card, said, page=render_card(card))
+        keep_card(model, version, card=card, answers=said, page=render_card(card))
     return card

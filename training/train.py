@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from features.errors import PresageError
@@ -46,8 +45,6 @@ from training.registry import check_server
 from training.report import Summary, draw
 from training.study import Study, naming_the_study, read_study
 
-Floats = npt.NDArray[np.float64]
-
 
 def train(
     study_path: Path,
@@ -69,12 +66,22 @@ def train(
     """
     # Small matrices: threads only get into each other's way.
     with threadpool_limits(1, user_api="blas"), naming_the_study(study_path):
-        return _train(study_path, record_dir, truth, json_out, predictions_out, seed, tune, progress)
+        return _train(
+            study_path,
+            record_dir,
+            truth=truth,
+            json_out=json_out,
+            predictions_out=predictions_out,
+            seed=seed,
+            tune=tune,
+            progress=progress,
+        )
 
 
 def _train(
     study_path: Path,
     record_dir: Path | None,
+    *,
     truth: Path | None,
     json_out: Path | None,
     predictions_out: Path | None,
@@ -84,32 +91,55 @@ def _train(
 ) -> Summary:
     study, folder = read_study(study_path), study_path.parent
     check_server()
-    cohort, references = _cohort(study, folder, record_dir, truth, progress)
+    cohort, references = _cohort(study, folder, record_dir=record_dir, truth=truth, progress=progress)
     candidates = candidates_of(study, cohort)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
     fits = len(scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
     with progress("fitting candidates", total=fits) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
-        budget = budget_of(study, tune, advance)
+        budget = budget_of(study, tune, advance=advance)
         held = {
-            name: hold_out(name, cohort, scheme, uncensored, seed=seed, advance=advance, budget=budget)
+            name: hold_out(
+                name, cohort, scheme=scheme, uncensored=uncensored, seed=seed, advance=advance, budget=budget
+            )
             for name in candidates
         }
     chosen = choose([found for name, found in held.items() if name in SERVABLE])
     others: tuple[Pair, ...] = ()
     if len(scheme.splits) == 1:
         with progress("fitting anew, for intervals of importance", total=REFITS) as advance:
-            others = refits(chosen, cohort, scheme.splits[0], uncensored[0], seed=seed, advance=advance)
-    final, periods = _final_pair(chosen, cohort, scheme, study, tune, seed=seed, progress=progress)
+            others = refits(
+                chosen, cohort, split=scheme.splits[0], uncensored=uncensored[0], seed=seed, advance=advance
+            )
+    final, periods = _final_pair(chosen, cohort, scheme=scheme, study=study, tune=tune, seed=seed, progress=progress)
     with progress("measuring"):
-        tested = clinical_of_the_tested(chosen, cohort, scheme, uncensored, seed=seed)
+        tested = clinical_of_the_tested(chosen, cohort, scheme=scheme, uncensored=uncensored, seed=seed)
         nested = nested_blocks(
-            chosen, cohort, scheme, uncensored, seed=seed, reference=tested, budget=quiet_budget(budget)
+            chosen,
+            cohort,
+            scheme=scheme,
+            uncensored=uncensored,
+            seed=seed,
+            reference=tested,
+            budget=quiet_budget(budget),
         )
-        document = document_of(study, cohort, scheme, held, chosen, nested, tested, references, others, seed=seed)
-        document["notes"] += reach_notes(cohort, scheme, uncensored)
+        document = document_of(
+            study,
+            cohort,
+            scheme=scheme,
+            held=held,
+            chosen=chosen,
+            nested=nested,
+            tested=tested,
+            references=references,
+            others=others,
+            seed=seed,
+        )
+        document["notes"] += reach_notes(cohort, scheme, uncensored=uncensored)
         if periods:
-            document["period"], notes = period_json(periods, chosen, cohort, scheme, uncensored)
+            document["period"], notes = period_json(
+                periods, chosen, cohort=cohort, scheme=scheme, uncensored=uncensored
+            )
             document["notes"] += notes
         if study.validation.site_column is not None:
             document["sites"] = sites_json(
@@ -121,23 +151,32 @@ def _train(
     if record_dir is not None and not study.is_flat:
         from training.leakage import prove
 
-        proof = prove(cohort, scheme, Record.open(record_dir), seed=seed, progress=progress)
+        proof = prove(cohort, scheme, record=Record.open(record_dir), seed=seed, progress=progress)
         document["leakage"] = proof.to_json()
     if tune is not None:
-        document["tuning"] = tuning_json(held, chosen, final)
+        document["tuning"] = tuning_json(held, chosen, final=final)
     with progress("writing the bundle and the run"):
         figures = draw(study.name, document["figures"])
         document["registered"] = _register(
-            study, study_path, cohort, scheme, held, chosen, final, document, figures, seed=seed
+            study,
+            study_path,
+            cohort=cohort,
+            scheme=scheme,
+            held=held,
+            chosen=chosen,
+            final=final,
+            document=document,
+            figures=figures,
+            seed=seed,
         )
     _write(json_out, document)
     if predictions_out is not None:
-        write_predictions(predictions_out, cohort, list(held.values()))
+        write_predictions(predictions_out, cohort, held=list(held.values()))
     return Summary(document)
 
 
 def _cohort(
-    study: Study, folder: Path, record_dir: Path | None, truth: Path | None, progress: Progress
+    study: Study, folder: Path, *, record_dir: Path | None, truth: Path | None, progress: Progress
 ) -> tuple[Cohort, References]:
     if study.is_flat:
         with progress("reading the table"):
@@ -146,27 +185,28 @@ def _cohort(
         raise PresageError("--record", f"a record: study {study.name} has no [source] table")
     from training.cohort import read_record
 
-    return read_record(study, folder, record_dir, truth, progress=progress)
+    return read_record(study, folder, record_dir=record_dir, truth=truth, progress=progress)
 
 
 def _final_pair(
-    chosen: HeldOut, cohort: Cohort, scheme: Scheme, study: Study, tune: int | None, *, seed: int, progress: Progress
+    chosen: HeldOut, cohort: Cohort, *, scheme: Scheme, study: Study, tune: int | None, seed: int, progress: Progress
 ) -> tuple[Pair, list[Period]]:
     """The very model that was evaluated where there is one split; else one fitted to everybody, in the last years."""
     if scheme.temporal:
         return chosen.pairs[0], []
     name, rows = chosen.candidate, np.arange(len(cohort))
     with progress("fitting to everybody", total=1 + trials_of(name, tune)) as advance:
-        budget, rng = budget_of(study, tune, advance), stream(seed, name, "all")
+        budget, rng = budget_of(study, tune, advance=advance), stream(seed, name, "all")
         seen = followed(cohort, rows)
-        pair = fit_pair(name, cohort, rows, uncensored=seen, rng=rng, budget=budget)
+        pair = fit_pair(name, cohort, rows=rows, uncensored=seen, rng=rng, budget=budget)
         advance(1)
-    return in_last_years(pair, cohort, rows, seen)
+    return in_last_years(pair, cohort, rows=rows, uncensored=seen)
 
 
 def _register(
     study: Study,
     study_path: Path,
+    *,
     cohort: Cohort,
     scheme: Scheme,
     held: Mapping[str, HeldOut],
@@ -174,15 +214,26 @@ def _register(
     final: Pair,
     document: dict[str, Any],
     figures: Mapping[str, Any],
-    *,
     seed: int,
 ) -> dict[str, Any]:
     from training.heldout import log_run
 
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
-        digest = write_bundle(bundle, study, study_path, cohort, scheme, final, document)
-        registered = log_run(study, cohort, held, chosen, document, bundle, figures, digest=digest, seed=seed)
+        digest = write_bundle(
+            bundle, study, study_path=study_path, cohort=cohort, scheme=scheme, pair=final, document=document
+        )
+        registered = log_run(
+            study,
+            cohort,
+            held=held,
+            chosen=chosen,
+            document=document,
+            bundle=bundle,
+            figures=figures,
+            digest=digest,
+            seed=seed,
+        )
     return {
         "model": registered.model,
         "version": registered.version,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from rich.console import Console, ConsoleOptions, RenderResult
 from threadpoolctl import threadpool_limits
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import Bundle
@@ -26,7 +27,7 @@ from training.cohort import EVENT, Cohort, Dosages, References
 from training.disclosure import shown_steps, suppress
 from training.elsewhere import Elsewhere, drift, drift_sentence, read_elsewhere, recalibration, sentence
 from training.evaluation import finite, groups_json, metrics_json
-from training.heldout import SERVED, Bench, Floats, figure_numbers, group_results
+from training.heldout import SERVED, Bench, figure_numbers, group_results
 from training.models import LEARNED_FROM, Shape, followed, own_shape
 from training.registry import find, log_validation
 from training.report import models_table
@@ -91,7 +92,7 @@ def validate(
         "at": at,
     }
     if model is not None and number is not None:
-        document["run_id"] = log_validation(model, number, document)
+        document["run_id"] = log_validation(model, number, document=document)
     _write(json_out, document)
     return External(document, bundle.report()["chosen"]["metrics"])
 
@@ -101,14 +102,14 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
     study, cohort = there.study, there.cohort
     answer = bundle.risk(cohort.frame, there.dosages)
     rows = np.flatnonzero(answer.not_scored == "")
-    _enough(bundle, cohort, rows)
-    bench = _bench(bundle, cohort, rows, n_boot=study.validation.bootstraps, seed=seed)
+    _enough(bundle, cohort, rows=rows)
+    bench = _bench(bundle, cohort, rows=rows, n_boot=study.validation.bootstraps, seed=seed)
     risk = answer.risk[rows]
-    shape = _shape(bundle, cohort, there.dosages, rows, answer.model[rows] == "combined")
+    shape = _shape(bundle, cohort, dosages=there.dosages, rows=rows, combined=answer.model[rows] == "combined")
     curves = None if shape is None else shape.through(risk, cohort.horizons)
     metrics = metrics_json(bench.measure(risk, integrated=True, curves=curves))
     metrics["ici"]["if_perfect"] = finite(bench.ici_if_perfect(risk))
-    groups, gaps = group_results(bench, cohort, risk, min_people=study.equity.min_people)
+    groups, gaps = group_results(bench, cohort, risk=risk, min_people=study.equity.min_people)
     moved = drift(cohort.frame.take(rows), bundle.reference())
     event = cohort.outcome.event[rows] == EVENT
     return {
@@ -127,8 +128,8 @@ def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
         },
         "groups": groups_json(groups),
         "gaps": gaps,
-        "equation": _against_equation(bench, risk, there.references),
-        "recalibration": recalibration(bench, risk[:, -1], metrics),
+        "equation": _against_equation(bench, risk, references=there.references),
+        "recalibration": recalibration(bench, risk[:, -1], metrics=metrics),
         "figures": figure_numbers(bench, {SERVED: risk}),
         "drift": moved,
         "drift_sentence": drift_sentence(moved, len(bundle.names)),
@@ -144,7 +145,7 @@ def reach_notes(bench: Bench) -> list[str]:
     if bench.uncensored is None:
         return []
     out = int((~bench.uncensored.reaches(-1)).sum())
-    said = unreachable_words(out, len(bench.rows), bench.days)
+    said = unreachable_words(out, len(bench.rows), days=bench.days)
     return [f"{said}: they count in concordance, and in nothing that is measured by the horizon"] if said else []
 
 
@@ -157,7 +158,7 @@ def _period_notes(bundle: Bundle) -> list[str]:
     ]
 
 
-def _enough(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64]) -> None:
+def _enough(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64]) -> None:
     if len(rows) == 0:
         raise PresageError(bundle.name, "somebody there who can be scored; there is nobody")
     events = int((cohort.outcome.event[rows] == EVENT).sum())
@@ -165,7 +166,7 @@ def _enough(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64]) -> None
         raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there; there are fewer")
 
 
-def _bench(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boot: int, seed: int) -> Bench:
+def _bench(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boot: int, seed: int) -> Bench:
     """These rows, measured at the cut-offs and capacities of the training."""
     at = bundle.report()["validation"]
     return Bench(
@@ -183,6 +184,7 @@ def _bench(bundle: Bundle, cohort: Cohort, rows: npt.NDArray[np.int64], *, n_boo
 def _shape(
     bundle: Bundle,
     cohort: Cohort,
+    *,
     dosages: Dosages | None,
     rows: npt.NDArray[np.int64],
     combined: npt.NDArray[np.bool_],
@@ -192,7 +194,7 @@ def _shape(
         return None
     both = np.flatnonzero(combined)
     called = None if dosages is None else dosages.take(rows[both])
-    own = own_shape(bundle.pair, cohort.frame.take(rows), cohort.horizons, both=both, dosages=called)
+    own = own_shape(bundle.pair, cohort.frame.take(rows), horizons_days=cohort.horizons, both=both, dosages=called)
     stored = bundle.report().get("incidence")
     if own is not None or stored is None:
         return own
@@ -208,7 +210,7 @@ def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:
     return dict(zip(names.tolist(), shown, strict=True))
 
 
-def _against_equation(bench: Bench, risk: Floats, references: References) -> dict[str, Any] | None:
+def _against_equation(bench: Bench, risk: Floats, *, references: References) -> dict[str, Any] | None:
     if references.equation is None:
         return None
     equation = references.equation[bench.rows][:, None]

@@ -62,12 +62,12 @@ def demographics() -> tuple[FeatureSpec, ...]:
 def groups() -> tuple[FeatureSpec, ...]:
     """Race and ethnicity as recorded: to look at fairness with, not to predict from."""
     return (
-        _category("race", "race as recorded", RACES),
-        _category("ethnicity", "ethnicity as recorded", ETHNICITIES),
+        _category("race", "race as recorded", categories=RACES),
+        _category("ethnicity", "ethnicity as recorded", categories=ETHNICITIES),
     )
 
 
-def _category(name: str, label: str, categories: tuple[tuple[str, str], ...]) -> FeatureSpec:
+def _category(name: str, label: str, *, categories: tuple[tuple[str, str], ...]) -> FeatureSpec:
     return FeatureSpec(
         name,
         "groups",
@@ -122,12 +122,12 @@ def social() -> tuple[FeatureSpec, ...]:
     )
     return (
         deprivation,
-        _smoking("smoking_current", "smokes now", {"never": 0, "former": 0, "current": 1}),
-        _smoking("smoking_ever", "smokes or has smoked", {"never": 0, "former": 1, "current": 1}),
+        _smoking("smoking_current", "smokes now", numbers={"never": 0, "former": 0, "current": 1}),
+        _smoking("smoking_ever", "smokes or has smoked", numbers={"never": 0, "former": 1, "current": 1}),
     )
 
 
-def _smoking(name: str, label: str, numbers: dict[str, int]) -> FeatureSpec:
+def _smoking(name: str, label: str, *, numbers: dict[str, int]) -> FeatureSpec:
     return FeatureSpec(
         name,
         "social",

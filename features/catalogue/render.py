@@ -81,7 +81,7 @@ def _codes() -> str:
 def _equations() -> str:
     rows = "\n".join(
         f"| `{each.name}` | {each.label} | {each.horizon_days:g} | "
-        + "; ".join(_range(one.words, *one.valid, below=one.below) for one in each.inputs_valid)
+        + "; ".join(_range(one.words, one.valid, below=one.below) for one in each.inputs_valid)
         + f" | {each.reference} |"
         for each in EQUATIONS.values()
     )
@@ -91,7 +91,8 @@ def _equations() -> str:
     )
 
 
-def _range(words: str, low: float, high: float, *, below: bool) -> str:
+def _range(words: str, valid: tuple[float, float], *, below: bool) -> str:
+    low, high = valid
     if low == high or (low, high) == (0, 1):
         return words
     return f"{words} {low:g} to {'below ' if below else ''}{high:g}"

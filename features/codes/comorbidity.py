@@ -12,9 +12,8 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from features.arrays import Floats
 
 # category -> words, weight.
 CHARLSON: Mapping[str, tuple[str, int]] = {

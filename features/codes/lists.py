@@ -49,7 +49,7 @@ class Codelist:
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
         """The record's codes that the list means, sorted. Codes the record has never seen are left out."""
         known = recorded_codes(record, backend)
-        matcher = Matcher(self.patterns, ancestors_of(record, backend, self.patterns))
+        matcher = Matcher(self.patterns, ancestors_of(record, backend, patterns=self.patterns))
         return sorted(code for code in known if matcher(code))
 
 
@@ -92,19 +92,19 @@ def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[s
     return sorted(backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist())
 
 
-def ancestors_of(record: Record, backend: BaseBackend | None, patterns: Iterable[str]) -> dict[str, list[str]]:
+def ancestors_of(record: Record, backend: BaseBackend | None, *, patterns: Iterable[str]) -> dict[str, list[str]]:
     """code -> those of its ancestors that some `<<` pattern names. A record in memory needs no backend."""
     wanted = pa.table({"ancestor": sorted({pattern[2:] for pattern in patterns if pattern.startswith("<<")})})
     if not len(wanted):
         return {}
-    links = _links(record, backend, wanted)
+    links = _links(record, backend, wanted=wanted)
     found: dict[str, list[str]] = {}
     for code, ancestor in zip(links["code"].to_pylist(), links["ancestor"].to_pylist(), strict=True):
         found.setdefault(code, []).append(ancestor)
     return found
 
 
-def _links(record: Record, backend: BaseBackend | None, wanted: pa.Table) -> pa.Table:
+def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> pa.Table:
     if record.path is None:
         known = record.tables.get("ancestors", ANCESTORS.empty_table())
         return known.filter(pc.is_in(known["ancestor"], value_set=wanted["ancestor"].combine_chunks()))

@@ -214,7 +214,7 @@ def _atom(atom: str) -> tuple[float, dict[str, int]] | None:
     return None
 
 
-def conversion(code: str, unit: str | None, target: str) -> Conversion | None:
+def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None:
     """How a value of `code` (`LOINC//2345-7`) in `unit` becomes one in `target`; None where it cannot.
 
     A missing unit cannot be converted: what it might be is the caller's assumption to make and to count.

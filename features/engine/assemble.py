@@ -9,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Floats, Ints, Moments
 from features.catalogue.spec import Aggregate, FeatureSpec
 from features.engine.expression import MICRO, ZERO_VALUE
 from features.engine.plan import column_name, window_of
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Moments = npt.NDArray[np.datetime64]
 
 DAY = np.timedelta64(86_400_000_000, "us")
 YEAR_DAYS = 365.25
@@ -68,7 +65,12 @@ def _moments(values: pa.Array) -> Moments:
 
 
 def fill(
-    out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], sources: tuple[int, ...], long: Long, as_of: Moments
+    out: npt.NDArray[np.float32],
+    specs: tuple[FeatureSpec, ...],
+    *,
+    sources: tuple[int, ...],
+    long: Long,
+    as_of: Moments,
 ) -> None:
     """Write the features that are read from events into their columns of `out` (n, p), in place.
 

@@ -59,7 +59,7 @@ class CodeMap:
             for number, found in self._readers[pattern]:
                 readers.setdefault(number, []).append(found)
         return [
-            _row(code, unit, number, self._plan.sources[number], patterns)
+            _row(code, unit, number=number, source=self._plan.sources[number], patterns=patterns)
             for number, patterns in sorted(readers.items())
         ]
 
@@ -74,8 +74,8 @@ def texts(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TEXTS)
 
 
-def _row(code: str, unit: str, number: int, source: Source, patterns: list[str]) -> Row:
-    found = _conversion(code, unit, source)
+def _row(code: str, unit: str, *, number: int, source: Source, patterns: list[str]) -> Row:
+    found = _conversion(code, unit, source=source)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
     return {
@@ -92,10 +92,10 @@ def _row(code: str, unit: str, number: int, source: Source, patterns: list[str])
     }
 
 
-def _conversion(code: str, unit: str, source: Source) -> Conversion | None:
+def _conversion(code: str, unit: str, *, source: Source) -> Conversion | None:
     """A value without a unit is taken to be in the feature's own; its plausible range then guards it."""
     if source.value_unit is None:
         return None
     if not unit or unit == source.value_unit:
         return Conversion(1.0)
-    return conversion(code, unit, source.value_unit)
+    return conversion(code, unit, target=source.value_unit)

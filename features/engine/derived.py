@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.catalogue.spec import FeatureSpec
 from features.codes import charlson_from_features
 from features.equations import EQUATIONS
 
-Floats = npt.NDArray[np.float64]
 INDICES: Mapping[str, Callable[[Mapping[str, Floats]], Floats]] = {"charlson_index": charlson_from_features}
 
 

@@ -37,15 +37,15 @@ class Engine:
             dict.fromkeys(spec.codes[0] for spec in self.specs if spec.aggregate.startswith("polygenic_"))
         )
 
-    def frame(self, index: Index, session: Session, genomic_tables: Mapping[str, pa.Table]) -> FeatureFrame:
+    def frame(self, index: Index, session: Session, *, genomic_tables: Mapping[str, pa.Table]) -> FeatureFrame:
         """The frame of an index whose events, codes and vocabulary the session holds."""
         session.put("presage_index", self._index_table(index))
         out = np.empty((len(index), len(self.specs)), dtype=np.float32)
         if self.plan.sources:
             long = assemble.Long.of(session.run(self.aggregates))
-            assemble.fill(out, self.specs, self._sources, long, index.as_of)
+            assemble.fill(out, self.specs, sources=self._sources, long=long, as_of=index.as_of)
         if self.genomic_tables:
-            genomic.fill(out, self.specs, index, genomic_tables)
+            genomic.fill(out, self.specs, index=index, tables=genomic_tables)
         derived.fill(out, self.specs)
         shown = np.ascontiguousarray(out[:, len(self.catalogue.helpers) :])
         return FeatureFrame(
@@ -68,7 +68,7 @@ class Engine:
     def _codes(self, n: int, session: Session) -> sparse.csr_matrix | None:
         if self.catalogue.code_prevalence is None:
             return None
-        return sparse_counts(session.run(self.code_counts), n, self.catalogue)
+        return sparse_counts(session.run(self.code_counts), n, catalogue=self.catalogue)
 
     def _index_table(self, index: Index) -> pa.Table:
         windows = {*self.plan.windows_days, *(days for days in self.catalogue.code_windows_days if days is not None)}
@@ -87,7 +87,7 @@ def index_rows(index: Index, windows_days: Iterable[int]) -> pa.Table:
     return pa.table(columns | {f"from_{days}": pa.array(as_of - days * DAY) for days in windows_days})
 
 
-def sparse_counts(long: pa.Table, n: int, catalogue: Catalogue) -> sparse.csr_matrix:
+def sparse_counts(long: pa.Table, n: int, *, catalogue: Catalogue) -> sparse.csr_matrix:
     """(n, windows times codes) counts as float32, columns in the order of `code_names`."""
     size = len(catalogue.vocabulary)
     row, number = long["row"].to_numpy(), long["number"].to_numpy()

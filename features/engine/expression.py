@@ -112,11 +112,11 @@ def aggregates(plan: Plan) -> ir.Table:
     day = (pairs.time.epoch_seconds() / DAY_SECONDS).floor().cast("int64")
     pairs = pairs.mutate(days=day - pairs.as_of_day)
     return pairs.group_by("row", "source").aggregate(
-        **{column_name(kind, window): _aggregate(pairs, kind, window) for kind, window in plan.columns}
+        **{column_name(kind, window): _aggregate(pairs, kind, window=window) for kind, window in plan.columns}
     )
 
 
-def _aggregate(pairs: ir.Table, kind: str, window: int | None) -> ir.Value:
+def _aggregate(pairs: ir.Table, kind: str, *, window: int | None) -> ir.Value:
     where = None if window is None else pairs.time >= pairs[f"from_{window}"]
     value = pairs.value
     if kind == "n":
@@ -161,7 +161,7 @@ def code_values(windows_days: Iterable[int | None], kinds: Iterable[str]) -> ir.
         pairs = pairs.filter(pairs.time >= pairs[f"from_{max(finite)}"])
     columns = {column_name(kind, days): (kind, days) for kind in kinds for days in windows}
     return pairs.group_by("row", "number").aggregate(
-        **{name: _aggregate(pairs, kind, days) for name, (kind, days) in columns.items()}
+        **{name: _aggregate(pairs, kind, window=days) for name, (kind, days) in columns.items()}
     )
 
 

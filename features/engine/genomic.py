@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Floats, Moments
 from features.catalogue.spec import FeatureSpec
-from features.engine.assemble import Floats, Moments
 from features.index import Index
 
 ALWAYS = np.datetime64("1800-01-01", "us")
@@ -23,18 +23,18 @@ INCONCLUSIVE = "inconclusive"
 Columns = Mapping[str, pa.Table]
 
 
-def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], index: Index, tables: Columns) -> None:
+def fill(out: npt.NDArray[np.float32], specs: tuple[FeatureSpec, ...], *, index: Index, tables: Columns) -> None:
     """Write the genomic features into their columns of `out` (n, p), in place."""
     rows: dict[tuple[str, ...], dict[str, Floats]] = {}
     for column, spec in enumerate(specs):
         if spec.aggregate.startswith("polygenic_"):
             key = ("polygenic", *spec.codes)
             if key not in rows:
-                rows[key] = _polygenic(spec.codes[0], index, tables["polygenic"])
+                rows[key] = _polygenic(spec.codes[0], index, table=tables["polygenic"])
         elif spec.aggregate in {"carrier", "tested"}:
             key = ("genes", *spec.codes)
             if key not in rows:
-                rows[key] = _genes(spec.codes, index, tables["findings"], tables["coverage"])
+                rows[key] = _genes(spec.codes, index, findings=tables["findings"], coverage=tables["coverage"])
         else:
             continue
         out[:, column] = rows[key][spec.aggregate]
@@ -45,14 +45,14 @@ def _moments(column: pa.ChunkedArray) -> Moments:
     return np.where(np.isnat(filled), ALWAYS, filled)
 
 
-def _polygenic(score: str, index: Index, table: pa.Table) -> dict[str, Floats]:
+def _polygenic(score: str, index: Index, *, table: pa.Table) -> dict[str, Floats]:
     """The newest result that was available; of several then, the one with the largest z."""
     mine = table.filter(pc.equal(table["score_id"], score))
     z = np.asarray(mine["z"].to_numpy(), dtype=np.float64)
     weight = np.asarray(mine["matched_weight"].to_numpy(), dtype=np.float64)
     available, subjects = _moments(mine["available_time"]), mine["subject_id"].to_numpy()
     order = np.lexsort((np.nan_to_num(z, nan=-np.inf), available, subjects))
-    newest = _last_before(subjects[order], available[order], index)
+    newest = _last_before(subjects[order], available[order], index=index)
     z, weight = _at(z[order], newest), _at(weight[order], newest)
     return {
         "polygenic_z": z,
@@ -65,7 +65,7 @@ def _at(values: Floats, position: npt.NDArray[np.int64]) -> Floats:
     return np.append(values, np.nan)[position]
 
 
-def _last_before(subjects: npt.NDArray[np.int64], available: Moments, index: Index) -> npt.NDArray[np.int64]:
+def _last_before(subjects: npt.NDArray[np.int64], available: Moments, *, index: Index) -> npt.NDArray[np.int64]:
     """(n,) position of the subject's last row available strictly before the moment; -1 where there is none."""
     n = len(subjects)
     subject = np.concatenate([subjects, index.subject_ids])
@@ -80,10 +80,10 @@ def _last_before(subjects: npt.NDArray[np.int64], available: Moments, index: Ind
     return answer[n:]
 
 
-def _genes(genes: tuple[str, ...], index: Index, findings: pa.Table, coverage: pa.Table) -> dict[str, Floats]:
+def _genes(genes: tuple[str, ...], index: Index, *, findings: pa.Table, coverage: pa.Table) -> dict[str, Floats]:
     """A carrier by the newest classification of any of a person's variants; negative where every gene was looked at."""
-    reported = _by_subject(findings, genes, ("variant", "classification"))
-    looked = _by_subject(coverage, genes, ("gene_symbol", "result"))
+    reported = _by_subject(findings, genes, names=("variant", "classification"))
+    looked = _by_subject(coverage, genes, names=("gene_symbol", "result"))
     carrier = np.full(len(index), np.nan)
     tested = np.zeros(len(index))
     for row, (subject, as_of) in enumerate(zip(index.subject_ids.tolist(), index.as_of, strict=True)):
@@ -96,7 +96,7 @@ def _genes(genes: tuple[str, ...], index: Index, findings: pa.Table, coverage: p
 
 
 def _by_subject(
-    table: pa.Table, genes: tuple[str, ...], names: tuple[str, str]
+    table: pa.Table, genes: tuple[str, ...], *, names: tuple[str, str]
 ) -> dict[int, list[tuple[np.datetime64, str, str]]]:
     """subject -> (available, and two columns), oldest first."""
     mine = table.filter(pc.is_in(table["gene_symbol"], value_set=pa.array(genes, pa.string())))

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from features.equations.protocol import Equation, Floats, Input
+from features.arrays import Floats
+from features.equations.protocol import Equation, Input
 
 
 def cha2ds2_vasc(

@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from features.equations.protocol import Equation, Floats, Input
+from features.arrays import Floats
+from features.equations.protocol import Equation, Input
 
 REGIONS = {"": "outside North America", "north_america_": "North America"}
 SURVIVAL: Mapping[tuple[str, int], float] = {

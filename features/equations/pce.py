@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from features.equations.protocol import Equation, Floats, Input
+from features.arrays import Floats
+from features.equations.protocol import Equation, Input
 
 BLACK, LAST_RACE = 2.0, 5.0  # numbers of the levels of the catalogue's feature `race` (a test)
 TERMS = (

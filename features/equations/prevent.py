@@ -15,7 +15,8 @@ from importlib import resources
 
 import numpy as np
 
-from features.equations.protocol import Equation, Floats, Input
+from features.arrays import Floats
+from features.equations.protocol import Equation, Input
 
 OUTCOMES = {
     "cvd": "total cardiovascular disease",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from features.arrays import Floats
+
 Column = npt.NDArray[np.floating]
 
 

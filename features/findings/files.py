@@ -26,7 +26,7 @@ def report_files(source: Path) -> list[Path]:
     return files
 
 
-def read(source: Path, files: list[Path], advance: Advance) -> Iterator[Report | Problem]:
+def read(source: Path, files: list[Path], *, advance: Advance) -> Iterator[Report | Problem]:
     """Reports and problems of all files. Loose FHIR resources come last: those of several files may belong together."""
     root = source if source.is_dir() else source.parent
     loose: list[tuple[str, Resource]] = []

@@ -52,9 +52,9 @@ def resolve(*, symbol: str | None, hgnc: str | None, variant: str | None = None)
     by_symbol = _by_symbol().get((symbol or "").strip().upper())
     by_id = _by_id().get((hgnc or "").strip().upper())
     if by_symbol and by_id and by_symbol != by_id:
-        return _settle(by_symbol, by_id, variant)
+        return _settle(by_symbol, by_id, variant=variant)
     if by_symbol and hgnc and not by_id:
-        return _settle(by_symbol, None, variant)
+        return _settle(by_symbol, None, variant=variant)
     if by_symbol or by_id:
         return by_symbol or by_id  # type: ignore[return-value]
     if hgnc and re.fullmatch(r"HGNC:[1-9]\d*", hgnc) and symbol:
@@ -89,7 +89,7 @@ _ACMG_NAMES = {
 }
 
 
-def _settle(by_symbol: Gene, by_id: Gene | None, variant: str | None) -> Gene:
+def _settle(by_symbol: Gene, by_id: Gene | None, *, variant: str | None) -> Gene:
     named = _named_in(variant)
     if named is not None and named in (by_symbol, by_id):
         return named

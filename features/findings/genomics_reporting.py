@@ -56,7 +56,7 @@ def _read_scope(scope: Scope) -> Iterator[Report | Problem]:
             continue
         observations = _observations(scope, resource)
         reported.update(id(observation) for observation in observations)
-        yield from _read_report(scope, resource, observations, where)
+        yield from _read_report(scope, resource, observations=observations, where=where)
     for observation in scope.of_type("Observation"):
         if _is_variant(observation) and id(observation) not in reported:
             yield Problem("variant that no report holds", scope.origin[id(observation)])
@@ -65,12 +65,12 @@ def _read_scope(scope: Scope) -> Iterator[Report | Problem]:
 
 
 def _read_report(
-    scope: Scope, report: Resource, observations: list[Resource], where: str
+    scope: Scope, report: Resource, *, observations: list[Resource], where: str
 ) -> Iterator[Report | Problem]:
     status = vocabulary.status(str(report.get("status")))
     taken, issued = _moments(report)
     patient_ids = _patient_ids(scope, report)
-    reason = _unusable(status, issued, patient_ids)
+    reason = _unusable(status, issued, patient_ids=patient_ids)
     if reason or status is None or issued is None or taken is None:
         yield Problem(reason or "no date", where)
         yield from (Problem("variant of a report that cannot be used", where) for o in observations if _is_variant(o))
@@ -79,7 +79,9 @@ def _read_report(
     coverage: list[Covered] = []
     if status != "entered-in-error":
         for observation in observations:
-            for part in _read_observation(scope, report, observation, observations, where):
+            for part in _read_observation(
+                scope, report, observation=observation, observations=observations, where=where
+            ):
                 if isinstance(part, Finding):
                     findings.append(part)
                 elif isinstance(part, Covered):
@@ -116,7 +118,7 @@ def _moments(report: Resource) -> tuple[datetime | None, datetime | None]:
     return min(filter(None, (moment(taken), known)), default=None), known
 
 
-def _unusable(status: str | None, issued: object, patient_ids: tuple[str, ...]) -> str | None:
+def _unusable(status: str | None, issued: object, *, patient_ids: tuple[str, ...]) -> str | None:
     if status is None:
         return "unknown status"
     if status == "preliminary":
@@ -127,13 +129,13 @@ def _unusable(status: str | None, issued: object, patient_ids: tuple[str, ...]) 
 
 
 def _read_observation(
-    scope: Scope, report: Resource, observation: Resource, observations: list[Resource], where: str
+    scope: Scope, report: Resource, *, observation: Resource, observations: list[Resource], where: str
 ) -> Iterator[Finding | Covered | Problem]:
     if _is_region_studied(observation):
         yield from _region_studied(observation, where)
     elif _is_variant(observation):
         try:
-            yield from _variant(scope, report, observation, observations, where)
+            yield from _variant(scope, report, observation=observation, observations=observations, where=where)
         except GeneUnclearError as error:
             yield Problem(str(error), where, _hgvs(observation) or "")
     elif not _is_implication(observation) and not items(observation, "hasMember"):
@@ -141,7 +143,7 @@ def _read_observation(
 
 
 def _variant(
-    scope: Scope, report: Resource, observation: Resource, observations: list[Resource], where: str
+    scope: Scope, report: Resource, *, observation: Resource, observations: list[Resource], where: str
 ) -> Iterator[Finding | Covered | Problem]:
     variant = _hgvs(observation)
     refused = _not_germline(observation)
@@ -157,7 +159,7 @@ def _variant(
         return
     state = component(observation, ALLELIC_STATE)
     zygosity = next((z for _, c, d in codes(state) if (z := vocabulary.zygosity(code=c, text=d))), None)
-    for significance, condition in _implications(scope, report, observation, observations):
+    for significance, condition in _implications(scope, report, variant=observation, observations=observations):
         yield Finding(
             gene_hgnc=gene.hgnc,
             gene_symbol=gene.symbol,
@@ -186,7 +188,7 @@ def _presence(observation: Resource) -> str:
 
 
 def _implications(
-    scope: Scope, report: Resource, variant: Resource, observations: list[Resource]
+    scope: Scope, report: Resource, *, variant: Resource, observations: list[Resource]
 ) -> list[tuple[object, object]]:
     """Significance and condition of each diagnostic implication of the variant; its own where it has none."""
     found = [

@@ -51,7 +51,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     report = IngestReport(SOURCE)
     report.table("files").rows = len(files)
     with progress("reading reports", total=len(files)) as advance:
-        parsed = list(read(source, files, advance))
+        parsed = list(read(source, files, advance=advance))
     reports = [part for part in parsed if isinstance(part, Report)]
     report.table("reports").rows = len(reports)
     problems = [part for part in parsed if isinstance(part, Problem)]
@@ -59,7 +59,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     fresh, superseded = _latest(known, _held_versions(record_dir))
     _count(report, [*problems, *unknown, *superseded])
     with progress("writing findings", total=len(fresh)) as advance:
-        _write(record_dir, fresh, [*problems, *unknown, *superseded], report)
+        _write(record_dir, fresh, problems=[*problems, *unknown, *superseded], report=report)
         advance(len(fresh))
     return report
 
@@ -114,7 +114,7 @@ def _version(report: Report) -> Version:
 def _held_versions(record_dir: Path) -> dict[Key, Version]:
     return {
         (row["laboratory"], row["report_id"]): (row["available_time"], STATUS_RANK[row["status"]])
-        for row in _stored(record_dir, "reports", REPORTS).to_pylist()
+        for row in _stored(record_dir, "reports", schema=REPORTS).to_pylist()
     }
 
 
@@ -124,12 +124,18 @@ def _count(report: IngestReport, problems: Iterable[Problem]) -> None:
         (counted.noted if problem.kept else counted.rejected)[problem.reason] += 1
 
 
-def _write(record_dir: Path, fresh: dict[Key, Held], problems: list[Problem], report: IngestReport) -> None:
+def _write(record_dir: Path, fresh: dict[Key, Held], *, problems: list[Problem], report: IngestReport) -> None:
     """Replace the reports of `fresh` in every table, in all of them or in none."""
     tables = {
-        "genomic/findings.parquet": _merged(record_dir, "findings", FINDINGS, fresh, _finding_rows(fresh.values())),
-        "genomic/coverage.parquet": _merged(record_dir, "coverage", COVERAGE, fresh, _coverage_rows(fresh.values())),
-        "genomic/reports.parquet": _merged(record_dir, "reports", REPORTS, fresh, _report_rows(fresh.values())),
+        "genomic/findings.parquet": _merged(
+            record_dir, "findings", schema=FINDINGS, fresh=fresh, rows=_finding_rows(fresh.values())
+        ),
+        "genomic/coverage.parquet": _merged(
+            record_dir, "coverage", schema=COVERAGE, fresh=fresh, rows=_coverage_rows(fresh.values())
+        ),
+        "genomic/reports.parquet": _merged(
+            record_dir, "reports", schema=REPORTS, fresh=fresh, rows=_report_rows(fresh.values())
+        ),
         f"rejects/{SOURCE}/reports.parquet": _reject_table(problems),
     }
     findings, coverage = tables["genomic/findings.parquet"], tables["genomic/coverage.parquet"]
@@ -150,16 +156,16 @@ def _write(record_dir: Path, fresh: dict[Key, Held], problems: list[Problem], re
 
 
 def _merged(
-    record_dir: Path, name: str, schema: pa.Schema, fresh: dict[Key, Held], rows: list[dict[str, object]]
+    record_dir: Path, name: str, *, schema: pa.Schema, fresh: dict[Key, Held], rows: list[dict[str, object]]
 ) -> pa.Table:
-    stored = _stored(record_dir, name, schema)
+    stored = _stored(record_dir, name, schema=schema)
     keys = zip(stored["laboratory"].to_pylist(), stored["report_id"].to_pylist(), strict=True)
     others = stored.filter(pa.array([key not in fresh for key in keys], pa.bool_()))
     order = [(column, "ascending") for column in schema.names]
     return pa.concat_tables([others, pa.Table.from_pylist(rows, schema=schema)]).sort_by(order)
 
 
-def _stored(record_dir: Path, name: str, schema: pa.Schema) -> pa.Table:
+def _stored(record_dir: Path, name: str, *, schema: pa.Schema) -> pa.Table:
     path = record_dir / "genomic" / f"{name}.parquet"
     return pq.read_table(path, schema=schema) if path.exists() else schema.empty_table()
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.polygenic.ancestry import MIN_PLACED, AncestryModel, Placement, interval
 from features.polygenic.match import ScoredScore
 from features.polygenic.sums import Sums
 
-Floats = NDArray[np.float64]
 MIN_RATIO = 0.05  # share of a score's variance in the reference at the variants that are matched
 MAX_FOREIGN = 0.05  # share of a score's variance at sites that the reference lacks
 ONLY_VARIANTS = (
@@ -46,10 +46,10 @@ class Adjusted:
 def adjust_all(
     scores: Sequence[ScoredScore],
     sums: Sums,
+    *,
     model: AncestryModel,
     components: Floats | None,
     few: NDArray[np.bool_],
-    *,
     nowhere: str,
     beyond: float,
 ) -> Adjusted:
@@ -64,7 +64,7 @@ def adjust_all(
         reason = nowhere if placement is None else _withheld(score, model)
         withheld.append(reason)
         if reason is None and placement is not None:
-            _adjust(out, number, score, sums, model, placement)
+            _adjust(out, number, score=score, sums=sums, model=model, placement=placement)
     nobody = np.zeros(shape[1], np.bool_)
     far = placement.beyond if placement is not None else nobody
     unplaced = ~placement.placed if placement is not None else nobody
@@ -93,6 +93,7 @@ def _withheld(score: ScoredScore, model: AncestryModel) -> str | None:
 def _adjust(
     out: dict[str, Floats],
     number: int,
+    *,
     score: ScoredScore,
     sums: Sums,
     model: AncestryModel,

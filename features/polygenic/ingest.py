@@ -72,19 +72,19 @@ def ingest(
         scored = run_with_rows(
             genotypes,
             scores,
-            rows_part,
+            rows=rows_part,
             settings=settings or Settings(),
             reference_frequencies=reference_frequencies,
             ancestry=ancestry,
             progress=progress,
         )
         undated = np.datetime64(now, "us") if collected is None else _end_of_day(np.datetime64(collected))
-        people = _people(scored.sample_ids, samples, known, undated)
+        people = _people(scored.sample_ids, samples, known=known, undated=undated)
         fresh = _rows(scored, people)
         pq.write_table(_merged(record_dir, fresh), table_part, compression="zstd")
         told_part.write_text(json.dumps(report_json(scored), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         pq.write_table(_rejects(scored, people), rejects_part)
-        report = _report(scored, people, fresh)
+        report = _report(scored, people, fresh=fresh)
         report_part.write_text(json.dumps(_reports(record_dir, report), indent=2) + "\n", encoding="utf-8")
     return report
 
@@ -109,7 +109,7 @@ def _known_people(record_dir: Path) -> dict[str, set[int]]:
 
 
 def _people(
-    sample_ids: Sequence[str], samples: Path | None, known: dict[str, set[int]], undated: np.datetime64
+    sample_ids: Sequence[str], samples: Path | None, *, known: dict[str, set[int]], undated: np.datetime64
 ) -> _People:
     links = {sample: (sample, None) for sample in sample_ids} if samples is None else _read_samples(samples)
     n = len(sample_ids)
@@ -119,7 +119,7 @@ def _people(
     for number, sample in enumerate(sample_ids):
         person, collected = links.get(sample, (None, None))
         found = known.get(person, set()) if person is not None else set()
-        reason = _rejection(person, found, taken)
+        reason = _rejection(person, found, taken=taken)
         if reason is None:
             subject[number] = next(iter(found))
             available[number] = undated if collected is None else _end_of_day(collected)
@@ -128,7 +128,7 @@ def _people(
     return _People(subject, available, tuple(rejected))
 
 
-def _rejection(person: str | None, found: set[int], taken: set[int]) -> str | None:
+def _rejection(person: str | None, found: set[int], *, taken: set[int]) -> str | None:
     if person is None:
         return "sample not in samples.csv"
     if not found:
@@ -234,7 +234,7 @@ def _rejects(scored: ScoredSamples, people: _People) -> pa.Table:
     return pa.table({"row": [sample for sample, _ in kept], "reason": [why for _, why in kept]}, schema=_REJECTS)
 
 
-def _report(scored: ScoredSamples, people: _People, fresh: pa.Table) -> IngestReport:
+def _report(scored: ScoredSamples, people: _People, *, fresh: pa.Table) -> IngestReport:
     report = IngestReport(SOURCE)
     report.people = int((people.subject >= 0).sum())
     report.events = fresh.num_rows

@@ -141,7 +141,7 @@ class Matcher:
         if place.used.first is None and (np.diff(place.used.rows) >= 0).all():
             found = self._together(table, place)
         else:
-            found = InOrder(pool, lambda score: self._score(score, place), table.scores(), ahead=2)
+            found = InOrder(pool, lambda score: self._score(score, place), jobs=table.scores(), ahead=2)
         for matched in found:
             yield replace(matched, score=replace(matched.score, rows_under=table.path.stem))
 
@@ -150,7 +150,7 @@ class Matcher:
         tally = table.tally(place.counts.kind, KINDS)
         known = self._all_known(table, place)
         for number, name in enumerate(table.names):
-            summary = summary_of(name, place.counts, tally.sums[:, number], tally.squares[:, number])
+            summary = summary_of(name, place.counts, sums=tally.sums[:, number], squares=tally.squares[:, number])
             reason = not_scored(summary, min_overlap=self.settings.min_overlap, only_variants=self.only_variants)
             part = TableContribution(table, number, place.used, has_zeros=bool(tally.zeros[number]))
             header = ScoreHeader(score_id=name)
@@ -162,14 +162,21 @@ class Matcher:
         if self.model is None or not set(table.names) & set(self.model.score_parts):
             return {}
         return {
-            score.header.score_id: self._known(score, place.used, contribution(score, place.used))
+            score.header.score_id: self._known(score, place.used, part=contribution(score, place.used))
             for score in table.scores()
             if score.header.score_id in self.model.score_parts
         }
 
     def report(self, name: str, place: _Place) -> pa.Table:
         """The report's rows."""
-        return variant_rows(name, place.rows, place.matches, self.target.variants, self.alleles, rescue=place.rescue)
+        return variant_rows(
+            name,
+            place.rows,
+            matches=place.matches,
+            variants=self.target.variants,
+            alleles=self.alleles,
+            rescue=place.rescue,
+        )
 
     def _matched(self, score: Score) -> _Matched:
         refused = score.refused or other_build(score.header.build, self.build)
@@ -181,12 +188,16 @@ class Matcher:
         return self._score(score, place)
 
     def _place(self, rows: ScoreRows) -> _Place:
-        matches = match(rows, self.target, self.alleles, self.settings.rules)
-        rescue = rescue_palindromes(rows, matches, self.frequencies) if self.settings.rescue_palindromes else None
+        matches = match(rows, self.target, alleles=self.alleles, rules=self.settings.rules)
+        rescue = (
+            rescue_palindromes(rows, matches, frequencies=self.frequencies)
+            if self.settings.rescue_palindromes
+            else None
+        )
         missing = None if self.frequencies is None else np.isnan(self.frequencies)
         if missing is not None and missing.any():
             used = np.flatnonzero(matches.used)
-            unknown = _without_frequency(missing, self.target.variants, matches, used)
+            unknown = _without_frequency(missing, self.target.variants, matches=matches, rows=used)
             matches.reasons[used[unknown]] |= NO_FREQUENCY
         return _Place(rows, matches, MatchCounts.of(matches), used_rows(matches, self.target.variants), rescue)
 
@@ -194,21 +205,23 @@ class Matcher:
         summary = summarise(score, place.counts)
         reason = not_scored(summary, min_overlap=self.settings.min_overlap, only_variants=self.only_variants)
         part = None if reason else contribution(score, place.used)
-        known = None if part is None else self._known(score, place.used, part)
+        known = None if part is None else self._known(score, place.used, part=part)
         name = score.header.score_id
         return _Matched(ScoredScore(score.header, score.path, summary, reason, None, known, name), part, place)
 
-    def _known(self, score: Score, used: UsedRows, part: Contribution) -> InReference | None:
+    def _known(self, score: Score, used: UsedRows, *, part: Contribution) -> InReference | None:
         table = self.model.score_parts.get(score.header.score_id) if self.model is not None else None
         if table is None or self.frequencies is None:
             return None
         constants = site_constants(score, used)
         variants, frequencies = self.target.variants, self.frequencies
-        return in_reference(table, part, constants, variants=variants, alleles=self.alleles, frequencies=frequencies)
+        return in_reference(
+            table, part, constants=constants, variants=variants, alleles=self.alleles, frequencies=frequencies
+        )
 
 
 def _without_frequency(
-    missing: NDArray[np.bool_], variants: Variants, matches: Matches, rows: NDArray[np.intp]
+    missing: NDArray[np.bool_], variants: Variants, *, matches: Matches, rows: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
     """Which rows' effect allele has no frequency. A record's reference allele has one where all its alternates have.
 
@@ -225,6 +238,7 @@ def _without_frequency(
 def match_all(
     matcher: Matcher,
     files: ScoreFiles,
+    *,
     store: ContributionStore,
     on_rows: Callable[[pa.Table], None] | None,
     aside: Aside,
@@ -234,7 +248,7 @@ def match_all(
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(files)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
-        for matched in _matched(matcher, files, pool, advance):
+        for matched in _matched(matcher, files, pool=pool, advance=advance):
             score, place = matched.score, matched.place
             if matched.contribution is not None:
                 score = replace(score, column=len(store))
@@ -244,24 +258,25 @@ def match_all(
             elif place is not None:
                 told = (score.rows_under, place)
                 if on_rows is not None:
-                    aside.add(partial(_report, matcher, score.rows_under or "", place, on_rows))
+                    aside.add(partial(_report, matcher, score.rows_under or "", place=place, on_rows=on_rows))
             scores.append(score)
     _check_distinct(scores)
     _check_usable(scores)
     return tuple(scores)
 
 
-def _report(matcher: Matcher, name: str, place: _Place, on_rows: Callable[[pa.Table], None]) -> None:
+def _report(matcher: Matcher, name: str, *, place: _Place, on_rows: Callable[[pa.Table], None]) -> None:
     on_rows(matcher.report(name, place))
 
 
 def _matched(
     matcher: Matcher,
     files: ScoreFiles,
+    *,
     pool: ThreadPoolExecutor,
     advance: Callable[[int], None],
 ) -> Iterator[_Matched]:
-    for opened in InOrder(pool, matcher.open, files, ahead=matcher.settings.threads):
+    for opened in InOrder(pool, matcher.open, jobs=files, ahead=matcher.settings.threads):
         if isinstance(opened, ScoreTable):
             yield from matcher.table(opened, pool)
         else:

@@ -22,8 +22,8 @@ from features.progress import Progress, silent
 def prs(
     genotypes: Path,
     scores: Sequence[Path],
-    out: Path,
     *,
+    out: Path,
     settings: Settings,
     reference_frequencies: Path | None = None,
     ancestry: Path | None = None,
@@ -37,14 +37,14 @@ def prs(
         scored = run_with_rows(
             genotypes,
             scores,
-            rows_part,
+            rows=rows_part,
             settings=settings,
             reference_frequencies=reference_frequencies,
             ancestry=ancestry,
             progress=progress,
         )
         with progress("Writing"):
-            _write_table(as_table(scored), out_part, out.suffix)
+            _write_table(as_table(scored), out_part, suffix=out.suffix)
             report_part.write_text(
                 json.dumps(report_json(scored), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
             )
@@ -54,8 +54,8 @@ def prs(
 def run_with_rows(
     genotypes: Path,
     scores: Sequence[Path],
-    rows: Path,
     *,
+    rows: Path,
     settings: Settings,
     reference_frequencies: Path | None,
     ancestry: Path | None,
@@ -97,7 +97,7 @@ def whole(parent: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
             part.replace(path)
 
 
-def _write_table(table: pa.Table, path: Path, suffix: str) -> None:
+def _write_table(table: pa.Table, path: Path, *, suffix: str) -> None:
     if suffix == ".csv":
         csv.write_csv(table, path)
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.polygenic.ancestry import Components, SiteTable, read_loadings, site_constants
 from features.polygenic.ancestry import fit as ancestry_fit
@@ -21,8 +22,6 @@ from features.polygenic.run import Settings, panel_build
 from features.polygenic.scores import Score, read_scores
 from features.polygenic.sums import Contribution, ContributionStore, contribution, score_samples, used_rows
 from features.progress import Progress, silent
-
-Floats = NDArray[np.float64]
 
 
 def fit_reference(
@@ -48,16 +47,20 @@ def fit_reference(
             raise PresageError(
                 "--scores", "loadings alone have no genotypes to score", way_out="fit on a panel, or leave --scores out"
             )
-        return _fit_loadings(panel, labels, out, settings.build and required_build(settings.build), n_components)
+        return _fit_loadings(
+            panel, labels, out=out, build=settings.build and required_build(settings.build), n_components=n_components
+        )
     alleles = Alleles()
     with open_genotypes(panel, alleles) as genotypes:
-        groups = read_labels(labels, panel, genotypes.samples.ids)
+        groups = read_labels(labels, panel, sample_ids=genotypes.samples.ids)
         train = _training(unrelated, genotypes.samples.ids)
         build = panel_build(genotypes, settings.build)
         with progress("Components"):
             components = ancestry_fit.principal_components(genotypes, alleles, n_components=n_components)
         _, _, standard = ancestry_fit.standardised(components.people, train)
-        sums, parts = _score_panel(genotypes, scores, standard, train, alleles, settings, progress)
+        sums, parts = _score_panel(
+            genotypes, scores, standard=standard, train=train, alleles=alleles, settings=settings, progress=progress
+        )
         model = ancestry_fit.assemble(
             name=panel.stem,
             build=build,
@@ -74,9 +77,9 @@ def fit_reference(
     )
 
 
-def _fit_loadings(prefix: Path, labels: str, out: Path, build: str | None, n_components: int) -> str:
+def _fit_loadings(prefix: Path, labels: str, *, out: Path, build: str | None, n_components: int) -> str:
     people, components = read_loadings(prefix, n_components=n_components)
-    groups = read_labels(labels, prefix, people)
+    groups = read_labels(labels, prefix, sample_ids=people)
     model = ancestry_fit.assemble(
         name=prefix.name, build=build, components=components, labels=groups, scores={}, parts={}
     )
@@ -87,7 +90,7 @@ def _fit_loadings(prefix: Path, labels: str, out: Path, build: str | None, n_com
     )
 
 
-def read_labels(labels: str, panel: Path, sample_ids: Sequence[str]) -> list[str]:
+def read_labels(labels: str, panel: Path, *, sample_ids: Sequence[str]) -> list[str]:
     """The group of every sample, from a file whose first columns are sample and group, or a column of the .psam."""
     file = Path(labels)
     if file.is_file():
@@ -159,6 +162,7 @@ def _training(unrelated: Path | None, sample_ids: Sequence[str]) -> NDArray[np.b
 def _score_panel(
     genotypes: Genotypes,
     paths: Sequence[Path],
+    *,
     standard: Floats,
     train: NDArray[np.bool_],
     alleles: Alleles,
@@ -173,7 +177,7 @@ def _score_panel(
         with progress("Reading scores", total=len(paths)) as advance:
             for path in paths:
                 for score in read_scores(path, alleles, build=build):
-                    part, constants = _contribution(score, target, alleles, settings, build)
+                    part, constants = _contribution(score, target, alleles=alleles, settings=settings, build=build)
                     store.add(part)
                     name = score.header.score_id
                     if name in parts:
@@ -181,7 +185,9 @@ def _score_panel(
                             str(path), f"the score {name} is given twice", way_out="give each score once"
                         )
                     ids.append(name)
-                    parts[name] = ancestry_fit.score_part(genotypes, part, constants, standard, alleles, train=train)
+                    parts[name] = ancestry_fit.score_part(
+                        genotypes, part, constants=constants, components=standard, alleles=alleles, train=train
+                    )
                 advance(1)
         if not ids:
             return {}, {}
@@ -191,12 +197,12 @@ def _score_panel(
 
 
 def _contribution(
-    score: Score, target: TargetIndex, alleles: Alleles, settings: Settings, build: str | None
+    score: Score, target: TargetIndex, *, alleles: Alleles, settings: Settings, build: str | None
 ) -> tuple[Contribution, Floats]:
     """The score on the panel, and what each of its sites adds to everybody."""
     reason = score.refused or other_build(score.header.build, build)
     if reason is None:
-        matches = match(score.rows, target, alleles, settings.rules)
+        matches = match(score.rows, target, alleles=alleles, rules=settings.rules)
         reason = not_scored(summarise(score, MatchCounts.of(matches)), min_overlap=settings.min_overlap)
     if reason is not None:
         raise PresageError(

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.polygenic.match import ScoredScore
 from features.polygenic.matching import as_json
 from features.polygenic.run import ScoredSamples
 
-Floats = NDArray[np.float64]
 MISSING_WITHOUT_FREQUENCY = (
     "missing calls, fewer than 50 samples and no reference frequencies (give --reference-frequencies)"
 )

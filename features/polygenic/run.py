@@ -74,19 +74,19 @@ def compute(
         pool = held.enter_context(ThreadPoolExecutor(1))
         table = pool.submit(read_afreq, frequencies_path, alleles) if frequencies_path is not None else None
         files = held.enter_context(closing(ScoreFiles(score_paths, alleles, threads=settings.threads)))
-        request = _request(files, table, model, settings, alleles)
-        genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request))
+        request = _request(files, table, model=model, settings=settings, alleles=alleles)
+        genotypes = held.enter_context(open_genotypes(genotypes_path, alleles, request=request))
         give_back()
-        build = _build(genotypes, settings.build, model)
+        build = _build(genotypes, settings.build, model=model)
         target = TargetIndex.of(genotypes.variants, alleles)
-        frequencies = _frequencies(table, model, target, alleles)
+        frequencies = _frequencies(table, model, target=target, alleles=alleles)
         give_back()
         only_variants = lists_only_variants(genotypes)
         matcher = Matcher(target, alleles, frequencies, build, model, settings, only_variants=only_variants)
-        scores = match_all(matcher, files, store, on_rows, aside, progress)
+        scores = match_all(matcher, files, store=store, on_rows=on_rows, aside=aside, progress=progress)
         placed = None
         if model is not None and frequencies is not None:
-            placed = projection(model, target, alleles, frequencies)
+            placed = projection(model, target, alleles=alleles, frequencies=frequencies)
         for part in placed.contributions if placed else ():
             store.add(part)
         give_back()
@@ -103,9 +103,18 @@ def compute(
         few = few_called(scores, own, min_overlap=settings.min_overlap)
         adjusted = None
         if model is not None and placed is not None:
-            adjusted = _adjusted(scores, sums, own, few, model, placed, settings, only_variants=only_variants)
+            adjusted = _adjusted(
+                scores,
+                sums,
+                own=own,
+                few=few,
+                model=model,
+                placed=placed,
+                settings=settings,
+                only_variants=only_variants,
+            )
         give_back()
-        imputation = _imputation(genotypes, frequencies_path, model)
+        imputation = _imputation(genotypes, frequencies_path, model=model)
         return ScoredSamples(
             genotypes.samples.ids, scores, own, imputation, build, genotypes.has_dosages, few, adjusted
         )
@@ -114,25 +123,26 @@ def compute(
 def _adjusted(
     scores: Sequence[ScoredScore],
     sums: Sums,
+    *,
     own: Sums,
     few: NDArray[np.bool_],
     model: AncestryModel,
     placed: Projection,
     settings: Settings,
-    *,
     only_variants: bool,
 ) -> Adjusted:
     """The scores' `own` sums, adjusted by the components whose sums follow them in `sums`."""
     placing = placed.contributions and not only_variants
-    components = _components(placed, sums, len(own.sums)) if placing else None
+    components = _components(placed, sums, first=len(own.sums)) if placing else None
     summed = [score for score in scores if score.column is not None]
     nowhere = ONLY_VARIANTS if only_variants else unplaced(placed.found)
-    return adjust_all(summed, own, model, components, few, nowhere=nowhere, beyond=settings.beyond)
+    return adjust_all(summed, own, model=model, components=components, few=few, nowhere=nowhere, beyond=settings.beyond)
 
 
 def _request(
     files: ScoreFiles,
     frequencies: Future[FrequencyTable] | None,
+    *,
     model: AncestryModel | None,
     settings: Settings,
     alleles: Alleles,
@@ -168,27 +178,27 @@ def few_called(scores: Sequence[ScoredScore], sums: Sums, *, min_overlap: float)
     return few
 
 
-def _components(placed: Projection, sums: Sums, first: int) -> NDArray[np.float64]:
+def _components(placed: Projection, sums: Sums, *, first: int) -> NDArray[np.float64]:
     """Everybody's raw components from the sums that follow the scores'."""
     if sums.hidden is None:
         raise ValueError("the variance that missing calls hide is expected")
     hidden = sums.hidden.lost[first:] / np.maximum(sums.hidden.variance[first:, None], np.finfo(float).tiny)
     called = 1 - sums.missing[first:].max(axis=0) / len(placed.contributions[0].codes)
-    return placed.components(sums.sums[first:], hidden, called)
+    return placed.components(sums.sums[first:], hidden, called=called)
 
 
 def _frequencies(
-    table: Future[FrequencyTable] | None, model: AncestryModel | None, target: TargetIndex, alleles: Alleles
+    table: Future[FrequencyTable] | None, model: AncestryModel | None, *, target: TargetIndex, alleles: Alleles
 ) -> NDArray[np.float64] | None:
     """Of each variant's alternate allele: the file's, then the reference's; None where neither is given."""
-    of_model = reference_frequencies(model, target, alleles) if model is not None else None
+    of_model = reference_frequencies(model, target, alleles=alleles) if model is not None else None
     if table is None:
         return of_model
     of_file = table.result().of(target.variants)
     return of_file if of_model is None else np.where(np.isnan(of_file), of_model, of_file)
 
 
-def _build(genotypes: Genotypes, named: str | None, model: AncestryModel | None) -> str | None:
+def _build(genotypes: Genotypes, named: str | None, *, model: AncestryModel | None) -> str | None:
     build = panel_build(genotypes, named)
     if model is not None and model.build and build and model.build != build:
         raise PresageError(
@@ -211,7 +221,7 @@ def panel_build(genotypes: Genotypes, named: str | None) -> str | None:
     return build
 
 
-def _imputation(genotypes: Genotypes, frequencies: Path | None, model: AncestryModel | None) -> str:
+def _imputation(genotypes: Genotypes, frequencies: Path | None, *, model: AncestryModel | None) -> str:
     sources = [frequencies.name] if frequencies is not None else []
     sources += [f"the ancestry reference {model.label}"] if model is not None else []
     if sources:

@@ -51,7 +51,7 @@ def source_ids(record_dir: Path, subject_ids: Iterable[int], *, source: str | No
     return dict(zip(known["subject_id"].to_pylist(), known["source_id"].to_pylist(), strict=True))
 
 
-def assign(con: Backend, record_dir: Path, source: str, found: ir.Table) -> ir.Table:
+def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> ir.Table:
     """The map of a source with a subject for every `source_id` of `found` (one row each), known or new.
 
     found may have `wish`, the number a person would like to keep; it is granted where no other source has given it
@@ -76,7 +76,7 @@ def assign(con: Backend, record_dir: Path, source: str, found: ir.Table) -> ir.T
     return con.create_table(f"identity_{source}", known.union(new), overwrite=True)
 
 
-def merged(record_dir: Path, source: str, identity: ir.Table) -> pa.Table:
+def merged(record_dir: Path, source: str, *, identity: ir.Table) -> pa.Table:
     """The whole map with this source's part replaced, in the order of subject_id: what is to be written."""
     everyone = read(record_dir)
     others = everyone.filter(pc.not_equal(everyone["source"], source))

@@ -40,25 +40,25 @@ class Record:
 
     def events(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.EVENTS`."""
-        return self._table(backend, "events", EVENTS, "data/**/*.parquet")
+        return self._table(backend, "events", schema=EVENTS, pattern="data/**/*.parquet")
 
     def codes(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.CODES`."""
-        return self._table(backend, "codes", CODES, "metadata/codes.parquet")
+        return self._table(backend, "codes", schema=CODES, pattern="metadata/codes.parquet")
 
     def ancestors(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.ANCESTORS`; empty where the source has no hierarchy."""
-        return self._table(backend, "ancestors", ANCESTORS, "metadata/ancestors.parquet")
+        return self._table(backend, "ancestors", schema=ANCESTORS, pattern="metadata/ancestors.parquet")
 
     def genomic(self, backend: Backend, name: str) -> ir.Table:
         """A table of `features.record.schema.GENOMIC`; empty where nobody has such results."""
-        return self._table(backend, name, GENOMIC[name], f"genomic/{name}.parquet")
+        return self._table(backend, name, schema=GENOMIC[name], pattern=f"genomic/{name}.parquet")
 
     def identity(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.IDENTITY`. Only doors to the outside read it."""
-        return self._table(backend, "identity", IDENTITY, "identity/subjects.parquet")
+        return self._table(backend, "identity", schema=IDENTITY, pattern="identity/subjects.parquet")
 
-    def _table(self, backend: Backend, name: str, schema: pa.Schema, pattern: str) -> ir.Table:
+    def _table(self, backend: Backend, name: str, *, schema: pa.Schema, pattern: str) -> ir.Table:
         if self.path is not None and any(self.path.glob(pattern)):
             return backend.read_parquet(str(self.path / pattern))
         return ibis.memtable(self.tables.get(name, schema.empty_table()))

@@ -24,10 +24,10 @@ NOTES = {
 def account(
     space: Workspace,
     report: IngestReport,
+    *,
     name: str,
     staged: ir.Table,
     rows: ir.Table,
-    *,
     repeated: ir.Table | None = None,
     broken: ir.Table | None = None,
 ) -> None:

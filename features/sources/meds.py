@@ -45,7 +45,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     if not shards:
         raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
     check_parquet(shards)
-    with workspace(record_dir, SOURCE, source) as space, damage_named(lambda: shards):
+    with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")
@@ -54,7 +54,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
                 raise PresageError(f"{source}/data", f"column '{missing[0]}' is missing", way_out=_WAY_OUT)
             rows = _checked(raw)
             staged = space.con.create_table("checked", rows.drop("source_row"))
-            account(space, report, "data", staged, rows)
+            account(space, report, name="data", staged=staged, rows=rows)
             events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
             report.table("data").events = int(events.count().to_pyarrow().as_py())
         codes, ancestors = _metadata(source, events)
@@ -118,7 +118,7 @@ def _checked(raw: ir.Table) -> ir.Table:
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
     found = good.select("source_subject").distinct()
     found = found.select(source_id=found.source_subject.cast("string"), wish=found.source_subject)
-    subjects = identity.assign(space.con, space.record_dir, SOURCE, found)
+    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, found=found)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
     events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
     return space.con.create_table("events", events), subjects

@@ -63,13 +63,13 @@ class Workspace:
 
 
 @contextmanager
-def workspace(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace]:
+def workspace(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspace]:
     """A place to work that disappears afterwards, whatever happened; so does a record that was not there before."""
     is_new = not record_dir.exists()
     record_dir.mkdir(parents=True, exist_ok=True)
     settle(record_dir)
     try:
-        with _scratch(record_dir, source, origin) as space:
+        with _scratch(record_dir, source, origin=origin) as space:
             yield space
     finally:
         if is_new and not any(record_dir.iterdir()):
@@ -77,7 +77,7 @@ def workspace(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace
 
 
 @contextmanager
-def _scratch(record_dir: Path, source: str, origin: Path) -> Iterator[Workspace]:
+def _scratch(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspace]:
     with scratch(record_dir) as folder:
         (folder / "ready").mkdir()
         con = ibis.duckdb.connect(
@@ -107,11 +107,13 @@ def write(
 
     Raises PresageError, and leaves the record as it is, where there is nobody to put in the place of those it has.
     """
-    _write_shards(space, events, report, progress)
+    _write_shards(space, events, report=report, progress=progress)
     if not report.people:
         raise _nobody(space, report)
-    _write_metadata(space, codes, ancestors, report)
-    _write_table(identity.merged(space.record_dir, space.source, subjects), space.ready / identity.FILE, IDENTITY)
+    _write_metadata(space, codes, ancestors=ancestors, report=report)
+    _write_table(
+        identity.merged(space.record_dir, space.source, identity=subjects), space.ready / identity.FILE, schema=IDENTITY
+    )
     _write_json(space.ready / "ingest_report.json", _reports(space, report))
     (space.ready / "rejects" / space.source).mkdir(parents=True, exist_ok=True)  # those of last time go
     move_in(space.ready, space.record_dir)
@@ -133,7 +135,7 @@ def _nobody(space: Workspace, report: IngestReport) -> PresageError:
     )
 
 
-def _write_shards(space: Workspace, events: ir.Table, report: IngestReport, progress: Progress) -> None:
+def _write_shards(space: Workspace, events: ir.Table, *, report: IngestReport, progress: Progress) -> None:
     folder = space.ready / "data" / space.source
     folder.mkdir(parents=True)
     counted = events.aggregate(n=events.count(), people=events.subject_id.nunique()).to_pyarrow().to_pylist()[0]
@@ -144,10 +146,10 @@ def _write_shards(space: Workspace, events: ir.Table, report: IngestReport, prog
             shard = events.filter(events.subject_id.between(first, last)).select(EVENTS.names)
             order = [ibis.asc(name, nulls_first=True) for name in EVENTS.names]
             sorted_shard = shard.order_by(order).to_pyarrow()
-            _write_table(sorted_shard, folder / f"{number:04}.parquet", EVENTS)
+            _write_table(sorted_shard, folder / f"{number:04}.parquet", schema=EVENTS)
             advance(sorted_shard.num_rows)
     if not bounds:
-        _write_table(EVENTS.empty_table(), folder / "0000.parquet", EVENTS)
+        _write_table(EVENTS.empty_table(), folder / "0000.parquet", schema=EVENTS)
 
 
 def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
@@ -160,7 +162,7 @@ def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
     return [(row["first"], row["last"]) for row in ranges.order_by("shard").to_pyarrow().to_pylist()]
 
 
-def _write_metadata(space: Workspace, codes: ir.Table, ancestors: ir.Table, report: IngestReport) -> None:
+def _write_metadata(space: Workspace, codes: ir.Table, *, ancestors: ir.Table, report: IngestReport) -> None:
     folder = space.ready / "metadata"
     folder.mkdir()
     mine = space.con.to_pyarrow(codes.select(CODES.names)).cast(CODES)
@@ -170,13 +172,13 @@ def _write_metadata(space: Workspace, codes: ir.Table, ancestors: ir.Table, repo
         ("ancestors", space.con.to_pyarrow(ancestors.select(ANCESTORS.names)).cast(ANCESTORS), ANCESTORS),
     ):
         own = folder / space.source / f"{name}.parquet"
-        _write_table(table, own, schema)
+        _write_table(table, own, schema=schema)
         others = [
             pq.read_table(path, schema=schema)
             for path in sorted((space.record_dir / "metadata").glob(f"*/{name}.parquet"))
             if path.parent.name != space.source
         ]
-        _write_table(_together([table, *others], schema), folder / f"{name}.parquet", schema)
+        _write_table(_together([table, *others], schema), folder / f"{name}.parquet", schema=schema)
     _write_json(
         folder / "dataset.json",
         {
@@ -208,7 +210,7 @@ def _reports(space: Workspace, report: IngestReport) -> dict[str, object]:
     return dict(sorted({**known, space.source: report.as_json()}.items()))
 
 
-def _write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+def _write_table(table: pa.Table, path: Path, *, schema: pa.Schema) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.cast(schema), path, compression="zstd")
 

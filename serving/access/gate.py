@@ -98,9 +98,9 @@ class Gate:
         if viewer is None:
             return _unknown(scope)
         if rule is None:
-            return problem(404, "this address", "one that exists")
+            return problem(404, "this address", expected="one that exists")
         if rule[1] is not None and not may(viewer, rule[1]):
-            return problem(403, "this address", f"a sign-in whose role includes: {rule[1]}")
+            return problem(403, "this address", expected=f"a sign-in whose role includes: {rule[1]}")
         return None
 
 
@@ -132,12 +132,12 @@ def _bad_body(scope: Scope) -> Response | None:
     headers = Headers(scope=scope)
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > LARGEST_BODY:
-        return problem(413, "the request's body", f"at most {LARGEST_BODY} bytes")
+        return problem(413, "the request's body", expected=f"at most {LARGEST_BODY} bytes")
     wanted = "application/json" if _is_api(scope["path"]) else "application/x-www-form-urlencoded"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
-        return problem(415, "the header Content-Type", wanted)
+        return problem(415, "the header Content-Type", expected=wanted)
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or _foreign_origin(headers):
-        return problem(403, "the request", "one that comes from this service's own pages")
+        return problem(403, "the request", expected="one that comes from this service's own pages")
     return None
 
 
@@ -221,14 +221,14 @@ def _as_problem(status: int, body: bytes) -> bytes:
     if isinstance(told, dict) and told.get("detail"):
         first = told["detail"][0]
         where = ".".join(str(step) for step in first.get("loc", ())) or "the request's body"
-        return bytes(problem(status, where, str(first.get("msg", "")).removeprefix("Value error, ")).body)
+        return bytes(problem(status, where, expected=str(first.get("msg", "")).removeprefix("Value error, ")).body)
     expected = "a request that the service can answer" if status >= 500 else HTTPStatus(status).phrase
-    return bytes(problem(status, "the request", expected).body)
+    return bytes(problem(status, "the request", expected=expected).body)
 
 
 def _unknown(scope: Scope) -> Response:
     if _is_api(scope["path"]) or scope["method"] != "GET":
-        response = problem(401, "the request", "a sign-in")
+        response = problem(401, "the request", expected="a sign-in")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
     if "hx-request" in Headers(scope=scope):
@@ -240,7 +240,7 @@ def _to_sign_in(path: str) -> Response:
     return RedirectResponse(f"/sign-in?onward={quote(path)}" if path != "/" else "/sign-in", status_code=303)
 
 
-def problem(status: int, where: str, expected: str, way_out: str | None = None) -> JSONResponse:
+def problem(status: int, where: str, *, expected: str, way_out: str | None = None) -> JSONResponse:
     """One clear error: where it is, what was expected, the way out. It repeats nothing that was sent."""
     error = {"where": where, "expected": expected} | ({"way_out": way_out} if way_out else {})
     return JSONResponse({"error": error}, status_code=status)

@@ -82,19 +82,22 @@ def flag(
     receipts = _receipts_of(scores, policy)
     engine = open_store(settings.store_url)
     with progress("choosing whom to flag"):
-        standing, run_id = _what_stands(engine, policy, scores)
+        standing, run_id = _what_stands(engine, policy, scores=scores)
         rest = resting(policy.shortlist, standing, now=now)
         # The same scores again list nobody: who was decided on since must not make room for the next.
-        listed = [] if run_id is not None else _listed(policy, receipts, panels_of(record_dir), rest)
-        found = _findings(record_dir, policy, scores.as_of)
+        listed = [] if run_id is not None else _listed(policy, receipts, panels=panels_of(record_dir), rest=rest)
+        found = _findings(record_dir, policy, as_of=scores.as_of)
     named = sorted({*listed, *(one.subject_id for one in found)})
     genetics = genetic_records(record_dir, as_of=scores.as_of, subject_ids=named)
     with progress("putting reasons into words"):
-        why = _explain(scores, [receipts[subject_id] for subject_id in listed], record)
+        why = _explain(scores, [receipts[subject_id] for subject_id in listed], record=record)
     everybody = {one.subject_id: one for one in scores.receipts}
     proposals = [
-        *(_of_finding(one, policy, genetics, everybody.get(one.subject_id), now=now) for one in found),
-        *(_of_risk(receipts[subject_id], policy, genetics, why[subject_id], now=now) for subject_id in listed),
+        *(_of_finding(one, policy, genetics=genetics, receipt=everybody.get(one.subject_id), now=now) for one in found),
+        *(
+            _of_risk(receipts[subject_id], policy, genetics=genetics, why=why[subject_id], now=now)
+            for subject_id in listed
+        ),
     ]
     with progress("writing the flags"), transaction(engine) as connection:
         repository.add_policy(connection, policy.row())
@@ -126,7 +129,7 @@ def _check_day(scores: Scores, path: Path, *, now: datetime) -> None:
         )
 
 
-def _what_stands(engine: Engine, policy: Policy, scores: Scores) -> tuple[list[Standing], int | None]:
+def _what_stands(engine: Engine, policy: Policy, *, scores: Scores) -> tuple[list[Standing], int | None]:
     """The policy's flags so far, and the run that already flagged these scores."""
     with reading(engine) as connection:
         last = repository.last_as_of(connection, policy.name)
@@ -137,11 +140,11 @@ def _what_stands(engine: Engine, policy: Policy, scores: Scores) -> tuple[list[S
                 way_out="flag the newer scores; older ones would undo them",
             )
         standing = repository.last_flags(connection, policy.name)
-        return standing, repository.run_of(connection, policy.hash, scores.digest)
+        return standing, repository.run_of(connection, policy.hash, scores_digest=scores.digest)
 
 
 def _listed(
-    policy: Policy, receipts: Mapping[int, Receipt], panels: Mapping[int, str], rest: Collection[int]
+    policy: Policy, receipts: Mapping[int, Receipt], *, panels: Mapping[int, str], rest: Collection[int]
 ) -> list[int]:
     candidates = (
         Candidate(one.subject_id, panels.get(one.subject_id, UNASSIGNED), _risk(one, policy)[0])
@@ -178,7 +181,7 @@ def _risk(receipt: Receipt, policy: Policy) -> tuple[float, float | None]:
     raise PresageError("--policy, shortlist.horizon_days", f"a horizon of the scores: {known}")
 
 
-def _findings(record_dir: Path, policy: Policy, as_of: datetime) -> list[Actionable]:
+def _findings(record_dir: Path, policy: Policy, *, as_of: datetime) -> list[Actionable]:
     path = record_dir / "genomic" / "findings.parquet"
     if not path.exists() or not policy.findings:
         return []
@@ -186,21 +189,21 @@ def _findings(record_dir: Path, policy: Policy, as_of: datetime) -> list[Actiona
     return [one for one in actionable(reported, as_of=as_of) if policy.rule_for(one.gene_symbol) is not None]
 
 
-def _explain(scores: Scores, listed: Sequence[Receipt], record: Record) -> Mapping[int, tuple[Reason, ...]]:
+def _explain(scores: Scores, listed: Sequence[Receipt], *, record: Record) -> Mapping[int, tuple[Reason, ...]]:
     if not listed:
         return {}
     champion: Champion = load_version(scores.model, listed[0].model_version)
     if champion.bundle.digest != listed[0].bundle_digest:
         raise PresageError("scores", "receipts of the bundle that the registry holds", way_out="score again")
-    return reasons_of(champion, listed, record)
+    return reasons_of(champion, listed, record=record)
 
 
 def _of_risk(
     receipt: Receipt,
     policy: Policy,
+    *,
     genetics: Mapping[int, GeneticRecord],
     why: tuple[Reason, ...],
-    *,
     now: datetime,
 ) -> Proposal:
     risk, horizon_days = _risk(receipt, policy)
@@ -226,9 +229,9 @@ def _of_risk(
 def _of_finding(
     found: Actionable,
     policy: Policy,
+    *,
     genetics: Mapping[int, GeneticRecord],
     receipt: Receipt | None,
-    *,
     now: datetime,
 ) -> Proposal:
     rule = policy.rule_for(found.gene_symbol)

@@ -67,7 +67,7 @@ def settle(
         row = policy.row()
         if before is not None and what == "renewed":
             repository.renew_flag(
-                connection, before.flag_id, proposal, policy=row, receipt_id=receipt_id, run_id=run_id, now=now
+                connection, before.flag_id, proposal=proposal, policy=row, receipt_id=receipt_id, run_id=run_id, now=now
             )
         else:
             repository.raise_flag(connection, proposal, policy=row, receipt_id=receipt_id, run_id=run_id, now=now)

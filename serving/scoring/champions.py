@@ -69,17 +69,17 @@ def load_champion(name: str) -> Champion:
         raise PresageError(
             f"{name} version {version}", "a bundle that the registry can hand out", way_out=str(error.error_code)
         ) from None
-    return champion_of(name, str(version), bundle)
+    return champion_of(name, str(version), bundle=bundle)
 
 
 def load_version(name: str, version: str) -> Champion:
     """A version of a registered model, champion or not: what a receipt names."""
     from training.registry import bundle_of
 
-    return champion_of(name, version, bundle_of(name, int(version)))
+    return champion_of(name, version, bundle=bundle_of(name, int(version)))
 
 
-def champion_of(name: str, version: str, bundle: Bundle) -> Champion:
+def champion_of(name: str, version: str, *, bundle: Bundle) -> Champion:
     """Refuses a bundle whose catalogue is not the one it was sealed with."""
     from features.catalogue import Catalogue
 
@@ -138,7 +138,7 @@ class Champions:
                 if held is not None and held.version == version:
                     self._forgive(name)
                 elif not self._is_waiting(name, version):
-                    self._exchange(name, version, held)
+                    self._exchange(name, version, held=held)
             with self._lock:
                 for name in self._held.keys() - named.keys():
                     LOG.warning("presage: %s has no champion any more and is not served", name)
@@ -168,7 +168,7 @@ class Champions:
             "refused": {name: version for name, (version, _) in sorted(self._waits.items())},
         }
 
-    def _exchange(self, name: str, version: str, held: Champion | None) -> None:
+    def _exchange(self, name: str, version: str, *, held: Champion | None) -> None:
         try:
             champion = self.load(name)
             self.prepare(champion)

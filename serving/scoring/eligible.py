@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.backends.duckdb import Backend
 
+from features.arrays import Bools
 from features.record import EVENTS, Record
 from training.bundle import Bundle
 from training.cohort import BIRTH, PERIOD_END, PERIOD_START, Facts, criteria, index_facts, resolve
 from training.study import OutcomeSection, Population
 
-Bools = npt.NDArray[np.bool_]
 DAY_US = 86_400_000_000
 OTHERS = "others"  # a table of one person's record in memory: what `others_of` the whole record says
 NO_ONE, LAST_SEEN = -(2**63), "Presage//LAST_SEEN"
@@ -37,7 +37,7 @@ class Eligible:
     outside: npt.NDArray[np.object_]
 
 
-def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetime) -> Eligible:
+def eligible(bundle: Bundle, record: Record, *, backend: Backend, as_of: datetime) -> Eligible:
     """Everybody enrolled and alive, with the study's own rules from its bundle.
 
     A study of landmark dates looks at everybody at `as_of`. A study that starts at a first event looks at people whose
@@ -45,24 +45,24 @@ def eligible(bundle: Bundle, record: Record, backend: Backend, *, as_of: datetim
     its horizons count from there. Who has died since, had the outcome, or left is no longer at risk, and not scored.
     """
     record, alone = _nullable(record), _alone(record)
-    population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of)
+    population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of=as_of)
     section = OutcomeSection.model_validate(bundle.manifest["outcome"])
     first = [population.index.removeprefix("first:")] if population.index.startswith("first:") else []
     table = index_facts(
         record,
         backend,
-        population,
-        first_codes=_codes(first, bundle, record, backend),
-        exclude=_codes(population.exclude, bundle, record, backend),
-        outcome=_codes([str(section.codes)], bundle, record, backend),
-        competing=_codes(section.competing, bundle, record, backend),
+        population=population,
+        first_codes=_codes(first, bundle, record=record, backend=backend),
+        exclude=_codes(population.exclude, bundle, record=record, backend=backend),
+        outcome=_codes([str(section.codes)], bundle, record=record, backend=backend),
+        competing=_codes(section.competing, bundle, record=record, backend=backend),
     )
     facts = Facts.of(table.filter(pc.is_in(table["subject_id"], alone)) if alone is not None else table)
-    (_, alive), *rules = criteria(facts, population, section)
+    (_, alive), *rules = criteria(facts, population, section=section)
     outside = np.full(len(facts.subject_ids), "", dtype=object)
     for rule, passed in reversed(rules):
         outside[~passed] = f"outside the studied population (people {rule})"
-    for reason, happened in reversed(_since(facts, bundle, np.datetime64(as_of, "us"))):
+    for reason, happened in reversed(_since(facts, bundle, now=np.datetime64(as_of, "us"))):
         outside[happened] = reason
     rows = np.flatnonzero(alive)
     return Eligible(facts.subject_ids[rows], facts.as_of[rows], outside[rows])
@@ -91,7 +91,7 @@ def _alone(record: Record) -> pa.Array | None:
     return pc.unique(record.tables["events"]["subject_id"]) if OTHERS in record.tables else None
 
 
-def _since(facts: Facts, bundle: Bundle, now: np.datetime64) -> list[tuple[str, Bools]]:
+def _since(facts: Facts, bundle: Bundle, *, now: np.datetime64) -> list[tuple[str, Bools]]:
     """What may have ended a person's time at risk between the index and now, the gravest first, each (n,).
 
     Nothing has where the index is now. NaT, for what never happened, is not before anything.
@@ -127,14 +127,14 @@ def _nullable(record: Record) -> Record:
     return Record(tables=relaxed)
 
 
-def _at(population: Population, bundle: Bundle, as_of: datetime) -> Population:
+def _at(population: Population, bundle: Bundle, *, as_of: datetime) -> Population:
     if not population.index.startswith("first:"):
         return population.model_copy(update={"index": as_of.isoformat()})
     since = (as_of - timedelta(days=_longest(bundle))).date()
     return population.model_copy(update={"index_from": since, "index_until": as_of.date()})
 
 
-def _codes(entries: Sequence[str], bundle: Bundle, record: Record, backend: Backend) -> list[str]:
+def _codes(entries: Sequence[str], bundle: Bundle, *, record: Record, backend: Backend) -> list[str]:
     """Codes of the bundle's own copies of the study's code lists."""
     copies = [f"codelist_{Path(entry).name}" if entry.endswith(".csv") else entry for entry in entries]
-    return resolve(copies, bundle.folder, record, backend, may_be_absent=True)
+    return resolve(copies, bundle.folder, record=record, backend=backend, may_be_absent=True)

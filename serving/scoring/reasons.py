@@ -33,7 +33,7 @@ _TELLING = ("latest", "current", "any", "polygenic_z", "carrier", "years_since_f
 _UNTELLING = frozenset({"polygenic_matched_weight", "polygenic_tested", "tested"})
 
 
-def reasons_of(champion: Champion, listed: Sequence[Receipt], record: Record) -> dict[int, tuple[Reason, ...]]:
+def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record) -> dict[int, tuple[Reason, ...]]:
     """Reasons of people who are being flagged, by subject.
 
     Their features are computed again and must have the hash on the receipt. Raises PresageError where the record has
@@ -43,7 +43,7 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], record: Record) ->
 
     subject_ids = np.array([one.subject_id for one in listed], dtype=np.int64)
     as_of = np.array([one.as_of for one in listed], dtype="datetime64[us]")
-    frame = frame_of(champion, record, subject_ids, as_of)
+    frame = frame_of(champion, record, subject_ids=subject_ids, as_of=as_of)
     if feature_hashes(frame) != [one.feature_hash for one in listed]:
         raise PresageError(
             "scores",
@@ -51,31 +51,32 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], record: Record) ->
             way_out="score again, then flag",
         )
     combined = np.array([one.model == "combined" for one in listed])
-    return dict(zip(subject_ids.tolist(), reasons_of_frame(champion, frame, combined), strict=True))
+    return dict(zip(subject_ids.tolist(), reasons_of_frame(champion, frame, combined=combined), strict=True))
 
 
 def reasons_of_frame(
-    champion: Champion, frame: FeatureFrame, combined: npt.NDArray[np.bool_]
+    champion: Champion, frame: FeatureFrame, *, combined: npt.NDArray[np.bool_]
 ) -> list[tuple[Reason, ...]]:
     """Reasons of each row; `combined` (n,) says for whom the combined model was used."""
     specs = {spec.name: spec for spec in champion.catalogue.specs}
-    names, values = contributions(champion, frame, combined)
-    return [_of_person(specs, names, values[row], frame, row) for row in range(len(frame))]
+    names, values = contributions(champion, frame, combined=combined)
+    return [_of_person(specs, names, values=values[row], frame=frame, row=row) for row in range(len(frame))]
 
 
 def contributions(
-    champion: Champion, frame: FeatureFrame, combined: npt.NDArray[np.bool_]
+    champion: Champion, frame: FeatureFrame, *, combined: npt.NDArray[np.bool_]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     """(p,) features and (n, p) parts of the log hazard (log odds): the clinical model's, and what genomics adds."""
     from training.models.terms import terms
 
-    found = terms(champion.bundle.pair, frame, combined, champion.bundle.horizons_days)
+    found = terms(champion.bundle.pair, frame, combined=combined, horizons=champion.bundle.horizons_days)
     return found.names, np.nan_to_num(found.values)
 
 
 def _of_person(
     specs: Mapping[str, FeatureSpec],
     names: Sequence[str],
+    *,
     values: npt.NDArray[np.float64],
     frame: FeatureFrame,
     row: int,
@@ -93,11 +94,11 @@ def _of_person(
     ordered = sorted(weights, key=lambda key: (-weights[key], key))
     raising = [key for key in ordered if weights[key] >= SMALLEST][:RAISING]
     lowering = [key for key in reversed(ordered) if weights[key] <= -SMALLEST][:LOWERING]
-    told = [(_most_telling(members[key], frame, row), round(weights[key], 3)) for key in (*raising, *lowering)]
-    return tuple(Reason(worded(spec, frame, row), weight, spec.modifiable) for spec, weight in told)
+    told = [(_most_telling(members[key], frame, row=row), round(weights[key], 3)) for key in (*raising, *lowering)]
+    return tuple(Reason(worded(spec, frame, row=row), weight, spec.modifiable) for spec, weight in told)
 
 
-def _most_telling(members: Sequence[FeatureSpec], frame: FeatureFrame, row: int) -> FeatureSpec:
+def _most_telling(members: Sequence[FeatureSpec], frame: FeatureFrame, *, row: int) -> FeatureSpec:
     def rank(spec: FeatureSpec) -> tuple[bool, int, str]:
         order = _TELLING.index(spec.aggregate) if spec.aggregate in _TELLING else len(_TELLING)
         return bool(np.isnan(frame.column(spec.name)[row])), order, spec.name
@@ -105,7 +106,7 @@ def _most_telling(members: Sequence[FeatureSpec], frame: FeatureFrame, row: int)
     return min(members, key=rank)
 
 
-def worded(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
+def worded(spec: FeatureSpec, frame: FeatureFrame, *, row: int) -> str:
     """One feature of one person in words, with its unit; a missing one says what that means."""
     value = float(frame.column(spec.name)[row])
     label = spec.label.removesuffix(", latest")
@@ -126,10 +127,10 @@ def worded(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
     latest = spec.family == "measurements" and spec.aggregate == "latest"
     joined = f"{label} {number}" if latest else f"{label}: {number}"
     with_unit = f"{joined}{'' if unit == '%' else ' '}{unit}".strip() if unit else joined
-    return f"{with_unit}{_when(spec, frame, row)}" if latest else with_unit
+    return f"{with_unit}{_when(spec, frame, row=row)}" if latest else with_unit
 
 
-def _when(spec: FeatureSpec, frame: FeatureFrame, row: int) -> str:
+def _when(spec: FeatureSpec, frame: FeatureFrame, *, row: int) -> str:
     """How long ago a latest result was, where the frame knows it."""
     since = f"{spec.name.split('_latest_')[0]}_days_since"
     if since not in frame.names or np.isnan(frame.column(since)[row]):

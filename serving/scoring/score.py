@@ -88,26 +88,28 @@ def score_record(champion: Champion, record: Record, *, as_of: datetime, progres
     """One receipt for each person of the record who is enrolled and alive, in order of subject_id."""
     backend: Backend = _backend()
     with progress("looking for the studied population"):
-        people = eligible(champion.bundle, record, backend, as_of=as_of)
+        people = eligible(champion.bundle, record, backend=backend, as_of=as_of)
     inside = np.flatnonzero(people.outside == "")
-    frame = frame_of(champion, record, people.subject_ids[inside], people.as_of[inside], progress=progress)
-    return receipts_of(champion, people, inside, frame)
+    frame = frame_of(
+        champion, record, subject_ids=people.subject_ids[inside], as_of=people.as_of[inside], progress=progress
+    )
+    return receipts_of(champion, people, inside=inside, frame=frame)
 
 
 def frame_of(
     champion: Champion,
     record: Record,
+    *,
     subject_ids: npt.NDArray[np.int64],
     as_of: npt.NDArray[np.datetime64],
-    *,
     progress: Progress = silent,
 ) -> FeatureFrame:
     """The features of these people at these moments, by the catalogue in the bundle."""
-    return build(Index(subject_ids, as_of), record, champion.catalogue, progress=progress)
+    return build(Index(subject_ids, as_of), record, catalogue=champion.catalogue, progress=progress)
 
 
 def receipts_of(
-    champion: Champion, people: Eligible, inside: npt.NDArray[np.intp], frame: FeatureFrame
+    champion: Champion, people: Eligible, *, inside: npt.NDArray[np.intp], frame: FeatureFrame
 ) -> list[Receipt]:
     """Receipts of everybody: scored ones from the frame's rows, the others with the reason."""
     answer = champion.bundle.risk(frame)

@@ -12,15 +12,15 @@ def hundred_people(out_of_100: int, *, columns: int = 20, cell: int = 6, gap: in
     """A hundred people as squares, the first `out_of_100` of them filled: the risk as a frequency."""
     step, rows = cell + gap, 100 // columns
     width, height = columns * step - gap, rows * step - gap
-    filled = "".join(_square(at, columns, step, cell) for at in range(out_of_100))
-    empty = "".join(_square(at, columns, step, cell) for at in range(out_of_100, 100))
+    filled = "".join(_square(at, columns, step=step, cell=cell) for at in range(out_of_100))
+    empty = "".join(_square(at, columns, step=step, cell=cell) for at in range(out_of_100, 100))
     return Markup(  # numbers only: nothing of it comes from a person or a file
         f'<svg class="hundred" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
         f'<path class="hundred-empty" d="{empty}"/><path class="hundred-filled" d="{filled}"/></svg>'
     )
 
 
-def _square(at: int, columns: int, step: int, cell: int) -> str:
+def _square(at: int, columns: int, *, step: int, cell: int) -> str:
     row, column = divmod(at, columns)
     return f"M{column * step} {row * step}h{cell}v{cell}h-{cell}z"
 

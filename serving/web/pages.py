@@ -121,7 +121,7 @@ def _signed_in(request: Request) -> access.Session:
     return session
 
 
-def _checked(view: View, request: Request, token: str) -> access.Session:
+def _checked(view: View, request: Request, *, token: str) -> access.Session:
     """The session of a form that came from our own page."""
     session = _signed_in(request)
     if not view.backstage.door().signer.is_form_token(session.nonce, token):
@@ -138,7 +138,7 @@ def _front_door(app: FastAPI, view: View) -> None:
     def sign_in_page(request: Request, onward: str = "") -> Response:
         nonce = request.cookies.get(access.PRE_COOKIE) or access.new_nonce()
         page = view(request, "sign_in.html", {"onward": onward, "refused": "", "form": _form(view, nonce), "name": ""})
-        _set_cookie(view, page, access.PRE_COOKIE, nonce)
+        _set_cookie(view, page, name=access.PRE_COOKIE, value=nonce)
         return page
 
     @app.post("/sign-in")
@@ -151,19 +151,26 @@ def _front_door(app: FastAPI, view: View) -> None:
     ) -> Response:
         nonce = request.cookies.get(access.PRE_COOKIE, "")
         if not nonce or not view.backstage.door().signer.is_form_token(nonce, token):
-            return _refused(view, request, "This page was open for too long. Please try again.", name, onward, 403)
+            return _refused(
+                view,
+                request,
+                reason="This page was open for too long. Please try again.",
+                name=name,
+                onward=onward,
+                status=403,
+            )
         door = view.backstage.door()
         answer = access.sign_in(door.engine, name=name.strip(), password=password, now=view.backstage.clock())
         if isinstance(answer, access.Refused):
-            return _refused(view, request, answer.reason, name, onward, 401)
+            return _refused(view, request, reason=answer.reason, name=name, onward=onward, status=401)
         response = RedirectResponse(_inside(onward) or access.HOME[answer.role], status_code=303)
-        _set_cookie(view, response, access.COOKIE, door.signer.session_cookie(answer))
+        _set_cookie(view, response, name=access.COOKIE, value=door.signer.session_cookie(answer))
         response.delete_cookie(access.PRE_COOKIE, path="/sign-in")
         return response
 
     @app.post("/sign-out")
     def sign_out(request: Request, token: Annotated[str, Form()] = "") -> Response:
-        session = _checked(view, request, token)
+        session = _checked(view, request, token=token)
         with transaction(view.backstage.door().engine) as connection:
             repository.end_sessions(connection, session.viewer.user_id)
         response = RedirectResponse("/sign-in", status_code=303)
@@ -171,7 +178,7 @@ def _front_door(app: FastAPI, view: View) -> None:
         return response
 
 
-def _refused(view: View, request: Request, reason: str, name: str, onward: str, status: int) -> Response:
+def _refused(view: View, request: Request, *, reason: str, name: str, onward: str, status: int) -> Response:
     nonce = access.new_nonce()
     page = view(
         request,
@@ -179,7 +186,7 @@ def _refused(view: View, request: Request, reason: str, name: str, onward: str, 
         {"onward": onward, "refused": reason, "form": _form(view, nonce), "name": name},
         status=status,
     )
-    _set_cookie(view, page, access.PRE_COOKIE, nonce)
+    _set_cookie(view, page, name=access.PRE_COOKIE, value=nonce)
     return page
 
 
@@ -187,7 +194,7 @@ def _form(view: View, nonce: str) -> str:
     return view.backstage.door().signer.form_token(nonce)
 
 
-def _set_cookie(view: View, response: Response, name: str, value: str) -> None:
+def _set_cookie(view: View, response: Response, *, name: str, value: str) -> None:
     response.set_cookie(
         name,
         value,
@@ -240,16 +247,16 @@ def _worklist(app: FastAPI, view: View) -> None:
         note: Annotated[str, Form(max_length=2000)] = "",
         until: Annotated[date | None, Form()] = None,
     ) -> Response:
-        viewer = _checked(view, request, token).viewer
+        viewer = _checked(view, request, token=token).viewer
         now = view.backstage.clock()
         _check_decision(decision, note=note, until=until, today=now.date())
         with transaction(view.backstage.door().engine) as connection:
-            flag = repository.flag_for_decision(connection, viewer, flag_id)
+            flag = repository.flag_for_decision(connection, viewer, flag_id=flag_id)
             if flag is None:
                 raise HTTPException(404, "There is no such flag on your panels.")
             _check_order(flag, decision)
             until = until if decision == "deferred" else None
-            repository.decide(connection, viewer, flag, decision=decision, note=note.strip(), until=until, now=now)
+            repository.decide(connection, viewer, flag=flag, decision=decision, note=note.strip(), until=until, now=now)
             counts = repository.waiting(connection, viewer, today=now.date())
         if "hx-request" not in request.headers:
             return RedirectResponse(_back(request), status_code=303)
@@ -299,13 +306,13 @@ def _people(app: FastAPI, view: View) -> None:
         viewer = _signed_in(request).viewer
         now = view.backstage.clock()
         with transaction(view.backstage.door().engine) as connection:
-            someone = repository.person(connection, viewer, subject_id, now=now)
+            someone = repository.person(connection, viewer, subject_id=subject_id, now=now)
             if someone is None:
                 raise HTTPException(404, "There is nobody with this number on your panels.")
             values: dict[str, object] = {
-                "flags": repository.flags_of(connection, viewer, subject_id),
-                "history": repository.history_of(connection, viewer, subject_id),
-                "receipts": repository.receipts_of(connection, viewer, subject_id),
+                "flags": repository.flags_of(connection, viewer, subject_id=subject_id),
+                "history": repository.history_of(connection, viewer, subject_id=subject_id),
+                "receipts": repository.receipts_of(connection, viewer, subject_id=subject_id),
                 "genetics": view.backstage.genetics(subject_id, now),
             }
         return view(request, "person.html", values | {"person": someone})
@@ -362,16 +369,16 @@ def programme_tables(counted: list[Count]) -> list[CountTable]:
 def _errors(app: FastAPI, view: View) -> None:
     @app.exception_handler(HTTPException)
     async def told(request: Request, error: HTTPException) -> Response:
-        return await run_in_threadpool(_error_page, view, request, error.status_code, str(error.detail))
+        return await run_in_threadpool(_error_page, view, request, status=error.status_code, reason=str(error.detail))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         field = str(error.errors()[0]["loc"][-1])
         return await run_in_threadpool(
-            _error_page, view, request, 422, f"The field '{field}' is not filled in as expected."
+            _error_page, view, request, status=422, reason=f"The field '{field}' is not filled in as expected."
         )
 
 
-def _error_page(view: View, request: Request, status: int, reason: str) -> Response:
+def _error_page(view: View, request: Request, *, status: int, reason: str) -> Response:
     template = "_error.html" if "hx-request" in request.headers else "error.html"
     return view(request, template, {"reason": reason, "status": status}, status=status)

@@ -28,7 +28,9 @@ def of_codes(codes: list[str]) -> FeatureFrame:
         for subject, code in enumerate(codes)
     ]
     events = pa.Table.from_pylist(rows, schema=EVENTS)
-    return build(Index.at(np.arange(len(codes)), "2020-01-01"), Record.in_memory(events), catalogue(["comorbidity"]))
+    return build(
+        Index.at(np.arange(len(codes)), "2020-01-01"), Record.in_memory(events), catalogue=catalogue(["comorbidity"])
+    )
 
 
 def written(code: str, vocabulary: str) -> str:
@@ -71,5 +73,5 @@ def test_the_index_is_built_from_the_record() -> None:
         for code in ("ICD10CM//I21.4", "ICD10CM//E11.22", "ICD10CM//E11.9", "ICD9CM//428.0", "ICD10CM//C78.7")
     ]
     record = Record.in_memory(pa.Table.from_pylist(rows, schema=EVENTS))
-    frame = build(Index.at([1], "2020-01-01"), record, catalogue(["comorbidity"]))
+    frame = build(Index.at([1], "2020-01-01"), record, catalogue=catalogue(["comorbidity"]))
     assert frame.column("charlson_index").tolist() == [1 + 2 + 1 + 6]

@@ -48,7 +48,7 @@ def a_record() -> tuple[Record, Catalogue]:
 
 def test_canaries_from_the_moment_on_move_no_feature() -> None:
     record, features = a_record()
-    proof = prove_no_movement(INDEX, record, features, rng=np.random.default_rng(0))
+    proof = prove_no_movement(INDEX, record, catalogue=features, rng=np.random.default_rng(0))
     assert proof.holds
     assert proof.rows == 30  # one row a person
     assert proof.canaries == (30 * len(Plan.of(features.specs).sources) + len(CODES)) * (len(DELAYS) + 1)
@@ -60,7 +60,7 @@ def test_canaries_one_microsecond_earlier_move_every_feature() -> None:
     early = earlier(canaries(index, features))["events"]
     assert early["available_time"].to_numpy().max() == np.datetime64("2019-12-31T23:59:59.999999")
     loud = Record.in_memory(pa.concat_tables([record.tables["events"], early]))
-    found = moved(build(index, record, features), build(index, loud, features))
+    found = moved(build(index, record, catalogue=features), build(index, loud, catalogue=features))
     assert set(found) == {*features.names, *features.code_names}
 
 
@@ -86,7 +86,8 @@ def everything() -> tuple[Record, Catalogue]:
 
 
 def proof_of_everything() -> CanaryProof:
-    return prove_no_movement(INDEX, *everything(), rng=np.random.default_rng(0))
+    record, features = everything()
+    return prove_no_movement(INDEX, record, catalogue=features, rng=np.random.default_rng(0))
 
 
 def test_a_sound_engine_is_proved_for_every_feature() -> None:
@@ -138,15 +139,15 @@ def test_what_the_canaries_could_not_move_is_unproven_and_a_proof_of_nothing_fai
     record = Record.in_memory(pa.table({name: pa.array(v) for name, v in rows.items()} | nulls).select(EVENTS.names))
     index = Index.at([0], "2020-01-01")
     features = catalogue(["conditions"]).only(["diabetes_ever", "asthma_ever"])
-    proof = prove_no_movement(index, record, features, rng=np.random.default_rng(0))
+    proof = prove_no_movement(index, record, catalogue=features, rng=np.random.default_rng(0))
     assert (proof.holds, proof.proven, proof.unproven) == (True, 1, ("diabetes_ever",))
-    proof = prove_no_movement(index, record, features.only(["diabetes_ever"]), rng=np.random.default_rng(0))
+    proof = prove_no_movement(index, record, catalogue=features.only(["diabetes_ever"]), rng=np.random.default_rng(0))
     assert (proof.holds, proof.moved) == (False, ())
 
 
 def test_no_canaries_prove_nothing() -> None:
     empty = Record.in_memory(pa.Table.from_pylist([], schema=EVENTS))
-    assert not prove_no_movement(INDEX, empty, catalogue([]), rng=np.random.default_rng(0)).holds
+    assert not prove_no_movement(INDEX, empty, catalogue=catalogue([]), rng=np.random.default_rng(0)).holds
 
 
 def test_an_index_can_be_set_earlier() -> None:
@@ -159,8 +160,8 @@ def test_a_record_on_disk_is_proved_as_one_in_memory(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         pq.write_table(record.tables[table], tmp_path / folder / f"{table}.parquet")
     on_disk = Record.open(tmp_path)
-    assert prove_no_movement(INDEX, on_disk, features, rng=np.random.default_rng(0)) == proof_of_everything()
-    memory, disk = build(INDEX, record, features), build(INDEX, on_disk, features)
+    assert prove_no_movement(INDEX, on_disk, catalogue=features, rng=np.random.default_rng(0)) == proof_of_everything()
+    memory, disk = build(INDEX, record, catalogue=features), build(INDEX, on_disk, catalogue=features)
     assert memory.values.tobytes() == disk.values.tobytes()
     assert memory.codes is not None
     assert disk.codes is not None

@@ -41,7 +41,7 @@ NGSP = [(5.0, 31), (5.7, 39), (6.0, 42), (6.5, 48), (7.0, 53), (8.0, 64), (9.0, 
 def test_molar_masses_agree_with_the_published_conversion_factors(
     code: str, conventional: str, si: str, factor: float
 ) -> None:
-    found = units.conversion(f"LOINC//{code}", conventional, si)
+    found = units.conversion(f"LOINC//{code}", conventional, target=si)
     assert found is not None
     assert found.offset == 0
     assert found.factor == pytest.approx(factor, rel=3e-3)
@@ -49,8 +49,8 @@ def test_molar_masses_agree_with_the_published_conversion_factors(
 
 @pytest.mark.parametrize(("percent", "mmol_mol"), NGSP)
 def test_hba1c_follows_the_published_table_in_both_directions(percent: float, mmol_mol: int) -> None:
-    there = units.conversion("LOINC//4548-4", "%", "mmol/mol")
-    back = units.conversion("LOINC//4548-4", "mmol/mol", "%")
+    there = units.conversion("LOINC//4548-4", "%", target="mmol/mol")
+    back = units.conversion("LOINC//4548-4", "mmol/mol", target="%")
     assert there is not None
     assert back is not None
     assert round(there(percent)) == mmol_mol
@@ -76,14 +76,14 @@ def test_hba1c_follows_the_published_table_in_both_directions(percent: float, mm
     ],
 )
 def test_a_unit_of_the_same_dimension_needs_no_substance(unit: str, target: str, value: float, expected: float) -> None:
-    found = units.conversion("LOINC//0-0", unit, target)
+    found = units.conversion("LOINC//0-0", unit, target=target)
     assert found is not None
     assert found(value) == pytest.approx(expected, rel=1e-6)
 
 
 def test_albumin_to_creatinine_ratio_counts_the_creatinine_below_the_line() -> None:
     # KDIGO 2012: 30 mg/g is 3 mg/mmol, 300 mg/g is 30 mg/mmol (rounded by KDIGO).
-    found = units.conversion("LOINC//9318-7", "mg/g", "mg/mmol")
+    found = units.conversion("LOINC//9318-7", "mg/g", target="mg/mmol")
     assert found is not None
     assert found(30) == pytest.approx(3.4, abs=0.05)
 
@@ -102,7 +102,7 @@ def test_albumin_to_creatinine_ratio_counts_the_creatinine_below_the_line() -> N
     ],
 )
 def test_what_cannot_be_converted_is_refused(code: str, unit: str | None, target: str) -> None:
-    assert units.conversion(code, unit, target) is None
+    assert units.conversion(code, unit, target=target) is None
 
 
 @given(
@@ -111,7 +111,9 @@ def test_what_cannot_be_converted_is_refused(code: str, unit: str | None, target
 )
 def test_there_and_back_is_the_same_value(case: tuple[str, str, str], value: float) -> None:
     code, left, right = case
-    there, back = (units.conversion(f"LOINC//{code}", *pair) for pair in ((left, right), (right, left)))
+    there, back = (
+        units.conversion(f"LOINC//{code}", one, target=other) for one, other in ((left, right), (right, left))
+    )
     assert there is not None
     assert back is not None
     assert math.isclose(back(there(value)), value, rel_tol=1e-9, abs_tol=1e-9)

@@ -334,7 +334,7 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
     whole = catalogue(["demographics", "measurements", "monogenic"], polygenic=(SCORE_ID,))
     index = Index.at(np.arange(1, N_PEOPLE + 1), "2020-01-01")
     later = Index.at(np.arange(1, N_PEOPLE + 1), "2024-01-01")
-    frame = build(later, Record.open(record_dir), whole)
+    frame = build(later, Record.open(record_dir), catalogue=whole)
     z = np.nan_to_num(frame.column(f"prs_{SCORE_ID}_z"))
     hazard = 0.02 * np.exp(0.05 * (frame.column("age_years") - 60) + 0.5 * z)
     time = rng.exponential(1 / hazard) * 365.25
@@ -348,7 +348,7 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
     genotyped = ~np.isnan(frame.column(f"prs_{SCORE_ID}_z"))
     nothing = np.full(len(index), "", dtype=object)
     cohort = Cohort(frame, outcome, nothing, blocks, genotyped, nothing, {})
-    pair = fit_pair("cox", cohort, np.arange(len(index)), uncensored=None, rng=rng)
+    pair = fit_pair("cox", cohort, rows=np.arange(len(index)), uncensored=None, rng=rng)
     folder = tmp_path_factory.mktemp("registry") / "bundle"
     write_bundle(
         folder,
@@ -370,7 +370,7 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
         },
         tables={},
     )
-    return champion_of("chd-10y", "3", load(folder))
+    return champion_of("chd-10y", "3", bundle=load(folder))
 
 
 @pytest.fixture

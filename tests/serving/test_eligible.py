@@ -36,7 +36,7 @@ def outside(*events: tuple[str, str], end: str = "2025-12-31", index: str = "202
     found = eligible(
         cast("Bundle", bundle),
         Record.in_memory(pa.Table.from_pylist(rows, schema=EVENTS)),
-        ibis.duckdb.connect(),
+        backend=ibis.duckdb.connect(),
         as_of=datetime.fromisoformat(NOW),
     )
     return str(found.outside[0]) if len(found.outside) else None

@@ -86,7 +86,7 @@ class Desk:
         viewer = self.viewer()
         with transaction(self.engine) as connection:
             values: dict[str, object] = {"note": "because", "until": None, "now": NOW} | more
-            repository.decide(connection, viewer, one, decision=decision, **values)  # type: ignore[arg-type]
+            repository.decide(connection, viewer, flag=one, decision=decision, **values)  # type: ignore[arg-type]
 
     def history(self) -> Counter[str]:
         with transaction(self.engine) as connection:

@@ -54,7 +54,7 @@ def one(name: str, value: float) -> FeatureFrame:
     ],
 )
 def test_a_feature_in_words(name: str, value: float, words: str) -> None:
-    assert worded(SPECS[name], one(name, value), 0) == words
+    assert worded(SPECS[name], one(name, value), row=0) == words
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,15 @@ def test_a_result_says_how_old_it_is_where_that_is_known(days: float, said: str)
     names = ("ldl_mg_dl_latest_1825d", "ldl_mg_dl_days_since")
     now = np.array(["2024-01-01"], dtype="datetime64[us]")
     frame = FeatureFrame(np.array([1]), now, names, np.array([[197.0, days]], dtype=np.float32))
-    assert worded(SPECS[names[0]], frame, 0) == f"LDL cholesterol 197 mg/dL, latest {said}"
+    assert worded(SPECS[names[0]], frame, row=0) == f"LDL cholesterol 197 mg/dL, latest {said}"
 
 
 def test_a_reason_says_whether_care_can_change_it(champion: Champion, record_dir) -> None:
     ids = np.arange(1, 161)
-    frame = frame_of(champion, Record.open(record_dir), ids, np.full(len(ids), AS_OF, dtype="datetime64[us]"))
-    told = [one for why in reasons_of_frame(champion, frame, np.ones(len(ids), dtype=np.bool_)) for one in why]
+    frame = frame_of(
+        champion, Record.open(record_dir), subject_ids=ids, as_of=np.full(len(ids), AS_OF, dtype="datetime64[us]")
+    )
+    told = [one for why in reasons_of_frame(champion, frame, combined=np.ones(len(ids), dtype=np.bool_)) for one in why]
     assert {one.modifiable for one in told if one.words.startswith("Age ")} <= {False}
     pressed = [one for one in told if one.words.startswith("Systolic")]
     assert all(one.modifiable for one in pressed)
@@ -81,8 +83,10 @@ def test_contributions_add_up_to_the_difference_in_the_models_own_risk_score(cha
     """Of a Cox model: the difference of two people's linear predictors is that of their log cumulative hazards."""
     scored = [one for one in score_record(champion, Record.open(record_dir), as_of=AS_OF) if one.model == "clinical"]
     ids = np.array([one.subject_id for one in scored])
-    frame = frame_of(champion, Record.open(record_dir), ids, np.full(len(ids), AS_OF, dtype="datetime64[us]"))
-    _, values = contributions(champion, frame, np.zeros(len(ids), dtype=np.bool_))
+    frame = frame_of(
+        champion, Record.open(record_dir), subject_ids=ids, as_of=np.full(len(ids), AS_OF, dtype="datetime64[us]")
+    )
+    _, values = contributions(champion, frame, combined=np.zeros(len(ids), dtype=np.bool_))
     raw = champion.bundle.pair.clinical.fitted.risk_at(
         frame.only(champion.bundle.pair.clinical.names), champion.bundle.horizons_days
     )
@@ -92,8 +96,10 @@ def test_contributions_add_up_to_the_difference_in_the_models_own_risk_score(cha
 
 def test_what_raises_most_comes_first_and_what_lowers_comes_last(champion: Champion, record_dir) -> None:
     ids = np.arange(1, 161)
-    frame = frame_of(champion, Record.open(record_dir), ids, np.full(len(ids), AS_OF, dtype="datetime64[us]"))
-    for why in reasons_of_frame(champion, frame, np.ones(len(ids), dtype=np.bool_)):
+    frame = frame_of(
+        champion, Record.open(record_dir), subject_ids=ids, as_of=np.full(len(ids), AS_OF, dtype="datetime64[us]")
+    )
+    for why in reasons_of_frame(champion, frame, combined=np.ones(len(ids), dtype=np.bool_)):
         weights = [reason.weight for reason in why]
         raising = [weight for weight in weights if weight > 0]
         assert weights[: len(raising)] == sorted(raising, reverse=True)

@@ -132,9 +132,9 @@ def test_another_parquet_file_is_refused(record_dir: Path) -> None:
 def test_a_model_of_a_flat_table_and_one_with_another_catalogue_are_refused_with_the_reason(champion: Champion) -> None:
     bundle = champion.bundle
     with pytest.raises(PresageError, match="flat table"):
-        champion_of("aml", "1", replace(bundle, manifest={**bundle.manifest, "flat": True}))
+        champion_of("aml", "1", bundle=replace(bundle, manifest={**bundle.manifest, "flat": True}))
     with pytest.raises(PresageError, match="catalogue does not have the hash"):
-        champion_of("chd-10y", "1", replace(bundle, catalogue_hash="0" * 64))
+        champion_of("chd-10y", "1", bundle=replace(bundle, catalogue_hash="0" * 64))
 
 
 def test_one_refused_champion_keeps_nobody_from_the_others(champion: Champion) -> None:

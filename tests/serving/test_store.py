@@ -163,9 +163,9 @@ def test_a_look_and_its_audit_row_are_kept_or_lost_together(store: Engine) -> No
     with pytest.raises(RuntimeError), transaction(store) as connection:  # noqa: PT012 (one transaction)
         viewer = repository.viewer_by_id(connection, 1)
         assert viewer is not None
-        flag = repository.flag_for_decision(connection, viewer, 1)
+        flag = repository.flag_for_decision(connection, viewer, flag_id=1)
         assert flag is not None
-        repository.decide(connection, viewer, flag, decision="accepted", note="", until=None, now=NOW)
+        repository.decide(connection, viewer, flag=flag, decision="accepted", note="", until=None, now=NOW)
         raise RuntimeError("the power fails")
     with reading(store) as connection:
         assert connection.scalar(select(flags.c.status).where(flags.c.id == 1)) == "open"

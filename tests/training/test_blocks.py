@@ -64,7 +64,7 @@ def step_of(first: Floats, second: Floats, why: str = "") -> Nested:
 
 def entry(outcome: Outcome, first: Floats, second: Floats, **kept: Any) -> dict[str, Any]:
     bench = bench_of(outcome, **kept)
-    [added] = added_by(bench, [step_of(first, second)], cohort_of(outcome), min_people=50)
+    [added] = added_by(bench, [step_of(first, second)], cohort=cohort_of(outcome), min_people=50)
     return added_json(added, bench.cutoffs)
 
 
@@ -75,7 +75,7 @@ def test_reclassification_is_the_count_of_those_who_move_up_and_down_person_by_p
     if kind == "binary":
         label, weight = outcome.event == 1, np.ones(300)
     else:
-        label, weight = known_by(outcome, 1.0, marginal(outcome))
+        label, weight = known_by(outcome, 1.0, uncensored=marginal(outcome))
     up = {True: 0.0, False: 0.0}
     down, total = dict(up), dict(up)
     for person in range(300):
@@ -135,7 +135,7 @@ def test_each_ancestry_is_compared_alone_and_a_small_one_says_so() -> None:
     outcome, first, second = drawn(600, 6, "competing")
     ancestry: list[str | None] = ["EUR"] * 400 + ["AFR"] * 150 + ["EAS"] * 5 + [None] * 45
     bench = bench_of(outcome)
-    [added] = added_by(bench, [step_of(first, second)], cohort_of(outcome, ancestry), min_people=50)
+    [added] = added_by(bench, [step_of(first, second)], cohort=cohort_of(outcome, ancestry), min_people=50)
     found = added_json(added, bench.cutoffs)["groups"]["ancestry"]
     alone = entry(outcome.take(np.arange(400)), first[:400], second[:400])
     assert found["EUR"]["people"] == 400
@@ -150,7 +150,7 @@ def test_where_there_is_no_combined_risk_there_is_a_sentence_and_no_number() -> 
     outcome, first, _ = drawn(100, 7, "survival")
     nothing = np.full(100, math.nan)
     [added] = added_by(
-        bench_of(outcome), [step_of(first, nothing, "outcome: too few")], cohort_of(outcome), min_people=50
+        bench_of(outcome), [step_of(first, nothing, "outcome: too few")], cohort=cohort_of(outcome), min_people=50
     )
     found = added_json(added, (CUTOFF,))
     assert (found["people"], found["delta"], found["reclassification"], found["groups"]) == (0, {}, [], {})

@@ -55,7 +55,7 @@ def manifest() -> dict[str, Any]:
 
 
 def card(answers: dict[str, str] | None = None, **more: Any) -> Card:
-    return make_card("drawn", "Drawn people", document(), manifest(), answers=answers or {}, **more)
+    return make_card("drawn", "Drawn people", document=document(), manifest=manifest(), answers=answers or {}, **more)
 
 
 def items(made: Card) -> dict[str, str]:

@@ -49,7 +49,7 @@ def selected(held: Record, index: str) -> Selected:
         "population": {"index": index, "history_days": 0},
         "outcome": {"codes": "X", "horizons_days": [7000]},
     }
-    return select(Study.model_validate(study), Path(), held, ibis.duckdb.connect())
+    return select(Study.model_validate(study), Path(), record=held, backend=ibis.duckdb.connect())
 
 
 def days(start: str, end: str) -> float:

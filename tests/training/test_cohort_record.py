@@ -40,7 +40,7 @@ def record(*rows: tuple[int, str, str]) -> Record:
 
 def selected(*rows: tuple[int, str, str], **changes: dict[str, object]) -> Selected:
     study = {**STUDY, **{k: {**STUDY[k], **v} for k, v in changes.items()}}  # type: ignore[dict-item]
-    return select(Study.model_validate(study), Path(), record(*rows), ibis.duckdb.connect())
+    return select(Study.model_validate(study), Path(), record=record(*rows), backend=ibis.duckdb.connect())
 
 
 def others() -> list[tuple[int, str, str]]:
@@ -163,7 +163,7 @@ def test_an_index_at_a_first_event_lies_within_its_bounds(
         held = Record.open(tmp_path)
     population = {"index": "first:X", "age_years": [40, 79], "history_days": 365, **bounds}
     study = Study.model_validate({**STUDY, "population": population})
-    assert select(study, Path(), held, ibis.duckdb.connect()).subject_ids.tolist() == people
+    assert select(study, Path(), record=held, backend=ibis.duckdb.connect()).subject_ids.tolist() == people
 
 
 def test_what_excludes_counts_from_when_it_happened_although_it_was_known_later() -> None:
@@ -172,7 +172,7 @@ def test_what_excludes_counts_from_when_it_happened_although_it_was_known_later(
     known = [datetime.fromisoformat("2010-02-01") if code == "ICD10CM//I21.9" else time
              for code, time in zip(events["code"].to_pylist(), events["time"].to_pylist(), strict=True)]  # fmt: skip
     late = events.set_column(5, EVENTS.field("available_time"), pa.array(known, pa.timestamp("us")))
-    found = select(Study.model_validate(STUDY), Path(), Record.in_memory(late), ibis.duckdb.connect())
+    found = select(Study.model_validate(STUDY), Path(), record=Record.in_memory(late), backend=ibis.duckdb.connect())
     assert found.subject_ids.tolist() == [9]
 
 
@@ -180,7 +180,7 @@ def test_two_code_lists_of_one_file_name_are_refused() -> None:
     population = {**STUDY["population"], "exclude": ["a/x.csv", "b/x.csv"]}  # type: ignore[dict-item]
     study = Study.model_validate({**STUDY, "population": population})
     with pytest.raises(PresageError, match=r"a/x\.csv: a file name that no other code list"):
-        select(study, Path(), record(*ENROLLED), ibis.duckdb.connect())
+        select(study, Path(), record=record(*ENROLLED), backend=ibis.duckdb.connect())
 
 
 def test_a_landmark_can_be_followed_to_the_records_last_day_whenever_its_own_person_left() -> None:

@@ -56,7 +56,7 @@ def cohort_of(n: int = 600) -> Cohort:
 def held_of(cohort: Cohort, candidate: str) -> HeldOut:
     scheme = Scheme("half", (Split("half", np.arange(300), np.arange(300, 600)),))
     seen = [followed(cohort, scheme.splits[0].train)]
-    return hold_out(candidate, cohort, scheme, seen, seed=1, advance=lambda done: None)
+    return hold_out(candidate, cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
 
 
 @pytest.mark.parametrize(("candidate", "source"), [("cox", OWN), ("stack", OWN), ("logistic", LEARNED_FROM)])

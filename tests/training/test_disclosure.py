@@ -70,9 +70,9 @@ def test_limits_are_reached_by_eleven_people(rows: list[tuple[int, int]]) -> Non
 def test_every_level_that_is_kept_has_eleven_people_the_rest_included(rows: list[tuple[int, int]]) -> None:
     names = tuple("abcdefg")
     column, persons = np.array([v for v, _ in rows], dtype=np.float32), np.array([p for _, p in rows])
-    kept = common_levels(column, persons, names)
+    kept = common_levels(column, persons, levels=names)
     frame = FeatureFrame(persons, np.full(len(rows), WHEN), ("x",), column[:, None], {"x": names})
-    numbers = recoded(frame, ("x",), {"x": kept})[:, 0]
+    numbers = recoded(frame, ("x",), levels={"x": kept})[:, 0]
     for i, level in enumerate(kept):
         people = len({p for p, n in zip(persons.tolist(), numbers.tolist(), strict=True) if n == i})
         assert people >= 11 or (kept == (OTHER,) and people == len(set(persons.tolist()))), level
@@ -88,7 +88,7 @@ def test_every_level_that_is_kept_has_eleven_people_the_rest_included(rows: list
 def test_between_times_of_the_grid_are_eleven_people(rows: list[tuple[float, int]], named: list[int]) -> None:
     times, persons = np.array([t for t, _ in rows]), np.array([p for _, p in rows], dtype=np.int64)
     fixed = sorted({float(h) for h in named})
-    grid = event_grid(times, persons, np.linspace(0, 18, 73), fixed)
+    grid = event_grid(times, persons, edges=np.linspace(0, 18, 73), fixed=fixed)
     assert set(fixed) <= set(grid)
     for before, after in itertools.pairwise(grid):
         inside = {p for t, p in rows if before < t <= after or (before == 0 and t == 0)}

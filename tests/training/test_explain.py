@@ -51,7 +51,7 @@ def scheme_of(n: int, folds: int = 3) -> Scheme:
 
 def held_of(cohort: Cohort, scheme: Scheme, candidate: str) -> HeldOut:
     nothing = [None] * len(scheme.splits)
-    return hold_out(candidate, cohort, scheme, nothing, seed=1, advance=lambda done: None)
+    return hold_out(candidate, cohort, scheme=scheme, uncensored=nothing, seed=1, advance=lambda done: None)
 
 
 @pytest.mark.parametrize("candidate", ["logistic", "xgboost", "stack"])
@@ -59,13 +59,13 @@ def test_importance_is_the_mean_absolute_term_of_people_held_out_and_finds_what_
     cohort = drawn()
     scheme = scheme_of(600)
     held = held_of(cohort, scheme, candidate)
-    found = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+    found = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
     assert [one["feature"] for one in found][:2] == ["strong", "gene"]
     sums, people = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0)
     for split, pair in zip(scheme.splits, held.pairs, strict=True):
         for row in split.test.tolist():
             alone = np.array([row])
-            one = terms(pair, cohort.frame.take(alone), cohort.genotyped[alone], cohort.horizons)
+            one = terms(pair, cohort.frame.take(alone), combined=cohort.genotyped[alone], horizons=cohort.horizons)
             for name, value in zip(one.names, one.values[0], strict=True):
                 if not np.isnan(value):
                     sums[name] += abs(value)
@@ -88,7 +88,7 @@ def test_ranks_of_features_alike_are_not_called_stable() -> None:
     frame = replace(cohort.frame, values=noise)
     cohort = replace(cohort, frame=frame, genotyped=np.zeros(600, dtype=np.bool_))
     scheme = scheme_of(600)
-    found = importance(held_of(cohort, scheme, "xgboost"), cohort, scheme, rng=rng)
+    found = importance(held_of(cohort, scheme, "xgboost"), cohort, scheme=scheme, rng=rng)
     assert any(one["rank_high"] > one["rank_low"] for one in found)
 
 
@@ -96,12 +96,15 @@ def test_people_are_resampled_and_not_their_rows() -> None:
     cohort = drawn()
     scheme = scheme_of(600, folds=2)
     held = held_of(cohort, scheme, "logistic")
-    once = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+    once = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
     pairs: npt.NDArray[np.int64] = (
         np.arange(600) // 4
     )  # rows of a person are on one side in no split, but that is no matter here
     together = importance(
-        held, replace(cohort, frame=replace(cohort.frame, subject_ids=pairs)), scheme, rng=np.random.default_rng(1)
+        held,
+        replace(cohort, frame=replace(cohort.frame, subject_ids=pairs)),
+        scheme=scheme,
+        rng=np.random.default_rng(1),
     )
     assert once[0]["value"] == together[0]["value"]
     assert (once[0]["low"], once[0]["high"]) != (together[0]["low"], together[0]["high"])
@@ -111,7 +114,7 @@ def test_the_same_chance_gives_the_same_numbers() -> None:
     cohort = drawn()
     scheme = scheme_of(600)
     held = held_of(cohort, scheme, "logistic")
-    twice = [importance(held, cohort, scheme, rng=np.random.default_rng(4)) for _ in range(2)]
+    twice = [importance(held, cohort, scheme=scheme, rng=np.random.default_rng(4)) for _ in range(2)]
     assert twice[0] == twice[1]
 
 
@@ -125,11 +128,11 @@ def test_with_one_split_the_interval_is_as_wide_as_other_people_to_learn_from_ma
         held = held_of(cohort, scheme, "logistic")
         others: tuple[Pair, ...] = ()
         if seed < 12:
-            others = refits(held, cohort, scheme.splits[0], None, seed=seed, advance=lambda done: None)
+            others = refits(held, cohort, split=scheme.splits[0], uncensored=None, seed=seed, advance=lambda done: None)
             assert len(others) == REFITS
-            alone = importance(held, cohort, scheme, rng=np.random.default_rng(1))
+            alone = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
             narrow.append(_width(alone))
-        found = importance(held, cohort, scheme, rng=np.random.default_rng(1), others=others)
+        found = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1), others=others)
         values.append(next(one["value"] for one in found if one["feature"] == "strong"))
         if others:
             wide.append(_width(found))
@@ -149,11 +152,13 @@ def test_a_refit_keeps_the_settings_that_a_search_found_and_rows_of_a_person_tog
     cohort = replace(cohort, frame=replace(cohort.frame, subject_ids=persons))
     half = np.flatnonzero(persons < 100)
     scheme = Scheme("half", (Split("half", half, np.flatnonzero(persons >= 100)),))
-    held = hold_out("xgboost", cohort, scheme, [None], seed=1, advance=lambda done: None, budget=Budget(3))
+    held = hold_out(
+        "xgboost", cohort, scheme=scheme, uncensored=[None], seed=1, advance=lambda done: None, budget=Budget(3)
+    )
     found = held.pairs[0].clinical.fitted.settings
     drawn_rows = _drawn(persons[half], np.random.default_rng(1))
     count = np.bincount(drawn_rows, minlength=len(half)).reshape(-1, 3)
     assert (count == count[:, :1]).all()
     assert count.sum() == len(half)
-    again = refits(held, cohort, scheme.splits[0], None, seed=1, advance=lambda done: None)
+    again = refits(held, cohort, split=scheme.splits[0], uncensored=None, seed=1, advance=lambda done: None)
     assert again[0].clinical.fitted.settings["depth"] == found["depth"]

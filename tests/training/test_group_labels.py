@@ -28,5 +28,5 @@ def test_ancestry_is_unknown_until_a_result_is_available() -> None:
         (),
         np.empty((len(asked), 0), np.float32),
     )
-    labels = _group("ancestry", frame, record, ibis.duckdb.connect())
+    labels = _group("ancestry", frame, record=record, backend=ibis.duckdb.connect())
     assert labels.tolist() == [None, None, "AFR", "EUR", None, "EAS", None]

@@ -95,9 +95,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def proved(paths: tuple[Path, Path], **changes: object) -> Leakage:
     study = read_study(paths[0])
-    cohort, _ = read_record(study, paths[0].parent, paths[1], None, progress=features.build.silent)
+    cohort, _ = read_record(study, paths[0].parent, record_dir=paths[1], truth=None, progress=features.build.silent)
     scheme = make_splits(cohort, study.validation, folder=paths[0].parent, rng=np.random.default_rng(0))
-    return replace(prove(cohort, scheme, Record.open(paths[1]), seed=1), **changes)  # type: ignore[arg-type]
+    return replace(prove(cohort, scheme, record=Record.open(paths[1]), seed=1), **changes)  # type: ignore[arg-type]
 
 
 def test_in_a_clean_study_nothing_is_found(clean: tuple[Path, Path]) -> None:
@@ -181,10 +181,10 @@ def test_few_events_prove_nothing(events: int, named: bool) -> None:
 
 def test_a_person_in_two_splits_fails_the_guard(clean: tuple[Path, Path]) -> None:
     study = read_study(clean[0])
-    cohort, _ = read_record(study, clean[0].parent, clean[1], None, progress=features.build.silent)
+    cohort, _ = read_record(study, clean[0].parent, record_dir=clean[1], truth=None, progress=features.build.silent)
     rows = np.arange(len(cohort.frame))
     torn = Scheme("torn", (Split("1", rows[:210], rows[200:]), Split("2", rows[300:], rows[:303])))
-    found = prove(cohort, torn, Record.open(clean[1]), seed=1)
+    found = prove(cohort, torn, record=Record.open(clean[1]), seed=1)
     assert found.people_in_two_splits == 13  # persons 200 to 209 in the one, 300 to 302 in the other
     assert not found.passed
 

@@ -92,7 +92,7 @@ def risks(seed: int, *, trend: float, competing: bool) -> tuple[float, float, fl
     assert fitted.out_of_fold is not None
     calibration = learn_calibration(fitted.out_of_fold, found.outcome, uncensored=seen)
     held = calibration.apply(fitted.out_of_fold).probabilities[:, 0]
-    period = period_of(held, found.outcome, persons, seen, 0)
+    period = period_of(held, found.outcome, persons=persons, uncensored=seen, position=0)
     curves = fitted.risk_at(last, (HORIZON,))
     before, after = (
         float(each.apply(curves).probabilities.mean())
@@ -136,7 +136,7 @@ def test_the_ratio_and_its_error_are_those_of_a_poisson_regression() -> None:
     risk = np.clip(0.2 * np.exp(0.5 * found.frame.column("x").astype(np.float64)), 0.01, 0.8) * rng.uniform(0.9, 1.1)
     outcome, persons = found.outcome, found.frame.subject_ids
     seen = conditional(found.frame.only(("x",)), outcome)
-    period = period_of(risk, outcome, persons, seen, 0)
+    period = period_of(risk, outcome, persons=persons, uncensored=seen, position=0)
     assert period is not None
     reached, hazard = seen.reaches(0), -np.log(1 - risk)
     time, happened = np.minimum(outcome.time_days, HORIZON), (outcome.event == 1) & (outcome.time_days <= HORIZON)
@@ -167,14 +167,14 @@ def test_nothing_is_said_without_dates_where_all_can_be_followed_or_of_few() -> 
     found = lives(1, trend=0.1)
     frame, outcome, persons = found.frame.only(("x",)), found.outcome, found.frame.subject_ids
     risk, seen = np.full(len(frame), 0.2), conditional(frame, outcome)
-    period = period_of(risk, outcome, persons, seen, 0)
+    period = period_of(risk, outcome, persons=persons, uncensored=seen, position=0)
     assert period is not None
     assert period.people >= MIN_PEOPLE
     assert period.years > 1
-    assert period_of(risk, replace(outcome, followable_days=None), persons, seen, 0) is None
-    assert period_of(risk, outcome, persons, replace(seen, reachable=None), 0) is None
+    assert period_of(risk, replace(outcome, followable_days=None), persons=persons, uncensored=seen, position=0) is None
+    assert period_of(risk, outcome, persons=persons, uncensored=replace(seen, reachable=None), position=0) is None
     few = np.flatnonzero(persons < 900)
-    assert period_of(risk[few], outcome.take(few), persons[few], seen.take(few), 0) is None
+    assert period_of(risk[few], outcome.take(few), persons=persons[few], uncensored=seen.take(few), position=0) is None
 
 
 @given(st.floats(0.001, 0.999), st.floats(0.001, 0.999), st.floats(0.3, 3.0))
@@ -202,11 +202,11 @@ def test_the_served_pair_follows_the_last_years_and_people_held_out_confirm_it()
     sides = (np.flatnonzero(half), np.flatnonzero(~half))
     scheme = Scheme("halves", (Split("1", *sides), Split("2", *sides[::-1])))
     seen = [followed(cohort, split.train) for split in scheme.splits]
-    chosen = hold_out("cox", cohort, scheme, seen, seed=1, advance=lambda done: None)
+    chosen = hold_out("cox", cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
     rows = np.arange(len(cohort))
     everybody = followed(cohort, rows)
-    pair = fit_pair("cox", cohort, rows, uncensored=everybody, rng=np.random.default_rng(1))
-    brought, periods = in_last_years(pair, cohort, rows, everybody)
+    pair = fit_pair("cox", cohort, rows=rows, uncensored=everybody, rng=np.random.default_rng(1))
+    brought, periods = in_last_years(pair, cohort, rows=rows, uncensored=everybody)
     factor = periods[0].factor
     assert 0.6 < factor < 0.95
     last = cohort_of(replace(found, frame=found.last, outcome=found.outcome.take(np.arange(len(found.last)))))
@@ -217,7 +217,7 @@ def test_the_served_pair_follows_the_last_years_and_people_held_out_confirm_it()
     own = float(found.risk.mean())
     clinical = [float(each.risks(last, everyone)[0].mean()) for each in (pair, brought)]
     assert abs(clinical[1] - own) < 0.7 * abs(clinical[0] - own)
-    told, notes = period_json(periods, chosen, cohort, scheme, seen)
+    told, notes = period_json(periods, chosen, cohort=cohort, scheme=scheme, uncensored=seen)
     before, after = told["tested"]["before"], told["tested"]["after"]
     assert before["high"] < 1
     assert abs(after["ratio"] - 1) < abs(before["ratio"] - 1)
@@ -230,13 +230,15 @@ def test_a_note_says_so_where_nothing_is_changed() -> None:
     cohort = cohort_of(found)
     rows = np.arange(len(cohort))
     everybody = followed(cohort, rows)
-    pair = fit_pair("cox", cohort, rows, uncensored=everybody, rng=np.random.default_rng(1))
-    brought, periods = in_last_years(pair, cohort, rows, everybody)
+    pair = fit_pair("cox", cohort, rows=rows, uncensored=everybody, rng=np.random.default_rng(1))
+    brought, periods = in_last_years(pair, cohort, rows=rows, uncensored=everybody)
     assert [one.factor for one in periods] == [1.0]
     assert brought is pair
     scheme = Scheme("half", (Split("1", np.flatnonzero(cohort.persons % 2 == 0), np.flatnonzero(cohort.persons % 2)),))
     seen = [followed(cohort, scheme.splits[0].train)]
-    chosen = hold_out("cox", cohort, scheme, seen, seed=1, advance=lambda done: None)
-    (note,) = period_json([Period(HORIZON, 2, 300, 1.03, 0.9, 1.2, 1.0)], chosen, cohort, scheme, seen)[1]
+    chosen = hold_out("cox", cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
+    (note,) = period_json(
+        [Period(HORIZON, 2, 300, 1.03, 0.9, 1.2, 1.0)], chosen, cohort=cohort, scheme=scheme, uncensored=seen
+    )[1]
     assert note.startswith("in the record's last 2 years hazards were 1.03 (0.90 to 1.20) times those that risks by")
     assert note.endswith("no sure difference, so risks stay as they are")

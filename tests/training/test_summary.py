@@ -27,7 +27,7 @@ def test_a_small_group_is_hidden_and_so_is_the_next_that_would_give_it_away() ->
     ],
 )
 def test_only_an_interval_above_zero_is_a_gain(low: float, high: float, said: str) -> None:
-    sentence = block_sentence("genomic", ["clinical"], 900, {"auc": Estimate(0.01, low, high)})
+    sentence = block_sentence("genomic", ["clinical"], people=900, delta={"auc": Estimate(0.01, low, high)})
     assert said in sentence
 
 

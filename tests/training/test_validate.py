@@ -134,7 +134,7 @@ def test_the_suggested_recalibration_is_statsmodels_weighted_logistic_regression
     bench = Bench(persons, Outcome(np.full(3000, np.nan), event, ()), persons, None, 0, 1)
     steep = {"value": 0.6, "low": 0.5, "high": 0.7}
     metrics = {"calibration_slope": steep, "calibration_in_the_large": {"value": 0.1, "low": 0.0, "high": 0.2}}
-    found = recalibration(bench, risk, metrics)
+    found = recalibration(bench, risk, metrics=metrics)
     expected = sm.Logit(event, sm.add_constant(logit(risk))).fit(disp=False).params
     assert [found["intercept"], found["slope"]] == pytest.approx(list(expected), abs=1e-6)
 
@@ -154,7 +154,7 @@ def test_a_recalibration_is_suggested_only_where_an_interval_excludes_the_ideal(
         "calibration_slope": {"value": 1.0, "low": slope[0], "high": slope[1]},
         "calibration_in_the_large": {"value": 0.1, "low": large[0], "high": large[1]},
     }
-    assert recalibration(bench, np.linspace(0.1, 0.6, 200), metrics)["kind"] == kind
+    assert recalibration(bench, np.linspace(0.1, 0.6, 200), metrics=metrics)["kind"] == kind
 
 
 def test_a_validation_says_whom_it_could_not_follow(at_home: Drawn, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_the_score_is_scikit_learns_ridge_at_one_of_the_strengths() -> None:
     rng = np.random.default_rng(3)
     dosages = drawn(200, 40, rng)
     residual = dosages.values @ rng.normal(0, 0.2, 40) + rng.normal(0, 1, 200)
-    learned = learn_dosage_score(dosages, residual, np.arange(200), rng=rng)
+    learned = learn_dosage_score(dosages, residual, persons=np.arange(200), rng=rng)
     X = (dosages.values - dosages.values.mean(axis=0)) / dosages.values.std(axis=0)
     ridges = [Ridge(alpha=40 * (1 - h) / h).fit(X, residual) for h in HERITABILITIES]
     expected = [ridge.predict(X) - residual.mean() for ridge in ridges]
@@ -30,7 +30,7 @@ def test_held_out_scores_of_noise_do_not_go_with_the_outcome_but_fitted_ones_do(
     for _ in range(10):
         dosages = drawn(150, 600, rng)
         residual = rng.normal(0, 1, 150)
-        learned = learn_dosage_score(dosages, residual, np.arange(150), rng=rng)
+        learned = learn_dosage_score(dosages, residual, persons=np.arange(150), rng=rng)
         assert learned.out_of_fold is not None
         agreements.append(np.corrcoef(learned.out_of_fold, residual)[0, 1])
         fitted.append(np.corrcoef(learned.score(dosages), residual)[0, 1])
@@ -41,7 +41,7 @@ def test_held_out_scores_of_noise_do_not_go_with_the_outcome_but_fitted_ones_do(
 def test_nobody_without_genotypes_has_a_score() -> None:
     rng = np.random.default_rng(1)
     dosages = drawn(60, 10, rng)
-    learned = learn_dosage_score(dosages, rng.normal(0, 1, 60), np.arange(60), rng=rng)
+    learned = learn_dosage_score(dosages, rng.normal(0, 1, 60), persons=np.arange(60), rng=rng)
     absent = Dosages(
         dosages.variants, dosages.alleles, np.full((1, 10), np.nan, np.float32), np.zeros(1, dtype=np.bool_)
     )

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Floats, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import Dosages
 from training.learners import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
-
-Floats = npt.NDArray[np.float64]
-Strings = npt.NDArray[np.object_]
 
 FORMAT = 1
 MANIFEST, DIGESTS = "bundle.json", "digests.json"
@@ -95,7 +92,7 @@ class Bundle:
         if self.pair.combined is not None and len(both):
             some = frame if len(both) == n else frame.take(both)
             called = None if dosages is None else dosages.take(both)
-            risk[both] = self.pair.combined.risk(some, risk[both], called, self.horizons_days)
+            risk[both] = self.pair.combined.risk(some, risk[both], dosages=called, horizons=self.horizons_days)
             model[both] = "combined"
         reason = np.where(model == "clinical", why_clinical, "").astype(object)
         return BundleRisk(self.horizons_days, risk, model, reason, not_scored)

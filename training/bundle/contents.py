@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Ints
 from features.catalogue import Catalogue
 from training.bundle.bundle import Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
-from training.cohort import Cohort, Ints, Scheme
+from training.cohort import Cohort, Scheme
 from training.disclosure import common_levels
 from training.models import Pair, common_codes
 from training.study import Study
@@ -28,6 +29,7 @@ PACKAGES = ("presage", "numpy", "scikit-learn", "xgboost-cpu", "scipy", "pandas"
 def write_bundle(
     folder: Path,
     study: Study,
+    *,
     study_path: Path,
     cohort: Cohort,
     scheme: Scheme,
@@ -55,23 +57,23 @@ def write_bundle(
     documents = {
         "catalogue.json": catalogue,
         "evaluation.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
-        "card.md": make_card(study.name, study.title, document, manifest, answers={}).markdown(),
+        "card.md": make_card(study.name, study.title, document=document, manifest=manifest, answers={}).markdown(),
         "study.toml": study_path.read_text(encoding="utf-8"),
     }
     tables = {"reference.parquet": reference_distribution(replace(cohort.frame, codes=None).take(rows).only(names))}
     documents |= code_lists(study, study_path.parent)
-    serving = serving_rules(study, cohort, pair, rows)
+    serving = serving_rules(study, cohort, pair=pair, rows=rows)
     return write(folder, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
 
 
-def serving_rules(study: Study, cohort: Cohort, pair: Pair, rows: Ints) -> Serving:
+def serving_rules(study: Study, cohort: Cohort, *, pair: Pair, rows: Ints) -> Serving:
     """Who is scored, and by which model, as far as a frame can tell. rows: those that the pair learned from.
 
     What nobody lacked in training is required beside what the study requires: no model has seen what its absence goes
     with, and trees would send it down whichever branch is their default.
     """
     genomic = () if pair.combined is None else pair.combined.names
-    required = tuple(dict.fromkeys((*study.features.required, *_complete(cohort, pair, rows))))
+    required = tuple(dict.fromkeys((*study.features.required, *_complete(cohort, pair, rows=rows))))
     if study.is_flat:
         return Serving(required=required, genomic_any=genomic)
     return Serving(
@@ -83,7 +85,7 @@ def serving_rules(study: Study, cohort: Cohort, pair: Pair, rows: Ints) -> Servi
     )
 
 
-def _complete(cohort: Cohort, pair: Pair, rows: Ints) -> list[str]:
+def _complete(cohort: Cohort, pair: Pair, *, rows: Ints) -> list[str]:
     """Features of the clinical model that every row has."""
     return [name for name in pair.clinical.names if not bool(np.isnan(cohort.frame.column(name)[rows]).any())]
 
@@ -107,7 +109,9 @@ def levels_of(cohort: Cohort, rows: Ints) -> Mapping[str, tuple[str, ...]]:
     if cohort.catalogue_json is not None:
         return frame.levels
     person = np.unique(frame.subject_ids[rows], return_inverse=True)[1]
-    return {name: common_levels(frame.column(name)[rows], person, levels) for name, levels in frame.levels.items()}
+    return {
+        name: common_levels(frame.column(name)[rows], person, levels=levels) for name, levels in frame.levels.items()
+    }
 
 
 def code_lists(study: Study, folder: Path) -> Mapping[str, str]:

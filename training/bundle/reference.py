@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Positions
 from features.frame import FeatureFrame
 from training.disclosure import SMALLEST, coarse, last_rows
 
 QUANTILES = tuple(np.round(np.linspace(0.0, 1.0, 11), 2).tolist())
-Ints = npt.NDArray[np.intp]
 
 
 def reference_distribution(frame: FeatureFrame) -> pa.Table:
@@ -23,7 +23,7 @@ def reference_distribution(frame: FeatureFrame) -> pa.Table:
     and have every level. A share of 1 to 10 people without a value is written as 0, of 1 to 10 people with one as 1.
     """
     seen, one_each = coarse(frame), last_rows(frame.subject_ids)
-    rows = [_row(frame, seen, j, one_each) for j in range(len(frame.names))]
+    rows = [_row(frame, seen, j=j, one_each=one_each) for j in range(len(frame.names))]
     schema = pa.schema(
         [
             ("feature", pa.string()),
@@ -39,7 +39,7 @@ def reference_distribution(frame: FeatureFrame) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _row(frame: FeatureFrame, seen: FeatureFrame, j: int, one_each: Ints) -> Mapping[str, Any]:
+def _row(frame: FeatureFrame, seen: FeatureFrame, *, j: int, one_each: Positions) -> Mapping[str, Any]:
     name, column = frame.names[j], seen.values[:, j].astype(np.float64)
     known = column[~np.isnan(column)]
     levels = seen.levels.get(name)
@@ -58,7 +58,7 @@ def _row(frame: FeatureFrame, seen: FeatureFrame, j: int, one_each: Ints) -> Map
     }
 
 
-def _missing(absent: npt.NDArray[np.bool_], one_each: Ints) -> float:
+def _missing(absent: npt.NDArray[np.bool_], one_each: Positions) -> float:
     """Share of rows; of people where it tells of a few."""
     without = int(absent[one_each].sum())
     if without < SMALLEST:

@@ -69,17 +69,17 @@ class Card:
 def make_card(
     study: str,
     title: str,
+    *,
     document: Mapping[str, Any],
     manifest: Mapping[str, Any],
-    *,
     answers: Mapping[str, str],
     validations: Iterable[Mapping[str, Any]] = (),
     signature: Signature | None = None,
 ) -> Card:
     """Fill every item. document: the run's summary; manifest: the bundle's; validations: newest first."""
-    said = facts(document, manifest, list(validations))
+    said = facts(document, manifest, validations=list(validations))
     lists = tuple(
-        (name, source, tuple(_fill(item, said[name.split()[0]], answers) for item in items))
+        (name, source, tuple(_fill(item, said[name.split()[0]], answers=answers) for item in items))
         for name, source, items in LISTS
     )
     return Card(study, title or study, lists, signature)
@@ -112,7 +112,7 @@ def answers_toml(answers: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _fill(item: Item, said: Mapping[str, str], answers: Mapping[str, str]) -> Filled:
+def _fill(item: Item, said: Mapping[str, str], *, answers: Mapping[str, str]) -> Filled:
     fact = said.get(item.number, "")
     if item.answer is None:
         if not fact:

@@ -26,11 +26,11 @@ NOT_YET = "No external validation has been recorded (presage validate)."
 Document = Mapping[str, Any]
 
 
-def facts(document: Document, manifest: Document, validations: Sequence[Document]) -> dict[str, dict[str, str]]:
+def facts(document: Document, manifest: Document, *, validations: Sequence[Document]) -> dict[str, dict[str, str]]:
     """Item number to text, by list; items that only a person can fill are absent, or say what the run adds."""
     return {
-        "HTI-1": _hti1(document, manifest, validations),
-        "TRIPOD+AI": _tripod(document, manifest, validations),
+        "HTI-1": _hti1(document, manifest, validations=validations),
+        "TRIPOD+AI": _tripod(document, manifest, validations=validations),
     }
 
 
@@ -52,7 +52,7 @@ def horizon_words(days: float | None) -> str:
     return f"{days:g} days"
 
 
-def unreachable_words(rows: int, everybody: int, days: float) -> str:
+def unreachable_words(rows: int, everybody: int, *, days: float) -> str:
     """How many rows cannot be followed to the horizon; the empty string where all can."""
     if rows == 0:
         return ""
@@ -169,7 +169,7 @@ def _left(before: Document, after: Document) -> int:
     return int(before["people"]) - int(after["people"])
 
 
-def _hti1(document: Document, manifest: Document, validations: Sequence[Document]) -> dict[str, str]:
+def _hti1(document: Document, manifest: Document, *, validations: Sequence[Document]) -> dict[str, str]:
     shares = _shares(document)
     newest = validations[0] if validations else None
     return {
@@ -197,7 +197,7 @@ def _hti1(document: Document, manifest: Document, validations: Sequence[Document
     }
 
 
-def _tripod(document: Document, manifest: Document, validations: Sequence[Document]) -> dict[str, str]:
+def _tripod(document: Document, manifest: Document, *, validations: Sequence[Document]) -> dict[str, str]:
     newest = validations[0] if validations else None
     data, v = document.get("data", {}), document["validation"]
     learner = LEARNERS.get(document["chosen"]["candidate"], document["chosen"]["candidate"])

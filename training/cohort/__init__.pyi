@@ -27,9 +27,7 @@ from .rows import Block as Block
 from .rows import Cohort as Cohort
 from .rows import Described as Described
 from .rows import Dosages as Dosages
-from .rows import Ints as Ints
 from .rows import References as References
-from .rows import Strings as Strings
 from .splits import Scheme as Scheme
 from .splits import Split as Split
 from .splits import make_splits as make_splits

@@ -21,7 +21,9 @@ def named_blocks(
     taken: set[str] = set()
     for name, patterns in section.blocks.items():
         listed = tuple(pattern for pattern in patterns if pattern not in marks)
-        found = [feature for feature in matching(listed, usable, f"{where}, block '{name}'") if feature not in taken]
+        found = [
+            feature for feature in matching(listed, usable, where=f"{where}, block '{name}'") if feature not in taken
+        ]
         taken |= set(found)
         blocks.append(Block(name, tuple(found), section.is_genomic(name)))
     rest = tuple(name for name in usable if name not in taken)
@@ -39,8 +41,8 @@ def named_blocks(
 
 def allowed_names(section: FeaturesSection, names: Sequence[str], *, where: str) -> list[str]:
     """What `only` lets in and `exclude` leaves."""
-    only = set(matching(section.only, names, f"{where} only")) if section.only else set(names)
-    excluded = set(matching(section.exclude, names, f"{where} exclude"))
+    only = set(matching(section.only, names, where=f"{where} only")) if section.only else set(names)
+    excluded = set(matching(section.exclude, names, where=f"{where} exclude"))
     return [name for name in names if name in only and name not in excluded]
 
 
@@ -50,11 +52,11 @@ def monotone_signs(
     """The catalogue's signs, and over them the study's; 0 frees a feature. Raises PresageError for a category."""
     signs = {name: sign for name, sign in catalogue.items() if name in numeric}
     for pattern, sign in section.monotone.items():
-        signs |= dict.fromkeys(matching((pattern,), numeric, f"{where} monotone, among numbers"), sign)
+        signs |= dict.fromkeys(matching((pattern,), numeric, where=f"{where} monotone, among numbers"), sign)
     return signs
 
 
-def matching(patterns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
+def matching(patterns: Sequence[str], names: Sequence[str], *, where: str) -> list[str]:
     """Names that a pattern matches, in the patterns' order. Raises PresageError for a pattern that matches none."""
     found: list[str] = []
     for pattern in patterns:

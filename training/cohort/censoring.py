@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Bools, Floats
 from training.cohort.outcome import CENSORED, COMPETING, EVENT, Outcome
-
-Floats = npt.NDArray[np.float64]
-
-Flags = npt.NDArray[np.bool_]
 
 SMALLEST_SURVIVAL = 0.05  # nobody stands for more than 20 people
 STRATA, STRATUM_ROWS = 100, 50
@@ -30,14 +27,14 @@ class Uncensored:
 
     at_time: Floats
     at_horizons: Floats
-    reachable: Flags | None = None
+    reachable: Bools | None = None
 
     def take(self, rows: npt.NDArray[np.intp]) -> Uncensored:
         """The same for these rows."""
         reachable = None if self.reachable is None else self.reachable[rows]
         return Uncensored(self.at_time[rows], self.at_horizons[rows], reachable)
 
-    def reaches(self, position: int) -> Flags:
+    def reaches(self, position: int) -> Bools:
         """(n,) who can be followed to the horizon at this position."""
         return np.ones(len(self.at_time), dtype=np.bool_) if self.reachable is None else self.reachable[:, position]
 
@@ -47,20 +44,20 @@ def marginal(outcome: Outcome) -> Uncensored:
     reachable = followable(outcome)
     whole = outcome.take(np.flatnonzero(reachable[:, -1]))
     times, survival = censoring_kaplan_meier(whole.time_days, whole.event)
-    at_horizons = step(times, survival, np.asarray(outcome.horizons_days, dtype=np.float64), before=True)
-    at_time = step(times, survival, outcome.time_days, before=True)
+    at_horizons = step(times, survival, at=np.asarray(outcome.horizons_days, dtype=np.float64), before=True)
+    at_time = step(times, survival, at=outcome.time_days, before=True)
     return Uncensored(at_time, np.tile(at_horizons, (len(outcome), 1)), reachable)
 
 
-def followable(outcome: Outcome) -> Flags:
+def followable(outcome: Outcome) -> Bools:
     """(n, h) whose follow-up could last until each horizon, as the dates say; everybody's where they say nothing."""
     if outcome.followable_days is None:
         return np.ones((len(outcome), len(outcome.horizons_days)), dtype=np.bool_)
-    found: Flags = np.column_stack([outcome.followable_days >= horizon for horizon in outcome.horizons_days])
+    found: Bools = np.column_stack([outcome.followable_days >= horizon for horizon in outcome.horizons_days])
     return found
 
 
-def reachable(outcome: Outcome, followed: Floats, could: Flags) -> Flags:
+def reachable(outcome: Outcome, followed: Floats, *, could: Bools) -> Bools:
     """(n, h) who of those who `could` be followed to each horizon is not of a stratum in which nobody was.
 
     followed: (n, h) modelled probabilities, whose order makes up to 100 strata of at least 50 rows. A regression of
@@ -72,34 +69,34 @@ def reachable(outcome: Outcome, followed: Floats, could: Flags) -> Flags:
         rows = np.flatnonzero(found[:, position])
         order = rows[np.argsort(followed[rows, position], kind="stable")]
         for stratum in np.array_split(order, min(max(len(rows) // STRATUM_ROWS, 1), STRATA)):
-            found[stratum, position] = _seen(outcome, stratum, horizon) >= SMALLEST_SURVIVAL
+            found[stratum, position] = _seen(outcome, stratum, horizon_days=horizon) >= SMALLEST_SURVIVAL
     return found
 
 
-def _seen(outcome: Outcome, rows: npt.NDArray[np.intp], horizon_days: float) -> float:
+def _seen(outcome: Outcome, rows: npt.NDArray[np.intp], *, horizon_days: float) -> float:
     """Kaplan-Meier probability of being followed until just before the horizon, with one more row that is."""
     time = np.append(outcome.time_days[rows], np.inf)
     event = np.append(outcome.event[rows], np.int8(CENSORED))
-    return float(step(*censoring_kaplan_meier(time, event), np.array([horizon_days]), before=True)[0])
+    return float(step(*censoring_kaplan_meier(time, event), at=np.array([horizon_days]), before=True)[0])
 
 
-def known_controls(outcome: Outcome) -> Flags:
+def known_controls(outcome: Outcome) -> Bools:
     """(n,) known to be without the event at the last horizon, of rows that could be followed there.
 
     Whoever is beyond it was followed. A competing event before it counts only where follow-up reaches the horizon at
     all: else an incidence by then is known of nobody.
     """
     last = outcome.horizons_days[-1]
-    beyond: Flags = (outcome.time_days > last) | ((outcome.event == CENSORED) & (outcome.time_days == last))
+    beyond: Bools = (outcome.time_days > last) | ((outcome.event == CENSORED) & (outcome.time_days == last))
     rows = np.flatnonzero(followable(outcome)[:, -1])
     competed = np.zeros(len(outcome), dtype=np.bool_)
-    if _seen(outcome, rows, last) >= SMALLEST_SURVIVAL:
+    if _seen(outcome, rows, horizon_days=last) >= SMALLEST_SURVIVAL:
         competed[rows] = (outcome.event[rows] == COMPETING) & (outcome.time_days[rows] <= last)
     return np.logical_or(beyond, competed)
 
 
 def censoring_kaplan_meier(
-    time: Floats, event: npt.NDArray[np.int8], weights: Floats | None = None
+    time: Floats, event: npt.NDArray[np.int8], *, weights: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """Distinct censoring times and the probability of being followed beyond them; at a tie, events come first."""
     w = np.ones(len(time)) if weights is None else weights
@@ -112,12 +109,12 @@ def censoring_kaplan_meier(
     return times[some], np.asarray(np.cumprod(kept)[some], dtype=np.float64)
 
 
-def step(times: Floats, values: Floats, at: Floats, *, before: bool = False) -> Floats:
+def step(times: Floats, values: Floats, *, at: Floats, before: bool = False) -> Floats:
     """A right-continuous survival step function at `at`, or just before it."""
     return np.append(1.0, values)[np.searchsorted(times, at, side="left" if before else "right")]
 
 
-def known_by(outcome: Outcome, horizon_days: float, uncensored: Uncensored) -> tuple[npt.NDArray[np.bool_], Floats]:
+def known_by(outcome: Outcome, horizon_days: float, *, uncensored: Uncensored) -> tuple[npt.NDArray[np.bool_], Floats]:
     """(n,) had the event by the horizon, and (n,) weight: zero where censored earlier or out of reach, else
     1 / P(uncensored).
 

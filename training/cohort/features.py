@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from features.arrays import Bools, Floats, Ints, Strings
 from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
 from features.engine import ALWAYS
@@ -25,11 +26,9 @@ from features.progress import Progress
 from features.record import Record
 from training.cohort.blocks import allowed_names, monotone_signs, named_blocks
 from training.cohort.record import Selected, select
-from training.cohort.rows import CARRIER, Block, Bools, Cohort, Described, Ints, References, Step, Strings
+from training.cohort.rows import CARRIER, Block, Cohort, Described, References, Step
 from training.disclosure import pooled
 from training.study import Study
-
-Floats = npt.NDArray[np.float64]
 
 AGE, SEX = "age_years", "sex_female"
 GENOMIC_FAMILIES = ("polygenic", "monogenic")
@@ -46,17 +45,17 @@ FAMILIES_OF_GROUPS = {
 
 
 def read_record(
-    study: Study, folder: Path, record_dir: Path, truth: Path | None, *, progress: Progress
+    study: Study, folder: Path, *, record_dir: Path, truth: Path | None, progress: Progress
 ) -> tuple[Cohort, References]:
     """Select, build, and set beside it what no candidate made."""
     record, backend = Record.open(record_dir), ibis.duckdb.connect()
     with progress("selecting the cohort"):
-        selected = select(study, folder, record, backend)
+        selected = select(study, folder, record=record, backend=backend)
     index = Index(selected.subject_ids, selected.as_of)
-    whole = _with_every_code(_catalogue(study), index, record)
-    frame = build(index, record, whole, progress=progress)
-    blocks = _blocks(study, whole, frame)
-    genotyped, why_not, required = _genotyped(study, frame, blocks)
+    whole = _with_every_code(_catalogue(study), index, record=record)
+    frame = build(index, record, catalogue=whole, progress=progress)
+    blocks = _blocks(study, whole, frame=frame)
+    genotyped, why_not, required = _genotyped(study, frame, blocks=blocks)
     steps = selected.attrition
     if any(block.genomic for block in blocks):
         tested = np.unique(selected.subject_ids[genotyped])
@@ -70,25 +69,28 @@ def read_record(
         blocks=blocks,
         genotyped=genotyped,
         why_not=why_not,
-        groups={name: pooled(_group(name, frame, record, backend), frame.subject_ids) for name in study.equity.groups},
-        columns=_columns(study, frame, record, backend),
+        groups={
+            name: pooled(_group(name, frame, record=record, backend=backend), frame.subject_ids)
+            for name in study.equity.groups
+        },
+        columns=_columns(study, frame, record=record, backend=backend),
         attrition=steps,
         catalogue_json=kept.to_json(),
         catalogue_hash=kept.hash,
         code_prevalence=whole.code_prevalence,
         age_feature=AGE,
         genomic_required=required,
-        described=_described(study, whole, frame, blocks),
+        described=_described(study, whole, frame=frame, blocks=blocks),
         notes=selected.notes,
     )
-    return cohort, _references(study, frame, selected, record, backend, truth)
+    return cohort, _references(study, frame, selected=selected, record=record, backend=backend, truth=truth)
 
 
-def _with_every_code(whole: Catalogue, index: Index, record: Record) -> Catalogue:
+def _with_every_code(whole: Catalogue, index: Index, *, record: Record) -> Catalogue:
     """Every code that anybody had; which of them are common enough to learn from is decided inside the folds."""
     if whole.code_prevalence is None:
         return whole
-    known = learn_vocabulary(index, record, replace(whole, code_prevalence=0.0))
+    known = learn_vocabulary(index, record, catalogue=replace(whole, code_prevalence=0.0))
     return replace(known, code_prevalence=whole.code_prevalence)
 
 
@@ -112,7 +114,7 @@ def _inputs(study: Study) -> set[str]:
     return set(EQUATIONS[name].inputs)
 
 
-def _blocks(study: Study, whole: Catalogue, frame: FeatureFrame) -> tuple[Block, ...]:
+def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[Block, ...]:
     """Clinical features of the study's families; then polygenic and monogenic ones, unless the study says otherwise.
 
     Whether somebody was tested is no feature: there was a reason for the test, and its fashion changes by the year.
@@ -135,7 +137,7 @@ def _blocks(study: Study, whole: Catalogue, frame: FeatureFrame) -> tuple[Block,
     return named_blocks(study.features, (*clinical, *polygenic, *monogenic), where="[features.blocks]")
 
 
-def _described(study: Study, whole: Catalogue, frame: FeatureFrame, blocks: Iterable[Block]) -> dict[str, Described]:
+def _described(study: Study, whole: Catalogue, *, frame: FeatureFrame, blocks: Iterable[Block]) -> dict[str, Described]:
     """As the catalogue declares; the study may free a feature from its constraint, or constrain another."""
     used = {name for block in blocks for name in block.features}
     specs = [spec for spec in whole.specs if spec.name in used]
@@ -145,7 +147,7 @@ def _described(study: Study, whole: Catalogue, frame: FeatureFrame, blocks: Iter
     return {spec.name: Described(spec.label, spec.family, spec.modifiable, signs.get(spec.name, 0)) for spec in specs}
 
 
-def _genotyped(study: Study, frame: FeatureFrame, blocks: Iterable[Block]) -> tuple[Bools, Strings, tuple[str, ...]]:
+def _genotyped(study: Study, frame: FeatureFrame, *, blocks: Iterable[Block]) -> tuple[Bools, Strings, tuple[str, ...]]:
     """Who may be served by the combined model: every polygenic score usable; without scores, any report."""
     genomic = [name for block in blocks if block.genomic for name in block.features]
     required = tuple(name for name in genomic if name.startswith("prs_"))
@@ -162,16 +164,16 @@ def _genotyped(study: Study, frame: FeatureFrame, blocks: Iterable[Block]) -> tu
     return reason == "", reason, required
 
 
-def _group(name: str, frame: FeatureFrame, record: Record, backend: Backend) -> Strings:
+def _group(name: str, frame: FeatureFrame, *, record: Record, backend: Backend) -> Strings:
     """(n,) labels of an equity group; None where unknown."""
     if name == "sex":
         return _labelled(frame.column(SEX), {1.0: "F", 0.0: "M"})
     if name == "age_band":
         return _age_bands(frame.column(AGE))
     if name == "ancestry":
-        return _ancestry(frame, record, backend)
+        return _ancestry(frame, record, backend=backend)
     if name in {"site", "care_site"}:
-        return _static(frame.subject_ids, record, backend, "CARE_SITE")
+        return _static(frame.subject_ids, record, backend=backend, code="CARE_SITE")
     column = {"deprivation": "deprivation_quintile"}.get(name, name)
     if column not in frame.names:
         raise PresageError("[equity] groups", f"a feature, or sex, age_band, ancestry, deprivation, site; not '{name}'")
@@ -194,7 +196,7 @@ def _age_bands(age: npt.NDArray[np.float32]) -> Strings:
     return found
 
 
-def _ancestry(frame: FeatureFrame, record: Record, backend: Backend) -> Strings:
+def _ancestry(frame: FeatureFrame, record: Record, *, backend: Backend) -> Strings:
     """By the newest result that was available strictly before the moment: who is tested later is unknown until then."""
     table = record.genomic(backend, "polygenic")
     said = table.filter(table.ancestry_group.notnull()).group_by("subject_id", "available_time")
@@ -212,7 +214,7 @@ def _ancestry(frame: FeatureFrame, record: Record, backend: Backend) -> Strings:
     return labels
 
 
-def _static(subjects: Ints, record: Record, backend: Backend, code: str) -> Strings:
+def _static(subjects: Ints, record: Record, *, backend: Backend, code: str) -> Strings:
     events = record.events(backend)
     said = events.filter(events.code == code)
     return _by_subject(subjects, backend.to_pyarrow(said.group_by("subject_id").aggregate(label=said.text_value.max())))
@@ -223,25 +225,27 @@ def _by_subject(subjects: Ints, table: pa.Table) -> Strings:
     return np.array([labels.get(int(subject)) for subject in subjects], dtype=object)
 
 
-def _columns(study: Study, frame: FeatureFrame, record: Record, backend: Backend) -> dict[str, Strings]:
+def _columns(study: Study, frame: FeatureFrame, *, record: Record, backend: Backend) -> dict[str, Strings]:
     v = study.validation
     if v.fold_column is not None or v.test_column is not None:
         raise PresageError("[validation]", "folds, fold_file, test_from or site_column for a study of a record")
-    return {} if v.site_column is None else {v.site_column: _group(v.site_column, frame, record, backend)}
+    return (
+        {} if v.site_column is None else {v.site_column: _group(v.site_column, frame, record=record, backend=backend)}
+    )
 
 
 def _references(
-    study: Study, frame: FeatureFrame, selected: Selected, record: Record, backend: Backend, truth: Path | None
+    study: Study, frame: FeatureFrame, *, selected: Selected, record: Record, backend: Backend, truth: Path | None
 ) -> References:
     name, last = study.features.equation, study.outcome.horizons_days[-1]
     equation = None
     if name is not None and abs(EQUATIONS[name].horizon_days - last) <= 0.01 * last:
         equation = EQUATIONS[name].risk({column: frame.column(column) for column in EQUATIONS[name].inputs}).risk
-    oracle = None if truth is None else oracle_risk(study, selected, record, backend, truth)
+    oracle = None if truth is None else oracle_risk(study, selected, record=record, backend=backend, truth=truth)
     return References(equation, name, oracle)
 
 
-def oracle_risk(study: Study, selected: Selected, record: Record, backend: Backend, truth: Path) -> Floats:
+def oracle_risk(study: Study, selected: Selected, *, record: Record, backend: Backend, truth: Path) -> Floats:
     """(n,) true risk by the last horizon; NaN where the truth holds none. Only a simulation has one."""
     if not truth.is_file():
         raise PresageError(str(truth), "no such truth file")

@@ -42,8 +42,8 @@ MOMENTS = ibis.table({"as_of": "timestamp(6)", "until": "timestamp(6)"}, name="p
 def index_facts(
     record: Record,
     backend: Backend,
-    population: Population,
     *,
+    population: Population,
     first_codes: Sequence[str],
     exclude: Sequence[str],
     outcome: Sequence[str],
@@ -59,8 +59,8 @@ def index_facts(
     lists = _lists(first=first_codes, excluded=exclude, outcome=outcome, competing=competing)
     if record.path is None:
         with _WARM_LOCK:
-            return _facts(_warm(), record.tables["events"], population, lists)
-    return _facts(IbisSession(backend), record.events(backend), population, lists)
+            return _facts(_warm(), record.tables["events"], population=population, lists=lists)
+    return _facts(IbisSession(backend), record.events(backend), population=population, lists=lists)
 
 
 def enrolment_notes(record: Record, backend: Backend) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def enrolment_notes(record: Record, backend: Backend) -> tuple[str, ...]:
     return ()
 
 
-def _facts(session: Session, events: pa.Table | ir.Table, population: Population, lists: pa.Table) -> pa.Table:
+def _facts(session: Session, events: pa.Table | ir.Table, *, population: Population, lists: pa.Table) -> pa.Table:
     at_first = population.index.startswith("first:")
     session.put("presage_events", events)
     session.put("presage_lists", lists)

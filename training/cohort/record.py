@@ -11,16 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.arrays import Bools, Floats, Ints, Moments, Strings
 from features.errors import PresageError
 from features.record import Record
 from training.cohort.index import enrolment_notes, index_facts
 from training.cohort.outcome import CENSORED, COMPETING, EVENT, Outcome
-from training.cohort.rows import Bools, Ints, Step, Strings, people_and_rows
+from training.cohort.rows import Step, people_and_rows
 from training.cohort.splits import sides
 from training.study import OutcomeSection, Population, Study
-
-Moments = npt.NDArray[np.datetime64]
-Floats = npt.NDArray[np.float64]
 
 DAY = np.timedelta64(86_400_000_000, "us")
 YEAR_DAYS = 365.25
@@ -65,7 +63,7 @@ class Facts:
         return cls(table["subject_id"].to_numpy(), np.array(table["sex"].to_pylist(), dtype=object), **moments)
 
 
-def select(study: Study, folder: Path, record: Record, backend: Backend) -> Selected:
+def select(study: Study, folder: Path, *, record: Record, backend: Backend) -> Selected:
     """The study's index rows. Raises PresageError where a code list finds nothing in the record, or nobody is left."""
     population, section = study.population, study.outcome
     _distinct([population.index.removeprefix("first:"), *population.exclude, str(section.codes), *section.competing])
@@ -73,22 +71,22 @@ def select(study: Study, folder: Path, record: Record, backend: Backend) -> Sele
     table = index_facts(
         record,
         backend,
-        population,
-        first_codes=[] if first is None else resolve([first], folder, record, backend),
-        exclude=resolve(population.exclude, folder, record, backend, may_be_absent=True),
-        outcome=resolve([str(section.codes)], folder, record, backend),
-        competing=resolve(section.competing, folder, record, backend, may_be_absent=True),
+        population=population,
+        first_codes=[] if first is None else resolve([first], folder, record=record, backend=backend),
+        exclude=resolve(population.exclude, folder, record=record, backend=backend, may_be_absent=True),
+        outcome=resolve([str(section.codes)], folder, record=record, backend=backend),
+        competing=resolve(section.competing, folder, record=record, backend=backend, may_be_absent=True),
     )
     facts = Facts.of(table)
     keep = np.ones(len(facts.subject_ids), dtype=np.bool_)
     attrition = [people_and_rows("enrolled at the index date", facts.subject_ids)]
-    for step, passed in criteria(facts, population, section):
+    for step, passed in criteria(facts, population, section=section):
         keep &= passed
         attrition.append(people_and_rows(step, facts.subject_ids[keep]))
     if not bool(keep.any()):
         raise PresageError(study.name, "somebody in the population", way_out="presage prints where people were lost")
     if study.validation.test_from is not None:
-        early, late = sides(facts.as_of, section.horizons_days, study.validation)
+        early, late = sides(facts.as_of, section.horizons_days, validation=study.validation)
         keep &= early | late
         attrition.append(people_and_rows("whose window closes before the test, or tested", facts.subject_ids[keep]))
     outcome = outcome_of(facts, section)
@@ -107,7 +105,7 @@ def _distinct(entries: Sequence[str]) -> None:
 
 
 def resolve(
-    entries: Sequence[str], folder: Path, record: Record, backend: Backend, *, may_be_absent: bool = False
+    entries: Sequence[str], folder: Path, *, record: Record, backend: Backend, may_be_absent: bool = False
 ) -> list[str]:
     """Codes of code lists (files ending in .csv, relative to the study) and of codes written as they are."""
     from features.codes import read
@@ -121,7 +119,7 @@ def resolve(
     return sorted(codes)
 
 
-def criteria(facts: Facts, population: Population, section: OutcomeSection) -> list[tuple[str, Bools]]:
+def criteria(facts: Facts, population: Population, *, section: OutcomeSection) -> list[tuple[str, Bools]]:
     """Who may be in the study, one rule after the other, each (n,).
 
     What excludes somebody counts from when it happened, not from when it was known: a model for people free of the

@@ -9,12 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Bools, Ints, Strings
 from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Strings = npt.NDArray[np.object_]
 
 CARRIER = "carrier_"  # how the features begin that tell carriers of (likely) pathogenic variants
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.arrays import Bools, Ints, Strings
 from features.errors import PresageError
 from training.cohort.folds import person_folds
 from training.cohort.outcome import EVENT
-from training.cohort.rows import Bools, Cohort, Ints, Strings
+from training.cohort.rows import Cohort
 from training.study import Validation
 
 FEWEST_EVENTS = 10
@@ -43,22 +44,24 @@ def make_splits(cohort: Cohort, validation: Validation, *, folder: Path, rng: np
     Raises PresageError where a side is empty or holds too few events, or a person would be on both sides.
     """
     if validation.test_from is not None:
-        scheme = _temporal(cohort, validation, rng)
+        scheme = _temporal(cohort, validation, rng=rng)
     elif validation.test_column is not None:
         scheme = _test_column(cohort, validation.test_column)
     elif validation.site_column is not None:
-        scheme = _by_label(cohort, cohort.columns[validation.site_column], "site", "internal-external by site")
+        scheme = _by_label(
+            cohort, cohort.columns[validation.site_column], what="site", words="internal-external by site"
+        )
     elif validation.fold_column is not None:
-        scheme = _by_label(cohort, cohort.columns[validation.fold_column], "fold", "folds of a column")
+        scheme = _by_label(cohort, cohort.columns[validation.fold_column], what="fold", words="folds of a column")
     elif validation.fold_file is not None:
         scheme = _fold_file(cohort, folder / validation.fold_file)
     else:
-        scheme = _cross_validation(cohort, validation.folds or 5, validation.repeats, rng)
+        scheme = _cross_validation(cohort, validation.folds or 5, repeats=validation.repeats, rng=rng)
     _check(cohort, scheme)
     return scheme
 
 
-def _cross_validation(cohort: Cohort, folds: int, repeats: int, rng: np.random.Generator) -> Scheme:
+def _cross_validation(cohort: Cohort, folds: int, *, repeats: int, rng: np.random.Generator) -> Scheme:
     people = len(np.unique(cohort.persons))
     if folds > people:
         raise PresageError("[validation] folds", f"at most {people} folds of {people} people, got {folds}")
@@ -75,7 +78,7 @@ def _split(name: str, test: Bools) -> Split:
     return Split(name, np.flatnonzero(~test), np.flatnonzero(test))
 
 
-def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) -> Scheme:
+def _temporal(cohort: Cohort, validation: Validation, *, rng: np.random.Generator) -> Scheme:
     """Training landmarks whose longest window closes by the first test landmark, of people drawn to that side.
 
     Everybody is drawn, whether they reach the test landmarks or not: to learn from all who do not would be to learn
@@ -83,7 +86,7 @@ def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) 
     """
     if bool(np.isnat(cohort.as_of).any()):
         raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
-    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation)
+    early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation=validation)
     people = np.unique(cohort.persons)
     tested = np.isin(cohort.persons, people[rng.random(len(people)) < validation.test_share])
     train, test = early & ~tested, late & tested
@@ -92,7 +95,7 @@ def _temporal(cohort: Cohort, validation: Validation, rng: np.random.Generator) 
 
 
 def sides(
-    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], validation: Validation
+    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], *, validation: Validation
 ) -> tuple[Bools, Bools]:
     """(n,) whose longest window closes by the first test landmark, and (n,) test landmarks."""
     start = np.datetime64(validation.test_from, "us")
@@ -111,7 +114,7 @@ def marked(values: Strings) -> Bools:
     return np.array([value is not None and value.lower() in yes for value in values], dtype=np.bool_)
 
 
-def _by_label(cohort: Cohort, values: Strings, what: str, words: str) -> Scheme:
+def _by_label(cohort: Cohort, values: Strings, *, what: str, words: str) -> Scheme:
     known = sorted({value for value in values if value is not None}, key=_natural)
     if len(known) < 2:
         raise PresageError(f"[validation] {what}_column", f"at least two {what}s, found {len(known)}")
@@ -129,7 +132,7 @@ def _fold_file(cohort: Cohort, path: Path) -> Scheme:
         raise PresageError(str(path), "no such file of folds")
     table = pd.read_csv(path, dtype=str)
     if {"set", "iteration", "row_id"} <= set(table.columns):
-        where = _row_of(cohort, table["row_id"], path)
+        where = _row_of(cohort, table["row_id"], path=path)
         splits = []
         for iteration in sorted(table["iteration"].unique(), key=_natural):
             chosen = (table["iteration"] == iteration).to_numpy()
@@ -139,7 +142,7 @@ def _fold_file(cohort: Cohort, path: Path) -> Scheme:
     if {"id", "fold"} <= set(table.columns):
         fold = dict(zip(table["id"], table["fold"], strict=True))
         values = np.array([fold.get(label) for label in cohort.ids], dtype=object)
-        return _by_label(cohort, values, "fold", "folds of a file")
+        return _by_label(cohort, values, what="fold", words="folds of a file")
     raise PresageError(str(path), "expected columns set,iteration,row_id or id,fold")
 
 
@@ -148,7 +151,7 @@ def _rows(where: Ints, chosen: Bools) -> Ints:
     return np.unique(rows[rows >= 0])
 
 
-def _row_of(cohort: Cohort, row_ids: pd.Series[str], path: Path) -> Ints:
+def _row_of(cohort: Cohort, row_ids: pd.Series[str], *, path: Path) -> Ints:
     """The cohort row of each id; -1 for rows that the attrition left out."""
     position = {label: i for i, label in enumerate(cohort.ids)}
     found = np.array([position.get(row, -1) for row in row_ids], dtype=np.int64)

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.arrays import Bools, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks
 from training.cohort.outcome import EVENT, Outcome
-from training.cohort.rows import Block, Bools, Cohort, Described, Dosages, Step, Strings, people_and_rows
+from training.cohort.rows import Block, Cohort, Described, Dosages, Step, people_and_rows
 from training.cohort.splits import marked
 from training.disclosure import pooled
 from training.study import Source, Study
@@ -32,18 +33,18 @@ def read_flat(study: Study, folder: Path) -> Cohort:
         raise PresageError(study.name, "a study with [source]")
     path = folder / source.table
     table = _read_table(path)
-    _require(table, path, [source.id, source.index_date, study.outcome.time, study.outcome.event])
+    _require(table, path, names=[source.id, source.index_date, study.outcome.time, study.outcome.event])
     ids = _ids(table, source)
     attrition = [people_and_rows("rows in the table", pd.factorize(ids)[0])]
     known = table[_outcome_columns(study)].notna().all(axis=1).to_numpy()
     table, ids = table[known].reset_index(drop=True), ids[known]
     persons = pd.factorize(ids)[0].astype(np.int64)
     attrition.append(people_and_rows("with a known outcome", persons))
-    outcome = _outcome(table, study, path)
+    outcome = _outcome(table, study, path=path)
     dosages = None if source.genotypes is None else _dosages(folder / source.genotypes, ids)
-    blocks = _blocks(table, study, path, dosages)
-    frame = _frame(table, persons, _as_of(table, source, path), blocks)
-    genotyped, why_not = _genotyped(frame, blocks, dosages)
+    blocks = _blocks(table, study, path=path, dosages=dosages)
+    frame = _frame(table, persons, as_of=_as_of(table, source, path=path), blocks=blocks)
+    genotyped, why_not = _genotyped(frame, blocks, dosages=dosages)
     if any(block.genomic for block in blocks):
         attrition.append(Step("of them with genomic results", len(np.unique(persons[genotyped])), int(genotyped.sum())))
     return Cohort(
@@ -53,11 +54,11 @@ def read_flat(study: Study, folder: Path) -> Cohort:
         blocks=blocks,
         genotyped=genotyped,
         why_not=why_not,
-        groups={name: pooled(labels(table[name]), persons) for name in _groups(table, study, path)},
-        columns=_split_columns(table, study, path),
+        groups={name: pooled(labels(table[name]), persons) for name in _groups(table, study, path=path)},
+        columns=_split_columns(table, study, path=path),
         dosages=dosages,
         attrition=tuple(attrition),
-        described=_described(study, frame, blocks),
+        described=_described(study, frame, blocks=blocks),
     )
 
 
@@ -90,7 +91,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False, low_memory=False)
 
 
-def _require(table: pd.DataFrame, path: Path, names: list[str | None]) -> None:
+def _require(table: pd.DataFrame, path: Path, *, names: list[str | None]) -> None:
     for name in names:
         if name is not None and name not in table.columns:
             raise PresageError(f"{path}, column '{name}'", "no such column", way_out=f"it has {_some(table.columns)}")
@@ -113,9 +114,11 @@ def _outcome_columns(study: Study) -> list[str]:
     return [name for name in (study.outcome.event, study.outcome.time) if name is not None]
 
 
-def _outcome(table: pd.DataFrame, study: Study, path: Path) -> Outcome:
+def _outcome(table: pd.DataFrame, study: Study, *, path: Path) -> Outcome:
     section = study.outcome
-    event = _event(table, str(section.event), section.positive, path, most=1 if section.time is None else 2)
+    event = _event(
+        table, str(section.event), positive=section.positive, path=path, most=1 if section.time is None else 2
+    )
     if section.time is None:
         return Outcome(np.full(len(event), np.nan), event, ())
     time = pd.to_numeric(table[section.time], errors="coerce").to_numpy(dtype=np.float64)
@@ -130,23 +133,23 @@ def _outcome(table: pd.DataFrame, study: Study, path: Path) -> Outcome:
     if not horizons:
         if not bool((event == EVENT).any()):
             raise PresageError(f"{path}, column '{section.event}'", "at least one event (1); there is none")
-        learned = (event == EVENT) & ~_set_aside(table, study, path)
+        learned = (event == EVENT) & ~_set_aside(table, study, path=path)
         horizons = (float(np.median(time[learned if bool(learned.any()) else event == EVENT])),)
     return Outcome(time, event, horizons)
 
 
-def _set_aside(table: pd.DataFrame, study: Study, path: Path) -> Bools:
+def _set_aside(table: pd.DataFrame, study: Study, *, path: Path) -> Bools:
     """(n,) rows that the scheme keeps for the test alone: no default is taken from them."""
     v, source = study.validation, study.source
     if v.test_column is not None:
-        _require(table, path, [v.test_column])
+        _require(table, path, names=[v.test_column])
         return marked(labels_exact(table[v.test_column]))
     if v.test_from is not None and source is not None and source.index_date is not None:
-        return np.asarray(_as_of(table, source, path) >= np.datetime64(v.test_from, "us"), dtype=np.bool_)
+        return np.asarray(_as_of(table, source, path=path) >= np.datetime64(v.test_from, "us"), dtype=np.bool_)
     return np.zeros(len(table), dtype=np.bool_)
 
 
-def _event(table: pd.DataFrame, name: str, positive: tuple[str, ...], path: Path, *, most: int) -> npt.NDArray[np.int8]:
+def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: Path, most: int) -> npt.NDArray[np.int8]:
     column = table[name]
     if positive:
         return column.astype(str).isin(positive).to_numpy().astype(np.int8)
@@ -165,7 +168,7 @@ def _event(table: pd.DataFrame, name: str, positive: tuple[str, ...], path: Path
     return numbers.to_numpy().astype(np.int8)
 
 
-def _as_of(table: pd.DataFrame, source: Source, path: Path) -> npt.NDArray[np.datetime64]:
+def _as_of(table: pd.DataFrame, source: Source, *, path: Path) -> npt.NDArray[np.datetime64]:
     if source.index_date is None:
         return np.full(len(table), np.datetime64("NaT", "us"))
     moments = pd.to_datetime(table[source.index_date], errors="coerce", format="ISO8601")
@@ -183,7 +186,7 @@ def _reserved(study: Study) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _blocks(table: pd.DataFrame, study: Study, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
+def _blocks(table: pd.DataFrame, study: Study, *, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
     """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
     columns = [str(name) for name in table.columns]
     reserved = _reserved(study)
@@ -196,6 +199,7 @@ def _blocks(table: pd.DataFrame, study: Study, path: Path, dosages: Dosages | No
 def _frame(
     table: pd.DataFrame,
     persons: npt.NDArray[np.int64],
+    *,
     as_of: npt.NDArray[np.datetime64],
     blocks: tuple[Block, ...],
 ) -> FeatureFrame:
@@ -224,9 +228,9 @@ def _levels(column: pd.Series[Any], name: str, *, rows: int) -> tuple[tuple[str,
     return found, np.array([np.nan if v is None else number[str(v)] for v in text], dtype=np.float32)
 
 
-def _described(study: Study, frame: FeatureFrame, blocks: tuple[Block, ...]) -> dict[str, Described]:
+def _described(study: Study, frame: FeatureFrame, *, blocks: tuple[Block, ...]) -> dict[str, Described]:
     section, where = study.features, "[features]"
-    modifiable = set(matching(section.modifiable, frame.names, f"{where} modifiable"))
+    modifiable = set(matching(section.modifiable, frame.names, where=f"{where} modifiable"))
     numbers = [name for name in frame.names if name not in frame.levels]
     signs = monotone_signs(section, numbers, catalogue={}, where=where)
     return {
@@ -236,7 +240,7 @@ def _described(study: Study, frame: FeatureFrame, blocks: tuple[Block, ...]) -> 
     }
 
 
-def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], dosages: Dosages | None) -> tuple[Bools, Strings]:
+def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], *, dosages: Dosages | None) -> tuple[Bools, Strings]:
     names = [name for block in blocks if block.genomic for name in block.features]
     if names:
         columns = [frame.names.index(name) for name in names]
@@ -249,15 +253,15 @@ def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], dosages: Dosages 
     return known, np.where(known, "", "no genomic results").astype(object)
 
 
-def _groups(table: pd.DataFrame, study: Study, path: Path) -> tuple[str, ...]:
-    _require(table, path, list(study.equity.groups))
+def _groups(table: pd.DataFrame, study: Study, *, path: Path) -> tuple[str, ...]:
+    _require(table, path, names=list(study.equity.groups))
     return study.equity.groups
 
 
-def _split_columns(table: pd.DataFrame, study: Study, path: Path) -> dict[str, Strings]:
+def _split_columns(table: pd.DataFrame, study: Study, *, path: Path) -> dict[str, Strings]:
     v = study.validation
     names = [name for name in (v.fold_column, v.test_column, v.site_column) if name is not None]
-    _require(table, path, list(names))
+    _require(table, path, names=list(names))
     return {name: labels_exact(table[name]) for name in names}
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from features.arrays import Bools, Ints
 
 SMALLEST = 11
-Counts = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,8 @@ def suppress(counts: Sequence[Sequence[int]]) -> Suppressed:
     table = np.hstack([table, table.sum(axis=1, keepdims=True)])
     hidden = (table > 0) & (table < SMALLEST)
     for row, column in np.argwhere(hidden).tolist():
-        if not _on_a_cycle(hidden, row, column):
-            _close_a_cycle(table, hidden, row, column)
+        if not _on_a_cycle(hidden, row, column=column):
+            _close_a_cycle(table, hidden, row=row, column=column)
     shown = [
         tuple(None if hide else int(count) for count, hide in zip(line, hides, strict=True))
         for line, hides in zip(table, hidden, strict=True)
@@ -65,7 +64,7 @@ def shown_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [one | hidden if 0 < (one["people"] or 0) < SMALLEST else one for one in merged_steps(steps)]
 
 
-def _close_a_cycle(table: Counts, hidden: Flags, row: int, column: int) -> None:
+def _close_a_cycle(table: Ints, hidden: Bools, *, row: int, column: int) -> None:
     """Hide the corners of the cheapest rectangle on this count: cells before totals, small counts before large ones.
 
     Where no rectangle of counts above zero exists, nothing more can be hidden: what is left adds up to this count.
@@ -83,7 +82,7 @@ def _close_a_cycle(table: Counts, hidden: Flags, row: int, column: int) -> None:
         hidden[at] = True
 
 
-def _on_a_cycle(hidden: Flags, row: int, column: int) -> bool:
+def _on_a_cycle(hidden: Bools, row: int, *, column: int) -> bool:
     """Whether the row can be reached from the column over other hidden counts."""
     rows, columns, queue = {row}, set[int](), [row]
     while queue:

@@ -16,13 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from features.arrays import Floats, Ints, Singles, Strings
 from features.frame import FeatureFrame
 from training.disclosure.counts import SMALLEST
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Strings = npt.NDArray[np.object_]
 
 OTHER = "other levels"
 STEPS = 64  # at least so many steps of a number's grid between its quartiles
@@ -43,16 +39,16 @@ def coarse(frame: FeatureFrame) -> FeatureFrame:
     levels: dict[str, tuple[str, ...]] = {}
     for j, name in enumerate(frame.names):
         if name in frame.levels:
-            levels[name] = common_levels(values[:, j], person, frame.levels[name])
+            levels[name] = common_levels(values[:, j], person, levels=frame.levels[name])
         else:
             values[:, j] = _coarse_number(values[:, j], person)
     kept = FeatureFrame(frame.subject_ids, frame.as_of, frame.names, values, frame.levels)
-    values = recoded(kept, frame.names, levels)
+    values = recoded(kept, frame.names, levels=levels)
     codes = None if frame.codes is None else _capped(frame.codes, last_rows(frame.subject_ids))
     return replace(frame, values=values, levels=levels, codes=codes)
 
 
-def recoded(frame: FeatureFrame, names: Sequence[str], levels: Mapping[str, tuple[str, ...]]) -> Singles:
+def recoded(frame: FeatureFrame, names: Sequence[str], *, levels: Mapping[str, tuple[str, ...]]) -> Singles:
     """(n, p) values of these features, the numbers of a category's levels those of `levels`.
 
     A level that is not among them is OTHER where that is one of them, else missing.
@@ -74,7 +70,7 @@ def recoded(frame: FeatureFrame, names: Sequence[str], levels: Mapping[str, tupl
     return values
 
 
-def common_levels(column: Singles, person: Ints, levels: tuple[str, ...]) -> tuple[str, ...]:
+def common_levels(column: Singles, person: Ints, *, levels: tuple[str, ...]) -> tuple[str, ...]:
     """Levels that at least 11 people have, and OTHER for the rest where there is a rest.
 
     The rest is joined by the next rare level until it has 11 people itself: a level of 3 people is not to be had as
@@ -127,7 +123,7 @@ def reached(column: Singles, person: Ints) -> tuple[float, float]:
     return float(np.partition(low, nth)[nth]), float(-np.partition(-high, nth)[nth])
 
 
-def grid_step(column: Singles, low: float, high: float) -> float:
+def grid_step(column: Singles, low: float, *, high: float) -> float:
     """A power of two, at most a 64th of the distance between the quartiles (of the limits, where these are one)."""
     finite = column[np.isfinite(column)]  # endless values are refused where a learner sees them
     spread = float(np.subtract(*np.percentile(finite, (75, 25)))) if len(finite) else 0.0
@@ -140,7 +136,7 @@ def _coarse_number(column: Singles, person: Ints) -> Singles:
     if np.isnan(low):
         return np.full(len(column), np.nan, dtype=np.float32)
     low = min(low, high)
-    step = grid_step(column, low, high)
+    step = grid_step(column, low, high=high)
     pulled = np.clip(column, np.float32(low), np.float32(high))
     return pulled if step == 0 else (np.floor(pulled / np.float32(step)) * np.float32(step)).astype(np.float32)
 
@@ -163,7 +159,7 @@ def last_rows(persons: Ints) -> npt.NDArray[np.intp]:
     return np.sort(len(persons) - 1 - backwards)
 
 
-def event_grid(times: Floats, persons: Ints, edges: Floats, fixed: Sequence[float]) -> Floats:
+def event_grid(times: Floats, persons: Ints, *, edges: Floats, fixed: Sequence[float]) -> Floats:
     """Those of the increasing `edges` between which at least 11 people have one of these event times.
 
     `fixed` edges stay whoever lies between: they were named before anybody was looked at. Begins at 0; what is left

@@ -37,10 +37,10 @@ def read_elsewhere(bundle: Bundle, *, record_dir: Path | None, table: Path | Non
     if study.source is not None:
         if table is None:
             raise PresageError("--table", f"a table: {bundle.name} was learned from one")
-        return _flat(study, study.source, bundle, table)
+        return _flat(study, study.source, bundle=bundle, table=table)
     if record_dir is None:
         raise PresageError("--record", f"a record: {bundle.name} was learned from one")
-    return _recorded(study, bundle, record_dir, progress)
+    return _recorded(study, bundle, record_dir=record_dir, progress=progress)
 
 
 def definition(bundle: Bundle) -> Study:
@@ -71,25 +71,27 @@ def _sealed(entry: str) -> str:
     return f"{first}codelist_{Path(entry).name}" if entry.endswith(".csv") else entry
 
 
-def _recorded(study: Study, bundle: Bundle, record_dir: Path, progress: Progress) -> Elsewhere:
+def _recorded(study: Study, bundle: Bundle, *, record_dir: Path, progress: Progress) -> Elsewhere:
     from training.cohort import read_record
 
-    cohort, references = read_record(study, bundle.folder, record_dir, None, progress=progress)
+    cohort, references = read_record(study, bundle.folder, record_dir=record_dir, truth=None, progress=progress)
     index = Index(cohort.frame.subject_ids, cohort.frame.as_of)
-    frame = build(index, Record.open(record_dir), Catalogue.from_json(bundle.catalogue_json()), progress=progress)
-    return Elsewhere(study, _with_frame(cohort, frame, bundle), references, None)
+    frame = build(
+        index, Record.open(record_dir), catalogue=Catalogue.from_json(bundle.catalogue_json()), progress=progress
+    )
+    return Elsewhere(study, _with_frame(cohort, frame, bundle=bundle), references, None)
 
 
-def _flat(study: Study, source: Source, bundle: Bundle, table: Path) -> Elsewhere:
+def _flat(study: Study, source: Source, *, bundle: Bundle, table: Path) -> Elsewhere:
     here = study.model_copy(update={"source": source.model_copy(update={"table": table.name})})
     cohort = read_flat(here, table.parent)
     combined = bundle.pair.combined
     score = None if combined is None else combined.dosage_score
     dosages = None if cohort.dosages is None or score is None else aligned(cohort.dosages, score)
-    return Elsewhere(here, _with_frame(cohort, in_levels(cohort.frame, bundle), bundle), References(), dosages)
+    return Elsewhere(here, _with_frame(cohort, in_levels(cohort.frame, bundle), bundle=bundle), References(), dosages)
 
 
-def _with_frame(cohort: Cohort, frame: FeatureFrame, bundle: Bundle) -> Cohort:
+def _with_frame(cohort: Cohort, frame: FeatureFrame, *, bundle: Bundle) -> Cohort:
     """The bundle's own split into features that everybody has and genomic ones, whatever else the source holds."""
     blocks = [Block("clinical", tuple(bundle.manifest["clinical_features"]), genomic=False)]
     if bundle.manifest["genomic_features"] is not None:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.card import estimate_words
 from training.disclosure import SMALLEST
 from training.evaluation import CalibrationBases, Observed, weighted_logistic
-from training.heldout import Bench, Floats
+from training.heldout import Bench
 
 MISSING_MOVED = 0.05  # share of rows; a feature is named when it is missing so much more or less often
 MEAN_MOVED = 0.25  # standard deviations of training
@@ -67,13 +68,13 @@ def drift_sentence(moved: list[dict[str, Any]], n_features: int) -> str:
     return f"{said}; never recorded here: {', '.join(absent)}." if absent else f"{said}; each is recorded here."
 
 
-def recalibration(bench: Bench, risk: Floats, metrics: Document) -> dict[str, Any]:
+def recalibration(bench: Bench, risk: Floats, *, metrics: Document) -> dict[str, Any]:
     """The logistic recalibration that these people ask for, as a suggestion: nothing is changed.
 
     log odds become intercept + slope x log odds (D. Cox, Biometrika 1958;45:562), weighted for censoring. A slope is
     suggested where its interval excludes 1, else a shift where that of calibration in the large excludes 0.
     """
-    observed = Observed.of(bench.outcome, bench.days, bench.persons, bench.uncensored)
+    observed = Observed.of(bench.outcome, bench.days, persons=bench.persons, uncensored=bench.uncensored)
     weight = observed.weighted(np.ones(len(bench.outcome))).weight
     bases = CalibrationBases.of(risk)
     label = observed.label.astype(np.float64)

@@ -14,12 +14,10 @@ import numpy.typing as npt
 from numba import njit
 from scipy.special import expit, logit
 
+from features.arrays import Bools, Floats
 from training.cohort import EVENT, Outcome
 from training.disclosure import SMALLEST
 from training.evaluation.incidence import aalen_johansen
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 SMALLEST_RISK = 1e-6
 CURVE_KNOTS = (0.05, 0.35, 0.65, 0.95)
@@ -58,7 +56,7 @@ class Agreement:
     e90: float
 
 
-def calibration(bases: CalibrationBases, label: Flags, weight: Floats, count: Floats, *, smooth: bool) -> Agreement:
+def calibration(bases: CalibrationBases, label: Bools, *, weight: Floats, count: Floats, smooth: bool) -> Agreement:
     """Recalibration of weighted rows; `count` (n,) is how often each counts when distances are averaged."""
     total = float(weight.sum())
     observed = float(weight @ label)
@@ -69,11 +67,11 @@ def calibration(bases: CalibrationBases, label: Flags, weight: Floats, count: Fl
     intercept = weighted_logistic(bases.line[:, :1].copy(), y, weight, offset)
     line = weighted_logistic(bases.line, y, weight, np.zeros(len(y)))
     expected = float(weight @ bases.risk)
-    distances = _distances(bases, y, weight, count) if smooth else (math.nan, math.nan, math.nan)
+    distances = _distances(bases, y, weight=weight, count=count) if smooth else (math.nan, math.nan, math.nan)
     return Agreement(float(intercept[0]), float(line[1]), observed / expected if expected > 0 else math.nan, *distances)
 
 
-def _distances(bases: CalibrationBases, y: Floats, weight: Floats, count: Floats) -> tuple[float, float, float]:
+def _distances(bases: CalibrationBases, y: Floats, *, weight: Floats, count: Floats) -> tuple[float, float, float]:
     beta = weighted_logistic(bases.curve, y, weight, np.zeros(len(y)))
     if not np.isfinite(beta).all():
         return math.nan, math.nan, math.nan
@@ -140,7 +138,7 @@ class CalibrationCurve:
 
 
 def calibration_curve(
-    outcome: Outcome, risk: Floats, label: Flags, weight: Floats, *, horizon_days: float
+    outcome: Outcome, risk: Floats, *, label: Bools, weight: Floats, horizon_days: float
 ) -> CalibrationCurve:
     """Smoothed from weighted rows; by tenths of risk (fewer where of 10 rows) from Aalen-Johansen."""
     bases = CalibrationBases.of(risk)

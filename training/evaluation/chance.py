@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from features.arrays import Floats, Ints
 from training.cohort import Outcome, Uncensored
 from training.evaluation.sample import Observed, Predicted
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SHUFFLES = 200
 HIGH = 95
@@ -33,8 +31,8 @@ class Chance:
 def gap_by_chance(
     outcome: Outcome,
     risk: Floats,
-    groups: npt.NDArray[np.int64],
     *,
+    groups: npt.NDArray[np.int64],
     horizon_days: float,
     persons: Ints,
     rng: np.random.Generator,
@@ -47,7 +45,10 @@ def gap_by_chance(
     Assumes that without a difference groups are also alike in case mix: where they are not, AUC differs for that
     reason too, and the observed gap is beyond chance.
     """
-    observed, predicted = Observed.of(outcome, horizon_days, persons, uncensored), Predicted.of(outcome, risk, None)
+    observed, predicted = (
+        Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored),
+        Predicted.of(outcome, risk, curves=None),
+    )
     weight = observed.weighted(np.ones(len(risk))).weight
     order = np.argsort(persons, kind="stable")
     starts, sizes = np.unique(persons[order], return_index=True, return_counts=True)[1:]

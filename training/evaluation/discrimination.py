@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from features.arrays import Floats, Ints
 from training.cohort import COMPETING, EVENT, Outcome
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Pairs:
         return cls(order, starts, rank, outcome.event)
 
 
-def concordance(pairs: Pairs, count: Floats, followed: Floats, usable: npt.NDArray[np.bool_]) -> float:
+def concordance(pairs: Pairs, count: Floats, *, followed: Floats, usable: npt.NDArray[np.bool_]) -> float:
     """Share of comparable pairs in which the person with the earlier event has the higher risk; equal risks half.
 
     count: (n,) how often each row counts. followed: (n,) probability of being uncensored just before the row's time;

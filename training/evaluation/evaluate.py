@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from training.cohort import Outcome, RiskCurves, Uncensored
 from training.evaluation.accuracy import brier, integrated_brier
@@ -16,9 +16,6 @@ from training.evaluation.discrimination import auc_and_precision, concordance
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.sample import Observed, Predicted, Weighted
 from training.evaluation.utility import DecisionCurve, Flagging, at_threshold, decision_curve, of_the_list, on_the_list
-
-Floats = npt.NDArray[np.float64]
-Persons = npt.NDArray[np.int64]
 
 THRESHOLDS = np.linspace(0.01, 0.5, 50)
 
@@ -40,7 +37,7 @@ def evaluate(
     risk: Floats,
     *,
     horizon_days: float,
-    persons: Persons,
+    persons: Ints,
     rng: np.random.Generator,
     n_boot: int = 200,
     uncensored: Uncensored | None = None,
@@ -55,19 +52,22 @@ def evaluate(
     curves:
     risks over a grid of times, for `ibs`. Metrics that are not defined here (one class only) are nan.
     """
-    observed = Observed.of(outcome, horizon_days, persons, uncensored)
-    predicted = Predicted.of(outcome, risk, curves)
-    rows = [metrics(observed, predicted, observed.weighted(count), ask) for count in observed.counts(rng, n_boot)]
+    observed = Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored)
+    predicted = Predicted.of(outcome, risk, curves=curves)
+    rows = [
+        metrics(observed, predicted, weighted=observed.weighted(count), ask=ask)
+        for count in observed.counts(rng, n_boot)
+    ]
     return summarise(rows)
 
 
 def difference(
     outcome: Outcome,
     risk: Floats,
-    reference: Floats,
     *,
+    reference: Floats,
     horizon_days: float,
-    persons: Persons,
+    persons: Ints,
     rng: np.random.Generator,
     n_boot: int = 200,
     uncensored: Uncensored | None = None,
@@ -75,14 +75,17 @@ def difference(
     ask: Ask = Ask(),
 ) -> dict[str, Estimate]:
     """Metric of `risk` minus metric of `reference` on the same people, both seen in the same replicates."""
-    observed = Observed.of(outcome, horizon_days, persons, uncensored)
+    observed = Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored)
     first, second = (
-        Predicted.of(outcome, r, None if curves is None else curves[i]) for i, r in enumerate((risk, reference))
+        Predicted.of(outcome, r, curves=None if curves is None else curves[i]) for i, r in enumerate((risk, reference))
     )
     rows = []
     for count in observed.counts(rng, n_boot):
         weighted = observed.weighted(count)
-        a, b = metrics(observed, first, weighted, ask), metrics(observed, second, weighted, ask)
+        a, b = (
+            metrics(observed, first, weighted=weighted, ask=ask),
+            metrics(observed, second, weighted=weighted, ask=ask),
+        )
         rows.append({name: a[name] - b[name] for name in a})
     return summarise(rows)
 
@@ -92,7 +95,7 @@ def ici_if_perfect(
     risk: Floats,
     *,
     horizon_days: float,
-    persons: Persons,
+    persons: Ints,
     rng: np.random.Generator,
     uncensored: Uncensored | None = None,
     draws: int = 20,
@@ -103,13 +106,16 @@ def ici_if_perfect(
     something only beyond this. Outcomes are drawn from the risks, rows of one person with the same luck; who is known,
     and how much each counts, stays.
     """
-    observed, predicted = Observed.of(outcome, horizon_days, persons, uncensored), Predicted.of(outcome, risk, None)
+    observed, predicted = (
+        Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored),
+        Predicted.of(outcome, risk, curves=None),
+    )
     weighted = observed.weighted(np.ones(len(risk)))
     count = weighted.count * observed.reachable
     found = np.empty(draws)
     for k in range(draws):
         label = rng.random(observed.n_people)[observed.row_person] < risk
-        found[k] = calibration(predicted.bases, label, weighted.weight, count, smooth=True).ici
+        found[k] = calibration(predicted.bases, label, weight=weighted.weight, count=count, smooth=True).ici
     defined = found[np.isfinite(found)]
     return float(defined.mean()) if len(defined) else float("nan")
 
@@ -123,15 +129,15 @@ def curves(
     thresholds: Floats = THRESHOLDS,
 ) -> tuple[CalibrationCurve, DecisionCurve]:
     """What the figures draw of these risks at the horizon; nan is a binary outcome's horizon."""
-    observed = Observed.of(outcome, horizon_days, np.arange(len(outcome)), uncensored)
+    observed = Observed.of(outcome, horizon_days, persons=np.arange(len(outcome)), uncensored=uncensored)
     if not observed.reachable.all():
         rows = np.flatnonzero(observed.reachable)
         some = None if uncensored is None else uncensored.take(rows)
         return curves(outcome.take(rows), risk[rows], horizon_days=horizon_days, uncensored=some, thresholds=thresholds)
-    Predicted.of(outcome, risk, None)
+    Predicted.of(outcome, risk, curves=None)
     weight = observed.weighted(np.ones(len(outcome))).weight
-    calibrated = calibration_curve(outcome, risk, observed.label, weight, horizon_days=horizon_days)
-    return calibrated, decision_curve(risk, observed.label, weight, thresholds)
+    calibrated = calibration_curve(outcome, risk, label=observed.label, weight=weight, horizon_days=horizon_days)
+    return calibrated, decision_curve(risk, observed.label, weight=weight, thresholds=thresholds)
 
 
 def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:
@@ -144,6 +150,7 @@ def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:
 def metrics(
     observed: Observed,
     predicted: Predicted,
+    *,
     weighted: Weighted,
     ask: Ask,
     lists: Mapping[float, Floats] | None = None,
@@ -154,9 +161,9 @@ def metrics(
     """
     label, weight = observed.label, weighted.weight
     auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight)
-    score, scaled = brier(predicted.risk, label, weight)
+    score, scaled = brier(predicted.risk, label, weight=weight)
     count = weighted.count * observed.reachable
-    lines = calibration(predicted.bases, label, weight, count, smooth=ask.smooth)
+    lines = calibration(predicted.bases, label, weight=weight, count=count, smooth=ask.smooth)
     found = {
         "auc": auc,
         "auprc": auprc,
@@ -168,32 +175,38 @@ def metrics(
     }
     if ask.smooth:
         found |= {"ici": lines.ici, "e50": lines.e50, "e90": lines.e90}
-    return _concordances(observed, predicted, weighted) | found | _flaggings(observed, predicted, weighted, ask, lists)
+    return (
+        _concordances(observed, predicted, weighted=weighted)
+        | found
+        | _flaggings(observed, predicted, weighted=weighted, ask=ask, lists=lists)
+    )
 
 
-def _concordances(observed: Observed, predicted: Predicted, weighted: Weighted) -> dict[str, float]:
+def _concordances(observed: Observed, predicted: Predicted, *, weighted: Weighted) -> dict[str, float]:
     if predicted.pairs is None:
         return {}
     everyone = np.ones(len(observed.label), dtype=np.bool_)
     found = {
-        "c_harrell": concordance(predicted.pairs, weighted.count, np.ones(len(observed.label)), everyone),
-        "c_uno": concordance(predicted.pairs, weighted.count, weighted.followed, observed.label),
+        "c_harrell": concordance(
+            predicted.pairs, weighted.count, followed=np.ones(len(observed.label)), usable=everyone
+        ),
+        "c_uno": concordance(predicted.pairs, weighted.count, followed=weighted.followed, usable=observed.label),
     }
     if predicted.curves is not None:
-        found["ibs"] = integrated_brier(observed.outcome, predicted.curves, weighted.count)
+        found["ibs"] = integrated_brier(observed.outcome, predicted.curves, count=weighted.count)
     return found
 
 
-def lists_of(predicted: Predicted, count: Floats, ask: Ask) -> dict[float, Floats]:
+def lists_of(predicted: Predicted, count: Floats, *, ask: Ask) -> dict[float, Floats]:
     """By capacity, the part of each row on the list of all of them."""
     for share in ask.capacities:
         if not 0 < share <= 1:
             raise PresageError("capacities", "a share of people above 0 and at most 1")
-    return {share: on_the_list(predicted.falling, count, share, rank=predicted.rank) for share in ask.capacities}
+    return {share: on_the_list(predicted.falling, count, share=share, rank=predicted.rank) for share in ask.capacities}
 
 
 def _flaggings(
-    observed: Observed, predicted: Predicted, weighted: Weighted, ask: Ask, lists: Mapping[float, Floats] | None
+    observed: Observed, predicted: Predicted, *, weighted: Weighted, ask: Ask, lists: Mapping[float, Floats] | None
 ) -> dict[str, float]:
     found: dict[str, float] = {}
     for threshold in ask.thresholds:
@@ -202,14 +215,16 @@ def _flaggings(
         at = at_threshold(
             predicted.risk,
             observed.label,
-            weighted.weight,
-            threshold,
+            weight=weighted.weight,
+            threshold=threshold,
             count=weighted.count,
             reachable=observed.reachable,
         )
         found |= _named(at, f"at_{threshold:g}")
-    for share, chosen in (lists_of(predicted, weighted.count, ask) if lists is None else lists).items():
-        top = of_the_list(chosen, observed.label, weighted.weight, count=weighted.count, reachable=observed.reachable)
+    for share, chosen in (lists_of(predicted, weighted.count, ask=ask) if lists is None else lists).items():
+        top = of_the_list(
+            chosen, observed.label, weight=weighted.weight, count=weighted.count, reachable=observed.reachable
+        )
         found |= _named(top, f"top_{share:g}")
     return found
 

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats, Positions
 from training.cohort import Outcome, Uncensored
 from training.evaluation.estimate import Estimate, estimate
 from training.evaluation.evaluate import Ask, lists_of, metrics, summarise
 from training.evaluation.sample import Observed, Predicted
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 MIN_PEOPLE = 100
 MIN_EVENTS = 10
@@ -44,8 +42,8 @@ class Gap:
 def by_group(
     outcome: Outcome,
     risk: Floats,
-    groups: npt.NDArray[np.str_] | npt.NDArray[np.object_],
     *,
+    groups: npt.NDArray[np.str_] | npt.NDArray[np.object_],
     horizon_days: float,
     persons: npt.NDArray[np.int64],
     rng: np.random.Generator,
@@ -61,9 +59,12 @@ def by_group(
     with the event by the horizon get counts and a reason. At a capacity there is one list, of all rows: within a group
     `flagged` is how much of it stands on that list, and sensitivity and PPV are what the list finds there.
     """
-    observed, predicted = Observed.of(outcome, horizon_days, persons, uncensored), Predicted.of(outcome, risk, None)
+    observed, predicted = (
+        Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored),
+        Predicted.of(outcome, risk, curves=None),
+    )
     found: dict[str, GroupResult] = {}
-    parts: dict[str, tuple[Ints, Observed, Predicted]] = {}
+    parts: dict[str, tuple[Positions, Observed, Predicted]] = {}
     for name in sorted({str(label) for label in groups if label is not None}):
         rows = np.flatnonzero(groups == name)
         people = len(np.unique(persons[rows]))
@@ -73,15 +74,15 @@ def by_group(
             reason = f"fewer than {min_people} people or {min_events} people with the event"
         else:
             some, mine = outcome.take(rows), None if uncensored is None else uncensored.take(rows)
-            own = Observed.of(some, horizon_days, persons[rows], mine)
-            parts[name] = (rows, own, Predicted.of(some, risk[rows], None))
+            own = Observed.of(some, horizon_days, persons=persons[rows], uncensored=mine)
+            parts[name] = (rows, own, Predicted.of(some, risk[rows], curves=None))
         found[name] = GroupResult(people, events, {}, reason)
     drawn: dict[str, list[dict[str, float]]] = {name: [] for name in parts}
     for count in observed.counts(rng, n_boot if parts else 0):
-        lists = lists_of(predicted, count, ask)
+        lists = lists_of(predicted, count, ask=ask)
         for name, (rows, own, risks) in parts.items():
             mine_on = {share: chosen[rows] for share, chosen in lists.items()}
-            drawn[name].append(metrics(own, risks, own.weighted(count[rows]), ask, mine_on))
+            drawn[name].append(metrics(own, risks, weighted=own.weighted(count[rows]), ask=ask, lists=mine_on))
     for name, replicates in drawn.items():
         kept = {metric: np.array([row[metric] for row in replicates[1:]]) for metric in replicates[0]}
         found[name] = replace(found[name], metrics=summarise(replicates), replicates=kept)

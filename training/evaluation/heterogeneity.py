@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import t as student
 
+from features.arrays import Floats
 from training.evaluation.groups import GroupResult
-
-Floats = npt.NDArray[np.float64]
 
 FEWEST_SITES = 3
 

@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from features.arrays import Floats, Ints
 from training.cohort import CENSORED, COMPETING, EVENT, SMALLEST_SURVIVAL, Outcome
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
@@ -50,7 +48,7 @@ def replicate_weights(
     return weight, followed
 
 
-def aalen_johansen(outcome: Outcome, horizon_days: float, count: Floats | None = None) -> float:
+def aalen_johansen(outcome: Outcome, horizon_days: float, *, count: Floats | None = None) -> float:
     """Cumulative incidence of the event by the horizon; one minus Kaplan-Meier where nothing competes."""
     w = np.ones(len(outcome)) if count is None else count
     times, which = np.unique(outcome.time_days, return_inverse=True)

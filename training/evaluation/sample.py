@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by, step
 from training.cohort import censoring_kaplan_meier as kaplan_meier
 from training.evaluation.calibration import CalibrationBases
 from training.evaluation.discrimination import Pairs
 from training.evaluation.incidence import replicate_weights
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,7 @@ class Observed:
         cls,
         outcome: Outcome,
         horizon_days: float,
+        *,
         persons: npt.NDArray[np.int64],
         uncensored: Uncensored | None,
     ) -> Observed:
@@ -73,7 +72,7 @@ class Observed:
         starts = np.append(changes, n).astype(np.int64)
         fixed = None
         if uncensored is not None:
-            fixed = known_by(outcome, horizon_days, uncensored)[1]
+            fixed = known_by(outcome, horizon_days, uncensored=uncensored)[1]
             every = uncensored.reaches(outcome.horizons_days.index(horizon_days))
         return cls(outcome, horizon_days, label, every, order, starts, row_person, len(people), fixed)
 
@@ -111,7 +110,7 @@ class Predicted:
     curves: RiskCurves | None
 
     @classmethod
-    def of(cls, outcome: Outcome, risk: Floats, curves: RiskCurves | None) -> Predicted:
+    def of(cls, outcome: Outcome, risk: Floats, *, curves: RiskCurves | None) -> Predicted:
         """Sort by risk. Raises PresageError unless every risk is a probability."""
         if len(risk) != len(outcome):
             raise PresageError("risk", f"one risk for each of the {len(outcome)} rows, got {len(risk)}")
@@ -124,7 +123,7 @@ class Predicted:
         return cls(risk, falling, rank, pairs, CalibrationBases.of(risk), curves)
 
 
-def survival_weights(outcome: Outcome, times: Floats, count: Floats) -> tuple[Floats, Floats]:
+def survival_weights(outcome: Outcome, times: Floats, *, count: Floats) -> tuple[Floats, Floats]:
     """P(followed) just before each row's time (n,), and at each of `times`, from these rows' own Kaplan-Meier."""
-    at, survival = kaplan_meier(outcome.time_days, outcome.event, count)
-    return step(at, survival, outcome.time_days, before=True), step(at, survival, times)
+    at, survival = kaplan_meier(outcome.time_days, outcome.event, weights=count)
+    return step(at, survival, at=outcome.time_days, before=True), step(at, survival, at=times)

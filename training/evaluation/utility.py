@@ -6,11 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
+from features.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +29,12 @@ class Flagging:
 
 def at_threshold(
     risk: Floats,
-    label: Flags,
+    label: Bools,
+    *,
     weight: Floats,
     threshold: float,
-    *,
     count: Floats | None = None,
-    reachable: Flags | None = None,
+    reachable: Bools | None = None,
 ) -> Flagging:
     """Everybody whose risk is at least the threshold; weighted rows carry censoring and competing events.
 
@@ -45,23 +42,23 @@ def at_threshold(
     everybody.
     """
     chosen = (risk >= threshold).astype(np.float64)
-    return _flagging(chosen, label, weight, count, reachable, threshold / (1 - threshold))
+    return _flagging(chosen, label, weight=weight, count=count, reachable=reachable, odds=threshold / (1 - threshold))
 
 
 def at_capacity(
     falling: Ints,
-    label: Flags,
+    label: Bools,
+    *,
     weight: Floats,
     count: Floats,
     share: float,
-    *,
     rank: Ints | None = None,
 ) -> Flagging:
     """The `share` of people with the highest risks: `on_the_list`, of these rows alone."""
-    return of_the_list(on_the_list(falling, count, share, rank=rank), label, weight, count=count)
+    return of_the_list(on_the_list(falling, count, share=share, rank=rank), label, weight=weight, count=count)
 
 
-def on_the_list(falling: Ints, count: Floats, share: float, *, rank: Ints | None = None) -> Floats:
+def on_the_list(falling: Ints, count: Floats, *, share: float, rank: Ints | None = None) -> Floats:
     """(n,) the part of each row that a team takes on that has room for a share of everybody.
 
     falling: rows by falling risk. count: (n,) copies of each. rank: (n,) dense rank of the risks, None where all
@@ -81,14 +78,14 @@ def on_the_list(falling: Ints, count: Floats, share: float, *, rank: Ints | None
 
 
 def of_the_list(
-    chosen: Floats, label: Flags, weight: Floats, *, count: Floats, reachable: Flags | None = None
+    chosen: Floats, label: Bools, *, weight: Floats, count: Floats, reachable: Bools | None = None
 ) -> Flagging:
     """What a list finds; chosen (n,) is the part of each row on it, whoever else stands there."""
-    return _flagging(chosen, label, weight, count, reachable, math.nan)
+    return _flagging(chosen, label, weight=weight, count=count, reachable=reachable, odds=math.nan)
 
 
 def _flagging(
-    chosen: Floats, label: Flags, weight: Floats, count: Floats | None, reachable: Flags | None, odds: float
+    chosen: Floats, label: Bools, *, weight: Floats, count: Floats | None, reachable: Bools | None, odds: float
 ) -> Flagging:
     total = float(weight.sum())
     cases = float(weight @ label)
@@ -116,9 +113,9 @@ class DecisionCurve:
     treat_all: Floats
 
 
-def decision_curve(risk: Floats, label: Flags, weight: Floats, thresholds: Floats) -> DecisionCurve:
+def decision_curve(risk: Floats, label: Bools, *, weight: Floats, thresholds: Floats) -> DecisionCurve:
     """Weighted rows make it the net benefit under censoring and competing events."""
-    model = [at_threshold(risk, label, weight, float(t)).net_benefit for t in thresholds]
+    model = [at_threshold(risk, label, weight=weight, threshold=float(t)).net_benefit for t in thresholds]
     prevalence = _ratio(float(weight @ label), float(weight.sum()))
     odds = thresholds / (1 - thresholds)
     return DecisionCurve(thresholds, np.array(model), prevalence - (1 - prevalence) * odds)

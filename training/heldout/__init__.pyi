@@ -1,5 +1,4 @@
 from .bench import Bench as Bench
-from .bench import Floats as Floats
 from .bench import group_results as group_results
 from .candidates import HeldOut as HeldOut
 from .candidates import candidates_of as candidates_of

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.cohort import EVENT, Cohort, Ints, Outcome, RiskCurves, Scheme, Uncensored
+from features.arrays import Floats, Ints
+from training.cohort import EVENT, Cohort, Outcome, RiskCurves, Scheme, Uncensored
 from training.evaluation import (
     Ask,
     Chance,
@@ -28,7 +29,6 @@ from training.evaluation import (
 from training.heldout.candidates import HeldOut, stream
 from training.models import followed
 
-Floats = npt.NDArray[np.float64]
 Metrics = dict[str, Estimate]
 
 
@@ -135,12 +135,12 @@ class Bench:
             uncensored=self.uncensored,
         )
 
-    def compare(self, risk: Floats, reference: Floats, horizon: int = -1) -> Metrics:
+    def compare(self, risk: Floats, reference: Floats, *, horizon: int = -1) -> Metrics:
         """Paired differences: metric of `risk` minus metric of `reference`."""
         return difference(
             self.outcome,
             risk[:, horizon],
-            reference[:, horizon],
+            reference=reference[:, horizon],
             horizon_days=self._days(horizon),
             persons=self.persons,
             rng=stream(self.seed, "bootstrap"),
@@ -154,7 +154,7 @@ class Bench:
         return by_group(
             self.outcome,
             risk[:, -1],
-            labels,
+            groups=labels,
             horizon_days=self._days(-1),
             persons=self.persons,
             rng=stream(self.seed, "groups"),
@@ -165,7 +165,7 @@ class Bench:
         )
 
     def gap_by_chance(
-        self, risk: Floats, labels: npt.NDArray[np.object_], results: Mapping[str, GroupResult]
+        self, risk: Floats, labels: npt.NDArray[np.object_], *, results: Mapping[str, GroupResult]
     ) -> Chance:
         """The widest gap in AUC if people were shuffled between the groups that were measured."""
         names = {name: i for i, name in enumerate(name for name, found in results.items() if found.metrics)}
@@ -175,7 +175,7 @@ class Bench:
         return gap_by_chance(
             some.outcome,
             risk[rows, -1],
-            code[rows],
+            groups=code[rows],
             horizon_days=self._days(-1),
             persons=some.persons,
             rng=stream(self.seed, "chance"),
@@ -195,7 +195,7 @@ class SideBySide:
     models: Mapping[str, Metrics]
 
 
-def side_by_side(bench: Bench, risks: Mapping[str, Floats], rows: npt.NDArray[np.bool_]) -> SideBySide | None:
+def side_by_side(bench: Bench, risks: Mapping[str, Floats], *, rows: npt.NDArray[np.bool_]) -> SideBySide | None:
     """Every model that has a risk for all of `rows` (n,); None where there are none."""
     chosen = np.flatnonzero(rows)
     if len(chosen) == 0:
@@ -219,7 +219,7 @@ def usual_cutoffs(cohort: Cohort, scheme: Scheme) -> tuple[float, ...]:
 
 
 def group_results(
-    bench: Bench, cohort: Cohort, risk: Floats, *, min_people: int
+    bench: Bench, cohort: Cohort, *, risk: Floats, min_people: int
 ) -> tuple[dict[str, dict[str, GroupResult]], dict[str, dict[str, float | str | None]]]:
     """Metrics by group, and the widest gap in AUC of each grouping beside the one that chance alone would make."""
     results: dict[str, dict[str, GroupResult]] = {}
@@ -229,7 +229,7 @@ def group_results(
         gap = largest_gap(results[name], "auc")
         if gap is not None:
             low = gap.difference.low if math.isfinite(gap.difference.low) else 0.0
-            chance = bench.gap_by_chance(risk, labels[bench.rows], results[name])
+            chance = bench.gap_by_chance(risk, labels[bench.rows], results=results[name])
             gaps[name] = {
                 "auc": gap.difference.value,
                 "low": low,

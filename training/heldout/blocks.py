@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from training.cohort import EVENT, Cohort, Strings
+from features.arrays import Strings
+from training.cohort import EVENT, Cohort
 from training.evaluation import MIN_EVENTS, GroupResult, groups_json, metrics_json
 from training.heldout.bench import Bench, Metrics
 from training.heldout.candidates import Nested
@@ -34,12 +35,12 @@ class Added:
     why_not: str = ""
 
 
-def added_by(bench: Bench, nested: Sequence[Nested], cohort: Cohort, *, min_people: int) -> list[Added]:
+def added_by(bench: Bench, nested: Sequence[Nested], *, cohort: Cohort, min_people: int) -> list[Added]:
     """For each block: the people who have both risks, and the differences there."""
-    return [_added(bench, step, cohort, min_people) for step in nested]
+    return [_added(bench, step, cohort=cohort, min_people=min_people) for step in nested]
 
 
-def _added(bench: Bench, step: Nested, cohort: Cohort, min_people: int) -> Added:
+def _added(bench: Bench, step: Nested, *, cohort: Cohort, min_people: int) -> Added:
     rows = np.flatnonzero(~np.isnan(step.risk[:, -1]) & ~np.isnan(step.without[:, -1]))
     if len(rows) == 0:
         return Added(step, 0, {}, {}, step.why_not or "nobody among the test people has it")
@@ -80,7 +81,7 @@ def added_json(added: Added, cutoffs: Sequence[float]) -> dict[str, Any]:
         "people": added.people,
         **_deltas(delta, cutoffs),
         "groups": {BY: groups} if groups else {},
-        "sentence": block_sentence(name, before, added.people, added.delta, why_not=added.why_not),
+        "sentence": block_sentence(name, before, people=added.people, delta=added.delta, why_not=added.why_not),
     }
 
 

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Floats, Ints, Strings
 from features.errors import PresageError
 from features.progress import Advance
-from training.cohort import EVENT, Block, Cohort, Ints, RiskCurves, Scheme, Split, Strings, Uncensored, known_by
+from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
 from training.learners import LEARNERS, SERVABLE, Budget, make_learner
 from training.models import Pair, Shape, fit_clinical, fit_combined, fit_pair, grid_of, learned_shape, own_shape
 from training.study import Study
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,9 @@ def stream(seed: int, *names: str) -> np.random.Generator:
 def hold_out(
     candidate: str,
     cohort: Cohort,
+    *,
     scheme: Scheme,
     uncensored: Sequence[Uncensored | None],
-    *,
     seed: int,
     advance: Advance,
     budget: Budget | None = None,
@@ -89,19 +87,19 @@ def hold_out(
     pairs, clinical, combined, curves, shapes = [], [], [], [], []
     for split, followed in zip(scheme.splits, uncensored, strict=True):
         rng = stream(seed, candidate, split.name)
-        pair = fit_pair(candidate, cohort, split.train, uncensored=followed, rng=rng, budget=budget)
+        pair = fit_pair(candidate, cohort, rows=split.train, uncensored=followed, rng=rng, budget=budget)
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
         clinical.append(own)
         combined.append(both)
         if cohort.outcome.horizons_days:
-            shape = _shape(pair, cohort, split)
+            shape = _shape(pair, cohort, split=split)
             served = shape.through(np.where(np.isnan(both), own, both), cohort.horizons)
             curves.append(served.probabilities)
             shapes.append(shape.source)
         advance(1)
     inner = [
-        _squared_errors(pair, cohort, split, followed)
+        _squared_errors(pair, cohort, split=split, uncensored=followed)
         for pair, split, followed in zip(pairs, scheme.splits, uncensored, strict=True)
     ]
     return HeldOut(
@@ -117,10 +115,10 @@ def hold_out(
     )
 
 
-def _shape(pair: Pair, cohort: Cohort, split: Split) -> Shape:
+def _shape(pair: Pair, cohort: Cohort, *, split: Split) -> Shape:
     both = np.flatnonzero(cohort.genotyped[split.test])
     dosages = None if cohort.dosages is None else cohort.dosages.take(split.test[both])
-    own = own_shape(pair, cohort.frame.take(split.test), cohort.horizons, both=both, dosages=dosages)
+    own = own_shape(pair, cohort.frame.take(split.test), horizons_days=cohort.horizons, both=both, dosages=dosages)
     return own or learned_shape(cohort.outcome.take(split.train), cohort.persons[split.train])
 
 
@@ -147,18 +145,18 @@ def _gain(worse: Inner, better: Inner) -> tuple[float, float]:
     return mean, float(np.sqrt(np.sum(np.bincount(people, weights=weight * (difference - mean)) ** 2)))
 
 
-def _squared_errors(pair: Pair, cohort: Cohort, split: Split, uncensored: Uncensored | None) -> Inner:
+def _squared_errors(pair: Pair, cohort: Cohort, *, split: Split, uncensored: Uncensored | None) -> Inner:
     """Weighted by the chance of being followed given covariates, as marginal weights reward predicting censoring."""
     outcome = cohort.outcome.take(split.train)
     if uncensored is None:
         label, weight = outcome.event == EVENT, np.ones(len(outcome))
     else:
-        label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored)
+        label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored=uncensored)
     return Inner((label - pair.served_out_of_fold()[:, -1]) ** 2, weight, cohort.persons[split.train])
 
 
 def clinical_of_the_tested(
-    held: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None], *, seed: int
+    held: HeldOut, cohort: Cohort, *, scheme: Scheme, uncensored: Sequence[Uncensored | None], seed: int
 ) -> Floats:
     """(N, h) what the combined model is compared with: its own second stage without any genomic term.
 
@@ -172,7 +170,7 @@ def clinical_of_the_tested(
         if pair.combined is not None:
             rng = stream(seed, held.candidate, split.name, "clinical of the tested")
             alone = fit_combined(
-                cohort, split.train, pair.clinical, (), uncensored=followed, rng=rng, use_dosages=False
+                cohort, split.train, clinical=pair.clinical, names=(), uncensored=followed, rng=rng, use_dosages=False
             )
         parts.append(Pair(pair.candidate, pair.clinical, alone).risks(cohort, split.test)[1])
     return np.concatenate(parts)
@@ -181,9 +179,9 @@ def clinical_of_the_tested(
 def nested_blocks(
     held: HeldOut,
     cohort: Cohort,
+    *,
     scheme: Scheme,
     uncensored: Sequence[Uncensored | None],
-    *,
     seed: int,
     reference: Floats,
     budget: Budget | None = None,
@@ -232,24 +230,25 @@ class _Climb:
         for split, pair, followed in zip(self.scheme.splits, self.held.pairs, self.uncensored, strict=True):
             rng = stream(self.seed, self.held.candidate, split.name, *(b.name for b in blocks))
             try:
-                parts.append(self._partly_combined(pair, split, genomic, followed, rng) if genomic
-                             else self._partly_clinical(split, clinical, followed, rng))  # fmt: skip
+                parts.append(self._partly_combined(pair, split, genomic=genomic, followed=followed, rng=rng) if genomic
+                             else self._partly_clinical(split, clinical, followed=followed, rng=rng))  # fmt: skip
             except PresageError as error:
                 parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
                 reason = f"{error.where}: {error.expected}"
         return np.concatenate(parts), reason
 
     def _partly_clinical(
-        self, split: Split, names: tuple[str, ...], followed: Uncensored | None, rng: np.random.Generator
+        self, split: Split, names: tuple[str, ...], *, followed: Uncensored | None, rng: np.random.Generator
     ) -> Floats:
         learner = make_learner(self.held.candidate, monotone=self.cohort.monotone, budget=self.budget)
-        fewer = fit_clinical(learner, self.cohort, split.train, names, uncensored=followed, rng=rng)
+        fewer = fit_clinical(learner, self.cohort, rows=split.train, names=names, uncensored=followed, rng=rng)
         return fewer.risk(self.cohort.frame.take(split.test), self.cohort.horizons)
 
     def _partly_combined(
         self,
         pair: Pair,
         split: Split,
+        *,
         genomic: tuple[Block, ...],
         followed: Uncensored | None,
         rng: np.random.Generator,
@@ -257,7 +256,7 @@ class _Climb:
         names = tuple(name for block in genomic for name in block.features)
         use = any(not block.features for block in genomic)
         fewer = fit_combined(
-            self.cohort, split.train, pair.clinical, names, uncensored=followed, rng=rng, use_dosages=use
+            self.cohort, split.train, clinical=pair.clinical, names=names, uncensored=followed, rng=rng, use_dosages=use
         )
         return Pair(pair.candidate, pair.clinical, fewer).risks(self.cohort, split.test)[1]
 

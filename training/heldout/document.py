@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from training.card import unreachable_words
 from training.cohort import EVENT, Cohort, References, Scheme, Uncensored
 from training.disclosure import shown_steps
@@ -21,14 +22,13 @@ from training.heldout.importance import importance
 from training.models import Pair, learned_shape
 from training.study import Study
 
-Floats = npt.NDArray[np.float64]
-
 REFITTED = "clinical refitted"
 
 
 def document(
     study: Study,
     cohort: Cohort,
+    *,
     scheme: Scheme,
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
@@ -36,7 +36,6 @@ def document(
     tested: Floats,
     references: References,
     others: Sequence[Pair],
-    *,
     seed: int,
 ) -> dict[str, Any]:
     """The summary's JSON (contract 5)."""
@@ -48,10 +47,10 @@ def document(
         cutoffs=study.validation.cutoffs or usual_cutoffs(cohort, scheme),
         capacities=study.validation.capacities,
     )
-    added = added_by(bench, nested, cohort, min_people=study.equity.min_people)
-    groups, gaps = group_results(bench, cohort, chosen.served, min_people=study.equity.min_people)
+    added = added_by(bench, nested, cohort=cohort, min_people=study.equity.min_people)
+    groups, gaps = group_results(bench, cohort, risk=chosen.served, min_people=study.equity.min_people)
     event = cohort.outcome.event == EVENT
-    candidates = {name: _by_horizon(bench, cohort, found) for name, found in held.items()}
+    candidates = {name: _by_horizon(bench, cohort, held=found) for name, found in held.items()}
     return {
         "study": study.name,
         "title": study.title,
@@ -60,7 +59,7 @@ def document(
         "rows": len(cohort),
         "events": len(np.unique(cohort.persons[event])),
         "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
-        "validation": _validation(cohort, scheme, study) | {"refits": len(others)},
+        "validation": _validation(cohort, scheme, study=study) | {"refits": len(others)},
         "chosen": {
             "candidate": chosen.candidate,
             "horizon_days": finite(cohort.horizons[-1]),
@@ -70,20 +69,20 @@ def document(
         "candidates": candidates,
         "incidence": _incidence(cohort, scheme),
         "inner_brier": {name: found.inner_brier for name, found in held.items()},
-        "comparison": _comparison(bench, chosen, tested, references),
-        "equation": _against_equation(bench, chosen, references),
-        "importance": importance(chosen, cohort, scheme, rng=stream(seed, "importance"), others=others),
+        "comparison": _comparison(bench, chosen, tested=tested, references=references),
+        "equation": _against_equation(bench, chosen, references=references),
+        "importance": importance(chosen, cohort, scheme=scheme, rng=stream(seed, "importance"), others=others),
         "blocks": [added_json(each, bench.cutoffs) for each in added],
         "groups": groups_json(groups),
         "gaps": gaps,
         "notes": [*cohort.notes, *_combined_notes(chosen), *_truth_notes(bench, references)],
         "seed": seed,
         "study_digest": study.digest(),
-        **evidence(cohort, scheme, chosen, model_risks(chosen, references), bench, seed=seed),
+        **evidence(cohort, scheme, chosen=chosen, risks=model_risks(chosen, references), bench=bench, seed=seed),
     }
 
 
-def _validation(cohort: Cohort, scheme: Scheme, study: Study) -> dict[str, Any]:
+def _validation(cohort: Cohort, scheme: Scheme, *, study: Study) -> dict[str, Any]:
     test = np.unique(np.concatenate([split.test for split in scheme.splits]))
     train_rows = np.unique(np.concatenate([split.train for split in scheme.splits]))
     return {
@@ -107,7 +106,7 @@ def _incidence(cohort: Cohort, scheme: Scheme) -> dict[str, list[float]] | None:
     return {"days": list(shape.times_days), "risk": [round(float(risk), 5) for risk in shape.risks[0]]}
 
 
-def _by_horizon(bench: Bench, cohort: Cohort, held: HeldOut) -> dict[str, Any]:
+def _by_horizon(bench: Bench, cohort: Cohort, *, held: HeldOut) -> dict[str, Any]:
     names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
     found = {}
     for i, name in enumerate(names):
@@ -125,7 +124,7 @@ def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:
     return risks
 
 
-def _comparison(bench: Bench, chosen: HeldOut, tested: Floats, references: References) -> dict[str, Any]:
+def _comparison(bench: Bench, chosen: HeldOut, *, tested: Floats, references: References) -> dict[str, Any]:
     """Clinical, combined, equation and oracle on the same test people.
 
     tested: the clinical score refitted to people with genomic results; what genomics adds is the distance to it, as
@@ -148,7 +147,7 @@ def _comparison(bench: Bench, chosen: HeldOut, tested: Floats, references: Refer
         wanted = {name: risk for name, risk in risks.items() if "genomic" in key or name not in ("combined", REFITTED)}
         if "genomic" in key or not genomic.any():
             wanted.pop("as served")
-        compared: SideBySide | None = side_by_side(bench, wanted, rows)
+        compared: SideBySide | None = side_by_side(bench, wanted, rows=rows)
         if compared is not None:
             found[key] = side_by_side_json(compared, title)
     return found
@@ -163,7 +162,7 @@ def _with_truth(bench: Bench, references: References) -> npt.NDArray[np.bool_]:
     return known if known.any() else everyone
 
 
-def _against_equation(bench: Bench, chosen: HeldOut, references: References) -> dict[str, Any] | None:
+def _against_equation(bench: Bench, chosen: HeldOut, *, references: References) -> dict[str, Any] | None:
     if references.equation_name is None:
         return None
     if references.equation is None:
@@ -187,12 +186,12 @@ def _combined_notes(chosen: HeldOut) -> list[str]:
     return [f"no combined model: {reason}" for reason in reasons]
 
 
-def reach_notes(cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None]) -> list[str]:
+def reach_notes(cohort: Cohort, scheme: Scheme, *, uncensored: Sequence[Uncensored | None]) -> list[str]:
     """How many of the rows learned from cannot be followed to the last horizon, and what that means."""
     out = [split.train[~found.reaches(-1)] for split, found in zip(scheme.splits, uncensored, strict=True) if found]
     left_out = len(np.unique(np.concatenate(out))) if out else 0
     everybody = len(np.unique(np.concatenate([split.train for split in scheme.splits])))
-    said = unreachable_words(left_out, everybody, cohort.horizons[-1])
+    said = unreachable_words(left_out, everybody, days=cohort.horizons[-1])
     why = "left out of learning at that horizon, of recalibration and of what is measured by it"
     return [f"{said}: {why}; risks like theirs are extrapolated"] if said else []
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Floats
 from training.cohort import CENSORED, COMPETING, EVENT, Cohort, Scheme
 from training.disclosure import SMALLEST, suppress
-from training.heldout.bench import Bench, Floats
+from training.heldout.bench import Bench
 from training.heldout.candidates import HeldOut
 from training.heldout.figures import figure_numbers, times_numbers
 
@@ -33,7 +34,7 @@ SENSITIVE = {  # HTI-1, 45 CFR 170.315(b)(11)(iv)(A)(5)-(13): what a name of a f
 
 
 def evidence(
-    cohort: Cohort, scheme: Scheme, chosen: HeldOut, risks: dict[str, Floats], bench: Bench, *, seed: int
+    cohort: Cohort, scheme: Scheme, *, chosen: HeldOut, risks: dict[str, Floats], bench: Bench, seed: int
 ) -> dict[str, Any]:
     """Entries of the summary: `data`, `figures`, `code_digest`. Counts and curves only."""
     figures = figure_numbers(bench, risks)
@@ -63,7 +64,7 @@ def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:
         "blocks": [
             {"name": block.name, "genomic": block.genomic, "features": list(block.features)} for block in cohort.blocks
         ],
-        "missing": _missing(cohort, rows, names),
+        "missing": _missing(cohort, rows, names=names),
         "sensitive": {said: [n for n in names if _tells(n, words)] for said, words in SENSITIVE.items()},
     }
 
@@ -114,7 +115,7 @@ def git_commit() -> str | None:
 
 
 def _missing(
-    cohort: Cohort, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: tuple[str, ...]
+    cohort: Cohort, rows: np.ndarray[tuple[int], np.dtype[np.int64]], *, names: tuple[str, ...]
 ) -> dict[str, float]:
     """Share of rows without a value, of the features that lack one; not where it would be a count of 1 to 10."""
     dense = [name for name in names if name in cohort.frame.names]

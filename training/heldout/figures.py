@@ -10,15 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Floats
 from training.cohort import Cohort
 from training.disclosure import SMALLEST, suppress
 from training.evaluation import Ask, CalibrationCurve, curves, evaluate
 from training.heldout.bench import Bench
 from training.heldout.candidates import HeldOut, stream
-
-Floats = npt.NDArray[np.float64]
 
 SERVED = "as served"
 DRAWN = (SERVED, "clinical", "equation")

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.cohort import Cohort, Described, Ints, Scheme
+from features.arrays import Floats, Ints
+from training.cohort import Cohort, Described, Scheme
 from training.heldout.candidates import HeldOut
 from training.models import DOSAGE_SCORE, Pair, Terms
 from training.models.terms import terms
-
-Floats = npt.NDArray[np.float64]
 
 SAMPLE = 2000  # people explained: TreeSHAP takes milliseconds for each
 SAMPLE_OF_OTHERS = 300  # by each of the other fits: how they differ among themselves needs fewer
@@ -24,8 +23,8 @@ SHOWN = 40
 def importance(
     held: HeldOut,
     cohort: Cohort,
-    scheme: Scheme,
     *,
+    scheme: Scheme,
     rng: np.random.Generator,
     replicates: int = REPLICATES,
     others: Sequence[Pair] = (),
@@ -39,21 +38,32 @@ def importance(
     """
     parts, split_of, persons = [], [], []
     for k, (split, pair) in enumerate(zip(scheme.splits, held.pairs, strict=True)):
-        rows = _sample(split.test, SAMPLE // len(scheme.splits), rng)
+        rows = _sample(split.test, SAMPLE // len(scheme.splits), rng=rng)
         dosages = None if cohort.dosages is None else cohort.dosages.take(rows)
-        parts.append(terms(pair, cohort.frame.take(rows), cohort.genotyped[rows], cohort.horizons, dosages=dosages))
+        parts.append(
+            terms(
+                pair,
+                cohort.frame.take(rows),
+                combined=cohort.genotyped[rows],
+                horizons=cohort.horizons,
+                dosages=dosages,
+            )
+        )
         split_of.append(np.full(len(rows), k))
         persons.append(cohort.persons[rows])
     names, size = _stacked(parts)
     known = ~np.isnan(size)
     size = np.nan_to_num(np.abs(size))
-    counts = _counts(np.concatenate(split_of), np.concatenate(persons), rng, replicates)
+    counts = _counts(np.concatenate(split_of), np.concatenate(persons), rng=rng, replicates=replicates)
     served = counts @ known
     value = np.divide(counts @ size, served, out=np.full(served.shape, np.nan), where=served > 0)
-    value[1:] = np.maximum(value[1:] + _moved(others, names, cohort, scheme.splits[0].test, rng, replicates), 0.0)
+    value[1:] = np.maximum(
+        value[1:] + _moved(others, names, cohort=cohort, test=scheme.splits[0].test, rng=rng, replicates=replicates),
+        0.0,
+    )
     rank = np.argsort(np.argsort(-np.nan_to_num(value), axis=1, kind="stable"), axis=1, kind="stable") + 1
     order = np.argsort(rank[0])[:SHOWN]
-    return [_row(cohort, names[j], value[:, j], rank[:, j]) for j in order if value[0, j] > 0]
+    return [_row(cohort, names[j], value=value[:, j], rank=rank[:, j]) for j in order if value[0, j] > 0]
 
 
 def describe(cohort: Cohort, name: str) -> Described:
@@ -63,7 +73,7 @@ def describe(cohort: Cohort, name: str) -> Described:
     return cohort.described.get(name, Described(name.replace("@", ", "), "codes"))
 
 
-def _row(cohort: Cohort, name: str, value: Floats, rank: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _row(cohort: Cohort, name: str, *, value: Floats, rank: npt.NDArray[np.int64]) -> dict[str, Any]:
     said = describe(cohort, name)
     drawn, ranks = value[1:][np.isfinite(value[1:])], rank[1:]
     low, high = np.percentile(drawn, (2.5, 97.5)) if len(drawn) else (None, None)
@@ -84,6 +94,7 @@ def _row(cohort: Cohort, name: str, value: Floats, rank: npt.NDArray[np.int64]) 
 def _moved(
     others: Sequence[Pair],
     names: tuple[str, ...],
+    *,
     cohort: Cohort,
     test: Ints,
     rng: np.random.Generator,
@@ -92,12 +103,14 @@ def _moved(
     """(replicates, p) draws with the spread and the correlations of the other fits' importances; zero without two."""
     if len(others) < 2:
         return np.zeros((replicates, len(names)))
-    rows = _sample(test, SAMPLE_OF_OTHERS, rng)
+    rows = _sample(test, SAMPLE_OF_OTHERS, rng=rng)
     dosages = None if cohort.dosages is None else cohort.dosages.take(rows)
     where = {name: j for j, name in enumerate(names)}
     means = np.zeros((len(others), len(names)))
     for k, pair in enumerate(others):
-        found = terms(pair, cohort.frame.take(rows), cohort.genotyped[rows], cohort.horizons, dosages=dosages)
+        found = terms(
+            pair, cohort.frame.take(rows), combined=cohort.genotyped[rows], horizons=cohort.horizons, dosages=dosages
+        )
         for name, column in zip(found.names, found.values.T, strict=True):
             known = column[~np.isnan(column)]
             if name in where and len(known):
@@ -106,7 +119,7 @@ def _moved(
     return np.asarray(rng.normal(size=(replicates, len(others))) @ spread, dtype=np.float64)
 
 
-def _sample(rows: Ints, most: int, rng: np.random.Generator) -> Ints:
+def _sample(rows: Ints, most: int, *, rng: np.random.Generator) -> Ints:
     return rows if len(rows) <= most else np.sort(rng.choice(rows, max(most, 1), replace=False))
 
 
@@ -122,7 +135,7 @@ def _stacked(parts: Sequence[Terms]) -> tuple[tuple[str, ...], Floats]:
     return names, np.concatenate(values)
 
 
-def _counts(split_of: Ints, persons: Ints, rng: np.random.Generator, replicates: int) -> Floats:
+def _counts(split_of: Ints, persons: Ints, *, rng: np.random.Generator, replicates: int) -> Floats:
     """(1 + replicates, n) how often each row counts; everybody once comes first."""
     people, row_person = np.unique(persons, return_inverse=True)
     n_splits = int(split_of.max(initial=0)) + 1

@@ -25,12 +25,12 @@ MOST_FOLDS = 60  # runs of folds a candidate may have: a repeated benchmark woul
 def log_run(
     study: Study,
     cohort: Cohort,
+    *,
     held: Mapping[str, HeldOut],
     chosen: HeldOut,
     document: Mapping[str, Any],
     bundle: Path,
     figures: Mapping[str, str],
-    *,
     digest: str,
     seed: int,
 ) -> Registered:
@@ -59,11 +59,11 @@ def log_run(
         },
         figures=figures,
         bundle=bundle,
-        tags=_tags(chosen, document, manifest, digest),
+        tags=_tags(chosen, document, manifest=manifest, digest=digest),
     )
 
 
-def _tags(chosen: HeldOut, document: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> dict[str, str]:
+def _tags(chosen: HeldOut, document: Mapping[str, Any], *, manifest: Mapping[str, Any], digest: str) -> dict[str, str]:
     """What the run was made of: digests of study, data, code, catalogue and bundle, and the proof against leakage."""
     proof = document.get("leakage")
     found = {

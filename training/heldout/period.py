@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Ints
 from training.card import horizon_words
-from training.cohort import Cohort, Ints, Scheme, Uncensored
+from training.cohort import Cohort, Scheme, Uncensored
 from training.heldout.candidates import HeldOut
 from training.models import Pair, Period, followed, period_of
 
 
-def in_last_years(pair: Pair, cohort: Cohort, rows: Ints, uncensored: Uncensored | None) -> tuple[Pair, list[Period]]:
+def in_last_years(
+    pair: Pair, cohort: Cohort, *, rows: Ints, uncensored: Uncensored | None
+) -> tuple[Pair, list[Period]]:
     """The pair with the hazards of the last calendar years, by horizon, and what was found; rows: it learned from.
 
     Learned on the clinical model's held-out risks of everybody, and applied to the combined model as well.
     """
-    found = [_of(pair, cohort, rows, uncensored, position) for position in range(len(cohort.horizons))]
+    found = [
+        _of(pair, cohort, rows=rows, uncensored=uncensored, position=position)
+        for position in range(len(cohort.horizons))
+    ]
     known = [one for one in found if one is not None]
     if all(one.factor == 1.0 for one in known):
         return pair, known
@@ -28,6 +34,7 @@ def in_last_years(pair: Pair, cohort: Cohort, rows: Ints, uncensored: Uncensored
 def period_json(
     found: Sequence[Period],
     chosen: HeldOut,
+    *,
     cohort: Cohort,
     scheme: Scheme,
     uncensored: Sequence[Uncensored | None],
@@ -35,7 +42,7 @@ def period_json(
     """`period` of the summary: what was found and done for each horizon, and how right it is on people held out; and
     its notes.
     """
-    tested = _tested(chosen, cohort, scheme, uncensored)
+    tested = _tested(chosen, cohort, scheme=scheme, uncensored=uncensored)
     return {"served": [one.to_json() for one in found], "tested": tested}, [
         *(_note(one) for one in found),
         *([] if tested is None or all(one.factor == 1.0 for one in found) else [_tested_note(tested)]),
@@ -43,7 +50,7 @@ def period_json(
 
 
 def _tested(
-    chosen: HeldOut, cohort: Cohort, scheme: Scheme, uncensored: Sequence[Uncensored | None]
+    chosen: HeldOut, cohort: Cohort, *, scheme: Scheme, uncensored: Sequence[Uncensored | None]
 ) -> dict[str, Any] | None:
     """Of the test rows at the last horizon: the ratio before, and after each split's own factor, learned on its
     training rows; None where there is nothing to tell.
@@ -53,11 +60,18 @@ def _tested(
         return None
     parts = []
     for split, pair, chances in zip(scheme.splits, chosen.pairs, uncensored, strict=True):
-        one = _of(pair, cohort, split.train, chances, -1)
+        one = _of(pair, cohort, rows=split.train, uncensored=chances, position=-1)
         parts.append(np.full(len(split.test), 1.0 if one is None else one.factor))
     outcome, persons = cohort.outcome.take(chosen.rows), cohort.persons[chosen.rows]
     before, after = (
-        period_of(chosen.clinical[:, -1], outcome, persons, seen.take(chosen.rows), -1, factors=factors)
+        period_of(
+            chosen.clinical[:, -1],
+            outcome,
+            persons=persons,
+            uncensored=seen.take(chosen.rows),
+            position=-1,
+            factors=factors,
+        )
         for factors in (None, np.concatenate(parts))
     )
     return None if before is None or after is None else {"before": before.to_json(), "after": after.to_json()}
@@ -79,8 +93,14 @@ def _tested_note(tested: dict[str, Any]) -> str:
     return f"on people held out, {said}; every other number here is of landmarks that can be followed, without it"
 
 
-def _of(pair: Pair, cohort: Cohort, rows: Ints, uncensored: Uncensored | None, position: int) -> Period | None:
+def _of(pair: Pair, cohort: Cohort, *, rows: Ints, uncensored: Uncensored | None, position: int) -> Period | None:
     risk = pair.clinical.out_of_fold
     if uncensored is None or risk is None:
         return None
-    return period_of(risk[:, position], cohort.outcome.take(rows), cohort.persons[rows], uncensored, position)
+    return period_of(
+        risk[:, position],
+        cohort.outcome.take(rows),
+        persons=cohort.persons[rows],
+        uncensored=uncensored,
+        position=position,
+    )

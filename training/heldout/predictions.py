@@ -13,16 +13,16 @@ from training.cohort import Cohort
 from training.heldout.candidates import HeldOut
 
 
-def write_predictions(path: Path, cohort: Cohort, held: Sequence[HeldOut]) -> None:
+def write_predictions(path: Path, cohort: Cohort, *, held: Sequence[HeldOut]) -> None:
     """One row per test row, candidate and horizon; `model` says which variant served it. Whole or not at all."""
-    table = pa.concat_tables(_of(cohort, found, h) for found in held for h in range(len(cohort.horizons)))
+    table = pa.concat_tables(_of(cohort, found, h=h) for found in held for h in range(len(cohort.horizons)))
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
     pq.write_table(table, scratch)
     scratch.replace(path)
 
 
-def _of(cohort: Cohort, found: HeldOut, h: int) -> pa.Table:
+def _of(cohort: Cohort, found: HeldOut, *, h: int) -> pa.Table:
     n = len(found.rows)
     combined = ~np.isnan(found.combined[:, h])
     horizon = cohort.horizons[h]

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Ints
 from features.errors import PresageError
 from features.progress import Advance
-from training.cohort import Cohort, Ints, Split, Uncensored
+from training.cohort import Cohort, Split, Uncensored
 from training.heldout.candidates import HeldOut, stream
 from training.learners import SEARCHED, Learner, make_learner
 from training.models import Pair, fit_clinical, fit_combined
@@ -18,7 +19,7 @@ REFITS = 6
 
 
 def refits(
-    held: HeldOut, cohort: Cohort, split: Split, uncensored: Uncensored | None, *, seed: int, advance: Advance
+    held: HeldOut, cohort: Cohort, *, split: Split, uncensored: Uncensored | None, seed: int, advance: Advance
 ) -> tuple[Pair, ...]:
     """Both models on people drawn with replacement from the split's training side, as often as `REFITS`.
 
@@ -32,10 +33,12 @@ def refits(
         positions = _drawn(cohort.persons[split.train], rng)
         rows, some = split.train[positions], None if uncensored is None else uncensored.take(positions)
         try:
-            clinical = fit_clinical(learner, cohort, rows, cohort.clinical_names, uncensored=some, rng=rng)
+            clinical = fit_clinical(learner, cohort, rows=rows, names=cohort.clinical_names, uncensored=some, rng=rng)
             combined = held.pairs[0].combined
             if combined is not None:
-                combined = fit_combined(cohort, rows, clinical, cohort.genomic_names, uncensored=some, rng=rng)
+                combined = fit_combined(
+                    cohort, rows, clinical=clinical, names=cohort.genomic_names, uncensored=some, rng=rng
+                )
             made.append(Pair(held.candidate, clinical, combined))
         except PresageError:
             pass

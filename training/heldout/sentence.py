@@ -11,7 +11,7 @@ NAMES = {"c_harrell": "the C-index", "auc": "the AUC", "brier": "the Brier score
 
 
 def block_sentence(
-    added: str, to: Sequence[str], people: int, delta: Mapping[str, Estimate], *, why_not: str = ""
+    added: str, to: Sequence[str], *, people: int, delta: Mapping[str, Estimate], why_not: str = ""
 ) -> str:
     """A gain is claimed only where the paired 95 % interval of discrimination lies above zero.
 

@@ -16,7 +16,7 @@ from training.study import Study
 TRIALS_FILE = "tuning.db"
 
 
-def budget_of(study: Study, trials: int | None, advance: Advance) -> Budget | None:
+def budget_of(study: Study, trials: int | None, *, advance: Advance) -> Budget | None:
     """Trials kept in $PRESAGE_HOME, so that the same study on the same rows goes on where it stopped."""
     if trials is None:
         return None
@@ -36,7 +36,7 @@ def trials_of(candidate: str, trials: int | None) -> int:
     return trials if trials is not None and candidate in TUNABLE else 0
 
 
-def tuning_json(held: Mapping[str, HeldOut], chosen: HeldOut, final: Pair) -> dict[str, Any]:
+def tuning_json(held: Mapping[str, HeldOut], chosen: HeldOut, *, final: Pair) -> dict[str, Any]:
     """By candidate: the search of the model that is served (of the first split, where it is not), and of each split."""
     found: dict[str, Any] = {}
     for name, each in held.items():

@@ -19,11 +19,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrays import Floats
 from training.cohort import EVENT, Outcome, RiskCurves
 from training.disclosure import event_grid
 from training.learners.partial_likelihood import baseline_jumps
-
-Floats = npt.NDArray[np.float64]
 
 GRID_ONE_CAUSE = 1000  # parts of the last horizon
 GRID_COMPETING = 200
@@ -82,7 +81,7 @@ def cumulative_incidence(event: Floats, other: Floats) -> Floats:
 
 
 def learn_baseline(
-    outcome: Outcome, eta: Floats, weights: Floats | None, *, persons: npt.NDArray[np.int64]
+    outcome: Outcome, eta: Floats, *, weights: Floats | None, persons: npt.NDArray[np.int64]
 ) -> Baseline:
     """Breslow's estimate for every cause at the linear predictors (n, causes), on a fixed grid of times.
 
@@ -95,8 +94,8 @@ def learn_baseline(
     hazards, last = [], outcome.horizons_days[-1]
     for cause in causes:
         happened = outcome.event == cause
-        times, jumps = baseline_jumps(outcome.time_days, happened, eta[:, cause - EVENT], weights)
-        at = event_grid(outcome.time_days[happened], persons[happened], edges, outcome.horizons_days)
+        times, jumps = baseline_jumps(outcome.time_days, happened, eta=eta[:, cause - EVENT], weights=weights)
+        at = event_grid(outcome.time_days[happened], persons[happened], edges=edges, fixed=outcome.horizons_days)
         cumulative = np.append(0.0, np.cumsum(jumps))[np.searchsorted(times, at, side="right")]
         cumulative[0] = 0.0  # who has the event at once has it in the first part
         hazards.append(np.interp(edges, at, cumulative))

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import xgboost as xgb
 from scipy import sparse
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.disclosure import recoded
 from training.learners.folds import INNER_FOLDS
 from training.learners.protocol import Contributions
 
-Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32] | sparse.csr_matrix
 
 PATIENCE = 40
@@ -59,7 +59,7 @@ class Columns:
 
     def matrix(self, frame: FeatureFrame) -> Matrix:
         """(n, p) dense, or sparse with the codes appended; no code and no value both count as absent."""
-        dense = _dense(frame, self.names, self.levels)
+        dense = _dense(frame, self.names, levels=self.levels)
         if not self.code_names:
             return dense
         if frame.codes is None:
@@ -103,7 +103,7 @@ class Grid:
     parameters: Mapping[str, Any]
 
 
-def default_grid(columns: Columns, rows: int, seed: int, monotone: Mapping[str, int]) -> Grid:
+def default_grid(columns: Columns, rows: int, *, seed: int, monotone: Mapping[str, int]) -> Grid:
     """The settings shared by all boosted learners. With many rows one depth and larger steps: tuning gains little.
 
     A category splits off one level at a time: sets of levels fit the noise of rare ones (30-day readmission, 700
@@ -125,6 +125,7 @@ def default_grid(columns: Columns, rows: int, seed: int, monotone: Mapping[str, 
 def boost(
     matrix: Matrix,
     types: list[str] | None,
+    *,
     label: Floats,
     weight: Floats,
     folds: npt.NDArray[np.int64],
@@ -135,10 +136,15 @@ def boost(
     Rows of weight zero are not learned from but get an out-of-fold margin.
     """
     grid = Grid(grid.depths, {**grid.parameters, **_threads(matrix)})
-    trials = [cross_fit(matrix, types, label, weight, folds, {**grid.parameters, "max_depth": d}) for d in grid.depths]
+    trials = [
+        cross_fit(
+            matrix, types, label=label, weight=weight, folds=folds, parameters={**grid.parameters, "max_depth": d}
+        )
+        for d in grid.depths
+    ]
     best = min(range(len(trials)), key=lambda i: trials[i].loss)
     trial, depth = trials[best], grid.depths[best]
-    learned = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(weight > 0))
+    learned = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(weight > 0))
     booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, round(GROWTH * trial.rounds))
     return Boosted(booster, trial.margins, trial.rounds, depth, trial.loss)
 
@@ -155,6 +161,7 @@ class CrossFit:
 def cross_fit(
     matrix: Matrix,
     types: list[str] | None,
+    *,
     label: Floats,
     weight: Floats,
     folds: npt.NDArray[np.int64],
@@ -163,11 +170,11 @@ def cross_fit(
     """All folds grow together, a few rounds at a time, until their mean loss has not fallen for `PATIENCE` rounds."""
     n_folds = int(folds.max()) + 1
     learn = [
-        _quantile_matrix(matrix, types, label, weight, np.flatnonzero((folds != k) & (weight > 0)))
+        _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero((folds != k) & (weight > 0)))
         for k in range(n_folds)
     ]
     held = [np.flatnonzero((folds == k) & (weight > 0)) for k in range(n_folds)]
-    hold = [_plain_matrix(matrix, types, label, weight, held[k]) for k in range(n_folds)]
+    hold = [_plain_matrix(matrix, types, label=label, weight=weight, rows=held[k]) for k in range(n_folds)]
     boosters = [xgb.Booster(dict(parameters), [learn[k], hold[k]]) for k in range(n_folds)]
     share = np.array([weight[rows].sum() for rows in held])
     best, best_rounds, rounds = np.inf, ROUNDS_AT_ONCE, 0
@@ -190,14 +197,15 @@ def cross_fit(
 def fold_loss(
     matrix: Matrix,
     types: list[str] | None,
+    *,
     label: Floats,
     weight: Floats,
     held: npt.NDArray[np.bool_],
     parameters: Mapping[str, Any],
 ) -> float:
     """Least held-out loss over the rounds of one booster that did not see the rows `held` (n,)."""
-    learn = _quantile_matrix(matrix, types, label, weight, np.flatnonzero(~held & (weight > 0)))
-    hold = _plain_matrix(matrix, types, label, weight, np.flatnonzero(held & (weight > 0)))
+    learn = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(~held & (weight > 0)))
+    hold = _plain_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(held & (weight > 0)))
     booster = xgb.train(
         {**parameters, **_threads(matrix)},
         learn,
@@ -215,7 +223,7 @@ def margin(booster: xgb.Booster, matrix: Matrix, *, rounds: int = 0) -> Floats:
     return np.asarray(predicted, dtype=np.float64).reshape(-1)
 
 
-def tree_shap(booster: xgb.Booster, columns: Columns, frame: FeatureFrame, *, slope: float = 1.0) -> Contributions:
+def tree_shap(booster: xgb.Booster, columns: Columns, *, frame: FeatureFrame, slope: float = 1.0) -> Contributions:
     """TreeSHAP on the margin times `slope`; XGBoost's own, exact."""
     matrix = xgb.DMatrix(columns.matrix(frame), feature_types=columns.types, enable_categorical=True)
     values = np.asarray(booster.predict(matrix, pred_contribs=True), dtype=np.float64) * slope
@@ -236,7 +244,7 @@ def _threads(matrix: Matrix) -> dict[str, int]:
 
 
 def _plain_matrix(
-    matrix: Matrix, types: list[str] | None, label: Floats, weight: Floats, rows: npt.NDArray[np.intp]
+    matrix: Matrix, types: list[str] | None, *, label: Floats, weight: Floats, rows: npt.NDArray[np.intp]
 ) -> xgb.DMatrix:
     """For held-out loss: predicting from a quantile matrix of sparse rows takes many times as long."""
     return xgb.DMatrix(
@@ -252,6 +260,7 @@ def _plain_matrix(
 def _quantile_matrix(
     matrix: Matrix,
     types: list[str] | None,
+    *,
     label: Floats,
     weight: Floats,
     rows: npt.NDArray[np.intp],
@@ -268,7 +277,7 @@ def _quantile_matrix(
 
 
 def _dense(
-    frame: FeatureFrame, names: tuple[str, ...], levels: Mapping[str, tuple[str, ...]]
+    frame: FeatureFrame, names: tuple[str, ...], *, levels: Mapping[str, tuple[str, ...]]
 ) -> npt.NDArray[np.float32]:
     known = set(frame.names)
     lacking = [name for name in names if name not in known]
@@ -276,7 +285,7 @@ def _dense(
         raise PresageError(
             "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
         )
-    return np.ascontiguousarray(recoded(frame, names, levels))
+    return np.ascontiguousarray(recoded(frame, names, levels=levels))
 
 
 def _joined(dense: npt.NDArray[np.float32], codes: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import COMPETING, EVENT, Outcome, RiskCurves, person_folds
@@ -29,7 +30,6 @@ from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
 from training.learners.ridge import RidgeFit
 
-Floats = npt.NDArray[np.float64]
 BASELINE_FILE = "baseline.parquet"
 
 
@@ -54,7 +54,7 @@ class CoxFit:
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """Exact terms of the event's log hazard."""
-        return replace(linear_terms(self.design, self.beta[0], frame), hazard=self.baseline)
+        return replace(linear_terms(self.design, self.beta[0], frame=frame), hazard=self.baseline)
 
     def write(self, folder: Path) -> None:
         """`learner.json` and `baseline.parquet`."""
@@ -99,21 +99,24 @@ class Cox:
         """Coefficients for the event and, with competing events, for what competes with it."""
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'cox'", way_out="name 'logistic' instead")
-        check_learnable(frame, outcome, persons)
-        fitted, fits = _fit_causes(frame, outcome, persons, weights, None)
+        check_learnable(frame, outcome, persons=persons)
+        fitted, fits = _fit_causes(frame, outcome, persons=persons, weights=weights, warm=None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
 
         def part(learn: npt.NDArray[np.intp]) -> CoxFit:
             some = None if weights is None else weights[learn]
             warm = Warm(fitted.design, fits, len(learn) / len(frame))
-            return _fit_causes(frame.take(learn), outcome.take(learn), persons[learn], some, warm)[0]
+            return _fit_causes(frame.take(learn), outcome.take(learn), persons=persons[learn], weights=some, warm=warm)[
+                0
+            ]
 
-        return replace(fitted, out_of_fold=out_of_fold(frame, folds, outcome.horizons_days, part))
+        return replace(fitted, out_of_fold=out_of_fold(frame, folds, horizons_days=outcome.horizons_days, fit=part))
 
 
 def _fit_causes(
     frame: FeatureFrame,
     outcome: Outcome,
+    *,
     persons: npt.NDArray[np.int64],
     weights: Floats | None,
     warm: Warm | None,
@@ -127,9 +130,9 @@ def _fit_causes(
         if cause == COMPETING and len(np.unique(persons[happened])) < MIN_EVENTS:
             fits.append(RidgeFit(np.zeros(X.shape[1]), START_PENALTIES, 0.0, np.eye(X.shape[1])))
             continue
-        likelihood = PartialLikelihood.of(X, outcome.time_days, happened, weights)
-        fits.append(fit_warm(likelihood, design.groups, None if warm is None else warm.at(position, design)))
+        likelihood = PartialLikelihood.of(X, outcome.time_days, event=happened, weights=weights)
+        fits.append(fit_warm(likelihood, design.groups, warm=None if warm is None else warm.at(position, design)))
     beta = np.stack([fit.beta for fit in fits])
-    baseline = learn_baseline(outcome, X @ beta.T, weights, persons=persons)
+    baseline = learn_baseline(outcome, X @ beta.T, weights=weights, persons=persons)
     settings = penalty_settings(fits[0].penalties) | {"effective_parameters": fits[0].effective_parameters}
     return CoxFit(design, beta, baseline, settings), fits

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.disclosure import SMALLEST, coarse, last_rows, recoded
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 KNOT_QUANTILES = (0.05, 0.275, 0.5, 0.725, 0.95)
 CLIP_QUANTILES = (0.01, 0.99)
@@ -39,20 +37,20 @@ class Design:
     """
 
     names: tuple[str, ...]
-    numeric: Indices  # features with a straight part
+    numeric: Ints  # features with a straight part
     low: Floats
     high: Floats
     centre: Floats
     scale: Floats
-    curved: Indices  # positions within `numeric` with a curved part
+    curved: Ints  # positions within `numeric` with a curved part
     knots: Floats  # (c, 5)
     curve_slope: Floats  # (c, 3) regression of the curve's columns on the straight part
     curve_mean: Floats
     curve_scale: Floats
-    level_feature: Indices
+    level_feature: Ints
     level_value: Floats
     level_mean: Floats
-    missing: Indices
+    missing: Ints
     missing_mean: Floats
     code_names: tuple[str, ...]
     code_mean: Floats
@@ -60,7 +58,7 @@ class Design:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each category, as numbered here
 
     @property
-    def groups(self) -> Indices:
+    def groups(self) -> Ints:
         """(P,) the penalty group of each column."""
         sizes = (
             len(self.numeric), len(self.level_feature), self.knots_per_curve * len(self.curved),
@@ -74,7 +72,7 @@ class Design:
         return len(KNOT_QUANTILES) - 2
 
     @property
-    def owners(self) -> Indices:
+    def owners(self) -> Ints:
         """(P,) the feature behind each column; codes count on from the number of dense features."""
         return np.concatenate(
             [
@@ -108,7 +106,7 @@ class Design:
             raise PresageError(
                 "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
             )
-        return recoded(frame, self.names, self.levels).astype(np.float64)
+        return recoded(frame, self.names, levels=self.levels).astype(np.float64)
 
     def _straight(self, values: Floats) -> tuple[Floats, Floats]:
         clipped = np.clip(values[:, self.numeric], self.low, self.high)
@@ -175,7 +173,7 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
     frame = coarse(frame)
     values = frame.values.astype(np.float64)
     one_each = last_rows(frame.subject_ids)
-    kinds = [_kind(frame, values, one_each, j) for j in range(len(frame.names))]
+    kinds = [_kind(frame, values, one_each=one_each, j=j) for j in range(len(frame.names))]
     numeric = np.array([j for j, kind in enumerate(kinds) if kind.numeric], dtype=np.int64)
     level_pairs = [(j, v) for j, kind in enumerate(kinds) for v in kind.levels]
     level_feature = np.array([j for j, _ in level_pairs], dtype=np.int64)
@@ -190,7 +188,7 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
     curved, knots = _knots(values[:, numeric], continuous)
     clipped = np.clip(values[:, numeric], low, high)
     straight = (clipped - centre) / scale
-    slope, mean, curve_scale = _curve_scaling(straight[:, curved], clipped[:, curved], knots)
+    slope, mean, curve_scale = _curve_scaling(straight[:, curved], clipped[:, curved], knots=knots)
     code_names, code_mean, code_scale = _screen_codes(frame, relevance)
     return Design(
         names=frame.names,
@@ -206,7 +204,7 @@ def learn_design(frame: FeatureFrame, *, relevance: Floats | None = None) -> Des
         curve_scale=curve_scale,
         level_feature=level_feature,
         level_value=level_value,
-        level_mean=_level_means(values, level_feature, level_value),
+        level_mean=_level_means(values, level_feature, value=level_value),
         missing=missing,
         missing_mean=absent[missing] / max(len(values), 1),
         code_names=code_names,
@@ -223,7 +221,7 @@ class _Kind:
     levels: tuple[float, ...]
 
 
-def _kind(frame: FeatureFrame, values: Floats, one_each: Indices, j: int) -> _Kind:
+def _kind(frame: FeatureFrame, values: Floats, *, one_each: Ints, j: int) -> _Kind:
     seen = np.unique(values[~np.isnan(values[:, j]), j])
     if len(seen) < 2:
         return _Kind(False, False, ())
@@ -248,7 +246,7 @@ def _scaling(columns: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     return low, high, np.nanmean(clipped, axis=0), np.nanstd(clipped, axis=0)
 
 
-def _knots(columns: Floats, continuous: npt.NDArray[np.bool_]) -> tuple[Indices, Floats]:
+def _knots(columns: Floats, continuous: npt.NDArray[np.bool_]) -> tuple[Ints, Floats]:
     width = len(KNOT_QUANTILES)
     if not continuous.any():
         return np.empty(0, dtype=np.int64), np.empty((0, width))
@@ -275,7 +273,7 @@ def _curve(clipped: Floats, knots: Floats) -> Floats:
     return np.asarray((cubed[:, :, :-2] - left + right) / span[:, None], dtype=np.float64)
 
 
-def _curve_scaling(straight: Floats, clipped: Floats, knots: Floats) -> tuple[Floats, Floats, Floats]:
+def _curve_scaling(straight: Floats, clipped: Floats, *, knots: Floats) -> tuple[Floats, Floats, Floats]:
     if len(knots) == 0:
         empty = np.empty((0, len(KNOT_QUANTILES) - 2))
         return empty, empty, np.empty((0, 1))
@@ -287,7 +285,7 @@ def _curve_scaling(straight: Floats, clipped: Floats, knots: Floats) -> tuple[Fl
     return slope, mean, np.where(scale > 0, scale, 1.0)
 
 
-def _level_means(values: Floats, feature: Indices, value: Floats) -> Floats:
+def _level_means(values: Floats, feature: Ints, *, value: Floats) -> Floats:
     columns = values[:, feature]
     known = (~np.isnan(columns)).sum(axis=0)
     return np.asarray((columns == value).sum(axis=0) / np.maximum(known, 1), dtype=np.float64)

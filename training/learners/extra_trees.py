@@ -13,14 +13,13 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sksurv.ensemble import ExtraSurvivalTrees
 from sksurv.util import Surv
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import CENSORED, COMPETING, EVENT, Outcome, RiskCurves, person_folds
 from training.learners.baseline import cumulative_incidence
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
 from training.learners.protocol import Contributions
-
-Floats = npt.NDArray[np.float64]
 
 GRID = 60
 TREES = 200
@@ -42,7 +41,7 @@ class ExtraTreesFit:
 
     def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
         """Cumulative incidence by each horizon."""
-        X = _matrix(frame.only(self.names).values, self.fill, self.absent)
+        X = _matrix(frame.only(self.names).values, self.fill, absent=self.absent)
         if len(X) == 0:
             return RiskCurves(horizons_days, np.empty((0, len(horizons_days))))
         if len(self.grid_days) == 0:
@@ -97,17 +96,17 @@ class ExtraTrees:
         weights: Floats | None = None,
     ) -> ExtraTreesFit:
         """Forests on all rows, and out-of-fold risks from as many forests as there are inner folds."""
-        check_learnable(frame, outcome, persons)
+        check_learnable(frame, outcome, persons=persons)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         seed = int(rng.integers(2**31))
         horizons = outcome.horizons_days or (float("nan"),)
 
         def part(learn: npt.NDArray[np.intp]) -> ExtraTreesFit:
             some = None if weights is None else weights[learn]
-            return self.forests(frame.take(learn), outcome.take(learn), some, seed)
+            return self.forests(frame.take(learn), outcome.take(learn), weights=some, seed=seed)
 
-        held_out = out_of_fold(frame, folds, horizons, part)
-        return replace(self.forests(frame, outcome, weights, seed), out_of_fold=held_out)
+        held_out = out_of_fold(frame, folds, horizons_days=horizons, fit=part)
+        return replace(self.forests(frame, outcome, weights=weights, seed=seed), out_of_fold=held_out)
 
     def usual_features(self, frame: FeatureFrame, outcome: Outcome) -> float:
         """The share of features tried where nothing else is said."""
@@ -115,14 +114,14 @@ class ExtraTrees:
             return self.max_features
         return max(0.05, float(np.sqrt(len(frame.names)) / len(frame.names))) if outcome.kind == "binary" else 1.0
 
-    def forests(self, frame: FeatureFrame, outcome: Outcome, weights: Floats | None, seed: int) -> ExtraTreesFit:
+    def forests(self, frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None, seed: int) -> ExtraTreesFit:
         """The forest of every cause on all of these rows, without risks held out."""
         values = frame.values
         some = ~np.isnan(values).all(axis=0)
         fill = np.zeros(values.shape[1])
         fill[some] = np.nanmedian(values[:, some], axis=0)
         absent: npt.NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=0) & some)
-        X = _matrix(values, fill, absent)
+        X = _matrix(values, fill, absent=absent)
         shared = {"n_estimators": self.trees, "min_samples_leaf": self.min_leaf, "random_state": seed, "n_jobs": -1}
         settings: dict[str, float | int | str] = {"trees": self.trees, "min_leaf": self.min_leaf}
         if outcome.kind == "binary":
@@ -152,6 +151,6 @@ def _grid(outcome: Outcome) -> Floats:
     return np.unique(times[np.linspace(0, len(times) - 1, GRID).round().astype(np.int64)])
 
 
-def _matrix(values: npt.NDArray[np.float32], fill: Floats, absent: npt.NDArray[np.bool_]) -> Floats:
+def _matrix(values: npt.NDArray[np.float32], fill: Floats, *, absent: npt.NDArray[np.bool_]) -> Floats:
     missing = np.isnan(values)
     return np.concatenate([np.where(missing, fill, values), missing[:, absent]], axis=1).astype(np.float64)

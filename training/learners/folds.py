@@ -24,7 +24,7 @@ class Predicts(Protocol):
         ...
 
 
-def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[np.int64]) -> None:
+def check_learnable(frame: FeatureFrame, outcome: Outcome, *, persons: npt.NDArray[np.int64]) -> None:
     """Raise PresageError unless at least 10 people have the event, values and times are usable, and there is somebody
     without it: with horizons, at least 10 people known to be free of it at the last.
     """
@@ -60,6 +60,7 @@ def check_learnable(frame: FeatureFrame, outcome: Outcome, persons: npt.NDArray[
 def out_of_fold(
     frame: FeatureFrame,
     folds: npt.NDArray[np.int64],
+    *,
     horizons_days: tuple[float, ...],
     fit: Callable[[npt.NDArray[np.intp]], Predicts],
 ) -> RiskCurves:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.learners.design import GROUP_NAMES, Design, learn_design
 from training.learners.protocol import Contributions
 from training.learners.ridge import Likelihood, RidgeFit, fit_ridge, learn_penalties
-
-Floats = npt.NDArray[np.float64]
 
 LEARNER_FILE = "learner.json"
 START_PENALTIES = np.full(len(GROUP_NAMES), 10.0)
@@ -52,23 +51,23 @@ def design_of(frame: FeatureFrame, warm: Warm | None, *, relevance: Floats) -> D
     return learn_design(frame, relevance=relevance)
 
 
-def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], warm: RidgeFit | None) -> RidgeFit:
+def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], *, warm: RidgeFit | None) -> RidgeFit:
     """Penalties learned here without a warm start, else taken from it."""
     if warm is None:
         return learn_penalties(likelihood, groups, start=START_PENALTIES)
     if len(warm.beta) != len(groups):
-        return fit_ridge(likelihood, groups, warm.penalties, tolerance=FOLD_TOLERANCE)
+        return fit_ridge(likelihood, groups, penalties=warm.penalties, tolerance=FOLD_TOLERANCE)
     return fit_ridge(
         likelihood,
         groups,
-        warm.penalties,
+        penalties=warm.penalties,
         beta=warm.beta,
         information=warm.information,
         tolerance=FOLD_TOLERANCE,
     )
 
 
-def linear_terms(design: Design, beta: Floats, frame: FeatureFrame, *, intercept: float = 0.0) -> Contributions:
+def linear_terms(design: Design, beta: Floats, *, frame: FeatureFrame, intercept: float = 0.0) -> Contributions:
     """Each feature's exact part of the linear predictor; the columns are centred, so the baseline is the average."""
     owners, features = design.owners, design.feature_names
     terms = np.zeros((len(frame), len(features)))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Outcome, RiskCurves, person_folds
 from training.learners.design import Design
@@ -27,8 +28,6 @@ from training.learners.protocol import Contributions
 from training.learners.ridge import FREE, RidgeFit
 from training.learners.targets import Target, rising, targets
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class LogisticFit:
@@ -45,11 +44,11 @@ class LogisticFit:
     def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
         """Probability of the event by each horizon."""
         odds = self.design.matrix(frame) @ self.beta.T + self.intercept
-        return rising(self.horizons_days, expit(odds), horizons_days)
+        return rising(self.horizons_days, expit(odds), asked=horizons_days)
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """Exact terms of the log odds at the last horizon."""
-        return linear_terms(self.design, self.beta[-1], frame, intercept=float(self.intercept[-1]))
+        return linear_terms(self.design, self.beta[-1], frame=frame, intercept=float(self.intercept[-1]))
 
     def write(self, folder: Path) -> None:
         """`learner.json`."""
@@ -84,19 +83,19 @@ class Logistic:
         weights: Floats | None = None,
     ) -> LogisticFit:
         """Coefficients at each horizon, and out-of-fold risks with the same penalties."""
-        check_learnable(frame, outcome, persons)
+        check_learnable(frame, outcome, persons=persons)
         goals = targets(frame, outcome, weights=weights)
-        fitted, fits = _fit_targets(frame, goals, None)
+        fitted, fits = _fit_targets(frame, goals, warm=None)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
 
         def part(learn: npt.NDArray[np.intp]) -> LogisticFit:
             some = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
-            return _fit_targets(frame.take(learn), some, Warm(fitted.design, fits, len(learn) / len(frame)))[0]
+            return _fit_targets(frame.take(learn), some, warm=Warm(fitted.design, fits, len(learn) / len(frame)))[0]
 
-        return replace(fitted, out_of_fold=out_of_fold(frame, folds, fitted.horizons_days, part))
+        return replace(fitted, out_of_fold=out_of_fold(frame, folds, horizons_days=fitted.horizons_days, fit=part))
 
 
-def _fit_targets(frame: FeatureFrame, goals: list[Target], warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:
+def _fit_targets(frame: FeatureFrame, goals: list[Target], *, warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:
     last = goals[-1]
     relevance = last.weight * (last.label - np.average(last.label, weights=last.weight))
     design = design_of(frame, warm, relevance=relevance)
@@ -105,7 +104,7 @@ def _fit_targets(frame: FeatureFrame, goals: list[Target], warm: Warm | None) ->
     fits: list[RidgeFit] = []
     for position, goal in enumerate(goals):
         likelihood = Bernoulli(X, goal.label.astype(np.float64), goal.weight)
-        fits.append(fit_warm(likelihood, groups, None if warm is None else warm.at(position, design)))
+        fits.append(fit_warm(likelihood, groups, warm=None if warm is None else warm.at(position, design)))
     settings = penalty_settings(fits[-1].penalties) | {"effective_parameters": fits[-1].effective_parameters}
     beta = np.stack([fit.beta for fit in fits])
     horizons = tuple(goal.horizon_days for goal in goals)

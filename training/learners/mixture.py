@@ -12,18 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from features.arrays import Floats
 from training.learners.protocol import Contributions
-
-Floats = npt.NDArray[np.float64]
 
 NODES = 24  # of Gauss and Legendre: exact to 1e-9 for linear predictors ten apart
 SMALLEST_RISK = 1e-12
 
 
-def mixed(parts: Sequence[Contributions], weights: Floats, horizon_days: float) -> Contributions:
+def mixed(parts: Sequence[Contributions], weights: Floats, *, horizon_days: float) -> Contributions:
     """Terms of the mean of the members' risks by the horizon, weights (m,) summing to one.
 
     On the log of the cumulative hazard where a member is of hazards, else on the log odds. Competing events are left

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from features.arrays import Bools, Floats
 
 BLOCK = 32  # columns summed at once: bounds the memory of the running sums
 
@@ -28,7 +27,7 @@ class RiskSets:
     group_of: npt.NDArray[np.int64]  # tie group of each event
 
 
-def risk_sets(time: Floats, event: Flags, weights: Floats | None = None) -> RiskSets:
+def risk_sets(time: Floats, event: Bools, *, weights: Floats | None = None) -> RiskSets:
     """Sort once; rows with weight zero are left out."""
     w = np.ones(len(time)) if weights is None else weights
     kept = np.flatnonzero(w > 0)
@@ -65,9 +64,9 @@ class PartialLikelihood:
     sets: RiskSets
 
     @classmethod
-    def of(cls, X: Floats, time: Floats, event: Flags, weights: Floats | None = None) -> PartialLikelihood:
+    def of(cls, X: Floats, time: Floats, *, event: Bools, weights: Floats | None = None) -> PartialLikelihood:
         """Sort the rows once."""
-        sets = risk_sets(time, event, weights)
+        sets = risk_sets(time, event, weights=weights)
         return cls(X[sets.order], sets)
 
     def gradient(self, beta: Floats) -> tuple[float, Floats]:
@@ -77,13 +76,13 @@ class PartialLikelihood:
         value = float(w[events] @ eta[events] - self.sets.tied_weight @ (np.log(total) + top))
         observed = np.zeros(len(eta))
         observed[events] = w[events]
-        share = _share(hazard, self.sets, self.sets.tied_weight / total)
+        share = _share(hazard, self.sets, increments=self.sets.tied_weight / total)
         return value, self.X.T @ (observed - share)
 
     def information(self, beta: Floats) -> Floats:
         """(P, P) minus the second derivatives."""
         _, _, hazard, total = self._totals(beta)
-        share = _share(hazard, self.sets, self.sets.tied_weight / total)
+        share = _share(hazard, self.sets, increments=self.sets.tied_weight / total)
         means = np.empty((len(total), self.X.shape[1]))
         for first in range(0, self.X.shape[1], BLOCK):
             columns = slice(first, first + BLOCK)
@@ -110,7 +109,7 @@ def _efron_sums(columns: Floats, sets: RiskSets) -> tuple[Floats, Floats]:
     return at_risk, tied
 
 
-def _share(hazard: Floats, sets: RiskSets, increments: Floats) -> Floats:
+def _share(hazard: Floats, sets: RiskSets, *, increments: Floats) -> Floats:
     """(n,) each row's expected number of events: its hazard times the baseline increments while it was at risk."""
     taken = np.zeros(len(hazard) + 1)
     np.add.at(taken, sets.last_at_risk, increments)
@@ -121,7 +120,7 @@ def _share(hazard: Floats, sets: RiskSets, increments: Floats) -> Floats:
     return share
 
 
-def baseline_jumps(time: Floats, event: Flags, eta: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+def baseline_jumps(time: Floats, event: Bools, *, eta: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Distinct event times and the jumps of the baseline cumulative hazard there (at linear predictor zero).
 
     Breslow's estimate, with Efron's correction for ties, as in the likelihood: those tied leave the risk set one after

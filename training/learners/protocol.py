@@ -10,11 +10,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Outcome, RiskCurves
 from training.learners.baseline import Baseline
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 FREE = -1  # the group of columns without a penalty
 PENALTY_RANGE = (1e-2, 1e6)
@@ -54,14 +51,14 @@ class RidgeFit:
     information: Floats
 
 
-def learn_penalties(likelihood: Likelihood, groups: Indices, *, start: Floats) -> RidgeFit:
+def learn_penalties(likelihood: Likelihood, groups: Ints, *, start: Floats) -> RidgeFit:
     """Coefficients and penalties together; `start` holds each group's first penalty."""
     penalties, beta = start, np.zeros(len(groups))
     information = likelihood.information(beta)
     for _ in range(INFORMATION_ROUNDS):
         for _ in range(PENALTY_STEPS):
-            beta, gain = _step(likelihood, information, beta, _per_column(groups, penalties))
-            updated = _update(information, beta, groups, penalties)
+            beta, gain = _step(likelihood, information, beta=beta, ridge=_per_column(groups, penalties))
+            updated = _update(information, beta, groups=groups, penalties=penalties)
             moved = float(np.abs(np.log(updated / penalties)).max(initial=0.0))
             penalties = updated
             if moved < 0.02 and gain < 1e-3:
@@ -71,14 +68,14 @@ def learn_penalties(likelihood: Likelihood, groups: Indices, *, start: Floats) -
         information = fresh
         if drift < 0.02:
             break
-    return fit_ridge(likelihood, groups, penalties, beta=beta, information=information)
+    return fit_ridge(likelihood, groups, penalties=penalties, beta=beta, information=information)
 
 
 def fit_ridge(
     likelihood: Likelihood,
-    groups: Indices,
-    penalties: Floats,
+    groups: Ints,
     *,
+    penalties: Floats,
     beta: Floats | None = None,
     information: Floats | None = None,
     tolerance: float = TOLERANCE,
@@ -92,7 +89,7 @@ def fit_ridge(
     information = likelihood.information(beta) if information is None else information
     before = np.inf
     for _ in range(STEPS):
-        beta, gain = _step(likelihood, information, beta, ridge)
+        beta, gain = _step(likelihood, information, beta=beta, ridge=ridge)
         if gain < tolerance:
             return RidgeFit(beta, penalties, _effective(information, ridge), information)
         if gain > 0.3 * before:  # converges slowly: the information is too old
@@ -103,22 +100,22 @@ def fit_ridge(
     raise PresageError("model", "a likelihood with a maximum", way_out="look for a feature that is the outcome")
 
 
-def _step(likelihood: Likelihood, information: Floats, beta: Floats, ridge: Floats) -> tuple[Floats, float]:
+def _step(likelihood: Likelihood, information: Floats, *, beta: Floats, ridge: Floats) -> tuple[Floats, float]:
     """One step that does not fall, and its expected gain; the same beta where none climbs."""
-    value, gradient = _penalised(likelihood, beta, ridge)
+    value, gradient = _penalised(likelihood, beta, ridge=ridge)
     direction = _solve(information + np.diag(ridge), gradient)
     gain = float(gradient @ direction) / 2
     size = 1.0
     while size > 1e-8:
         moved = beta + size * direction
-        reached = _penalised(likelihood, moved, ridge)[0]
+        reached = _penalised(likelihood, moved, ridge=ridge)[0]
         if np.isfinite(reached) and reached >= value - 1e-11 * abs(value):
             return moved, gain
         size /= 2
     return beta, 0.0 if gain < 1e-6 else gain
 
 
-def _update(information: Floats, beta: Floats, groups: Indices, penalties: Floats) -> Floats:
+def _update(information: Floats, beta: Floats, *, groups: Ints, penalties: Floats) -> Floats:
     spread = np.diag(_solve(information + np.diag(_per_column(groups, penalties)), np.eye(len(beta))))
     updated = penalties.copy()
     for g in range(len(penalties)):
@@ -137,11 +134,11 @@ def _effective(information: Floats, ridge: Floats) -> float:
     return float(np.trace(_solve(information + np.diag(ridge), information))) if len(ridge) else 0.0
 
 
-def _per_column(groups: Indices, penalties: Floats) -> Floats:
+def _per_column(groups: Ints, penalties: Floats) -> Floats:
     return np.append(penalties, 0.0)[groups]  # FREE picks the last
 
 
-def _penalised(likelihood: Likelihood, beta: Floats, ridge: Floats) -> tuple[float, Floats]:
+def _penalised(likelihood: Likelihood, beta: Floats, *, ridge: Floats) -> tuple[float, Floats]:
     value, gradient = likelihood.gradient(beta)
     return value - float(ridge @ beta**2) / 2, gradient - ridge * beta
 

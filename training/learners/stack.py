@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import EVENT, Outcome, RiskCurves
 from training.learners.cox import Cox
@@ -20,8 +21,6 @@ from training.learners.protocol import Contributions, Fitted, Learner
 from training.learners.targets import Target, targets
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-
-Floats = npt.NDArray[np.float64]
 
 EVENTS_OF_PRIOR = 200.0  # as if so many events had spoken for equal weights
 
@@ -45,7 +44,7 @@ class StackFit:
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """The members' terms on one scale, adding up to the stack's own: see `mixed`."""
         parts = [member.contributions(frame) for member, _ in self._used()]
-        return mixed(parts, np.array([w for _, w in self._used()]), self.horizon_days)
+        return mixed(parts, np.array([w for _, w in self._used()]), horizon_days=self.horizon_days)
 
     def write(self, folder: Path) -> None:
         """`learner.json` and one folder per member with a weight. Raises PresageError if one cannot be written."""
@@ -106,13 +105,15 @@ class Stack:
         fitted = tuple(learner.fit(frame, outcome, persons=persons, rng=rng, weights=weights) for learner in learners)
         curves = [member.out_of_fold for member in fitted if member.out_of_fold is not None]
         risks = np.stack([curve.probabilities for curve in curves])
-        share = stack_weights(risks, targets(frame, outcome, weights=weights), int((outcome.event == EVENT).sum()))
+        share = stack_weights(
+            risks, targets(frame, outcome, weights=weights), events=int((outcome.event == EVENT).sum())
+        )
         held_out = RiskCurves(curves[0].horizons_days, np.tensordot(share, risks, axes=1))
         settings = {f"weight_{member.name}": float(w) for member, w in zip(fitted, share, strict=True)}
         return StackFit(fitted, share, held_out.horizons_days[-1], settings, held_out)
 
 
-def stack_weights(risks: Floats, goals: list[Target], events: int) -> Floats:
+def stack_weights(risks: Floats, goals: list[Target], *, events: int) -> Floats:
     """(m,) weights on the simplex with the least mean Brier score over the horizons; risks (m, n, h).
 
     A ridge towards equal weights, worth `EVENTS_OF_PRIOR` events, keeps chance from choosing a member.

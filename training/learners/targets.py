@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import EVENT, Outcome, RiskCurves, known_by
 from training.learners.censoring import conditional
 from training.learners.folds import MIN_EVENTS
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
     uncensored = conditional(frame, outcome, weights=weights)
     made: list[Target] = []
     for horizon in outcome.horizons_days:
-        label, weight = known_by(outcome, horizon, uncensored)
+        label, weight = known_by(outcome, horizon, uncensored=uncensored)
         for found, lacking, other in ((label, "events by", "longer"), (~label, "rows free of the event at", "shorter")):
             if int((found & (weight > 0)).sum()) < MIN_EVENTS:
                 raise PresageError(
@@ -49,7 +48,7 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
     return made
 
 
-def rising(learned: tuple[float, ...], risks: Floats, asked: tuple[float, ...]) -> RiskCurves:
+def rising(learned: tuple[float, ...], risks: Floats, *, asked: tuple[float, ...]) -> RiskCurves:
     """Risks (n, h) at the learned horizons, never falling, at the horizons asked for.
 
     Raises PresageError where a horizon was not learned: between two horizons this learner knows nothing.

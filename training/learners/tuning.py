@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from features.progress import Advance
 from training.cohort import EVENT, Outcome, person_folds
@@ -28,7 +29,6 @@ from training.learners.targets import targets
 from training.learners.xgboost_cox import XGBoostCox, signed_ranks
 from training.learners.xgboost_horizon import XGBoostHorizon
 
-Floats = npt.NDArray[np.float64]
 Boosted = XGBoostHorizon | XGBoostCox
 
 AS_UNTUNED = {"max_depth": 3, "eta": 0.05, "min_child_weight": 3.0, "subsample": 0.7, "colsample_bynode": 0.5}
@@ -94,7 +94,7 @@ class Tuning:
     ) -> Fitted:
         """Search, then fit; the inner folds of the fit are drawn anew."""
         boosted = self.learner.boosted(outcome) if isinstance(self.learner, Stack) else self.learner
-        found = tune(boosted, frame, outcome, persons=persons, rng=rng, budget=self.budget, weights=weights)
+        found = tune(boosted, frame, outcome=outcome, persons=persons, rng=rng, budget=self.budget, weights=weights)
         best = replace(self.learner, parameters=found.parameters, depths=(found.depth,))
         fitted = best.fit(frame, outcome, persons=persons, rng=rng, weights=weights)
         return replace(fitted, settings={**fitted.settings, **found.settings})
@@ -103,8 +103,8 @@ class Tuning:
 def tune(
     learner: Boosted,
     frame: FeatureFrame,
-    outcome: Outcome,
     *,
+    outcome: Outcome,
     persons: npt.NDArray[np.int64],
     rng: np.random.Generator,
     budget: Budget,
@@ -116,11 +116,11 @@ def tune(
     than the median of the others. Each trial's chance comes from the seed and its number, so a search that was
     interrupted goes on as if it had not been.
     """
-    check_learnable(frame, outcome, persons)
+    check_learnable(frame, outcome, persons=persons)
     seed = int(rng.integers(2**31))
     folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-    goal = Goal.of(learner, frame, outcome, folds, seed, weights)
-    found = searched(goal, {**AS_UNTUNED, "lambda": 1.0}, seed, budget)
+    goal = Goal.of(learner, frame, outcome=outcome, folds=folds, seed=seed, weights=weights)
+    found = searched(goal, {**AS_UNTUNED, "lambda": 1.0}, seed=seed, budget=budget)
     parameters = dict(found.best)
     depth = int(parameters.pop("max_depth"))
     return Tuned(depth, parameters, found.loss, found.trials, found.pruned)
@@ -149,7 +149,7 @@ class Search:
     pruned: int
 
 
-def searched(goal: Scored, first: Mapping[str, Any], seed: int, budget: Budget) -> Search:
+def searched(goal: Scored, first: Mapping[str, Any], *, seed: int, budget: Budget) -> Search:
     """The trials of a budget, `first` before all others; it goes on where an earlier search of the goal stopped."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = optuna.create_study(
@@ -171,7 +171,9 @@ def searched(goal: Scored, first: Mapping[str, Any], seed: int, budget: Budget) 
     return Search(best.params, float(best.value or 0.0), len(trials), len(trials) - len(complete))
 
 
-def by_folds(trial: optuna.Trial, folds: npt.NDArray[np.int64], weight: Floats, loss: Callable[[int], float]) -> float:
+def by_folds(
+    trial: optuna.Trial, folds: npt.NDArray[np.int64], *, weight: Floats, loss: Callable[[int], float]
+) -> float:
     """Mean of the inner folds' losses; raises TrialPruned after a fold by which the trial is a poor one."""
     losses: list[float] = []
     share: list[float] = []
@@ -200,6 +202,7 @@ class Goal:
         cls,
         learner: Boosted,
         frame: FeatureFrame,
+        *,
         outcome: Outcome,
         folds: npt.NDArray[np.int64],
         seed: int,
@@ -211,11 +214,11 @@ class Goal:
         if isinstance(learner, XGBoostHorizon):
             last = targets(frame, outcome, weights=weights)[-1]
             label, weight = last.label.astype(np.float64), last.weight
-            grid = learner.grid(columns, len(frame), seed)
+            grid = learner.grid(columns, len(frame), seed=seed)
         else:
             label = signed_ranks(outcome.time_days, outcome.event == EVENT)
             weight = np.ones(len(frame)) if weights is None else weights
-            grid = learner.grid(columns, len(frame), seed, monotone=True)
+            grid = learner.grid(columns, len(frame), seed=seed, monotone=True)
         return cls(columns.matrix(seen), columns.types, label, weight, folds, grid.parameters)
 
     @property
@@ -233,9 +236,16 @@ class Goal:
         parameters = {**self.base, **suggested(trial)}
 
         def loss(k: int) -> float:
-            return fold_loss(self.matrix, self.types, self.label, self.weight, self.folds == k, parameters)
+            return fold_loss(
+                self.matrix,
+                self.types,
+                label=self.label,
+                weight=self.weight,
+                held=self.folds == k,
+                parameters=parameters,
+            )
 
-        return by_folds(trial, self.folds, self.weight, loss)
+        return by_folds(trial, self.folds, weight=self.weight, loss=loss)
 
 
 def suggested(trial: optuna.Trial) -> dict[str, float]:

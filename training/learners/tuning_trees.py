@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Outcome, person_folds
 from training.learners.extra_trees import ExtraTrees, ExtraTreesFit
 from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.targets import Target, targets
 from training.learners.tuning import Budget, by_folds, searched
-
-Floats = npt.NDArray[np.float64]
 
 TREES_OF_A_TRIAL = 50
 SMALLEST_RISK = 1e-3  # a forest may say never, of which one error would cost everything
@@ -45,12 +44,12 @@ class TuningTrees:
         weights: Floats | None = None,
     ) -> ExtraTreesFit:
         """Search by the held-out log loss at the last horizon, under censoring weights, then fit with the best."""
-        check_learnable(frame, outcome, persons)
+        check_learnable(frame, outcome, persons=persons)
         seed = int(rng.integers(2**31))
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
         goal = Goal(self.learner, frame, outcome, targets(frame, outcome, weights=weights)[-1], folds, seed)
         first = {"min_leaf": self.learner.min_leaf, "max_features": self.learner.usual_features(frame, outcome)}
-        found = searched(goal, first, seed, self.budget)
+        found = searched(goal, first, seed=seed, budget=self.budget)
         best = replace(self.learner, **found.best)
         fitted = best.fit(frame, outcome, persons=persons, rng=rng, weights=weights)
         counted = {"tuning_trials": found.trials, "tuning_pruned": found.pruned, "tuning_score": found.loss}
@@ -84,11 +83,11 @@ class Goal:
             min_leaf=trial.suggest_int("min_leaf", 2, 60, log=True),
             max_features=trial.suggest_float("max_features", 0.05, 1.0),
         )
-        return by_folds(trial, self.folds, self.target.weight, lambda k: self._fold(tried, k))
+        return by_folds(trial, self.folds, weight=self.target.weight, loss=lambda k: self._fold(tried, k))
 
     def _fold(self, tried: ExtraTrees, k: int) -> float:
         learn, hold = np.flatnonzero(self.folds != k), np.flatnonzero(self.folds == k)
-        forest = tried.forests(self.frame.take(learn), self.outcome.take(learn), None, self.seed)
+        forest = tried.forests(self.frame.take(learn), self.outcome.take(learn), weights=None, seed=self.seed)
         risk = forest.risk_at(self.frame.take(hold), (self.target.horizon_days,)).probabilities[:, 0]
         p = np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK)
         label, weight = self.target.label[hold], self.target.weight[hold]

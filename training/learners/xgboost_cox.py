@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost as xgb
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import COMPETING, EVENT, Outcome, RiskCurves, person_folds
@@ -22,8 +23,6 @@ from training.learners.linear import read_learner, write_learner
 from training.learners.partial_likelihood import PartialLikelihood
 from training.learners.protocol import Contributions
 from training.learners.ridge import fit_ridge
-
-Floats = npt.NDArray[np.float64]
 
 SMALLEST_SLOPE = 0.05  # margins that mean nothing out of fold still order people, without spreading their risks
 
@@ -53,7 +52,7 @@ class XGBoostCoxFit:
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """TreeSHAP on the event's log hazard."""
-        found = tree_shap(self.boosters[0], self.columns, frame, slope=self.slopes[0])
+        found = tree_shap(self.boosters[0], self.columns, frame=frame, slope=self.slopes[0])
         return replace(found, baseline=found.baseline - self.centres[0] * self.slopes[0], hazard=self.baseline)
 
     def write(self, folder: Path) -> None:
@@ -95,7 +94,7 @@ class XGBoostCox:
         """Boosters with rounds and depth by the inner folds; slopes and baselines on their out-of-fold margins."""
         if outcome.kind == "binary":
             raise PresageError("models", "a time-to-event outcome for 'xgboost_cox'", way_out="name 'xgboost' instead")
-        check_learnable(frame, outcome, persons)
+        check_learnable(frame, outcome, persons=persons)
         seen = coarse(frame)
         columns = Columns.of(seen)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
@@ -106,14 +105,14 @@ class XGBoostCox:
         causes = [EVENT, COMPETING] if len(competing) >= MIN_EVENTS else [EVENT]
         boosted = []
         for cause in causes:
-            grid = self.grid(columns, len(frame), seed, monotone=cause == EVENT)
+            grid = self.grid(columns, len(frame), seed=seed, monotone=cause == EVENT)
             label = signed_ranks(outcome.time_days, outcome.event == cause)
-            boosted.append(boost(matrix, columns.types, label, own, folds, grid))
-        return _assemble(columns, boosted, causes, outcome, weights, persons)
+            boosted.append(boost(matrix, columns.types, label=label, weight=own, folds=folds, grid=grid))
+        return _assemble(columns, boosted, causes=causes, outcome=outcome, weights=weights, persons=persons)
 
-    def grid(self, columns: Columns, rows: int, seed: int, *, monotone: bool) -> Grid:
+    def grid(self, columns: Columns, rows: int, *, seed: int, monotone: bool) -> Grid:
         """The depths to try and what XGBoost is told."""
-        default = default_grid(columns, rows, seed, self.monotone if monotone else {})
+        default = default_grid(columns, rows, seed=seed, monotone=self.monotone if monotone else {})
         goal = {"objective": "survival:cox", "eval_metric": "cox-nloglik"}
         return Grid(self.depths or default.depths, {**default.parameters, **goal, **self.parameters})
 
@@ -121,6 +120,7 @@ class XGBoostCox:
 def _assemble(
     columns: Columns,
     boosted: list[Boosted],
+    *,
     causes: list[int],
     outcome: Outcome,
     weights: Floats | None,
@@ -129,9 +129,10 @@ def _assemble(
     centres = tuple(float(np.mean(b.margins_out_of_fold)) for b in boosted)
     margins = np.column_stack([b.margins_out_of_fold for b in boosted]) - centres
     slopes = tuple(
-        _slope(margins[:, i], outcome.time_days, outcome.event == cause, weights) for i, cause in enumerate(causes)
+        _slope(margins[:, i], outcome.time_days, event=outcome.event == cause, weights=weights)
+        for i, cause in enumerate(causes)
     )
-    baseline = learn_baseline(outcome, margins * slopes, weights, persons=persons)
+    baseline = learn_baseline(outcome, margins * slopes, weights=weights, persons=persons)
     risks = baseline.risk(margins * slopes, outcome.horizons_days)
     settings = {"rounds": boosted[0].rounds, "depth": boosted[0].depth, "slope": slopes[0]}
     return XGBoostCoxFit(columns, tuple(b.booster for b in boosted), slopes, centres, baseline, settings, risks)
@@ -143,10 +144,10 @@ def signed_ranks(time: Floats, event: npt.NDArray[np.bool_]) -> Floats:
     return np.where(event, ranks, -ranks)
 
 
-def _slope(margins: Floats, time: Floats, event: npt.NDArray[np.bool_], weights: Floats | None) -> float:
+def _slope(margins: Floats, time: Floats, *, event: npt.NDArray[np.bool_], weights: Floats | None) -> float:
     """Slope of the log hazard on the out-of-fold margin."""
     if float(np.std(margins)) < 1e-9:
         return 1.0
-    likelihood = PartialLikelihood.of(margins[:, None], time, event, weights)
-    fit = fit_ridge(likelihood, np.zeros(1, dtype=np.int64), np.full(1, 1e-6))
+    likelihood = PartialLikelihood.of(margins[:, None], time, event=event, weights=weights)
+    fit = fit_ridge(likelihood, np.zeros(1, dtype=np.int64), penalties=np.full(1, 1e-6))
     return max(float(fit.beta[0]), SMALLEST_SLOPE)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xgboost as xgb
 from scipy.special import expit
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Outcome, RiskCurves, person_folds
 from training.disclosure import coarse
@@ -22,8 +23,6 @@ from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.linear import read_learner, write_learner
 from training.learners.protocol import Contributions
 from training.learners.targets import rising, targets
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,11 @@ class XGBoostHorizonFit:
         """Probability of the event by each horizon, never falling."""
         matrix = self.columns.matrix(frame)
         odds = np.column_stack([margin(booster, matrix) for booster in self.boosters])
-        return rising(self.horizons_days, expit(odds), horizons_days)
+        return rising(self.horizons_days, expit(odds), asked=horizons_days)
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """TreeSHAP on the log odds at the last horizon."""
-        return tree_shap(self.boosters[-1], self.columns, frame)
+        return tree_shap(self.boosters[-1], self.columns, frame=frame)
 
     def write(self, folder: Path) -> None:
         """`learner.json` and one UBJ per horizon."""
@@ -87,21 +86,24 @@ class XGBoostHorizon:
         weights: Floats | None = None,
     ) -> XGBoostHorizonFit:
         """One booster per horizon, rounds and depth by the inner folds."""
-        check_learnable(frame, outcome, persons)
+        check_learnable(frame, outcome, persons=persons)
         seen = coarse(frame)
         columns = Columns.of(seen)
         matrix = columns.matrix(seen)
         folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-        grid = self.grid(columns, len(frame), int(rng.integers(2**31)))
+        grid = self.grid(columns, len(frame), seed=int(rng.integers(2**31)))
         goals = targets(frame, outcome, weights=weights)
-        boosted = [boost(matrix, columns.types, g.label.astype(np.float64), g.weight, folds, grid) for g in goals]
+        boosted = [
+            boost(matrix, columns.types, label=g.label.astype(np.float64), weight=g.weight, folds=folds, grid=grid)
+            for g in goals
+        ]
         horizons = tuple(goal.horizon_days for goal in goals)
-        risks = rising(horizons, expit(np.column_stack([b.margins_out_of_fold for b in boosted])), horizons)
+        risks = rising(horizons, expit(np.column_stack([b.margins_out_of_fold for b in boosted])), asked=horizons)
         settings = {"rounds": boosted[-1].rounds, "depth": boosted[-1].depth}
         return XGBoostHorizonFit(columns, horizons, tuple(b.booster for b in boosted), settings, risks)
 
-    def grid(self, columns: Columns, rows: int, seed: int) -> Grid:
+    def grid(self, columns: Columns, rows: int, *, seed: int) -> Grid:
         """The depths to try and what XGBoost is told."""
-        default = default_grid(columns, rows, seed, self.monotone)
+        default = default_grid(columns, rows, seed=seed, monotone=self.monotone)
         goal = {"objective": "binary:logistic", "eval_metric": "logloss"}
         return Grid(self.depths or default.depths, {**default.parameters, **goal, **self.parameters})

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from features.arrays import Floats
 from features.errors import PresageError
 from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by, marginal
 from training.evaluation import weighted_logistic
 
-Floats = npt.NDArray[np.float64]
 Method = Literal["none", "logistic", "beta"]
 
 SMALLEST_RISK = 1e-12
@@ -109,12 +109,12 @@ def learn_calibration(
         if followed is None:
             label, weight = outcome.event == EVENT, np.ones(len(outcome))
         else:
-            label, weight = known_by(outcome, horizon, followed)
-        calibrators.append(learn_calibrator(curves.probabilities[:, i], label, weight, method=method))
+            label, weight = known_by(outcome, horizon, uncensored=followed)
+        calibrators.append(learn_calibrator(curves.probabilities[:, i], label, weight=weight, method=method))
     return Calibration(curves.horizons_days, tuple(calibrators))
 
 
-def learn_calibrator(risk: Floats, label: npt.NDArray[np.bool_], weight: Floats, *, method: Method) -> Calibrator:
+def learn_calibrator(risk: Floats, label: npt.NDArray[np.bool_], *, weight: Floats, method: Method) -> Calibrator:
     """Maximum likelihood on weighted rows; the identity where fewer than 10 have, or have not, the event.
 
     A slope the data put below 0.05 is held there.
@@ -125,10 +125,10 @@ def learn_calibrator(risk: Floats, label: npt.NDArray[np.bool_], weight: Floats,
     p = np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK)
     y, rise, fall = label.astype(np.float64), np.log(p), -np.log1p(-p)
     if method == "beta":
-        both = _coefficients([rise, fall], y, weight)
+        both = _coefficients([rise, fall], y, weight=weight)
         if both is not None and both[1] > 0 and both[2] > 0 and both[1] + both[2] > SMALLEST_EXPONENT:
             return Calibrator(float(both[0]), float(both[1]), float(both[2]))
-    line = _coefficients([rise + fall], y, weight)
+    line = _coefficients([rise + fall], y, weight=weight)
     if line is None:
         return Calibrator()
     slope = max(float(line[1]), SMALLEST_EXPONENT)
@@ -138,7 +138,7 @@ def learn_calibrator(risk: Floats, label: npt.NDArray[np.bool_], weight: Floats,
     return Calibrator(intercept, slope, slope)
 
 
-def _coefficients(columns: list[Floats], y: Floats, weight: Floats) -> Floats | None:
+def _coefficients(columns: list[Floats], y: Floats, *, weight: Floats) -> Floats | None:
     """Intercept and coefficients; None where they are not identified."""
     X = np.column_stack([np.ones(len(y)), *columns])
     if any(float(np.std(column)) < 1e-9 for column in columns):

@@ -11,16 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import EVENT, Dosages, Ints, Outcome, RiskCurves
+from training.cohort import EVENT, Dosages, Outcome, RiskCurves
 from training.disclosure import event_grid
 from training.evaluation import aalen_johansen
 from training.models.pair import Pair
-
-Floats = npt.NDArray[np.float64]
 
 GRID_POINTS = 25
 SMALLEST = 1e-9
@@ -59,7 +57,7 @@ def times_of(horizons_days: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def own_shape(
-    pair: Pair, frame: FeatureFrame, horizons_days: tuple[float, ...], *, both: Ints, dosages: Dosages | None
+    pair: Pair, frame: FeatureFrame, *, horizons_days: tuple[float, ...], both: Ints, dosages: Dosages | None
 ) -> Shape | None:
     """Of the model that serves each row, `both` (positions) by the combined one with their dosages; None where it
     knows the horizons alone.
@@ -71,7 +69,7 @@ def own_shape(
         return None
     if pair.combined is not None and len(both):
         some = frame.take(both)
-        stage = pair.combined.stage(some, pair.clinical.risk(some, horizons_days), dosages)
+        stage = pair.combined.stage(some, pair.clinical.risk(some, horizons_days), dosages=dosages)
         risks[both] = pair.combined.fitted.risk_at(stage, times).probabilities
     return Shape(times, risks, OWN)
 
@@ -82,6 +80,6 @@ def learned_shape(outcome: Outcome, persons: Ints) -> Shape:
     """
     times = times_of(outcome.horizons_days)
     happened = outcome.event == EVENT
-    at = event_grid(outcome.time_days[happened], persons[happened], np.array(times), outcome.horizons_days)
+    at = event_grid(outcome.time_days[happened], persons[happened], edges=np.array(times), fixed=outcome.horizons_days)
     risks = np.interp(times, at, [0.0, *(aalen_johansen(outcome, float(t)) for t in at[1:])])
     return Shape(times, risks[None, :], LEARNED_FROM)

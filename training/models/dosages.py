@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.cohort import Dosages, Ints, person_folds
+from features.arrays import Floats, Ints
+from training.cohort import Dosages, person_folds
 from training.disclosure import SMALLEST, last_rows
-
-Floats = npt.NDArray[np.float64]
 
 HERITABILITIES = (0.02, 0.1, 0.3, 0.6)  # share of the residual's variance; ridge strength is (1 - h) / h per variant
 FOLDS = 5
@@ -55,7 +54,7 @@ class DosageScore:
         )
 
 
-def learn_dosage_score(dosages: Dosages, residual: Floats, persons: Ints, *, rng: np.random.Generator) -> DosageScore:
+def learn_dosage_score(dosages: Dosages, residual: Floats, *, persons: Ints, rng: np.random.Generator) -> DosageScore:
     """Ridge of the outcome's residual (given the clinical risk) on all dosages of n rows.
 
     residual: (n,) label minus expected risk, times any censoring weight.
@@ -73,7 +72,7 @@ def learn_dosage_score(dosages: Dosages, residual: Floats, persons: Ints, *, rng
     kernel = G @ G.T / max(1, G.shape[1])
     target = residual - residual.mean()
     folds = person_folds(persons, (residual > 0).astype(np.int8), folds=FOLDS, rng=rng)
-    held = np.stack([_held_out(kernel, target, folds, _strength(h)) for h in HERITABILITIES])
+    held = np.stack([_held_out(kernel, target, folds=folds, strength=_strength(h)) for h in HERITABILITIES])
     spread = held.std(axis=1)
     agreement = (held @ target) / np.where(spread > 0, spread, 1.0)
     best = int(np.argmax(agreement))
@@ -95,7 +94,7 @@ def _strength(heritability: float) -> float:
     return (1.0 - heritability) / heritability
 
 
-def _held_out(kernel: Floats, target: Floats, folds: Ints, strength: float) -> Floats:
+def _held_out(kernel: Floats, target: Floats, *, folds: Ints, strength: float) -> Floats:
     scores = np.empty(len(target))
     for k in np.unique(folds):
         learn, hold = folds != k, folds == k

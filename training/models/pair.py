@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import CARRIER, EVENT, Cohort, Dosages, Ints, Outcome, RiskCurves, Uncensored
+from training.cohort import CARRIER, EVENT, Cohort, Dosages, Outcome, RiskCurves, Uncensored
 from training.disclosure import SMALLEST, last_rows
 from training.learners import LEARNERS, Budget, Fitted, Learner, conditional, make_learner
 from training.models.calibration import Calibration, learn_calibration
 from training.models.dosages import DosageScore, learn_dosage_score
-
-Floats = npt.NDArray[np.float64]
 
 CLINICAL_SCORE, DOSAGE_SCORE = "clinical_score", "genotype_score"
 SMALLEST_RISK = 1e-6
@@ -55,13 +54,13 @@ class Combined:
     out_of_fold: Floats | None  # (len(rows), h)
 
     def risk(
-        self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None, horizons: tuple[float, ...]
+        self, frame: FeatureFrame, clinical_risk: Floats, *, dosages: Dosages | None, horizons: tuple[float, ...]
     ) -> Floats:
         """(n, h) calibrated cumulative incidence, given the clinical model's."""
-        stage = self.stage(frame, clinical_risk, dosages)
+        stage = self.stage(frame, clinical_risk, dosages=dosages)
         return _probabilities(self.calibration, self.fitted.risk_at(stage, horizons))
 
-    def stage(self, frame: FeatureFrame, clinical_risk: Floats, dosages: Dosages | None) -> FeatureFrame:
+    def stage(self, frame: FeatureFrame, clinical_risk: Floats, *, dosages: Dosages | None) -> FeatureFrame:
         """What the model sees of these rows: of the clinical model the hazard it was learned with, whose factor for the
         last calendar years this model's own calibration applies.
         """
@@ -70,7 +69,7 @@ class Combined:
         factor = self.calibration.calibrators[-1].hazard
         if factor != 1.0:
             risk = -np.expm1(np.log1p(-np.minimum(risk, 1 - SMALLEST_RISK)) / factor)
-        return stage_frame(frame, self.names, risk, score)
+        return stage_frame(frame, self.names, clinical_risk=risk, dosage_score=score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Pair:
         has = np.flatnonzero(cohort.genotyped[rows])
         if self.combined is not None and len(has):
             dosages = None if cohort.dosages is None else cohort.dosages.take(rows[has])
-            combined[has] = self.combined.risk(frame.take(has), clinical[has], dosages, horizons)
+            combined[has] = self.combined.risk(frame.take(has), clinical[has], dosages=dosages, horizons=horizons)
         return clinical, combined
 
     def in_period(self, hazards: Sequence[float]) -> Pair:
@@ -124,8 +123,8 @@ def followed(cohort: Cohort, rows: Ints) -> Uncensored | None:
 def fit_pair(
     candidate: str,
     cohort: Cohort,
-    rows: Ints,
     *,
+    rows: Ints,
     uncensored: Uncensored | None,
     rng: np.random.Generator,
     budget: Budget | None = None,
@@ -136,11 +135,13 @@ def fit_pair(
     these rows alone.
     """
     learner = make_learner(candidate, monotone=cohort.monotone, budget=budget)
-    clinical = fit_clinical(learner, cohort, rows, cohort.clinical_names, uncensored=uncensored, rng=rng)
+    clinical = fit_clinical(learner, cohort, rows=rows, names=cohort.clinical_names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")
     try:
-        combined = fit_combined(cohort, rows, clinical, cohort.genomic_names, uncensored=uncensored, rng=rng)
+        combined = fit_combined(
+            cohort, rows, clinical=clinical, names=cohort.genomic_names, uncensored=uncensored, rng=rng
+        )
     except PresageError as error:
         return Pair(candidate, clinical, None, f"{error.where}: {error.expected}")
     return Pair(candidate, clinical, combined)
@@ -149,9 +150,9 @@ def fit_pair(
 def fit_clinical(
     learner: Learner,
     cohort: Cohort,
+    *,
     rows: Ints,
     names: tuple[str, ...],
-    *,
     uncensored: Uncensored | None,
     rng: np.random.Generator,
 ) -> Clinical:
@@ -160,16 +161,16 @@ def fit_clinical(
     frame = _only(cohort.frame.take(rows), names)
     frame = with_codes(frame, common_codes(frame, cohort.code_prevalence))
     fitted = learner.fit(frame, outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, outcome, uncensored)
+    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored)
     return Clinical(names, fitted, calibration, held_out)
 
 
 def fit_combined(
     cohort: Cohort,
     rows: Ints,
+    *,
     clinical: Clinical,
     names: tuple[str, ...],
-    *,
     uncensored: Uncensored | None,
     rng: np.random.Generator,
     use_dosages: bool = True,
@@ -183,18 +184,18 @@ def fit_combined(
     score = None
     if cohort.dosages is not None and use_dosages:
         residual = _residual(outcome, risk)
-        score = learn_dosage_score(cohort.dosages.take(rows[has]), residual, persons, rng=rng)
+        score = learn_dosage_score(cohort.dosages.take(rows[has]), residual, persons=persons, rng=rng)
     held_out_score = None if score is None else score.out_of_fold
-    stage = stage_frame(cohort.frame.take(rows[has]), names, risk, held_out_score)
+    stage = stage_frame(cohort.frame.take(rows[has]), names, clinical_risk=risk, dosage_score=held_out_score)
     fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
     if uncensored is not None:
         uncensored = uncensored.take(has)
-    calibration, held_out = _calibrated(fitted, outcome, uncensored)
+    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored)
     return Combined(names, fitted, calibration, score, has, held_out)
 
 
 def stage_frame(
-    frame: FeatureFrame, names: tuple[str, ...], clinical_risk: Floats, dosage_score: Floats | None
+    frame: FeatureFrame, names: tuple[str, ...], *, clinical_risk: Floats, dosage_score: Floats | None
 ) -> FeatureFrame:
     """The combined model's features: the clinical score, the genomic columns, and the score of the dosages.
 
@@ -252,7 +253,7 @@ def _probabilities(calibration: Calibration, curves: RiskCurves) -> Floats:
     return probabilities
 
 
-def _calibrated(fitted: Fitted, outcome: Outcome, uncensored: Uncensored | None) -> tuple[Calibration, Floats]:
+def _calibrated(fitted: Fitted, outcome: Outcome, *, uncensored: Uncensored | None) -> tuple[Calibration, Floats]:
     """On held-out risks, the censored stood in for by people like them."""
     if fitted.out_of_fold is None:
         raise PresageError(fitted.name, "a learner that gives held-out risks")

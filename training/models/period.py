@@ -19,14 +19,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Bools, Floats, Ints
 from training.cohort import COMPETING, EVENT, Outcome, Uncensored
 from training.learners import baseline_jumps
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 YEAR_DAYS = 365.25
 MIN_PEOPLE = 200  # with the event in the years looked at: the ratio's error is then 7 of 100
@@ -58,10 +54,10 @@ class Period:
 def period_of(
     risk: Floats,
     outcome: Outcome,
+    *,
     persons: Ints,
     uncensored: Uncensored,
     position: int,
-    *,
     factors: Floats | None = None,
 ) -> Period | None:
     """Of held-out calibrated risks (n,) by the horizon at `position`; None where dates are not known, nobody is out of
@@ -78,9 +74,9 @@ def period_of(
     happened = (outcome.event == EVENT) & (outcome.time_days <= horizon)
     until = np.minimum(np.where(outcome.event == COMPETING, outcome.followable_days, outcome.time_days), horizon)
     hazard = -np.log1p(-np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK))
-    share = _cumulative(until[reached], happened[reached], hazard[reached])
+    share = _cumulative(until[reached], happened[reached], hazard=hazard[reached])
     people = np.unique(persons, return_inverse=True)[1]
-    usual = _Tally.of(happened & reached, hazard * share(until) * reached, people)
+    usual = _Tally.of(happened & reached, hazard * share(until) * reached, people=people)
     for years in range(1, MOST_YEARS + 1):
         since = outcome.followable_days - years * YEAR_DAYS
         inside = happened & (time > since)
@@ -88,7 +84,7 @@ def period_of(
             continue
         expected = hazard * np.maximum(share(until) - share(np.maximum(since, 0.0)), 0.0)
         expected = expected if factors is None else expected * factors
-        return _compared(_Tally.of(inside, expected, people), usual, horizon, years)
+        return _compared(_Tally.of(inside, expected, people=people), usual, horizon=horizon, years=years)
     return None
 
 
@@ -100,7 +96,7 @@ class _Tally:
     expected: Floats
 
     @classmethod
-    def of(cls, happened: Flags, expected: Floats, people: Ints) -> _Tally:
+    def of(cls, happened: Bools, expected: Floats, *, people: Ints) -> _Tally:
         sums = [np.bincount(people, weights=each).astype(np.float64) for each in (happened, expected)]
         return cls(sums[0], sums[1])
 
@@ -114,7 +110,7 @@ class _Tally:
         return np.asarray((self.observed - self.ratio * self.expected) / self.observed.sum(), dtype=np.float64)
 
 
-def _compared(now: _Tally, usual: _Tally, horizon: float, years: int) -> Period | None:
+def _compared(now: _Tally, usual: _Tally, *, horizon: float, years: int) -> Period | None:
     if min(now.expected.sum(), usual.expected.sum(), usual.observed.sum()) <= 0:
         return None
     log = float(np.log(now.ratio / usual.ratio))
@@ -125,11 +121,11 @@ def _compared(now: _Tally, usual: _Tally, horizon: float, years: int) -> Period 
     return Period(horizon, years, people, float(np.exp(log)), float(low), float(high), float(np.exp(kept * log)))
 
 
-def _cumulative(until: Floats, happened: Flags, hazard: Floats) -> Callable[[Floats], Floats]:
+def _cumulative(until: Floats, happened: Bools, *, hazard: Floats) -> Callable[[Floats], Floats]:
     """Breslow's cumulative hazard by a time since the landmark, of somebody whose hazard by the horizon is 1.
 
     Not the incidence's own shape: those at high risk go first, so its hazard falls where nobody's does.
     """
-    times, jumps = baseline_jumps(until, happened, np.log(hazard))
+    times, jumps = baseline_jumps(until, happened, eta=np.log(hazard))
     cumulative = np.append(0.0, np.cumsum(jumps))
     return lambda at: cumulative[np.searchsorted(times, at, side="right")]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Dosages
 from training.models.pair import CLINICAL_SCORE, Pair
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +24,9 @@ class Terms:
 def terms(
     pair: Pair,
     frame: FeatureFrame,
+    *,
     combined: npt.NDArray[np.bool_],
     horizons: tuple[float, ...],
-    *,
     dosages: Dosages | None = None,
 ) -> Terms:
     """The clinical model's terms, and for rows in `combined` (n,) those that the combined model adds to them.
@@ -41,7 +40,7 @@ def terms(
         return Terms(clinical.names, clinical.values)
     some = frame.take(rows)
     called = None if dosages is None else dosages.take(rows)
-    genomic = both.fitted.contributions(both.stage(some, pair.clinical.risk(some, horizons), called))
+    genomic = both.fitted.contributions(both.stage(some, pair.clinical.risk(some, horizons), dosages=called))
     added = [at for at, name in enumerate(genomic.names) if name != CLINICAL_SCORE]
     more = np.full((len(frame), len(added)), np.nan)
     more[rows] = genomic.values[:, added]

@@ -18,8 +18,8 @@ FOLDER = "card"
 def card_of(
     model: str,
     version: int | None,
-    bundle: Bundle,
     *,
+    bundle: Bundle,
     answers: Mapping[str, str],
     signature: Signature | None,
 ) -> Card:
@@ -27,15 +27,15 @@ def card_of(
     return make_card(
         bundle.name,
         str(bundle.manifest.get("title") or ""),
-        bundle.report(),
-        {**bundle.manifest, "digest": bundle.digest},
+        document=bundle.report(),
+        manifest={**bundle.manifest, "digest": bundle.digest},
         answers=answers,
         validations=[] if version is None else validations_of(model, version),
         signature=signature,
     )
 
 
-def keep_card(model: str, version: int, card: Card, answers: Mapping[str, str], *, page: str) -> None:
+def keep_card(model: str, version: int, *, card: Card, answers: Mapping[str, str], page: str) -> None:
     """Write the card beside the version's run (Markdown, the answers, and `page`: the same as HTML), and who signed it
     into its tags.
     """

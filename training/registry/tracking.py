@@ -145,14 +145,14 @@ def log_training(
             mlflow.log_metrics(_finite(metrics))
             _log_files(documents, figures)
         for name, child in children.items():
-            _log_child(run.info.experiment_id, run.info.run_id, study, name, child, seed=seed)
+            _log_child(run.info.experiment_id, run.info.run_id, study=study, name=name, child=child, seed=seed)
         # Last: what was interrupted is no version.
         version = mlflow.register_model(info.model_uri, study, await_registration_for=0).version
         _make_challenger(study, str(version))
     return Registered(run.info.run_id, study, int(version))
 
 
-def log_validation(model: str, version: int, document: Mapping[str, Any]) -> str:
+def log_validation(model: str, version: int, *, document: Mapping[str, Any]) -> str:
     """A run below the version's training run, with the numbers and the whole document; the model stays as it is."""
     with quiet():
         from mlflow import MlflowClient
@@ -164,7 +164,7 @@ def log_validation(model: str, version: int, document: Mapping[str, Any]) -> str
         run_id = _log_nested(
             trained.info.experiment_id,
             trained.info.run_id,
-            f"validation: {document['source']}",
+            name=f"validation: {document['source']}",
             tags={"study": model, VALIDATES: f"{model}/{version}", "bundle_digest": str(document["bundle_digest"])},
             parameters={name: document[name] for name in ("source", "by", "seed", "bootstraps")},
             numbers={**numbers, "people": document["people"]},
@@ -173,26 +173,26 @@ def log_validation(model: str, version: int, document: Mapping[str, Any]) -> str
     return run_id
 
 
-def _log_child(experiment: str, parent: str, study: str, name: str, child: Child, *, seed: int) -> None:
+def _log_child(experiment: str, parent: str, *, study: str, name: str, child: Child, seed: int) -> None:
     """A run for the candidate and one for each fold: everything of a run in one batch, as each call has its price."""
     own = _log_nested(
         experiment,
         parent,
-        name,
+        name=name,
         tags={"study": study, "candidate": name},
         parameters={"seed": seed, "candidate": name, **child.settings},
         numbers=child.numbers,
     )
     for fold, numbers in child.folds.items():
         tags = {"study": study, "candidate": name, "fold": fold}
-        _log_nested(experiment, own, f"{name}, {fold}", tags=tags, parameters={"fold": fold}, numbers=numbers)
+        _log_nested(experiment, own, name=f"{name}, {fold}", tags=tags, parameters={"fold": fold}, numbers=numbers)
 
 
 def _log_nested(
     experiment: str,
     parent: str,
-    name: str,
     *,
+    name: str,
     tags: Mapping[str, str],
     parameters: Mapping[str, Any],
     numbers: Mapping[str, float | None],

@@ -15,7 +15,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 RUN_ID_LENGTH = 32
 
 
-def keep_decision(model: str, version: int, tags: Mapping[str, str], *, promoted: bool) -> None:
+def keep_decision(model: str, version: int, *, tags: Mapping[str, str], promoted: bool) -> None:
     """Tags of the version, and the aliases: a champion is nobody's challenger, and a champion that fails stays."""
     registry = client()
     with quiet():
@@ -74,7 +74,7 @@ def bundle_of(model: str, version: int | None = None) -> Bundle:
                 found = registry.get_model_version(model, str(version))
             uri = registry.get_model_version_download_uri(model, found.version)
         except MlflowException:
-            raise _unknown(registry, model, version) from None
+            raise _unknown(registry, model, version=version) from None
         folder = Path(download_artifacts(artifact_uri=uri)) / "artifacts"
     return load(next(path.parent for path in folder.rglob("bundle.json")))
 
@@ -92,7 +92,7 @@ def _aliased(model: str, alias: str) -> int:
         try:
             return int(registry.get_model_version_by_alias(model, alias).version)
         except MlflowException:
-            raise _unknown(registry, model, None, alias) from None
+            raise _unknown(registry, model, version=None, alias=alias) from None
 
 
 def version_number(model: str, version: str) -> int:
@@ -109,11 +109,11 @@ def version_number(model: str, version: str) -> int:
     with quiet():
         found = client().search_model_versions(f"name='{model}'")
     if not found:
-        raise _unknown(client(), model, None)
+        raise _unknown(client(), model, version=None)
     return max(int(each.version) for each in found)
 
 
-def _unknown(registry: Any, model: str, version: int | None, alias: str = CHAMPION) -> PresageError:
+def _unknown(registry: Any, model: str, *, version: int | None, alias: str = CHAMPION) -> PresageError:
     known = sorted(found.name for found in registry.search_registered_models())
     if model not in known:
         return PresageError(model, "no such registered model", way_out=f"known: {', '.join(known) or 'none yet'}")

@@ -107,11 +107,18 @@ def calibration(curves: Mapping[str, Curve], histogram: Curve | None, *, key: st
         body.append(_histogram(histogram, (0, limit), top=418))
         height = 530
     described = "Each point is a tenth of the people; on the dashed line, predicted and observed risk agree."
-    return _svg(key, title, described, "".join(body), height=height)
+    return _svg(key, title, described=described, body="".join(body), height=height)
 
 
-def decision(thresholds: Sequence[float], models: Mapping[str, Sequence[Number]], treat_all: Sequence[Number], *,
-             cutoffs: Sequence[float], key: str, title: str) -> str:  # fmt: skip
+def decision(
+    thresholds: Sequence[float],
+    models: Mapping[str, Sequence[Number]],
+    *,
+    treat_all: Sequence[Number],
+    cutoffs: Sequence[float],
+    key: str,
+    title: str,
+) -> str:
     """Net benefit by threshold of each model, of acting on everybody and on nobody; wide enough for every cut-off."""
     highest = max([*(v for line in models.values() for v in _known(line)), *_known(treat_all), 0.001])
     useful = [t for i, t in enumerate(thresholds) if any((line[i] or 0) > 0.02 * highest for line in models.values())]
@@ -128,8 +135,8 @@ def decision(thresholds: Sequence[float], models: Mapping[str, Sequence[Number]]
     return _svg(
         key,
         title,
-        "Higher is better; acting on nobody has net benefit 0. Upright lines: the policy's cut-offs.",
-        "".join(lines),
+        described="Higher is better; acting on nobody has net benefit 0. Upright lines: the policy's cut-offs.",
+        body="".join(lines),
         height=410,
     )
 
@@ -153,7 +160,7 @@ def over_time(days: Sequence[float], found: Sequence[Curve], *, key: str, title:
     )
     for d, f in known:
         body.append(f'<circle class="dot s1" cx="{panel.px(d / unit):.1f}" cy="{panel.py(f["value"]):.1f}" r="4"/>')
-    return _svg(key, title, "The band is the 95 % interval at each time.", "".join(body), height=320)
+    return _svg(key, title, described="The band is the 95 % interval at each time.", body="".join(body), height=320)
 
 
 def forest(
@@ -185,9 +192,9 @@ def forest(
         body.append(f'<rect class="band s1" x="{x:.1f}" y="{panel.top}" width="{w:.1f}" height="{panel.height}"/>')
     if ideal is not None:
         body.append(f'<path class="ideal" d="M{panel.px(ideal):.1f} {panel.top}v{panel.height}"/>')
-    body += [_forest_row(panel, row, panel.top + step * (i + 0.5) + 3) for i, row in enumerate(rows)]
+    body += [_forest_row(panel, row, y=panel.top + step * (i + 0.5) + 3) for i, row in enumerate(rows)]
     described = "A point is the estimate, its line the 95 % interval."
-    return _svg(key, title, described, "".join(body), height=panel.top + panel.height + 46, width=width)
+    return _svg(key, title, described=described, body="".join(body), height=panel.top + panel.height + 46, width=width)
 
 
 def _forest_frame(panel: Panel, label: str) -> str:
@@ -204,7 +211,7 @@ def _forest_frame(panel: Panel, label: str) -> str:
     return "".join(parts)
 
 
-def _forest_row(panel: Panel, row: Curve, y: float) -> str:
+def _forest_row(panel: Panel, row: Curve, *, y: float) -> str:
     name = escape(str(row.get("heading") or row["name"]))
     if row.get("heading"):
         return f'<text class="strong" x="4" y="{y + 4:.1f}">{name}</text>'
@@ -284,7 +291,7 @@ def _known(values: Sequence[Number]) -> list[float]:
     return [v for v in values if v is not None and math.isfinite(v)]
 
 
-def _svg(key: str, title: str, described: str, body: str, *, height: float, width: float = 480) -> str:
+def _svg(key: str, title: str, *, described: str, body: str, height: float, width: float = 480) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="f" viewBox="0 0 {width:g} {height:g}" role="img" '
         f'aria-labelledby="{key}-t {key}-d"><title id="{key}-t">{escape(title)}</title>'
@@ -304,7 +311,7 @@ def draw(study: str, numbers: Mapping[str, Any]) -> dict[str, str]:
         "decision.svg": decision(
             d["thresholds"],
             d["models"],
-            d["treat_all"],
+            treat_all=d["treat_all"],
             cutoffs=d["cutoffs"],
             key="decision",
             title=f"Decision curve: {study}",

@@ -33,10 +33,11 @@ def report(target: str, version: str = "latest", *, out: Path | None = None) -> 
 
 def story_of(target: str, version: str = "latest") -> Story:
     """What there is to tell of a model."""
-    return _story(*find(target, version))
+    bundle, model, number = find(target, version)
+    return _story(bundle, model, number=number)
 
 
-def _story(bundle: Bundle, model: str | None, number: int | None) -> Story:
+def _story(bundle: Bundle, model: str | None, *, number: int | None) -> Story:
     registry: dict[str, Any] = {"version": None, "aliases": [], "run_id": None, "git_commit": None, "gate_at": None}
     registry |= dict.fromkeys(("gate_override_reason", "gate_override_by", "gate_override_at"))
     answers: dict[str, str] = {}
@@ -46,7 +47,7 @@ def _story(bundle: Bundle, model: str | None, number: int | None) -> Story:
         registry |= _registry(model, number)
         answers, signature = kept_card(model, number)
         validations = tuple(validations_of(model, number))
-    card = card_of(bundle.name, number, bundle, answers=answers, signature=signature)
+    card = card_of(bundle.name, number, bundle=bundle, answers=answers, signature=signature)
     document = bundle.report()
     rules = _decided(registry) or gate(
         document,

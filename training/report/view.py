@@ -134,7 +134,7 @@ def charts(document: Document, *, within: str = "") -> dict[str, str]:
         found["decision"] = figures.decision(
             d["thresholds"],
             d["models"],
-            d["treat_all"],
+            treat_all=d["treat_all"],
             cutoffs=d["cutoffs"],
             key=f"{within}decision",
             title=title,
@@ -174,7 +174,7 @@ def equity_charts(groups: Document, whole: Document) -> list[tuple[str, str]]:
         rows: list[dict[str, Any]] = []
         for name, levels in groups.items():
             rows.append({"heading": name.replace("_", " ").capitalize()})
-            rows += [_level(level, one, metric) for level, one in levels.items()]
+            rows += [_level(level, one, metric=metric) for level, one in levels.items()]
         if any(row.get("value") is not None for row in rows):
             title = f"{label} by group"
             drawn = figures.forest(
@@ -184,7 +184,7 @@ def equity_charts(groups: Document, whole: Document) -> list[tuple[str, str]]:
     return found
 
 
-def _level(level: str, one: Document, metric: str) -> dict[str, Any]:
+def _level(level: str, one: Document, *, metric: str) -> dict[str, Any]:
     n = "fewer than 11, or hidden" if one["people"] is None else f"n = {one['people']:,}"
     estimate = one["metrics"].get(metric)
     if not estimate or estimate.get("value") is None:

@@ -9,11 +9,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.errors import PresageError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class _Names:
         return self.providers[int(str(row["provider_id"]))]
 
 
-def write_fhir(folder: Path, tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> None:
+def write_fhir(folder: Path, tables: Mapping[str, pa.Table], *, person_ids: Sequence[int]) -> None:
     """Write person-<id>.json for each of these people. `tables`: OMOP CDM 5.4, by table name."""
     folder.mkdir(parents=True, exist_ok=True)
     for person, bundle in zip(person_ids, bundles(tables, person_ids), strict=True):
@@ -102,8 +102,8 @@ def bundles(tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> Iterab
     for person in person_ids:
         deaths = rows["death"].get(person, [])
         (row,) = rows["person"][person]
-        resources = [*_surroundings(row, names), _patient(row, deaths, concepts, names)]
-        resources += [_encounter(row, concepts, names) for row in rows["visit_occurrence"].get(person, [])]
+        resources = [*_surroundings(row, names), _patient(row, deaths, concepts=concepts, names=names)]
+        resources += [_encounter(row, concepts, names=names) for row in rows["visit_occurrence"].get(person, [])]
         for name, make in _MAKERS.items():
             resources += [make(row, concepts) for row in rows[name].get(person, [])]
         yield {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(r) for r in resources]}
@@ -156,15 +156,15 @@ def _surroundings(person: Row, names: _Names) -> list[Json]:
     ]
 
 
-def _patient(person: Row, deaths: list[Row], concepts: Concepts, names: _Names) -> Json:
+def _patient(person: Row, deaths: list[Row], *, concepts: Concepts, names: _Names) -> Json:
     race = _RACE.get(_code(concepts, person["race_concept_id"]))
     ethnicity = _ETHNICITY.get(_code(concepts, person["ethnicity_concept_id"]))
     patient: Json = {
         "resourceType": "Patient",
         "id": str(person["person_id"]),
         "extension": [
-            _us_core("race", race, str(person["race_source_value"])),
-            _us_core("ethnicity", ethnicity, str(person["ethnicity_source_value"])),
+            _us_core("race", race, words=str(person["race_source_value"])),
+            _us_core("ethnicity", ethnicity, words=str(person["ethnicity_source_value"])),
         ],
         "identifier": [{"system": MRN_SYSTEM, "value": str(person["person_source_value"])}],
         "gender": "female" if _code(concepts, person["gender_concept_id"]) == "F" else "male",
@@ -177,7 +177,7 @@ def _patient(person: Row, deaths: list[Row], concepts: Concepts, names: _Names) 
     return patient
 
 
-def _us_core(name: str, category: tuple[str, str] | None, words: str) -> Json:
+def _us_core(name: str, category: tuple[str, str] | None, *, words: str) -> Json:
     """The category where there is one, and the words."""
     parts: list[Json] = [{"url": "text", "valueString": category[1] if category else words}]
     if category:
@@ -200,7 +200,7 @@ def _coverage(row: Row, concepts: Concepts) -> Json:
     }
 
 
-def _encounter(row: Row, concepts: Concepts, names: _Names) -> Json:
+def _encounter(row: Row, concepts: Concepts, *, names: _Names) -> Json:
     visit = _code(concepts, row["visit_concept_id"])
     code, display = _CLASS[visit]
     encounter: Json = {
@@ -228,7 +228,7 @@ def _condition(row: Row, concepts: Concepts) -> Json:
             "clinicalStatus": _concept(_TERMINOLOGY + "condition-clinical", "active"),
             "verificationStatus": _concept(_TERMINOLOGY + "condition-ver-status", "confirmed"),
             "category": [_concept(_TERMINOLOGY + "condition-category", "encounter-diagnosis")],
-            "code": _coded(row, "condition", concepts),
+            "code": _coded(row, "condition", concepts=concepts),
             "subject": _subject(row),
             "onsetDateTime": _when(row, "condition_start"),
             "recordedDate": _when(row, "condition_start"),
@@ -242,7 +242,7 @@ def _medication_request(row: Row, concepts: Concepts) -> Json:
         "id": str(row["drug_exposure_id"]),
         "status": "completed",
         "intent": "order",
-        "medicationCodeableConcept": _coded(row, "drug", concepts),
+        "medicationCodeableConcept": _coded(row, "drug", concepts=concepts),
         "subject": _subject(row),
         "authoredOn": _when(row, "drug_exposure_start"),
     }
@@ -254,7 +254,7 @@ def _medication_request(row: Row, concepts: Concepts) -> Json:
 
 def _measurement(row: Row, concepts: Concepts) -> Json:
     code = _code(concepts, row["measurement_concept_id"])
-    observation = _observed(row, "measurement", concepts)
+    observation = _observed(row, "measurement", concepts=concepts)
     observation["id"] = f"m{row['measurement_id']}"
     observation["category"] = [_category("vital-signs" if code in VITAL_SIGNS else "laboratory")]
     unit = row["unit_source_value"]
@@ -264,7 +264,7 @@ def _measurement(row: Row, concepts: Concepts) -> Json:
 
 
 def _answer(row: Row, concepts: Concepts) -> Json:
-    observation = _observed(row, "observation", concepts)
+    observation = _observed(row, "observation", concepts=concepts)
     observation["id"] = f"o{row['observation_id']}"
     observation["category"] = [_category("social-history")]
     text, number = row["value_as_string"], row["value_as_number"]
@@ -285,17 +285,17 @@ _MAKERS: dict[str, Callable[[Row, Concepts], Json]] = {
 }
 
 
-def _observed(row: Row, stem: str, concepts: Concepts) -> Json:
+def _observed(row: Row, stem: str, *, concepts: Concepts) -> Json:
     return {
         "resourceType": "Observation",
         "status": "final",
-        "code": _coded(row, stem, concepts),
+        "code": _coded(row, stem, concepts=concepts),
         "subject": _subject(row),
         "effectiveDateTime": _when(row, stem),
     }
 
 
-def _coded(row: Row, stem: str, concepts: Concepts) -> Json:
+def _coded(row: Row, stem: str, *, concepts: Concepts) -> Json:
     """The source concept first, as the one the user chose, the standard one, then broader ones.
 
     A bundle brings no hierarchy along: the broader codings let code lists written in ingredients and SNOMED find it.

@@ -37,11 +37,11 @@ def bundle(report: LaboratoryReport, conditions: Mapping[str, tuple[str, str, st
     results: list[str] = []
     for number, variant in enumerate(variants):
         resources += [
-            _variant(report, variant, number),
-            _implication(report, variant, number, conditions[variant.gene]),
+            _variant(report, variant, number=number),
+            _implication(report, variant, number=number, condition=conditions[variant.gene]),
         ]
         results += [_url(report, f"variant-{number}"), _url(report, f"implication-{number}")]
-    resources += [_study(report), _analysis(report), _report(report, variants, results)]
+    resources += [_study(report), _analysis(report), _report(report, variants, results=results)]
     return {
         "resourceType": "Bundle",
         "type": "collection",
@@ -57,7 +57,9 @@ def _patient(report: LaboratoryReport) -> Json:
         "id": _id(report, "patient"),
         "identifier": [
             {
-                "type": _concept("http://terminology.hl7.org/CodeSystem/v2-0203", "MR", "Medical record number"),
+                "type": _concept(
+                    "http://terminology.hl7.org/CodeSystem/v2-0203", "MR", display="Medical record number"
+                ),
                 "system": MRN_SYSTEM,
                 "value": str(report.person_id),
             }
@@ -74,23 +76,27 @@ def _laboratory(report: LaboratoryReport) -> Json:
     }
 
 
-def _variant(report: LaboratoryReport, variant: ReportedVariant, number: int) -> Json:
+def _variant(report: LaboratoryReport, variant: ReportedVariant, *, number: int) -> Json:
     gene = resolve(symbol=variant.gene, hgnc=None)
     parts = [
-        _component("48018-6", "Gene studied [ID]", _concept("http://www.genenames.org", gene.hgnc, gene.symbol)),
-        _component("81290-9", "Genomic DNA change (gHGVS)", _concept("http://varnomen.hgvs.org", variant.hgvs_g)),
         _component(
-            "81252-9", "Discrete genetic variant", _concept("http://www.ncbi.nlm.nih.gov/clinvar", variant.clinvar_id)
+            "48018-6", "Gene studied [ID]", value=_concept("http://www.genenames.org", gene.hgnc, display=gene.symbol)
         ),
-        _component("48002-0", "Genomic source class [Type]", _loinc("LA6683-2", "Germline")),
-        _component("53034-5", "Allelic state", _loinc(*_ALLELIC_STATE[variant.zygosity])),
+        _component("81290-9", "Genomic DNA change (gHGVS)", value=_concept("http://varnomen.hgvs.org", variant.hgvs_g)),
+        _component(
+            "81252-9",
+            "Discrete genetic variant",
+            value=_concept("http://www.ncbi.nlm.nih.gov/clinvar", variant.clinvar_id),
+        ),
+        _component("48002-0", "Genomic source class [Type]", value=_loinc("LA6683-2", "Germline")),
+        _component("53034-5", "Allelic state", value=_loinc(*_ALLELIC_STATE[variant.zygosity])),
     ]
     if variant.hgvs_c:
         coding = _concept("http://varnomen.hgvs.org", variant.hgvs_c)
-        parts.insert(1, _component("48004-6", "DNA change (c.HGVS)", coding))
+        parts.insert(1, _component("48004-6", "DNA change (c.HGVS)", value=coding))
     return {
         "_name": f"variant-{number}",
-        **_observation(report, f"variant-{number}", "variant"),
+        **_observation(report, f"variant-{number}", profile="variant"),
         "code": _loinc("69548-6", "Genetic variant assessment"),
         "valueCodeableConcept": _loinc("LA9633-4", "Present"),
         "method": _loinc("LA26398-0", "Sequencing"),
@@ -99,35 +105,35 @@ def _variant(report: LaboratoryReport, variant: ReportedVariant, number: int) ->
 
 
 def _implication(
-    report: LaboratoryReport, variant: ReportedVariant, number: int, condition: tuple[str, str, str]
+    report: LaboratoryReport, variant: ReportedVariant, *, number: int, condition: tuple[str, str, str]
 ) -> Json:
-    mondo = _concept("http://purl.obolibrary.org/obo/mondo.owl", condition[0], condition[1])
+    mondo = _concept("http://purl.obolibrary.org/obo/mondo.owl", condition[0], display=condition[1])
     significance = _loinc(*_SIGNIFICANCE[variant.classification])
     return {
         "_name": f"implication-{number}",
-        **_observation(report, f"implication-{number}", "diagnostic-implication"),
+        **_observation(report, f"implication-{number}", profile="diagnostic-implication"),
         "code": _concept(
             "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/tbd-codes-cs",
             "diagnostic-implication",
-            "Diagnostic Implication",
+            display="Diagnostic Implication",
         ),
         "derivedFrom": [{"reference": _url(report, f"variant-{number}")}],
         "component": [
-            _component("53037-8", "Genetic variation clinical significance [Imp]", significance),
-            _component("81259-4", "Predicted phenotype", mondo),
+            _component("53037-8", "Genetic variation clinical significance [Imp]", value=significance),
+            _component("81259-4", "Predicted phenotype", value=mondo),
         ],
     }
 
 
-def _observation(report: LaboratoryReport, name: str, profile: str) -> Json:
+def _observation(report: LaboratoryReport, name: str, *, profile: str) -> Json:
     return {
         "resourceType": "Observation",
         "id": _id(report, name),
         "meta": {"profile": [_GUIDE + profile]},
         "status": report.status,
         "category": [
-            _concept("http://terminology.hl7.org/CodeSystem/observation-category", "laboratory", "Laboratory"),
-            _concept("http://terminology.hl7.org/CodeSystem/v2-0074", "GE", "Genetics"),
+            _concept("http://terminology.hl7.org/CodeSystem/observation-category", "laboratory", display="Laboratory"),
+            _concept("http://terminology.hl7.org/CodeSystem/v2-0074", "GE", display="Genetics"),
         ],
         "subject": {"reference": _url(report, "patient")},
         "effectiveDateTime": report.collected.isoformat(),
@@ -138,7 +144,7 @@ def _observation(report: LaboratoryReport, name: str, profile: str) -> Json:
 def _study(report: LaboratoryReport) -> Json:
     link = {"url": _GUIDE + "genomic-study-analysis-ext", "valueReference": {"reference": _url(report, "analysis")}}
     return {
-        **_procedure(report, "study", "genomic-study"),
+        **_procedure(report, "study", profile="genomic-study"),
         "extension": [link],
         "code": {"text": f"{report.panel} panel"},
     }
@@ -153,32 +159,34 @@ def _analysis(report: LaboratoryReport) -> Json:
         "url": _GUIDE + "genomic-study-analysis-genome-build",
         "valueCodeableConcept": _loinc("LA26806-2", "GRCh38"),
     }
-    return {**_procedure(report, "analysis", "genomic-study-analysis"), "extension": [build, *regions]}
+    return {**_procedure(report, "analysis", profile="genomic-study-analysis"), "extension": [build, *regions]}
 
 
 def _regions(genes: list[str], limit: str | None) -> Json:
     parts: list[Json] = [{"url": "description", "valueString": limit}] if limit else []
     for symbol in genes:
         gene = resolve(symbol=symbol, hgnc=None)
-        concept = _concept("http://www.genenames.org", gene.hgnc, gene.symbol)
+        concept = _concept("http://www.genenames.org", gene.hgnc, display=gene.symbol)
         parts.append({"url": "studied", "valueCodeableConcept": concept})
     return {"url": _GUIDE + "genomic-study-analysis-regions", "extension": parts}
 
 
-def _procedure(report: LaboratoryReport, name: str, profile: str) -> Json:
+def _procedure(report: LaboratoryReport, name: str, *, profile: str) -> Json:
     return {
         "_name": name,
         "resourceType": "Procedure",
         "id": _id(report, name),
         "meta": {"profile": [_GUIDE + profile]},
         "status": "entered-in-error" if report.status == "entered-in-error" else "completed",
-        "category": _concept("http://terminology.hl7.org/CodeSystem/observation-category", "laboratory", "Laboratory"),
+        "category": _concept(
+            "http://terminology.hl7.org/CodeSystem/observation-category", "laboratory", display="Laboratory"
+        ),
         "subject": {"reference": _url(report, "patient")},
         "performedDateTime": report.collected.isoformat(),
     }
 
 
-def _report(report: LaboratoryReport, variants: tuple[ReportedVariant, ...], results: list[str]) -> Json:
+def _report(report: LaboratoryReport, variants: tuple[ReportedVariant, ...], *, results: list[str]) -> Json:
     harmful = any(variant.classification != "uncertain significance" for variant in variants)
     conclusion = _loinc("LA6576-8", "Positive") if harmful else _loinc("LA6577-6", "Negative")
     if variants and not harmful:
@@ -193,7 +201,7 @@ def _report(report: LaboratoryReport, variants: tuple[ReportedVariant, ...], res
         ],
         "identifier": [{"system": ACCESSION_SYSTEM, "value": report.accession}],
         "status": report.status,
-        "category": [_concept("http://terminology.hl7.org/CodeSystem/v2-0074", "GE", "Genetics")],
+        "category": [_concept("http://terminology.hl7.org/CodeSystem/v2-0074", "GE", display="Genetics")],
         "code": _loinc("51969-4", "Genetic analysis report"),
         "subject": {"reference": _url(report, "patient")},
         "effectiveDateTime": report.collected.isoformat(),
@@ -206,15 +214,15 @@ def _report(report: LaboratoryReport, variants: tuple[ReportedVariant, ...], res
     return body
 
 
-def _component(code: str, display: str, value: Json) -> Json:
+def _component(code: str, display: str, *, value: Json) -> Json:
     return {"code": _loinc(code, display), "valueCodeableConcept": value}
 
 
 def _loinc(code: str, display: str) -> Json:
-    return _concept("http://loinc.org", code, display)
+    return _concept("http://loinc.org", code, display=display)
 
 
-def _concept(system: str, code: str, display: str | None = None) -> Json:
+def _concept(system: str, code: str, *, display: str | None = None) -> Json:
     coding = {"system": system, "code": code}
     return {"coding": [{**coding, "display": display} if display else coding]}
 

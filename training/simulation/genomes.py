@@ -51,26 +51,26 @@ class Genomes:
     scenario: str
     file_seed: int
 
-    def write_genotypes(self, folder: Path, person_ids: Sequence[int], collected: Sequence[object]) -> None:
+    def write_genotypes(self, folder: Path, person_ids: Sequence[int], *, collected: Sequence[object]) -> None:
         """Write genotypes.pgen, .pvar, .psam and samples.csv of the tested, in random order.
 
         `collected`: date of each person's sample. One call in a hundred is missing.
         """
         rng = np.random.default_rng([self.file_seed, 0])
-        samples = _name_samples(rng, person_ids, collected)
+        samples = _name_samples(rng, person_ids, collected=collected)
         columns = pd.Index(self.person_ids).get_indexer(pd.Index(samples["person_id"]))
         if (columns < 0).any():
             raise ValueError("write_genotypes: a person who was not simulated")
         folder.mkdir(parents=True, exist_ok=True)
-        missing = _missing_calls(rng, self.genotypes, columns)
-        _write_fileset(folder / "genotypes", self.sites, missing, psam=samples[["sample_id"]])
+        missing = _missing_calls(rng, self.genotypes, columns=columns)
+        _write_fileset(folder / "genotypes", self.sites, genotypes=missing, psam=samples[["sample_id"]])
         samples.sort_values("sample_id").to_csv(folder / "samples.csv", index=False, lineterminator="\n")
 
     def write_scores(self, folder: Path) -> None:
         """Write one PGS Catalog 2.0 file per trait, marked simulated, and the reference's allele frequencies."""
         folder.mkdir(parents=True, exist_ok=True)
         for trait in TRAITS:
-            text = _scoring_file(self.sites, trait, self.scenario)
+            text = _scoring_file(self.sites, trait, scenario=self.scenario)
             (folder / f"{SCORE_IDS[trait]}.txt.gz").write_bytes(_gzip(text))
         panel, _ = self._reference()
         text = _frequency_file(self.sites, panel)
@@ -82,13 +82,13 @@ class Genomes:
         panel, groups = self._reference()
         ids = [f"REF{number:05d}" for number in range(1, len(groups) + 1)]
         psam = pd.DataFrame({"sample_id": ids, "SuperPop": groups})
-        _write_fileset(folder / "panel", self.sites, panel, psam=psam)
+        _write_fileset(folder / "panel", self.sites, genotypes=panel, psam=psam)
 
     def _reference(self) -> tuple[NDArray[np.int8], NDArray[np.str_]]:
         groups = np.repeat(np.array(GROUPS), REFERENCE_PEOPLE_PER_GROUP)
         rng = np.random.default_rng([self.file_seed, 1])
         shares = np.concatenate([_reference_shares(rng, group) for group in GROUPS])
-        return _draw_genotypes(rng, shares, self.sites.frequencies), groups
+        return _draw_genotypes(rng, shares, frequencies=self.sites.frequencies), groups
 
 
 def simulate_genomes(ancestry: pd.DataFrame, *, rng: np.random.Generator, scenario: str = "default") -> Genomes:
@@ -102,13 +102,13 @@ def simulate_genomes(ancestry: pd.DataFrame, *, rng: np.random.Generator, scenar
         raise ValueError("simulate_genomes: ancestry shares must sum to 1")
     site_rng, genotype_rng, carrier_rng, file_rng = rng.spawn(4)
     sites = draw_sites(site_rng)
-    genotypes = _draw_genotypes(genotype_rng, shares, sites.frequencies)
+    genotypes = _draw_genotypes(genotype_rng, shares, frequencies=sites.frequencies)
     person_ids = ancestry["person_id"].to_numpy(np.int64)
     return Genomes(
         person_ids=person_ids,
         sites=sites,
         genotypes=genotypes,
-        z=standardised_scores(sites, genotypes, shares),
+        z=standardised_scores(sites, genotypes, shares=shares),
         carriers=draw_carriers(carrier_rng, person_ids),
         scenario=scenario,
         file_seed=int(file_rng.integers(2**63)),
@@ -116,7 +116,7 @@ def simulate_genomes(ancestry: pd.DataFrame, *, rng: np.random.Generator, scenar
 
 
 def standardised_scores(
-    sites: Sites, genotypes: NDArray[np.int8], shares: NDArray[np.float64]
+    sites: Sites, genotypes: NDArray[np.int8], *, shares: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Per trait (person,): mean 0 and variance 1 within every mixture of ancestries, sites being independent.
 
@@ -127,7 +127,7 @@ def standardised_scores(
     for trait in TRAITS:
         used = np.flatnonzero(sites.weights[trait])
         weight, p = sites.weights[trait][used], sites.frequencies[:, used]
-        total = _sums(genotypes, used, weight)
+        total = _sums(genotypes, used, weight=weight)
         mean = shares @ (2 * p @ weight)
         product = 2 * (p * weight**2) @ p.T
         variance = shares @ (2 * p @ weight**2) - np.einsum("ik,kl,il->i", shares, product, shares)
@@ -135,7 +135,7 @@ def standardised_scores(
     return scores
 
 
-def _sums(genotypes: NDArray[np.int8], used: NDArray[np.intp], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sums(genotypes: NDArray[np.int8], used: NDArray[np.intp], *, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.zeros(genotypes.shape[1])
     for start in range(0, len(used), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -144,7 +144,7 @@ def _sums(genotypes: NDArray[np.int8], used: NDArray[np.intp], weight: NDArray[n
 
 
 def _draw_genotypes(
-    rng: np.random.Generator, shares: NDArray[np.float64], frequencies: NDArray[np.float64]
+    rng: np.random.Generator, shares: NDArray[np.float64], *, frequencies: NDArray[np.float64]
 ) -> NDArray[np.int8]:
     """(variant, person) counts of ALT: one uniform passes (1-p)^2 (at least one) and 1 - p^2 (two)."""
     n_variants = frequencies.shape[1]
@@ -165,7 +165,7 @@ def _reference_shares(rng: np.random.Generator, group: str) -> NDArray[np.float6
     return shares
 
 
-def _name_samples(rng: np.random.Generator, person_ids: Sequence[int], collected: Sequence[object]) -> pd.DataFrame:
+def _name_samples(rng: np.random.Generator, person_ids: Sequence[int], *, collected: Sequence[object]) -> pd.DataFrame:
     numbers = rng.choice(np.arange(1_000_000, 10_000_000), size=len(person_ids), replace=False)
     samples = pd.DataFrame(
         {
@@ -178,7 +178,7 @@ def _name_samples(rng: np.random.Generator, person_ids: Sequence[int], collected
 
 
 def _missing_calls(
-    rng: np.random.Generator, genotypes: NDArray[np.int8], columns: NDArray[np.intp]
+    rng: np.random.Generator, genotypes: NDArray[np.int8], *, columns: NDArray[np.intp]
 ) -> NDArray[np.int8]:
     called = genotypes[:, columns]
     for start in range(0, len(called), BLOCK):
@@ -187,7 +187,7 @@ def _missing_calls(
     return called
 
 
-def _write_fileset(stem: Path, sites: Sites, genotypes: NDArray[np.int8], *, psam: pd.DataFrame) -> None:
+def _write_fileset(stem: Path, sites: Sites, *, genotypes: NDArray[np.int8], psam: pd.DataFrame) -> None:
     n_variants, n_samples = genotypes.shape
     pgen = stem.with_suffix(".pgen")
     with pgenlib.PgenWriter(str(pgen).encode(), n_samples, variant_ct=n_variants, nonref_flags=False) as writer:
@@ -207,7 +207,7 @@ def _pvar(sites: Sites) -> str:
     return "\n".join(header) + "\n" + table.to_csv(sep="\t", index=False, lineterminator="\n")
 
 
-def _scoring_file(sites: Sites, trait: str, scenario: str) -> str:
+def _scoring_file(sites: Sites, trait: str, *, scenario: str) -> str:
     used = np.flatnonzero(sites.weights[trait])
     is_alt = sites.effect_is_alt[used]
     rows = sites.variants.iloc[used]

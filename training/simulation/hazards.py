@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from features.arrays import Bools, Floats
 from features.equations.prevent import log_odds as prevent_log_odds
 from training.simulation import effects as published
-from training.simulation.effects import Effects, Floats
-from training.simulation.population import EPOCH, FIRST_YEAR, LAST_YEAR, Bools, People, RiskFactors, risk_factors
+from training.simulation.effects import Effects
+from training.simulation.population import EPOCH, FIRST_YEAR, LAST_YEAR, People, RiskFactors, risk_factors
 
 HORIZON_YEARS = 10
 N_RECORD_YEARS = LAST_YEAR - FIRST_YEAR
@@ -71,12 +72,14 @@ def hazards_of(people: People, effects: Effects) -> Hazards:
     now = tuple(chd_log_odds(factors, factors.age_years, female=female, diabetes=d) for d in (False, True))
     removed_mmol = factors.ldl[:, :1] * published.STATIN_LDL_REDUCTION / published.MG_DL_PER_MMOL_CHOLESTEROL
     statin = effects.statin_per_mmol * removed_mmol + effects.statin_per_sd * people.z["chd"][:, None]
-    start = tuple(_statin_start(people, factors, log_odds, diabetes=d) for log_odds, d in zip(now, (0, 1), strict=True))
+    start = tuple(
+        _statin_start(people, factors, log_odds=log_odds, diabetes=d) for log_odds, d in zip(now, (0, 1), strict=True)
+    )
     return Hazards(
         chd=(without, with_diabetes),
         statin_log_hr=np.minimum(statin, 0.0),
-        t2d=_t2d(people, factors, effects),
-        breast_cancer=_breast_cancer(people, factors.age_years, effects),
+        t2d=_t2d(people, factors, effects=effects),
+        breast_cancer=_breast_cancer(people, factors.age_years, effects=effects),
         death=_death(people, factors),
         admission=_admission(people, factors),
         statin=(start[0], start[1]),
@@ -124,7 +127,7 @@ def _chd_ratio(people: People, effects: Effects) -> Floats:
     return np.asarray(ratio * np.where(people.female, CHD_LEVEL["F"], CHD_LEVEL["M"]))
 
 
-def _statin_start(people: People, factors: RiskFactors, log_odds: Floats, *, diabetes: int) -> Floats:
+def _statin_start(people: People, factors: RiskFactors, *, log_odds: Floats, diabetes: int) -> Floats:
     log_rate = (
         np.log(STATIN_AT_FIVE_PERCENT)
         + STATIN_PER_LOG_ODDS * (log_odds - logit(0.05))
@@ -135,7 +138,7 @@ def _statin_start(people: People, factors: RiskFactors, log_odds: Floats, *, dia
     return np.asarray(np.minimum(np.exp(log_rate), STATIN_MOST))
 
 
-def _t2d(people: People, factors: RiskFactors, effects: Effects) -> Floats:
+def _t2d(people: People, factors: RiskFactors, *, effects: Effects) -> Floats:
     """Stern 2002 (San Antonio Heart Study), 7.5-year risk, times the polygenic score's ratio."""
     log_odds = (
         -13.415
@@ -152,7 +155,7 @@ def _t2d(people: People, factors: RiskFactors, effects: Effects) -> Floats:
     return np.asarray(ratio * -np.log1p(-expit(log_odds)) / 7.5)
 
 
-def _breast_cancer(people: People, age_years: Floats, effects: Effects) -> Floats:
+def _breast_cancer(people: People, age_years: Floats, *, effects: Effects) -> Floats:
     rate = published.breast_incidence(age_years)
     if effects.brca:
         for gene, carrier in (("BRCA1", people.brca1), ("BRCA2", people.brca2)):
@@ -167,14 +170,14 @@ def _breast_cancer(people: People, age_years: Floats, effects: Effects) -> Float
 def _death(people: People, factors: RiskFactors) -> Floats:
     level = np.where(people.female, published.DEATH_AT_50["F"], published.DEATH_AT_50["M"])[:, None]
     slope = np.where(people.female, published.DEATH_PER_YEAR["F"], published.DEATH_PER_YEAR["M"])[:, None]
-    log_hr = _shared_log_hr(people, factors, published.DEATH_LOG_HR)
+    log_hr = _shared_log_hr(people, factors, log_hr=published.DEATH_LOG_HR)
     for name in ("heart_failure", "copd"):
         log_hr += published.DEATH_LOG_HR[name] * _ill(people, name)
     return np.minimum(level * np.exp(slope * (factors.age_years - 50) + log_hr) / published.DEATH_MEAN_RATIO, 2.0)
 
 
 def _admission(people: People, factors: RiskFactors) -> Floats:
-    log_hr = _shared_log_hr(people, factors, published.ADMISSION_LOG_HR)
+    log_hr = _shared_log_hr(people, factors, log_hr=published.ADMISSION_LOG_HR)
     for name in ("heart_failure", "copd", "atrial_fibrillation", "depression", "stroke"):
         log_hr += published.ADMISSION_LOG_HR[name] * _ill(people, name)
     log_hr += published.ADMISSION_LOG_HR["ckd"] * (factors.egfr < 60)
@@ -182,7 +185,7 @@ def _admission(people: People, factors: RiskFactors) -> Floats:
     return published.ADMISSION_AT_50 * np.exp(published.ADMISSION_PER_YEAR * (factors.age_years - 50) + log_hr)
 
 
-def _shared_log_hr(people: People, factors: RiskFactors, log_hr: dict[str, float]) -> Floats:
+def _shared_log_hr(people: People, factors: RiskFactors, *, log_hr: dict[str, float]) -> Floats:
     smoking: Floats = np.array([0.0, log_hr["former"], log_hr["current"]])[factors.smoking]
     return smoking + log_hr["deprivation"] * (people.deprivation - 3)[:, None]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Bools, Floats, Ints
 from training.simulation import effects as published
-from training.simulation.effects import Floats
 from training.simulation.hazards import JANUARY_FIRSTS, N_RECORD_YEARS, Hazards, statin_start
-from training.simulation.population import DAYS_PER_YEAR, END_DAY, Bools, Ints, People
+from training.simulation.population import DAYS_PER_YEAR, END_DAY, People
 
 MOST_ADMISSIONS_A_YEAR = 6
 LEAVING_PER_YEAR = 0.012
@@ -46,16 +46,16 @@ class Lives:
         return np.asarray(inside.any(axis=1))
 
 
-def live(rng: np.random.Generator, people: People, hazards: Hazards) -> Lives:
+def live(rng: np.random.Generator, people: People, *, hazards: Hazards) -> Lives:
     """Draw everybody's events. The random numbers used do not depend on the hazards, so scenarios are comparable."""
     entry_rng, event_rng, admission_rng, enrolment_rng = rng.spawn(4)
-    days = _prevalent(entry_rng, people, hazards)
+    days = _prevalent(entry_rng, people, hazards=hazards)
     infarction = event_rng.random(len(people)) < published.INFARCTION_SHARE
     admissions = []
     for year in range(N_RECORD_YEARS):
         clocks = event_rng.standard_exponential((5, len(people)))
         gaps = admission_rng.standard_exponential((MOST_ADMISSIONS_A_YEAR, len(people)))
-        admissions.append(_one_year(people, hazards, days, year, clocks, gaps))
+        admissions.append(_one_year(people, hazards, days=days, year=year, clocks=clocks, gaps=gaps))
     person = np.concatenate([p for p, _ in admissions])
     day = np.concatenate([d for _, d in admissions])
     order = np.lexsort((day, person))
@@ -68,12 +68,12 @@ def live(rng: np.random.Generator, people: People, hazards: Hazards) -> Lives:
         death_day=days["death"],
         admission_person=person[order],
         admission_day=day[order],
-        periods=_enrol(enrolment_rng, people, days["death"]),
+        periods=_enrol(enrolment_rng, people, death_day=days["death"]),
     )
 
 
 def _one_year(
-    people: People, hazards: Hazards, days: dict[str, Floats], year: int, clocks: Floats, gaps: Floats
+    people: People, hazards: Hazards, *, days: dict[str, Floats], year: int, clocks: Floats, gaps: Floats
 ) -> tuple[NDArray[np.intp], Floats]:
     """Fill in the first occurrences of one calendar year in `days`; return its admissions."""
     start = np.maximum(JANUARY_FIRSTS[year], people.entry_day).astype(np.float64)
@@ -103,7 +103,7 @@ def _one_year(
     return person, when[event, person]
 
 
-def _prevalent(rng: np.random.Generator, people: People, hazards: Hazards) -> dict[str, Floats]:
+def _prevalent(rng: np.random.Generator, people: People, *, hazards: Hazards) -> dict[str, Floats]:
     """State on entry, by the hazards of that year carried back along their slopes in age."""
     n = len(people)
     year = np.searchsorted(JANUARY_FIRSTS, people.entry_day, side="right") - 1
@@ -128,7 +128,7 @@ def _carried_back(years: Floats, *, slope: float) -> Floats:
     return -np.expm1(-slope * np.maximum(years, 0)) / slope
 
 
-def _enrol(rng: np.random.Generator, people: People, death_day: Floats) -> Ints:
+def _enrol(rng: np.random.Generator, people: People, *, death_day: Floats) -> Ints:
     """Leaving depends on age and deprivation alone; the second period is a return after half a year to three years."""
     n = len(people)
     age = (people.entry_day - people.birth_day) / DAYS_PER_YEAR

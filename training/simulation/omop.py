@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from features.arrays import Floats, Ints
 from features.progress import Progress, silent
 from training.simulation.care import KEY_INDEX, KEYS, Rows
 from training.simulation.concepts import CONCEPTS, ancestor_table, concept_table, relationship_table
-from training.simulation.effects import Floats
 from training.simulation.lives import Lives
-from training.simulation.population import EPOCH, N_SITES, PROVIDERS_PER_SITE, Ints, People
+from training.simulation.population import EPOCH, N_SITES, PROVIDERS_PER_SITE, People
 from training.simulation.visits import CONCEPT_OF_REASON, Visits
 
 UNIT = {

@@ -15,17 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from training.simulation.effects import (
-    FAMILY_HISTORY_PREVALENCE,
-    STATIN_LDL_REDUCTION,
-    Effects,
-    Floats,
-)
+from features.arrays import Bools, Floats, Ints
+from training.simulation.effects import FAMILY_HISTORY_PREVALENCE, STATIN_LDL_REDUCTION, Effects
 from training.simulation.genomes import Genomes
 from training.simulation.sites import GROUPS
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 EPOCH = np.datetime64("2000-01-01", "D")
 FIRST_YEAR, LAST_YEAR = 2000, 2025  # records cover [FIRST_YEAR, LAST_YEAR)
@@ -124,7 +117,7 @@ def draw_ancestry(rng: np.random.Generator, people: int) -> pd.DataFrame:
     return table
 
 
-def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, genomes: Genomes, effects: Effects) -> People:
+def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, *, genomes: Genomes, effects: Effects) -> People:
     """Everybody's fixed traits. The draws do not depend on `effects`; only what they are turned into does."""
     n = len(ancestry)
     person_id = ancestry["person_id"].to_numpy(np.int64)
@@ -134,8 +127,8 @@ def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, genomes: Genom
     birth_day = entry_day - _draw_age_at_entry(rng, entry_day)
     deprivation = _draw_deprivation(rng, group)
     site = rng.integers(N_SITES, size=n)
-    smoked, quit_day = _draw_smoking(rng, female, deprivation, entry_day)
-    onset = {name: _draw_onset(rng, name, birth_day, smoked) for name in CHRONIC}
+    smoked, quit_day = _draw_smoking(rng, female, deprivation=deprivation, entry_day=entry_day)
+    onset = {name: _draw_onset(rng, name, birth_day=birth_day, smoked=smoked) for name in CHRONIC}
     is_fh, is_brca1, is_brca2 = (
         np.isin(person_id, genomes.carriers.loc[genomes.carriers["gene_symbol"].isin(genes), "person_id"])
         for genes in (["LDLR", "APOB", "PCSK9"], ["BRCA1"], ["BRCA2"])
@@ -159,7 +152,9 @@ def draw_people(rng: np.random.Generator, ancestry: pd.DataFrame, genomes: Genom
         fh_carrier=is_fh,
         brca1=is_brca1,
         brca2=is_brca2,
-        family_history=_draw_family_history(rng, genomes.z, is_fh, is_brca1 | is_brca2, effects),
+        family_history=_draw_family_history(
+            rng, genomes.z, fh_carrier=is_fh, brca=is_brca1 | is_brca2, effects=effects
+        ),
         fh_ldl_mg_dl=np.where(is_fh, effects.fh_ldl_mg_dl, 0.0),
         **{f"u_{name}": values for name, values in u.items()},
     )
@@ -181,7 +176,9 @@ def _draw_deprivation(rng: np.random.Generator, group: NDArray[np.str_]) -> Ints
     return np.asarray(1 + (rng.random(len(group))[:, None] > cumulative[:, :4]).sum(axis=1), dtype=np.int64)
 
 
-def _draw_smoking(rng: np.random.Generator, female: Bools, deprivation: Ints, entry_day: Ints) -> tuple[Bools, Floats]:
+def _draw_smoking(
+    rng: np.random.Generator, female: Bools, *, deprivation: Ints, entry_day: Ints
+) -> tuple[Bools, Floats]:
     n = len(female)
     ever = rng.random(n) < 0.50 + 0.10 * ~female + 0.03 * (deprivation - 3)
     former_at_entry = rng.random(n) < 0.42 - 0.06 * (deprivation - 3)
@@ -190,7 +187,7 @@ def _draw_smoking(rng: np.random.Generator, female: Bools, deprivation: Ints, en
     return ever, np.where(former_at_entry, past, future)
 
 
-def _draw_onset(rng: np.random.Generator, name: str, birth_day: Ints, smoked: Bools) -> Floats:
+def _draw_onset(rng: np.random.Generator, name: str, *, birth_day: Ints, smoked: Bools) -> Floats:
     """Inverse of the cumulative hazard a/b (exp(b (age-60)) - exp(b (20-60))), from age 20 on."""
     rate, slope, smoking = CHRONIC[name]
     cumulative = rng.exponential(size=len(birth_day)) / (rate * np.exp(smoking * smoked))
@@ -203,7 +200,7 @@ def _draw_onset(rng: np.random.Generator, name: str, birth_day: Ints, smoked: Bo
 
 
 def _draw_family_history(
-    rng: np.random.Generator, z: dict[str, Floats], fh_carrier: Bools, brca: Bools, effects: Effects
+    rng: np.random.Generator, z: dict[str, Floats], *, fh_carrier: Bools, brca: Bools, effects: Effects
 ) -> dict[str, Bools]:
     """A first-degree relative's disease: half the person's own genomic log-hazard, as relatives share half a genome."""
     carrier = {

@@ -69,7 +69,7 @@ CONDITIONS = {
 
 
 def write_reports(
-    folder: Path, tested: pd.DataFrame, carriers: pd.DataFrame, *, until: date, rng: np.random.Generator
+    folder: Path, tested: pd.DataFrame, *, carriers: pd.DataFrame, until: date, rng: np.random.Generator
 ) -> None:
     """Write the reports of everybody tested that were issued up to `until`.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from training.simulation.effects import Floats
+from features.arrays import Bools, Floats, Ints
 from training.simulation.lives import Lives
-from training.simulation.population import DAYS_PER_YEAR, END_DAY, EPOCH, Bools, Ints, People, risk_factors
+from training.simulation.population import DAYS_PER_YEAR, END_DAY, EPOCH, People, risk_factors
 
 GENOTYPED_SHARE = 0.35
 BIOBANK_SHARE, BIOBANK_DAYS = 0.85, 730
@@ -20,7 +20,7 @@ TESTED = {"familial_hypercholesterolaemia": 0.40, "hereditary_breast_cancer": 0.
 TESTED_ANYWAY = 0.005
 
 
-def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
+def genotyped(rng: np.random.Generator, people: People, *, lives: Lives) -> pd.DataFrame:
     """person_id and collected (date): 35 % of people, by deprivation and ancestry, mostly in the biobank's first years.
 
     Taking part is drawn without replacement by exponential keys (Efraimidis and Spirakis 2006), among those who are
@@ -39,7 +39,7 @@ def genotyped(rng: np.random.Generator, people: People, lives: Lives) -> pd.Data
     return pd.DataFrame({"person_id": people.person_id[chosen], "collected": _dates(day[chosen])})
 
 
-def clinically_tested(rng: np.random.Generator, people: People, lives: Lives) -> pd.DataFrame:
+def clinically_tested(rng: np.random.Generator, people: People, *, lives: Lives) -> pd.DataFrame:
     """person_id, indication (a key of TESTED), collected and reported (dates), for a reason of care or without one.
 
     Indicated: LDL cholesterol of 190 mg/dL or more, or 160 with a family history of coronary disease; in women, a
@@ -51,11 +51,15 @@ def clinically_tested(rng: np.random.Generator, people: People, lives: Lives) ->
         "familial_hypercholesterolaemia": (factors.ldl >= 190) | (people.family_history["chd"] & (factors.ldl >= 160)),
         "hereditary_breast_cancer": people.female & (people.family_history["breast_cancer"] | young),
     }
-    parts = [_tested(rng, people, lives, indication, who) for indication, who in indicated.items()]
+    parts = [
+        _tested(rng, people, lives=lives, indication=indication, indicated=who) for indication, who in indicated.items()
+    ]
     return pd.concat(parts).sort_values(["person_id", "indication"], ignore_index=True)
 
 
-def _tested(rng: np.random.Generator, people: People, lives: Lives, indication: str, indicated: Bools) -> pd.DataFrame:
+def _tested(
+    rng: np.random.Generator, people: People, *, lives: Lives, indication: str, indicated: Bools
+) -> pd.DataFrame:
     n = len(people)
     collected = np.floor(rng.uniform(people.entry_day + 90, END_DAY))
     reported = collected + rng.integers(14, 43, n)

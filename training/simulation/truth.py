@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Bools, Floats
 from features.progress import Progress, silent
 from training.simulation import effects as published
-from training.simulation.effects import Floats
 from training.simulation.hazards import JANUARY_FIRSTS, N_RECORD_YEARS, STATIN_AFTER_CHD, Hazards
 from training.simulation.lives import Lives
-from training.simulation.population import DAYS_PER_YEAR, EPOCH, Bools, People
+from training.simulation.population import DAYS_PER_YEAR, EPOCH, People
 
 HORIZON_DAYS = {"chd": 3650, "t2d": 1825, "breast_cancer": 3650, "unplanned_admission": 365}
 SCHEMA = pa.schema(
@@ -54,7 +54,7 @@ def state_at(lives: Lives, day: int) -> State:
     return State(lives.chd_day < day, lives.t2d_day < day, lives.breast_day < day, lives.statin_day < day)
 
 
-def true_risks(people: People, hazards: Hazards, lives: Lives, *, progress: Progress = silent) -> pa.Table:
+def true_risks(people: People, hazards: Hazards, *, lives: Lives, progress: Progress = silent) -> pa.Table:
     """One row per person, landmark and outcome: alive, enrolled, adult and free of the outcome on that 1 January.
 
     `risk_treated`: on a statin from the landmark to the horizon; `risk_untreated`: without one, current users included.
@@ -62,13 +62,13 @@ def true_risks(people: People, hazards: Hazards, lives: Lives, *, progress: Prog
     blocks = []
     with progress("true risks", total=N_RECORD_YEARS) as advance:
         for year in range(N_RECORD_YEARS):
-            blocks += _landmark(people, hazards, lives, year)
+            blocks += _landmark(people, hazards, lives=lives, year=year)
             advance(1)
     table = pa.concat_tables(blocks)
     return table.sort_by([("outcome", "ascending"), ("landmark", "ascending"), ("person_id", "ascending")])
 
 
-def _landmark(people: People, hazards: Hazards, lives: Lives, year: int) -> list[pa.Table]:
+def _landmark(people: People, hazards: Hazards, *, lives: Lives, year: int) -> list[pa.Table]:
     day = int(JANUARY_FIRSTS[year])
     state = state_at(lives, day)
     here = (lives.death_day >= day) & lives.enrolled(slice(None), np.full(len(people), day))
@@ -82,7 +82,7 @@ def _landmark(people: People, hazards: Hazards, lives: Lives, year: int) -> list
     for outcome, mask in at_risk.items():
         rows = np.flatnonzero(mask)
         risks = [
-            cumulative_incidence(hazards, rows, state.take(rows), outcome=outcome, year=year, statin=statin)
+            cumulative_incidence(hazards, rows, state=state.take(rows), outcome=outcome, year=year, statin=statin)
             for statin in (AS_IS, ALWAYS, NEVER)
         ]
         n = len(rows)
@@ -98,7 +98,7 @@ def _landmark(people: People, hazards: Hazards, lives: Lives, year: int) -> list
 
 
 def cumulative_incidence(
-    hazards: Hazards, rows: NDArray[np.intp], state: State, *, outcome: str, year: int, statin: str
+    hazards: Hazards, rows: NDArray[np.intp], *, state: State, outcome: str, year: int, statin: str
 ) -> Floats:
     """(rows,) probability of `outcome` within its horizon of the 1 January of `year`, before death.
 
@@ -108,7 +108,7 @@ def cumulative_incidence(
     e/A (1 - exp(-A D)), plus exp(-A D) times the expectation of what follows over the state on the next 1 January.
     """
     if outcome == "unplanned_admission":
-        return _admission_risk(hazards, rows, state, year=year, statin=statin)
+        return _admission_risk(hazards, rows, state=state, year=year, statin=statin)
     fractions = _year_fractions(year, HORIZON_DAYS[outcome])
     on = {AS_IS: (False, True), NEVER: (False,), ALWAYS: (True,)}[statin]
     diseases = [
@@ -118,8 +118,10 @@ def cumulative_incidence(
     ]
     value = {(chd, t2d, treated): np.zeros(len(rows)) for chd, t2d in diseases for treated in on}
     for ahead in range(len(fractions) - 1, -1, -1):
-        rates = _Rates(hazards, rows, year + ahead)
-        value = {key: _one_year_value(rates, value, key, outcome=outcome, fraction=fractions[ahead]) for key in value}
+        rates = _Rates(hazards, rows, year=year + ahead)
+        value = {
+            key: _one_year_value(rates, value, key=key, outcome=outcome, fraction=fractions[ahead]) for key in value
+        }
     risk = np.zeros(len(rows))
     for (chd, t2d, treated), risk_here in value.items():
         here = (state.chd == chd) & (state.t2d == t2d) & ((state.statin == treated) | (statin != AS_IS))
@@ -130,7 +132,7 @@ def cumulative_incidence(
 class _Rates:
     """Hazards of these people in one calendar year, by their state on its 1 January."""
 
-    def __init__(self, hazards: Hazards, rows: NDArray[np.intp], year: int) -> None:
+    def __init__(self, hazards: Hazards, rows: NDArray[np.intp], *, year: int) -> None:
         def column(x: Floats) -> Floats:
             return np.asarray(x[rows, year])
 
@@ -154,8 +156,8 @@ class _Rates:
 def _one_year_value(
     rates: _Rates,
     after: dict[tuple[bool, bool, bool], Floats],
-    key: tuple[bool, bool, bool],
     *,
+    key: tuple[bool, bool, bool],
     outcome: str,
     fraction: float,
 ) -> Floats:
@@ -174,12 +176,15 @@ def _one_year_value(
         changes.append((1, rates.t2d))
     if not statin and (chd, t2d, True) in after:
         changes.append((2, rates.statin(chd=chd, t2d=t2d)))
-    return np.asarray(event / total * (1 - survive) + survive * _expectation(after, key, changes, fraction))
+    return np.asarray(
+        event / total * (1 - survive) + survive * _expectation(after, key, changes=changes, fraction=fraction)
+    )
 
 
 def _expectation(
     after: dict[tuple[bool, bool, bool], Floats],
     key: tuple[bool, bool, bool],
+    *,
     changes: list[tuple[int, Floats | float]],
     fraction: float,
 ) -> Floats:
@@ -189,8 +194,8 @@ def _expectation(
     position, rate = changes[0]
     stays = np.exp(-np.asarray(rate) * fraction)
     changed = (key[0] or position == 0, key[1] or position == 1, key[2] or position == 2)
-    return stays * _expectation(after, key, changes[1:], fraction) + (1 - stays) * _expectation(
-        after, changed, changes[1:], fraction
+    return stays * _expectation(after, key, changes=changes[1:], fraction=fraction) + (1 - stays) * _expectation(
+        after, changed, changes=changes[1:], fraction=fraction
     )
 
 
@@ -204,14 +209,14 @@ def _year_fractions(year: int, horizon_days: int) -> list[float]:
     return [d / DAYS_PER_YEAR for d in days]
 
 
-def _admission_risk(hazards: Hazards, rows: NDArray[np.intp], state: State, *, year: int, statin: str) -> Floats:
+def _admission_risk(hazards: Hazards, rows: NDArray[np.intp], *, state: State, year: int, statin: str) -> Floats:
     """First of any admission and a first infarction, before death, within the calendar year.
 
     An infarction is a share w of first coronary events (hazard c). Alive and without admission until t with
     probability exp(-A t) (1 - w + w exp(-c t)), A = admission + death.
     """
     (fraction,) = _year_fractions(year, HORIZON_DAYS["unplanned_admission"])
-    rates = _Rates(hazards, rows, year)
+    rates = _Rates(hazards, rows, year=year)
     on = {AS_IS: state.statin, NEVER: np.zeros(len(rows), dtype=bool), ALWAYS: np.ones(len(rows), dtype=bool)}[statin]
     untreated = np.where(state.t2d, rates.chd(t2d=True, statin=False), rates.chd(t2d=False, statin=False))
     treated = np.where(state.t2d, rates.chd(t2d=True, statin=True), rates.chd(t2d=False, statin=True))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.simulation.effects import Floats
+from features.arrays import Bools, Floats, Ints
 from training.simulation.lives import Lives
-from training.simulation.population import CHRONIC, DAYS_PER_YEAR, END_DAY, Bools, Ints, People, risk_factors
+from training.simulation.population import CHRONIC, DAYS_PER_YEAR, END_DAY, People, risk_factors
 
 ROUTINE, INTAKE, CHECKUP, EVENT, EMERGENCY, ADMITTED, PLANNED = range(7)  # why a visit happened
 CONCEPT_OF_REASON = ("OP", "OP", "OP", "OP", "ER", "ERIP", "IP")
@@ -38,16 +38,16 @@ class Visits:
         return np.floor(self.start).astype(np.int64)
 
 
-def make_visits(rng: np.random.Generator, people: People, lives: Lives) -> Visits:
+def make_visits(rng: np.random.Generator, people: People, *, lives: Lives) -> Visits:
     """All visits while enrolled and alive. People with a known disease always come soon after joining."""
     routine_rng, intake_rng, other_rng, stay_rng = rng.spawn(4)
     parts = [
-        _routine(routine_rng, people, lives),
-        _intake(intake_rng, people, lives),
+        _routine(routine_rng, people, lives=lives),
+        _intake(intake_rng, people, lives=lives),
         *_events(people, lives),
-        _admissions(other_rng, people, lives),
+        _admissions(other_rng, people, lives=lives),
         *(
-            _poisson(other_rng, people, rate * people.care_seeking, reason)
+            _poisson(other_rng, people, rate=rate * people.care_seeking, reason=reason)
             for rate, reason in (
                 (CHECKUPS_PER_YEAR - 0.03 * (people.deprivation - 3), CHECKUP),
                 (EMERGENCY_PER_YEAR, EMERGENCY),
@@ -74,7 +74,7 @@ def make_visits(rng: np.random.Generator, people: People, lives: Lives) -> Visit
 Part = tuple[NDArray[np.intp], Floats, int, "str | NDArray[np.str_]"]
 
 
-def _poisson(rng: np.random.Generator, people: People, rate: Floats, reason: int, diagnosis: str = "") -> Part:
+def _poisson(rng: np.random.Generator, people: People, *, rate: Floats, reason: int, diagnosis: str = "") -> Part:
     years = (END_DAY - people.entry_day) / DAYS_PER_YEAR
     count = rng.poisson(rate * years)
     person = np.repeat(np.arange(len(people)), count)
@@ -82,10 +82,10 @@ def _poisson(rng: np.random.Generator, people: People, rate: Floats, reason: int
     return person, when, reason, diagnosis
 
 
-def _routine(rng: np.random.Generator, people: People, lives: Lives) -> Part:
+def _routine(rng: np.random.Generator, people: People, *, lives: Lives) -> Part:
     """A Poisson process whose rate grows with age and chronic disease: thinned from its highest rate."""
     most = 3.2 * people.care_seeking
-    person, when, reason, diagnosis = _poisson(rng, people, most, ROUTINE)
+    person, when, reason, diagnosis = _poisson(rng, people, rate=most, reason=ROUTINE)
     age = (when - people.birth_day[person]) / DAYS_PER_YEAR
     ill = sum((day[person] < when).astype(np.int64) for day in people.onset_day.values())
     ill = ill + (lives.t2d_day[person] < when) + (lives.chd_day[person] < when) + (lives.statin_day[person] < when)
@@ -95,7 +95,7 @@ def _routine(rng: np.random.Generator, people: People, lives: Lives) -> Part:
     return person[keep], when[keep], reason, diagnosis
 
 
-def _intake(rng: np.random.Generator, people: People, lives: Lives) -> Part:
+def _intake(rng: np.random.Generator, people: People, *, lives: Lives) -> Part:
     """A visit within 60 days of each enrolment: everybody with a chronic disease, nine of ten others."""
     persons, days = [], []
     for which in (0, 1):
@@ -128,7 +128,7 @@ def _events(people: People, lives: Lives) -> list[Part]:
     return parts
 
 
-def _admissions(rng: np.random.Generator, people: People, lives: Lives) -> Part:
+def _admissions(rng: np.random.Generator, people: People, *, lives: Lives) -> Part:
     """Unplanned admissions and what they were for."""
     infarction = np.flatnonzero(lives.infarction)
     person = np.concatenate([lives.admission_person, infarction])
@@ -142,7 +142,7 @@ def _admissions(rng: np.random.Generator, people: People, lives: Lives) -> Part:
     return person, when, ADMITTED, cause
 
 
-def known_disease(people: People, lives: Lives, visits: Visits) -> dict[str, Bools]:
+def known_disease(people: People, lives: Lives, *, visits: Visits) -> dict[str, Bools]:
     """Per visit, which chronic diseases the person has by then."""
     factors = risk_factors(people.take(visits.person), visits.start)
     person, start = visits.person, visits.start

@@ -61,8 +61,8 @@ def simulate(out: Path, *, people: int, seed: int, scenario: str = "default", pr
         tables = clinical_tables(world, progress=progress)
         omop.write_tables(tables, partial / "omop", progress=progress)
         _write_genomics(world, partial, progress=progress)
-        write_fhir(partial / "fhir", tables, _in_fhir(world))
-        truth = true_risks(world.people, world.hazards, world.lives, progress=progress)
+        write_fhir(partial / "fhir", tables, person_ids=_in_fhir(world))
+        truth = true_risks(world.people, world.hazards, lives=world.lives, progress=progress)
         pq.write_table(truth, partial / "truth.parquet", compression="zstd")
         shutil.rmtree(out, ignore_errors=True)
         partial.replace(out)
@@ -78,17 +78,17 @@ def make_world(*, people: int, seed: int, scenario: str = "default", progress: P
     with progress("genomes"):
         genomes = simulate_genomes(ancestry, rng=streams[1], scenario=scenario)
     with progress("lives"):
-        persons = draw_people(streams[2], ancestry, genomes, effects)
+        persons = draw_people(streams[2], ancestry, genomes=genomes, effects=effects)
         hazards = hazards_of(persons, effects)
-        lives = live(streams[3], persons, hazards)
+        lives = live(streams[3], persons, hazards=hazards)
     genotyped_rng, tested_rng = streams[4].spawn(2)
     return World(
         people=persons,
         genomes=genomes,
         hazards=hazards,
         lives=lives,
-        genotyped=genotyped(genotyped_rng, persons, lives),
-        tested=clinically_tested(tested_rng, persons, lives),
+        genotyped=genotyped(genotyped_rng, persons, lives=lives),
+        tested=clinically_tested(tested_rng, persons, lives=lives),
         record_rng=streams[5],
         report_rng=streams[6],
         fhir_rng=streams[7],
@@ -100,7 +100,7 @@ def clinical_tables(world: World, *, progress: Progress = silent) -> dict[str, p
     people, lives = world.people, world.lives
     rngs = world.record_rng.spawn(5)
     with progress("visits and results", total=5) as advance:
-        visits = make_visits(rngs[0], people, lives)
+        visits = make_visits(rngs[0], people, lives=lives)
         advance(1)
         clinical = {}
         for name, rng, write, tabulate in (
@@ -109,7 +109,7 @@ def clinical_tables(world: World, *, progress: Progress = silent) -> dict[str, p
             ("drug_exposure", rngs[3], care.prescriptions, omop.drug_table),
             ("observation", rngs[4], care.observations, omop.observation_table),
         ):
-            clinical[name] = tabulate(people, write(rng, people, lives, visits))
+            clinical[name] = tabulate(people, write(rng, people, lives=lives, visits=visits))
             advance(1)
     return {
         "person": omop.person_table(people),
@@ -125,12 +125,16 @@ def clinical_tables(world: World, *, progress: Progress = silent) -> dict[str, p
 def _write_genomics(world: World, folder: Path, *, progress: Progress) -> None:
     with progress("genotypes, scores and reports"):
         world.genomes.write_genotypes(
-            folder / "genotypes", list(world.genotyped["person_id"]), list(world.genotyped["collected"])
+            folder / "genotypes", list(world.genotyped["person_id"]), collected=list(world.genotyped["collected"])
         )
         world.genomes.write_scores(folder / "scores")
         world.genomes.write_reference(folder / "reference")
         write_reports(
-            folder / "reports", world.tested, world.genomes.carriers, until=END_OF_RECORDS, rng=world.report_rng
+            folder / "reports",
+            world.tested,
+            carriers=world.genomes.carriers,
+            until=END_OF_RECORDS,
+            rng=world.report_rng,
         )
 
 

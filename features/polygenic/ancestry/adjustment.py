@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.errors import PresageError
 
-Floats = NDArray[np.float64]
 PERCENTILES = np.linspace(0.0, 100.0, 201)
 MIN_SPREAD = 0.05  # fitted SD anywhere in the reference over the residual SD, below which the variance has collapsed
 MIN_REFERENCE = 50  # people, below which five regression coefficients and a variance are guesses
@@ -80,7 +79,7 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
     sd = float(residual.std())
     if sd <= 1e-12 * max(1.0, float(np.abs(sums).max())):
         raise PresageError("the ancestry panel", "a score has no variance in it", way_out="check the panel's genotypes")
-    theta = _maximise(sums / sd, design, np.concatenate([mean / sd, [0.0], np.zeros(k)]))
+    theta = _maximise(sums / sd, design, start=np.concatenate([mean / sd, [0.0], np.zeros(k)]))
     joint_mean, log_variance = theta[: k + 1] * sd, theta[k + 1 :].copy()
     log_variance[0] += 2 * np.log(sd)
     if np.exp(0.5 * (design @ log_variance).min()) < MIN_SPREAD * sd:
@@ -89,7 +88,7 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
     return Adjustment(n, mean, sd, joint_mean, log_variance, np.percentile(z, PERCENTILES))
 
 
-def _maximise(y: Floats, design: Floats, start: Floats) -> Floats:
+def _maximise(y: Floats, design: Floats, *, start: Floats) -> Floats:
     """Normal likelihood with linear mean and log-linear variance; y in units of its residual SD."""
     from scipy.optimize import minimize  # half a second that scoring does not need
 

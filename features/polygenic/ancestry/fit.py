@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.polygenic.ancestry.adjustment import Adjustment, fit_adjustment
 from features.polygenic.ancestry.model import AncestryModel, SiteTable, write_model
@@ -17,7 +18,6 @@ from features.polygenic.columns import Alleles, Codes, Variants
 from features.polygenic.genotypes import Genotypes, Sites
 from features.polygenic.sums import Contribution
 
-Floats = NDArray[np.float64]
 MIN_FREQUENCY = 0.05
 MAX_MISSING = 0.02
 MAX_SITES = 20_000
@@ -54,9 +54,14 @@ def principal_components(genotypes: Genotypes, alleles: Alleles, *, n_components
         )
     thin = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), MAX_SITES)).astype(int))
     chosen, frequency = chosen[thin], frequency[thin]
-    people, loadings = _decompose(genotypes, chosen, frequency, n_components)
+    people, loadings = _decompose(genotypes, chosen, frequency=frequency, n_components=n_components)
     scale = np.sqrt(2 * frequency * (1 - frequency))
-    return Components(people, _site_table(variants, chosen, alleles, frequency, 2 * frequency, scale, loadings))
+    return Components(
+        people,
+        _site_table(
+            variants, chosen, alleles=alleles, frequency=frequency, mean=2 * frequency, scale=scale, loadings=loadings
+        ),
+    )
 
 
 def _tally(genotypes: Genotypes, candidates: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -70,7 +75,7 @@ def _tally(genotypes: Genotypes, candidates: NDArray[np.intp]) -> tuple[Floats, 
 
 
 def _decompose(
-    genotypes: Genotypes, chosen: NDArray[np.intp], frequency: Floats, n_components: int
+    genotypes: Genotypes, chosen: NDArray[np.intp], *, frequency: Floats, n_components: int
 ) -> tuple[Floats, Floats]:
     """People's components U S and orthonormal loadings V of the standardised matrix, by its people's Gram matrix."""
     n = len(genotypes.samples)
@@ -111,6 +116,7 @@ def _blocks(genotypes: Genotypes, variants: NDArray[np.intp]):  # type: ignore[n
 def _site_table(
     variants: Variants,
     chosen: NDArray[np.intp],
+    *,
     alleles: Alleles,
     frequency: Floats,
     mean: Floats,
@@ -155,10 +161,10 @@ def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str,
 def score_part(
     genotypes: Genotypes,
     part: Contribution,
+    *,
     constants: Floats,
     components: Floats,
     alleles: Alleles,
-    *,
     train: NDArray[np.bool_],
 ) -> pa.Table:
     """Per site of a score: alleles, frequency, weight, variance, and what its share of the mean is at given components.

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.polygenic.columns import Alleles, Codes, Variants
 from features.polygenic.scores import Score
 from features.polygenic.sums import Contribution, UsedRows
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ def site_constants(score: Score, used: UsedRows) -> Floats:
 def in_reference(
     table: pa.Table,
     part: Contribution,
-    constants: Floats,
     *,
+    constants: Floats,
     variants: Variants,
     alleles: Alleles,
     frequencies: Floats,
@@ -57,7 +56,7 @@ def in_reference(
     variant, reads_ref = part.codes >> 1, (part.codes & 1).astype(np.bool_)
     counted = np.where(reads_ref, variants.ref[variant], variants.alt[variant]).astype(np.int32)
     frequency = np.where(reads_ref, 1 - frequencies[variant], frequencies[variant])
-    place = _find(table, variants, variant, alleles)
+    place = _find(table, variants, variant=variant, alleles=alleles)
     n = sum(name.startswith("slope_") for name in table.column_names)
     slopes = np.column_stack([table[f"slope_{k}"].to_numpy() for k in range(n)])
     variance = table["variance"].to_numpy()
@@ -67,7 +66,9 @@ def in_reference(
     het = np.zeros(len(place)) if part.heterozygote is None else part.heterozygote
     at_frequency = constants + 2 * frequency * part.additive  # of a missing call, as plink2 has it
     lacking = np.flatnonzero(~known)
-    expected, foreign = _moments(at_frequency[lacking], part.additive[lacking], het[lacking], frequency[lacking])
+    expected, foreign = _moments(
+        at_frequency[lacking], part.additive[lacking], het=het[lacking], frequency=frequency[lacking]
+    )
     kept, total = float(variance[here].sum()), float(variance.sum())
     shift = slopes[~here].sum(axis=0)
     shift[0] -= expected
@@ -77,18 +78,20 @@ def in_reference(
         drift=float(at_frequency[known].sum() - slopes[here, 0].sum()),
         ratio=(kept + foreign) / total if total > 0 else 1.0,
         foreign=foreign / (kept + foreign) if kept + foreign > 0 else 0.0,
-        reweighted=_reweighted(table, part.additive[known], het[known], place[known], counted[known], alleles),
+        reweighted=_reweighted(
+            table, part.additive[known], het=het[known], place=place[known], counted=counted[known], alleles=alleles
+        ),
     )
 
 
-def _moments(at_frequency: Floats, additive: Floats, het: Floats, frequency: Floats) -> tuple[float, float]:
+def _moments(at_frequency: Floats, additive: Floats, *, het: Floats, frequency: Floats) -> tuple[float, float]:
     """Mean and variance of what sites add together, independent and in Hardy-Weinberg proportions."""
     pq = 2 * frequency * (1 - frequency)
     variance = additive**2 * pq + 2 * additive * het * pq * (1 - 2 * frequency) + het**2 * pq * (1 - pq)
     return float((at_frequency + het * pq).sum()), float(variance.sum())
 
 
-def _find(table: pa.Table, variants: Variants, variant: NDArray[np.int64], alleles: Alleles) -> NDArray[np.int64]:
+def _find(table: pa.Table, variants: Variants, *, variant: NDArray[np.int64], alleles: Alleles) -> NDArray[np.int64]:
     """The reference's row of each site: its two alleles, as written or else on the other strand.
 
     -1 where it has none or knows no frequency of it.
@@ -115,7 +118,7 @@ def _find(table: pa.Table, variants: Variants, variant: NDArray[np.int64], allel
 
 
 def _reweighted(
-    table: pa.Table, additive: Floats, het: Floats, place: NDArray[np.int64], counted: Codes, alleles: Alleles
+    table: pa.Table, additive: Floats, *, het: Floats, place: NDArray[np.int64], counted: Codes, alleles: Alleles
 ) -> float:
     """Weights per copy of one allele are the other's with the other sign; of a palindrome nobody knows which."""
     if "additive" not in table.column_names:

@@ -7,14 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from features.arrays import Floats
 from features.errors import PresageError
 from features.polygenic.ancestry.fit import Components
 from features.polygenic.ancestry.model import SiteTable
 from features.polygenic.columns import chromosome_code
-
-Floats = NDArray[np.float64]
 
 
 def read_loadings(prefix: Path, *, n_components: int | None = None) -> tuple[tuple[str, ...], Components]:

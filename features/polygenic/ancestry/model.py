@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.polygenic.ancestry.adjustment import Adjustment
-from features.polygenic.columns import Alleles, Codes, Keys
+from features.polygenic.columns import Alleles, Codes
 from features.polygenic.matching import TargetIndex
 from features.polygenic.sums import Contribution
 
-Floats = NDArray[np.float64]
 FORMAT = 1
 SITES, MODEL = "sites.parquet", "model.json"
 BEYOND = 1e-6  # chance of a larger distance within the reference, below which a person is beyond it
@@ -34,7 +34,7 @@ class SiteTable:
     components).
     """
 
-    keys: Keys
+    keys: Ints
     ref: tuple[str, ...]
     alt: tuple[str, ...]
     frequency: Floats
@@ -153,7 +153,7 @@ class Projection:
     drift: Floats
     found: float
 
-    def components(self, sums: Floats, hidden: Floats, called: Floats) -> Floats:
+    def components(self, sums: Floats, hidden: Floats, *, called: Floats) -> Floats:
         """People's raw components from sums (component, person); nan where too little is called.
 
         `hidden` (component, person): share of each sum's variance at missing calls. `called` (person,): share of the
@@ -167,13 +167,13 @@ class Projection:
         return components
 
 
-def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles, frequencies: Floats) -> Projection:
+def projection(model: AncestryModel, target: TargetIndex, *, alleles: Alleles, frequencies: Floats) -> Projection:
     """Least-squares projection on the loadings at the sites that the genotypes have, either allele as reference.
 
     `frequencies`: of each variant's alternate allele, at which missing calls stand.
     """
     sites = model.sites
-    variant, turned = _find(sites, target, alleles)
+    variant, turned = _find(sites, target, alleles=alleles)
     use = sites.of_components & (variant >= 0)
     loadings = sites.loadings[use] / sites.scale[use, None]
     gram = sites.loadings[use].T @ sites.loadings[use]
@@ -193,9 +193,9 @@ def projection(model: AncestryModel, target: TargetIndex, alleles: Alleles, freq
     return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), drift, found)
 
 
-def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Alleles) -> Floats:
+def reference_frequencies(model: AncestryModel, target: TargetIndex, *, alleles: Alleles) -> Floats:
     """The reference's frequency of each variant's alternate allele, nan where it has none."""
-    variant, turned = _find(model.sites, target, alleles)
+    variant, turned = _find(model.sites, target, alleles=alleles)
     found = np.full(len(target.variants), np.nan)
     here = variant >= 0
     frequency = np.where(turned, 1 - model.sites.frequency, model.sites.frequency)
@@ -203,14 +203,14 @@ def reference_frequencies(model: AncestryModel, target: TargetIndex, alleles: Al
     return found
 
 
-def model_sites(model: AncestryModel, alleles: Alleles) -> tuple[Keys, Codes, Codes]:
+def model_sites(model: AncestryModel, alleles: Alleles) -> tuple[Ints, Codes, Codes]:
     """Position, REF and ALT of the reference's sites."""
     sites = model.sites
     ref, alt = ([alleles.code(name) for name in names] for names in (sites.ref, sites.alt))
     return sites.keys, np.array(ref, np.int32), np.array(alt, np.int32)
 
 
-def _find(sites: SiteTable, target: TargetIndex, alleles: Alleles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _find(sites: SiteTable, target: TargetIndex, *, alleles: Alleles) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each site the variant with its alleles, -1 where there is none, and whether REF and ALT change places."""
     ref = np.array([alleles.code(name) for name in sites.ref], np.int32)
     alt = np.array([alleles.code(name) for name in sites.alt], np.int32)

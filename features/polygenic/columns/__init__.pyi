@@ -9,7 +9,6 @@ from .loops import SiteWeights as SiteWeights
 from .loops import tally_weights as tally_weights
 from .variants import Alleles as Alleles
 from .variants import Codes as Codes
-from .variants import Keys as Keys
 from .variants import Variants as Variants
 from .variants import chromosome_code as chromosome_code
 from .variants import chromosome_codes as chromosome_codes

@@ -7,13 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.arrays import Ints
 from features.polygenic.columns.text import Column
-from features.polygenic.columns.variants import Alleles, Codes, Keys, Variants
+from features.polygenic.columns.variants import Alleles, Codes, Variants
 
 
 def explode(
     *,
-    keys: Keys,
+    keys: Ints,
     ref: Codes,
     alts: Column,
     ids: pa.StringArray,

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.arrays import Ints
 from features.errors import PresageError
 from features.polygenic.columns import text
 from features.polygenic.columns.explode import split_alternates
-from features.polygenic.columns.variants import Alleles, Codes, Keys, Variants, position_keys, split_key
+from features.polygenic.columns.variants import Alleles, Codes, Variants, position_keys, split_key
 
 _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
 
@@ -43,9 +44,9 @@ class FrequencyTable:
         if len(self) == len(variants) and _aligned(self, variants):
             return self.frequency
         found = np.full(len(variants), np.nan)
-        _fill(found, _by_id(self, variants), self, variants)
+        _fill(found, _by_id(self, variants), table=self, variants=variants)
         if np.isnan(found).any():
-            _fill(found, _by_position(self, variants), self, variants)
+            _fill(found, _by_position(self, variants), table=self, variants=variants)
         if len(variants) and np.isnan(found).all():
             raise PresageError(
                 str(self.path),
@@ -54,7 +55,7 @@ class FrequencyTable:
             )
         return found
 
-    def sites(self) -> tuple[Keys, Codes, Codes]:
+    def sites(self) -> tuple[Ints, Codes, Codes]:
         """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
         return _positions(self), self.ref, self.alt
 
@@ -73,7 +74,7 @@ def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
                 columns = first.decode("utf-8", "replace").rstrip("\r").split("\t")
                 _check_columns(path, columns)
             if content.strip():
-                parts.append(_read_piece(path, content, columns, alleles))
+                parts.append(_read_piece(path, content, columns=columns, alleles=alleles))
                 rows += len(parts[-1])
     except (text.BadLineError, OSError) as error:
         raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq") from error
@@ -101,9 +102,9 @@ def _check_columns(path: Path, columns: list[str]) -> None:
             )
 
 
-def _read_piece(path: Path, content: bytes, columns: list[str], alleles: Alleles) -> FrequencyTable:
+def _read_piece(path: Path, content: bytes, *, columns: list[str], alleles: Alleles) -> FrequencyTable:
     wanted = [name for name in (*_NAMED, "#CHROM", "POS") if name in columns]
-    cells = text.columns(content, len(columns), [columns.index(name) for name in wanted])
+    cells = text.columns(content, len(columns), wanted=[columns.index(name) for name in wanted])
     named = {name: cells[columns.index(name)] for name in wanted}
     parent, alt, several = split_alternates(named["ALT"], alleles)
     frequencies = named["ALT_FREQS"]
@@ -167,7 +168,7 @@ def _by_position(table: FrequencyTable, variants: Variants) -> tuple[NDArray[np.
     return pairs["variant"].to_numpy(), pairs["row"].to_numpy()
 
 
-def _positions(table: FrequencyTable) -> Keys:
+def _positions(table: FrequencyTable) -> Ints:
     """-1 where neither a POS column nor the id tells."""
     if table.position is not None:
         return position_keys(table.chromosome, table.position)
@@ -179,6 +180,7 @@ def _positions(table: FrequencyTable) -> Keys:
 def _fill(
     found: NDArray[np.float64],
     pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
+    *,
     table: FrequencyTable,
     variants: Variants,
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Floats, Singles
 from features.errors import PresageError
 
 SITES = 32  # of a word
@@ -23,8 +24,6 @@ _TABLES = 8 * 256
 _LINE = 64
 
 Rows = NDArray[np.uint64]
-Doubles = NDArray[np.float64]
-Singles = NDArray[np.float32]
 Real = TypeVar("Real", np.uint64, np.float32, np.float64)
 
 
@@ -58,10 +57,10 @@ class SiteWeights:
     `constants` (score,): what these sites add to everybody.
     """
 
-    additive: Doubles
-    heterozygote: Doubles | None
-    expected: Doubles
-    constants: Doubles | float = 0.0
+    additive: Floats
+    heterozygote: Floats | None
+    expected: Floats
+    constants: Floats | float = 0.0
 
     def _as_c(self) -> _Weights:
         additive, het = self.additive, self.heterozygote
@@ -91,6 +90,7 @@ def room_for_words(n_sites: int, n_samples: int) -> Rows:
 def unpack(
     content: NDArray[np.uint8],
     starts: NDArray[np.int64],
+    *,
     kinds: NDArray[np.uint8],
     wanted: NDArray[np.bool_],
     n_samples: int,
@@ -122,7 +122,7 @@ def turn(rows: Rows, words: Rows) -> None:
     LOOPS.turn(*at(rows), *sizes(*rows.shape), *at(words))
 
 
-def count_missing(words: Rows, used: NDArray[np.bool_], missing: NDArray[np.int64]) -> None:
+def count_missing(words: Rows, used: NDArray[np.bool_], *, missing: NDArray[np.int64]) -> None:
     """`missing` (set, sample) += the calls that are missing at the sites that each set uses (site, set)."""
     cells = np.zeros((used.shape[1], len(words) * SITES, 2), np.bool_)
     cells[:, : len(used), 0] = used.T
@@ -137,7 +137,7 @@ def count_missing(words: Rows, used: NDArray[np.bool_], missing: NDArray[np.int6
     )
 
 
-def add_missing(words: Rows, effects: Singles, out: Singles) -> None:
+def add_missing(words: Rows, effects: Singles, *, out: Singles) -> None:
     """For every missing call add its site's row of `effects` to its sample's row of `out`, (.., column / 16, 16)."""
     used = (effects != 0).any(axis=2)
     row_words = words.shape[1] // 32
@@ -146,7 +146,7 @@ def add_missing(words: Rows, effects: Singles, out: Singles) -> None:
     )
 
 
-def add_few(rows: Rows, weights: SiteWeights, score: int, sums: Doubles) -> None:
+def add_few(rows: Rows, weights: SiteWeights, *, score: int, sums: Floats) -> None:
     """`sums` (sample,) += one score's, site by site."""
     told = weights._as_c()
     LOOPS.add_few(*at(rows), *sizes(len(sums), rows.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))
@@ -162,10 +162,10 @@ class LookUp:
             self._lanes, self._loop = 1, LOOPS.look_up_1
         self._n, self._n_scores = n_samples, n_scores
         shape = _TABLES + min(n_samples, _TILE), self._lanes
-        self._room: Singles | Doubles = _aligned(shape, np.float32) if single else _aligned(shape, np.float64)
-        self._sums: Doubles = _aligned((-(-n_scores // self._lanes), n_samples, self._lanes), np.float64)
+        self._room: Singles | Floats = _aligned(shape, np.float32) if single else _aligned(shape, np.float64)
+        self._sums: Floats = _aligned((-(-n_scores // self._lanes), n_samples, self._lanes), np.float64)
 
-    def add(self, words: Rows, weights: SiteWeights, scores: NDArray[np.int64]) -> None:
+    def add(self, words: Rows, weights: SiteWeights, *, scores: NDArray[np.int64]) -> None:
         """Add a block of sites; `scores`: the columns of the weights, as many as said."""
         told = weights._as_c()
         self._loop(
@@ -177,13 +177,13 @@ class LookUp:
             *at(self._room, self._sums),
         )
 
-    def sums(self) -> Doubles:
+    def sums(self) -> Floats:
         """(score, sample)."""
         return self._sums.transpose(0, 2, 1).reshape(-1, self._n)[: self._n_scores]
 
 
 def tally_weights(
-    weights: Doubles, kinds: NDArray[np.uint8], sums: Doubles, squares: Doubles, zeros: NDArray[np.int64]
+    weights: Floats, kinds: NDArray[np.uint8], *, sums: Floats, squares: Floats, zeros: NDArray[np.int64]
 ) -> None:
     """Add to `sums` and `squares` (kind, score) what the weights (row, score) of each kind of row are without sign, to
     `zeros` (score,) how many are 0.
@@ -191,27 +191,27 @@ def tally_weights(
     LOOPS.tally_weights(*at(weights, kinds), *sizes(*weights.shape), *at(sums, squares, zeros))
 
 
-def tally_dosages(dosages: Singles) -> tuple[Doubles, NDArray[np.int64]]:
+def tally_dosages(dosages: Singles) -> tuple[Floats, NDArray[np.int64]]:
     """Per site the sum over called samples, and how many are missing."""
     totals, missing = np.empty(len(dosages)), np.empty(len(dosages), np.int64)
     LOOPS.tally_dosages(*at(dosages), *sizes(*dosages.shape), *at(totals, missing))
     return totals, missing
 
 
-def centre(dosages: Singles, centres: Doubles, stand_ins: Doubles, out: Singles | Doubles) -> None:
+def centre(dosages: Singles, centres: Floats, *, stand_ins: Floats, out: Singles | Floats) -> None:
     """Dosages less the site's centre, its stand-in where missing, in the precision of `out`."""
     loop = LOOPS.centre_single if out.dtype == np.float32 else LOOPS.centre_double
     loop(*at(dosages), *sizes(*dosages.shape), *at(centres, stand_ins, out))
 
 
-def heterozygotes(dosages: Singles) -> Doubles:
+def heterozygotes(dosages: Singles) -> Floats:
     """1 for one copy, 0 for none or two, linear between; 0 where missing."""
     out = np.empty(dosages.shape)
     LOOPS.heterozygotes(*at(dosages), *sizes(dosages.size), *at(out))
     return out
 
 
-def add_centred(dosages: Singles, weights: SiteWeights, score: int, sums: Doubles) -> None:
+def add_centred(dosages: Singles, weights: SiteWeights, *, score: int, sums: Floats) -> None:
     """`sums` (sample,) += one additive score's over centred dosages."""
     told = weights._as_c()
     LOOPS.add_centred(*at(dosages), *sizes(dosages.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))

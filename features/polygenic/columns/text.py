@@ -157,7 +157,7 @@ class Column:
             raise BadCellError(bad)
 
 
-def columns(content: bytes, n_columns: int, wanted: Sequence[int]) -> dict[int, Column]:
+def columns(content: bytes, n_columns: int, *, wanted: Sequence[int]) -> dict[int, Column]:
     """The wanted columns of a piece. Raises BadLineError."""
     order = np.array(sorted(wanted), np.int64)
     spans = np.empty((content.count(b"\n") + 1, len(order)), _SPAN)
@@ -203,7 +203,9 @@ class ScoreLines:
         return Column(content, self._spans[:n, 0]), Column(content, self._spans[:n, 1]), self._values[:n]
 
 
-def same_lines(content: bytes, start: int, others: bytes, others_start: int, column: int) -> NDArray[np.float64] | None:
+def same_lines(
+    content: bytes, start: int, *, others: bytes, others_start: int, column: int
+) -> NDArray[np.float64] | None:
     """The numbers of one column, if lines from `start` on say the same as others in all other columns; else None."""
     values = np.empty((len(content) - start) // (2 * column + 2) + 1)
     n = LOOPS.same_lines(*_from(content, start), *_from(others, others_start), *sizes(column, len(values)), *at(values))

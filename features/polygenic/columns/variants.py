@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrays import Ints
+
 Codes = NDArray[np.int32]
-Keys = NDArray[np.int64]
 
 X, Y, MT = 23, 24, 26
 _NAMES = {str(i): i for i in range(1, 23)} | {"X": X, "23": X, "Y": Y, "24": Y, "MT": MT, "M": MT, "26": MT}
@@ -41,14 +42,14 @@ def chromosome_codes(names: pa.Array) -> NDArray[np.int64]:
     return table[_indices(coded)]
 
 
-def position_keys(chromosomes: NDArray[np.int64], positions: NDArray[np.int64]) -> Keys:
+def position_keys(chromosomes: NDArray[np.int64], positions: NDArray[np.int64]) -> Ints:
     """One sortable number a position; -1 where the chromosome carries no score or the position is unknown."""
     keys = (chromosomes << _POSITION_BITS) | positions
     known = (chromosomes > 0) & (chromosomes <= Y) & (positions > 0) & (positions <= _MAX_POSITION)
     return np.where(known, keys, np.int64(-1))
 
 
-def split_key(keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_key(keys: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Chromosome codes and positions of keys; 0 and 0 for -1."""
     known = keys >= 0
     return np.where(known, keys >> _POSITION_BITS, 0), np.where(known, keys & ((1 << _POSITION_BITS) - 1), 0)
@@ -123,7 +124,7 @@ class Variants:
     `multiallelic`: the record lists several alternates. `ids`: the file's own names.
     """
 
-    keys: Keys
+    keys: Ints
     ref: Codes
     alt: Codes
     file: NDArray[np.int32]

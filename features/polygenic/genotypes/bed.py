@@ -20,13 +20,13 @@ class Bed(Pgen):
         if not fam.exists():
             raise PresageError(str(fam), "no such file", way_out="a .bed needs its .fam beside it")
         table, samples = read_bim(path.with_suffix(".bim"), alleles), read_fam(fam)
-        _check_size(path, len(samples), table.n_records)
-        self._open(path, table, samples)
+        _check_size(path, len(samples), n_records=table.n_records)
+        self._open(path, table, samples=samples)
         self.build = None
         self.has_dosages = False
 
 
-def _check_size(path: Path, n_samples: int, n_records: int) -> None:
+def _check_size(path: Path, n_samples: int, *, n_records: int) -> None:
     with path.open("rb") as stream:
         magic = stream.read(3)
     if magic != MAGIC + _SNP_MAJOR:

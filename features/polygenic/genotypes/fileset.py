@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ _CHROMOSOMES = (*_AUTOSOMES, "X", "Y")
 
 
 @contextmanager
-def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None) -> Iterator[Genotypes]:
+def open_genotypes(path: Path, alleles: Alleles, *, request: Request | None = None) -> Iterator[Genotypes]:
     """Open a genotype file (.pgen, .bed, .vcf, .vcf.gz, .bcf), or one per chromosome: `chr{1..22}.pgen`, `chr*.bed`.
 
     `request`: what is wanted of formats that are read whole; everything that a format can offer without one.
@@ -40,18 +41,18 @@ def open_genotypes(path: Path, alleles: Alleles, request: Request | None = None)
     try:
         parts = expand(path)
         for part in parts:
-            files.append(_open_one(part, alleles, request, alone=len(parts) == 1))  # noqa: PERF401 - to be closed
+            files.append(_open_one(part, alleles, request=request, alone=len(parts) == 1))  # noqa: PERF401 - to be closed
         if request is not None:
-            _check_asked(path, files, request)
+            _check_asked(path, files, request=request)
             if len(parts) > 1:
-                _complete(path, parts, files, request)
+                _complete(path, parts, files=files, request=request)
         yield files[0] if len(files) == 1 else Fileset(str(path), files)
     finally:
         for file in files:
             file.close()
 
 
-def _check_asked(path: Path, files: list[Genotypes], request: Request) -> None:
+def _check_asked(path: Path, files: list[Genotypes], *, request: Request) -> None:
     """What is said of unlisted sites is for formats that may leave some out; elsewhere it would do nothing."""
     asked = "--assume-reference" if request.assume_reference else "--callable-bed" if request.callable_bed else None
     if asked is not None and not any(isinstance(file, ListsSites) for file in files):
@@ -60,7 +61,7 @@ def _check_asked(path: Path, files: list[Genotypes], request: Request) -> None:
         )
 
 
-def _complete(path: Path, parts: list[Path], files: list[Genotypes], request: Request) -> None:
+def _complete(path: Path, parts: list[Path], *, files: list[Genotypes], request: Request) -> None:
     """Sites that no file of a set lists become reference once, not in every file that does not list them."""
     listing = [file for file in files if isinstance(file, ListsSites)]
     if not listing:
@@ -104,7 +105,7 @@ def _with_suffix(path: Path) -> Path:
     return next((part for part in beside if part.exists()), path)
 
 
-def _open_one(path: Path, alleles: Alleles, request: Request | None, *, alone: bool) -> Genotypes:
+def _open_one(path: Path, alleles: Alleles, *, request: Request | None, alone: bool) -> Genotypes:
     name = path.name.lower()
     if name.endswith((".bgen", ".bgen.gz")):
         raise PresageError(
@@ -117,20 +118,24 @@ def _open_one(path: Path, alleles: Alleles, request: Request | None, *, alone: b
         raise PresageError(
             str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
         )
-    return opener(path, alleles, request, alone)
+    return opener(path, alleles, request=request, alone=alone)
 
 
-def _open_vcf(path: Path, alleles: Alleles, request: Request | None, alone: bool) -> Genotypes:
+def _open_vcf(path: Path, alleles: Alleles, *, request: Request | None, alone: bool) -> Genotypes:
     from features.polygenic.genotypes.vcf import Vcf
 
     if request is None:
         raise PresageError(str(path), "a VCF is read for the sites of scores", way_out="convert it: plink2 --make-pgen")
-    return Vcf(path, alleles, request, alone=alone)
+    return Vcf(path, alleles, request=request, alone=alone)
 
 
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[[Path, Alleles, Request | None, bool], Genotypes]], ...] = (
-    ((".pgen",), lambda path, alleles, *_: Pgen(path, alleles)),
-    ((".bed",), lambda path, alleles, *_: Bed(path, alleles)),
+class _Open(Protocol):
+    def __call__(self, path: Path, alleles: Alleles, *, request: Request | None, alone: bool) -> Genotypes: ...
+
+
+_FORMATS: tuple[tuple[tuple[str, ...], _Open], ...] = (
+    ((".pgen",), lambda path, alleles, **_: Pgen(path, alleles)),
+    ((".bed",), lambda path, alleles, **_: Bed(path, alleles)),
     ((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf"), _open_vcf),
 )
 

@@ -73,7 +73,7 @@ def _lengths(content: bytes, size: int) -> NDArray[np.int64]:
 class PackedReader:
     """Reads calls of one file as rows, for one thread."""
 
-    def __init__(self, path: Path, index: RecordIndex, n_samples: int) -> None:
+    def __init__(self, path: Path, index: RecordIndex, *, n_samples: int) -> None:
         self._index = index
         self._n = n_samples
         self._bytes = np.empty(0, np.uint8)
@@ -93,7 +93,9 @@ class PackedReader:
         wanted[records - first] = True
         if content is None:
             return False
-        return loops.unpack(content, starts - starts[0], index.kinds[first:stop], wanted, self._n, out)
+        return loops.unpack(
+            content, starts - starts[0], kinds=index.kinds[first:stop], wanted=wanted, n_samples=self._n, rows=out
+        )
 
     def _content(self, start: int, stop: int) -> NDArray[np.uint8] | None:
         """In a place that stays, since the system clears new ones."""

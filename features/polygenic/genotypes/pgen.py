@@ -32,11 +32,11 @@ class Pgen:
         psam = path.with_suffix(".psam")
         if not psam.exists():
             raise PresageError(str(psam), "no such file", way_out="a .pgen needs its .psam beside it")
-        self._open(path, table, read_psam(psam))
+        self._open(path, table, samples=read_psam(psam))
         self.build: str | None = build_of_header(table.header, where=str(pvar))
         self.has_dosages: bool = _has_dosages(path)
 
-    def _open(self, path: Path, table: VariantTable, samples: Samples) -> None:
+    def _open(self, path: Path, table: VariantTable, *, samples: Samples) -> None:
         self.path = path
         self.name: str = str(path)
         self.samples: Samples = samples
@@ -47,7 +47,7 @@ class Pgen:
             counts = np.cumsum(table.allele_counts.to_numpy())
             self._offsets = np.concatenate([[0], counts]).astype(np.uintp)
         self._index: list[RecordIndex | None] = []  # found out once, when first read
-        PgenSites(path, len(samples), table.n_records, self._offsets, None).close()
+        PgenSites(path, len(samples), n_records=table.n_records, offsets=self._offsets, index=None).close()
 
     def reader(self) -> PgenSites:
         """A reader of its own for one thread."""
@@ -55,7 +55,9 @@ class Pgen:
 
         if not self._index:
             self._index.append(None if self._offsets is not None else record_index(self.path))
-        return PgenSites(self.path, len(self.samples), self.n_records, self._offsets, self._index[0])
+        return PgenSites(
+            self.path, len(self.samples), n_records=self.n_records, offsets=self._offsets, index=self._index[0]
+        )
 
     def close(self) -> None:
         """Nothing is held open between readers."""
@@ -68,6 +70,7 @@ class PgenSites:
         self,
         path: Path,
         n_samples: int,
+        *,
         n_records: int,
         offsets: NDArray[np.uintp] | None,
         index: RecordIndex | None,
@@ -82,9 +85,9 @@ class PgenSites:
             )
         except (RuntimeError, MemoryError, OSError) as error:
             raise PresageError(
-                str(path), _reason(error, n_samples, n_records), way_out="export the genotypes again"
+                str(path), _reason(error, n_samples, n_records=n_records), way_out="export the genotypes again"
             ) from error
-        self._packed = _packed(path, index, n_samples)
+        self._packed = _packed(path, index, n_samples=n_samples)
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
         """Calls in two bits; False where `read` must."""
@@ -92,14 +95,22 @@ class PgenSites:
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Allele counts, -9 where missing."""
-        self._read(sites, out, self._reader.read_range, self._reader.read_list, self._reader.read)
+        self._read(
+            sites, out, read_range=self._reader.read_range, read_list=self._reader.read_list, read_one=self._reader.read
+        )
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
         """Expected allele counts, -9 where missing."""
         reader = self._reader
-        self._read(sites, out, reader.read_dosages_range, reader.read_dosages_list, reader.read_dosages)
+        self._read(
+            sites,
+            out,
+            read_range=reader.read_dosages_range,
+            read_list=reader.read_dosages_list,
+            read_one=reader.read_dosages,
+        )
 
-    def _read(self, sites: Sites, out, read_range, read_list, read_one) -> None:  # type: ignore[no-untyped-def]
+    def _read(self, sites: Sites, out, *, read_range, read_list, read_one) -> None:  # type: ignore[no-untyped-def]
         rows = sites.row
         try:
             if self._multiallelic is not None and self._multiallelic[rows].any():
@@ -121,15 +132,15 @@ class PgenSites:
             self._packed.close()
 
 
-def _packed(path: Path, index: RecordIndex | None, n_samples: int) -> PackedReader | None:
+def _packed(path: Path, index: RecordIndex | None, *, n_samples: int) -> PackedReader | None:
     if index is None:
         return None
     from features.polygenic.genotypes.packed import PackedReader
 
-    return PackedReader(path, index, n_samples)
+    return PackedReader(path, index, n_samples=n_samples)
 
 
-def _reason(error: Exception, n_samples: int, n_records: int) -> str:
+def _reason(error: Exception, n_samples: int, *, n_records: int) -> str:
     return f"not a whole genotype file of {n_samples:,} samples and {n_records:,} records ({str(error).strip()})"
 
 

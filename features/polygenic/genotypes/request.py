@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Ints
 from features.errors import PresageError
-from features.polygenic.columns import Codes, Keys, chromosome_code
+from features.polygenic.columns import Codes, chromosome_code
 
 _POSITION = (1 << 32) - 1
 MIN_TURNED, MAX_TURNED = 3, 0.01  # sites, and share of the sites, at which REF and ALT may change places by mistake
@@ -25,12 +26,12 @@ class AllelePairs:
     Of known sites the first is REF; of wanted sites nobody knows which.
     """
 
-    keys: Keys
+    keys: Ints
     first: Codes
     second: Codes
 
     @staticmethod
-    def of(parts: Iterable[tuple[Keys, Codes, Codes]]) -> AllelePairs:
+    def of(parts: Iterable[tuple[Ints, Codes, Codes]]) -> AllelePairs:
         """Together, each pair once; rows without a position are left out."""
         empty = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
         keys, first, second = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
@@ -62,7 +63,7 @@ class Request:
     assume_reference: bool = False
 
 
-def check_references(name: str, keys: Keys, ref: Codes, alt: Codes, known: AllelePairs) -> None:
+def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: AllelePairs) -> None:
     """The sites that a VCF lists show whether the reference's REF is the genome's: else its alleles change places.
 
     A file that was once a BED may call the commoner allele REF; whoever is reference would then have two copies of the
@@ -83,7 +84,7 @@ def check_references(name: str, keys: Keys, ref: Codes, alt: Codes, known: Allel
         )
 
 
-def covered(keys: Keys, bed: Path) -> NDArray[np.bool_]:
+def covered(keys: Ints, bed: Path) -> NDArray[np.bool_]:
     """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no
     region.
     """
@@ -109,7 +110,7 @@ def _lines(bed: Path) -> list[str]:
         raise PresageError(str(bed), "not a text file", way_out="give the BED of callable regions") from error
 
 
-def _regions(bed: Path) -> tuple[Keys, Keys]:
+def _regions(bed: Path) -> tuple[Ints, Ints]:
     """First and last site of each region, as keys."""
     if not bed.exists():
         raise PresageError(str(bed), "no such file", way_out="give the BED of callable regions")

@@ -73,7 +73,7 @@ class _Found:
         if b"\t" not in content[:4096]:
             content = b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
         try:
-            cells = text.columns(content, len(columns), [columns.index(name) for name in _WANTED])
+            cells = text.columns(content, len(columns), wanted=[columns.index(name) for name in _WANTED])
             chrom, pos, ids, ref, alt = (cells[columns.index(name)] for name in _WANTED)
             positions = pos.wholes()
         except (text.BadLineError, text.BadCellError) as error:
@@ -120,7 +120,7 @@ def read_psam(path: Path) -> Samples:
     iid = columns.index("IID") if "IID" in columns else None
     if iid is None:
         raise PresageError(f"{path}, line 1", "the header has no column IID", way_out="add one")
-    _check_width(path, rows, iid + 1, first_line=2)
+    _check_width(path, rows, width=iid + 1, first_line=2)
     family = tuple(row[columns.index("FID")] for row in rows) if "FID" in columns else ()
     return _samples(path, Samples(tuple(row[iid] for row in rows), family), first_line=2)
 
@@ -130,11 +130,11 @@ def read_fam(path: Path) -> Samples:
     rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not rows:
         raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")
-    _check_width(path, rows, 2, first_line=1)
+    _check_width(path, rows, width=2, first_line=1)
     return _samples(path, Samples(tuple(row[1] for row in rows), tuple(row[0] for row in rows)), first_line=1)
 
 
-def _check_width(path: Path, rows: list[list[str]], width: int, *, first_line: int) -> None:
+def _check_width(path: Path, rows: list[list[str]], *, width: int, first_line: int) -> None:
     for number, row in enumerate(rows, start=first_line):
         if len(row) < width:
             raise PresageError(f"{path}, line {number}", f"expected at least {width} columns", way_out="mend the line")

@@ -102,7 +102,7 @@ class Vcf:
     variants: Variants
     has_dosages: bool
 
-    def __init__(self, path: Path, alleles: Alleles, request: Request, *, alone: bool = True) -> None:
+    def __init__(self, path: Path, alleles: Alleles, *, request: Request, alone: bool = True) -> None:
         check_end(path)
         try:
             source = VCF(str(path), gts012=True)
@@ -148,12 +148,19 @@ class Vcf:
             return None
         with tempfile.NamedTemporaryFile(prefix="presage-records-", suffix=".vcf") as aside:
             try:
-                found = read_text(path, header, len(self.samples), self._wanted.keys, self._alleles, aside.file)
+                found = read_text(
+                    path,
+                    header,
+                    n_samples=len(self.samples),
+                    wanted=self._wanted.keys,
+                    alleles=self._alleles,
+                    aside=aside.file,
+                )
                 self._note(found.plain.counts)
                 self._spool.add_block(found.plain.counts)
                 self._first += range(len(found.plain.counts))
                 if len(found.others):
-                    self._read(Path(aside.name), VCF(aside.name, gts012=True), found.others)
+                    self._read(Path(aside.name), VCF(aside.name, gts012=True), numbers=found.others)
             except (NotPlainError, PresageError):
                 return None
         self.n_records = found.n_records
@@ -161,13 +168,13 @@ class Vcf:
 
     def reader(self) -> VcfSites:
         """A reader of what was kept."""
-        return VcfSites(self._spool, np.array(self._first, np.int64), self.variants)
+        return VcfSites(self._spool, np.array(self._first, np.int64), variants=self.variants)
 
     def close(self) -> None:
         """Let go of what was kept."""
         self._spool.close()
 
-    def _read(self, path: Path, source: Any, numbers: NDArray[np.int64] | None = None) -> int:
+    def _read(self, path: Path, source: Any, *, numbers: NDArray[np.int64] | None = None) -> int:
         """Keep the wanted records; what homozygous reference blocks say of the others. `numbers`: of the records."""
         wanted = set(self._wanted.keys.tolist())
         columns = self._columns
@@ -184,7 +191,7 @@ class Vcf:
                 if not alts or alts[0] in ANY_OTHER:
                     self._keep_block(record, key)
                 elif key in wanted:
-                    self._keep(record, key, [alt for alt in alts if alt not in ANY_OTHER])
+                    self._keep(record, key, alts=[alt for alt in alts if alt not in ANY_OTHER])
                     place = number - 1 if numbers is None else int(numbers[number - 1])
                     columns.number += [place] * (len(columns.keys) - len(columns.number))
         except Exception as error:
@@ -197,7 +204,7 @@ class Vcf:
             )
         return number
 
-    def _keep(self, record: Any, key: int, alts: list[str]) -> None:
+    def _keep(self, record: Any, key: int, *, alts: list[str]) -> None:
         """`alts`: without a gVCF's placeholder."""
         named = [(allele, alt) for allele, alt in enumerate(alts, start=1) if alt[0] not in "<*"]
         if not named:
@@ -208,7 +215,7 @@ class Vcf:
             self._flush()
             calls = of_named(record.genotype.array(), len(alts)) if "GT" in record.FORMAT else None
             n = len(self.samples)
-            rows = [counts(record, calls, k, n) for k in range(0 if several else 1, len(alts) + 1)]
+            rows = [counts(record, calls, allele=k, n_samples=n) for k in range(0 if several else 1, len(alts) + 1)]
             if not several:
                 self._note(rows[0][None])
             numbers = [self._spool.add(copies) for copies in rows]
@@ -283,10 +290,10 @@ class Vcf:
         listed = np.array([*columns.keys, *self._unnamed], np.int64)
         if self._plain is not None:
             listed = np.concatenate([self._plain.keys, listed])
-            check_references(self.name, self._plain.keys, self._plain.ref, self._plain.alt, known)
+            check_references(self.name, self._plain.keys, ref=self._plain.ref, alt=self._plain.alt, known=known)
         else:
             ref, alt = (np.array(codes, np.int32) for codes in (columns.ref, columns.alt))
-            check_references(self.name, np.array(columns.keys, np.int64), ref, alt, known)
+            check_references(self.name, np.array(columns.keys, np.int64), ref=ref, alt=alt, known=known)
         told = np.array(self._told, np.int64).reshape(-1, 3)
         pairs = AllelePairs.of(
             [
@@ -325,7 +332,7 @@ class Vcf:
 class VcfSites:
     """Reads what was kept of a VCF."""
 
-    def __init__(self, spool: GenotypeSpool, first: NDArray[np.int64], variants: Variants) -> None:
+    def __init__(self, spool: GenotypeSpool, first: NDArray[np.int64], *, variants: Variants) -> None:
         self._spool = spool
         self._first = first
         several = np.zeros(len(first), np.bool_)

@@ -14,13 +14,13 @@ DOSAGES = ("DS", "GP")
 
 
 def counts(
-    record: Any, calls: NDArray[np.int16] | None, allele: int, n_samples: int
+    record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int
 ) -> NDArray[np.int8] | NDArray[np.float32]:
     """Copies of one allele; missing where no field says. A haploid call, dosage or probability counts twice, as
     plink2 reads it.
     """
     hard = np.full(n_samples, MISSING, np.int8) if calls is None else called(calls, allele)
-    dosage = _dosage(record, calls, allele, n_samples)
+    dosage = _dosage(record, calls, allele=allele, n_samples=n_samples)
     if dosage is None:
         return hard
     return np.where(np.isnan(dosage), hard, dosage).astype(np.float32)
@@ -67,7 +67,7 @@ def _haploid(calls: NDArray[np.int16]) -> NDArray[np.bool_]:
     return found
 
 
-def _dosage(record: Any, calls: NDArray[np.int16] | None, allele: int, n_samples: int) -> NDArray[np.float64] | None:
+def _dosage(record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int) -> NDArray[np.float64] | None:
     """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
     names = record.FORMAT
     found = np.full(n_samples, np.nan)

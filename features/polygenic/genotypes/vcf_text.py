@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
-from features.polygenic.columns import Alleles, Codes, Keys, chromosome_codes, dictionary_of, position_keys
+from features.arrays import Ints
+from features.polygenic.columns import Alleles, Codes, chromosome_codes, dictionary_of, position_keys
 from features.polygenic.genotypes.protocol import MISSING
 from features.polygenic.genotypes.vcf_calls import DOSAGES
 
@@ -37,7 +38,7 @@ class NotPlainError(Exception):
 class PlainRecords:
     """Wanted records in file order. `counts` (record, sample): of the alternate. `number`: which record of the file."""
 
-    keys: Keys
+    keys: Ints
     ref: Codes
     alt: Codes
     ids: pa.Array
@@ -55,7 +56,7 @@ class TextRecords:
 
 
 def read_text(
-    path: Path, header: str, n_samples: int, wanted: NDArray[np.int64], alleles: Alleles, aside: IO[bytes]
+    path: Path, header: str, *, n_samples: int, wanted: NDArray[np.int64], alleles: Alleles, aside: IO[bytes]
 ) -> TextRecords:
     """Read a VCF of calls; write what is not plain, after the header, to `aside`. `wanted`: keys, sorted.
 
@@ -68,10 +69,10 @@ def read_text(
     try:
         for piece in _pieces(path):
             table = _table(piece, n_samples)
-            part, other = _read(table, wanted, alleles, number)
+            part, other = _read(table, wanted, alleles=alleles, first=number)
             parts.append(part)
             others.append(other + number)
-            _set_aside(piece, other, table.num_rows, aside)
+            _set_aside(piece, other, n_rows=table.num_rows, aside=aside)
             number += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise NotPlainError from error
@@ -124,7 +125,7 @@ def _table(piece: bytes, n_samples: int) -> pa.Table:
 
 
 def _read(
-    table: pa.Table, wanted: NDArray[np.int64], alleles: Alleles, first: int
+    table: pa.Table, wanted: NDArray[np.int64], *, alleles: Alleles, first: int
 ) -> tuple[PlainRecords, NDArray[np.intp]]:
     """The plain records, and which rows are to be set aside."""
     keys = position_keys(chromosome_codes(table["c0"]), table["c1"].to_numpy())
@@ -190,7 +191,7 @@ def _count(call: str) -> int:
     return 2 * copies if len(named) == 1 else copies
 
 
-def _set_aside(piece: bytes, rows: NDArray[np.intp], n_rows: int, aside: IO[bytes]) -> None:
+def _set_aside(piece: bytes, rows: NDArray[np.intp], *, n_rows: int, aside: IO[bytes]) -> None:
     if not len(rows):
         return
     lines = piece.splitlines(keepends=True)

@@ -32,7 +32,7 @@ class Rescue:
     reference: NDArray[np.float64]
 
 
-def rescue_palindromes(rows: ScoreRows, matches: Matches, frequencies: NDArray[np.float64] | None) -> Rescue:
+def rescue_palindromes(rows: ScoreRows, matches: Matches, *, frequencies: NDArray[np.float64] | None) -> Rescue:
     """Bring palindromes back into `matches` where frequencies tell the strand. `frequencies`: of each variant's ALT."""
     outcome = np.full(len(rows), -1, np.int8)
     reference = np.full(len(rows), np.nan)

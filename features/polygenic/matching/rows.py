@@ -94,12 +94,12 @@ def summarise(score: Score, counts: MatchCounts) -> MatchSummary:
     """What became of one score's rows and weight."""
     sums, squares = np.zeros((KINDS, 1)), np.zeros((KINDS, 1))
     weights = np.ascontiguousarray(score.weights).reshape(-1, 1)
-    tally_weights(weights, counts.kind, sums, squares, np.zeros(1, np.int64))
-    return summary_of(score.header.score_id, counts, sums[:, 0], squares[:, 0])
+    tally_weights(weights, counts.kind, sums=sums, squares=squares, zeros=np.zeros(1, np.int64))
+    return summary_of(score.header.score_id, counts, sums=sums[:, 0], squares=squares[:, 0])
 
 
 def summary_of(
-    score_id: str, counts: MatchCounts, sums: NDArray[np.float64], squares: NDArray[np.float64]
+    score_id: str, counts: MatchCounts, *, sums: NDArray[np.float64], squares: NDArray[np.float64]
 ) -> MatchSummary:
     """From the absolute and the squared weight of each kind of row."""
     rows, total = counts.rows, sums.sum()
@@ -159,10 +159,10 @@ def _hint(summary: MatchSummary, *, only_variants: bool) -> str:
 def variant_rows(
     name: str,
     rows: ScoreRows,
+    *,
     matches: Matches,
     variants: Variants,
     alleles: Alleles,
-    *,
     rescue: Rescue | None = None,
 ) -> pa.Table:
     """One row for each row of the score: what it matched and how, or why it is not used.

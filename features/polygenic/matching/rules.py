@@ -103,13 +103,13 @@ class TargetIndex:
         return TargetIndex(variants, keys if order is None else keys[order], order, palindrome)
 
 
-def match(rows: ScoreRows, target: TargetIndex, alleles: Alleles, rules: MatchRules) -> Matches:
+def match(rows: ScoreRows, target: TargetIndex, *, alleles: Alleles, rules: MatchRules) -> Matches:
     """Match every row of one score."""
     low = np.searchsorted(target.keys, rows.keys)
     inside = np.minimum(low, max(len(target.keys) - 1, 0))
     present = target.keys[inside] == rows.keys if len(target.keys) else np.zeros(len(rows), np.bool_)
-    row, variant = _candidates(rows, target, low, present)
-    kind = _kinds(rows, row, target.variants, variant, alleles)
+    row, variant = _candidates(rows, target, low=low, present=present)
+    kind = _kinds(rows, row, variants=target.variants, variant=variant, alleles=alleles)
     hit = kind >= 0
     row, variant, kind = row[hit], variant[hit], kind[hit]
     best, tied = _best(row, kind)
@@ -118,12 +118,14 @@ def match(rows: ScoreRows, target: TargetIndex, alleles: Alleles, rules: MatchRu
     found_kind = np.full(len(rows), -1, np.int8)
     found_variant[row[best]] = variant[best]
     found_kind[row[best]] = kind[best]
-    reasons[row[best]] = _exclusions(rows, row[best], variant[best], kind[best], tied[best], target, rules)
+    reasons[row[best]] = _exclusions(
+        rows, row[best], variant=variant[best], kind=kind[best], tied=tied[best], target=target, rules=rules
+    )
     return Matches(found_variant, found_kind, reasons)
 
 
 def _candidates(
-    rows: ScoreRows, target: TargetIndex, low: NDArray[np.intp], present: NDArray[np.bool_]
+    rows: ScoreRows, target: TargetIndex, *, low: NDArray[np.intp], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs (row, variant) at one position, by row, then in the genotypes' order. `low`: the first at each position."""
     usable = np.flatnonzero(present & (rows.keys >= 0) & (rows.effect >= 0) & ~rows.complex)
@@ -139,7 +141,7 @@ def _candidates(
 
 
 def _kinds(
-    rows: ScoreRows, row: NDArray[np.intp], variants: Variants, variant: NDArray[np.intp], alleles: Alleles
+    rows: ScoreRows, row: NDArray[np.intp], *, variants: Variants, variant: NDArray[np.intp], alleles: Alleles
 ) -> NDArray[np.int8]:
     """The first kind of match that holds for each pair, -1 where none does."""
     effect, other = rows.effect[row], rows.other[row]
@@ -186,6 +188,7 @@ def _unmatched_reasons(rows: ScoreRows, present: NDArray[np.bool_]) -> NDArray[n
 def _exclusions(
     rows: ScoreRows,
     row: NDArray[np.intp],
+    *,
     variant: NDArray[np.intp],
     kind: NDArray[np.int8],
     tied: NDArray[np.bool_],

@@ -30,7 +30,7 @@ class ScoreFiles:
         self._tables: list[ScoreTable] = []
         self._pool = ThreadPoolExecutor(threads)
         parse_next = partial(self._parse, last=LastText())  # whose text is let go of after the last file
-        self._parsed = InOrder(self._pool, parse_next, paths, ahead=threads)
+        self._parsed = InOrder(self._pool, parse_next, jobs=paths, ahead=threads)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -68,7 +68,7 @@ class InOrder(Iterator[Done]):
     """Work on several threads, its results in the order of the jobs, with few of them waiting in memory."""
 
     def __init__(
-        self, pool: ThreadPoolExecutor, work: Callable[[Job], Done], jobs: Iterable[Job], *, ahead: int
+        self, pool: ThreadPoolExecutor, work: Callable[[Job], Done], *, jobs: Iterable[Job], ahead: int
     ) -> None:
         left = iter(jobs)
         self._more = (pool.submit(work, job) for job in left)

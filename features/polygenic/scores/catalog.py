@@ -87,10 +87,16 @@ class CatalogueFile:
         scores = []
         for name, rows in _by_accession(table):
             if name is None:
-                scores.append(_read_catalogue(self.path, self.header, table, lines, alleles, build, last))
+                scores.append(
+                    _read_catalogue(
+                        self.path, self.header, table=table, lines=lines, alleles=alleles, build=build, last=last
+                    )
+                )
             else:
                 fields, part = {**self.header, "pgs_id": name}, table.take(pa.array(rows))
-                scores.append(_read_catalogue(self.path, fields, part, lines[rows], alleles, build))
+                scores.append(
+                    _read_catalogue(self.path, fields, table=part, lines=lines[rows], alleles=alleles, build=build)
+                )
         return scores
 
 
@@ -100,19 +106,19 @@ def parse(
     """A file of one score or a few; or a table of many, left open, since they may not fit in memory together."""
     columns, first_line = _first_columns(path)
     if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
-        return ScoreTable(path, columns, first_line, alleles, threads=threads)
+        return ScoreTable(path, columns, first_line=first_line, alleles=alleles, threads=threads)
     header, columns, content, start, first_line = _split(path)
-    _check_columns(path, columns, first_line)
+    _check_columns(path, columns, first_line=first_line)
     body = memoryview(content)[start:]
-    table = last.same(columns, content, start) if last is not None else None
+    table = last.same(columns, content, start=start) if last is not None else None
     if table is None:
-        table = _read_rows(path, columns, body, first_line)
+        table = _read_rows(path, columns, body=body, first_line=first_line)
         if last is not None:
-            last.keep(columns, content, start, table)
-    return CatalogueFile(path, header, table, _lines_of(table, body, first_line))
+            last.keep(columns, content, start=start, table=table)
+    return CatalogueFile(path, header, table, _lines_of(table, body, first_line=first_line))
 
 
-def _lines_of(table: pa.Table, body: memoryview, first_line: int) -> range | NDArray[np.int64]:
+def _lines_of(table: pa.Table, body: memoryview, *, first_line: int) -> range | NDArray[np.int64]:
     """Where the rows stand; as if one after the other where a quoted cell has several lines."""
     if text.n_lines(body) != table.num_rows:
         filled = first_line + text.filled_lines(body)
@@ -135,7 +141,7 @@ def _first_columns(path: Path) -> tuple[list[str], int]:
     return [], 0
 
 
-def _check_columns(path: Path, columns: list[str], first_line: int) -> None:
+def _check_columns(path: Path, columns: list[str], *, first_line: int) -> None:
     if "effect_allele" not in columns or not {"effect_weight", *_DOSAGE_WEIGHTS} & set(columns):
         raise PresageError(
             f"{path}, line {first_line - 1}",
@@ -201,6 +207,7 @@ def _header_field(line: str) -> tuple[str, str]:
 def _read_catalogue(
     path: Path,
     fields: Mapping[str, str],
+    *,
     table: pa.Table,
     lines: NDArray[np.int64],
     alleles: Alleles,
@@ -208,10 +215,10 @@ def _read_catalogue(
     last: LastRows | None = None,
 ) -> Score:
     columns = table.column_names
-    harmonised, used_build = _positions_used(columns, fields, build)
-    header = _header(path, fields, used_build)
-    rows = _rows(table, alleles, lines, harmonised=harmonised, last=last)
-    weights, effects = _weights(path, table, rows.line)
+    harmonised, used_build = _positions_used(columns, fields, build=build)
+    header = _header(path, fields, build=used_build)
+    rows = _rows(table, alleles, lines=lines, harmonised=harmonised, last=last)
+    weights, effects = _weights(path, table, lines=rows.line)
     score = Score(header, path, rows, weights, effects)
     reason = _refusal(table, score)
     if reason:
@@ -221,7 +228,7 @@ def _read_catalogue(
     return score
 
 
-def _read_rows(path: Path, columns: list[str], body: memoryview, first_line: int) -> pa.Table:
+def _read_rows(path: Path, columns: list[str], *, body: memoryview, first_line: int) -> pa.Table:
     wanted = {"rsID", "chr_name", "chr_position", "effect_allele", "other_allele", "effect_weight", "effect_type"}
     wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
     wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
@@ -250,11 +257,11 @@ def _read_rows(path: Path, columns: list[str], body: memoryview, first_line: int
             memory_pool=pa.system_memory_pool(),
         )
     except pa.ArrowInvalid as error:
-        raise _conversion_error(path, columns, body, first_line, bad, error) from error
+        raise _conversion_error(path, columns, body=body, first_line=first_line, bad=bad, error=error) from error
 
 
 def _conversion_error(
-    path: Path, columns: list[str], body: memoryview, first_line: int, bad: list[int], error: pa.ArrowInvalid
+    path: Path, columns: list[str], *, body: memoryview, first_line: int, bad: list[int], error: pa.ArrowInvalid
 ) -> PresageError:
     """The first row that breaks a rule, found again slowly."""
     lines = bytes(body).decode("utf-8", "replace").split("\n")
@@ -277,7 +284,7 @@ def _conversion_error(
     return PresageError(where, f"not a tab-separated scoring file ({error})", way_out="download it again")
 
 
-def _positions_used(columns: list[str], fields: Mapping[str, str], build: str | None) -> tuple[bool, str | None]:
+def _positions_used(columns: list[str], fields: Mapping[str, str], *, build: str | None) -> tuple[bool, str | None]:
     """Harmonised columns, unless the file's own are of the genotypes' build and the harmonised ones are not."""
     own = canonical_build(fields.get("genome_build"))
     if "hm_pos" not in columns or "hm_chr" not in columns:
@@ -288,7 +295,7 @@ def _positions_used(columns: list[str], fields: Mapping[str, str], build: str | 
     return True, harmonised
 
 
-def _header(path: Path, fields: Mapping[str, str], build: str | None) -> ScoreHeader:
+def _header(path: Path, fields: Mapping[str, str], *, build: str | None) -> ScoreHeader:
     score_id = fields.get("pgs_id") or fields.get("pgs_name")
     return ScoreHeader(
         score_id=score_id or re.sub(r"\.(txt|tsv|gz|csv)", "", path.name),
@@ -328,50 +335,52 @@ def _flag(table: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def _rows(
-    table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool, last: LastRows | None
+    table: pa.Table, alleles: Alleles, *, lines: NDArray[np.int64], harmonised: bool, last: LastRows | None
 ) -> ScoreRows:
     names = _HARMONISED if harmonised else _OWN
     told = table.select([name for name in (*names, *_ALLELES) if name in table.column_names])
     rows = last.same(told, lines) if last is not None else None
     if rows is None:
-        rows = _understood(told, alleles, lines, harmonised=harmonised)
+        rows = _understood(told, alleles, lines=lines, harmonised=harmonised)
         if last is not None:
             last.keep(told, rows)
     return rows
 
 
-def _understood(table: pa.Table, alleles: Alleles, lines: NDArray[np.int64], *, harmonised: bool) -> ScoreRows:
+def _understood(table: pa.Table, alleles: Alleles, *, lines: NDArray[np.int64], harmonised: bool) -> ScoreRows:
     names = _HARMONISED if harmonised else _OWN
-    position = _column(table, names[1], pa.int64())
-    keys = position_keys(chromosome_codes(_column(table, names[0], pa.string())), pc.fill_null(position, 0).to_numpy())
-    effect = alleles.encode(_column(table, "effect_allele", pa.string()))
-    other = _column(table, "other_allele", pa.string())
+    position = _column(table, names[1], kind=pa.int64())
+    keys = position_keys(
+        chromosome_codes(_column(table, names[0], kind=pa.string())), pc.fill_null(position, 0).to_numpy()
+    )
+    effect = alleles.encode(_column(table, "effect_allele", kind=pa.string()))
+    other = _column(table, "other_allele", kind=pa.string())
     if harmonised:
-        other = pc.coalesce(other, _column(table, "hm_inferOtherAllele", pa.string()))
+        other = pc.coalesce(other, _column(table, "hm_inferOtherAllele", kind=pa.string()))
     other_codes = alleles.encode(other)
     several = alleles.sequences(other_codes)  # `A/C`: not known which
     other_codes[~several] = -1
     effect[~alleles.sequences(effect)] = -1
     haplotype = _flag(table, "is_haplotype") | _flag(table, "is_diplotype")
-    frequency = pc.fill_null(_column(table, "allelefrequency_effect", pa.float64()), np.nan).to_numpy()
+    frequency = pc.fill_null(_column(table, "allelefrequency_effect", kind=pa.float64()), np.nan).to_numpy()
     return ScoreRows(keys, effect, other_codes, haplotype, frequency, lines)
 
 
-def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+def _column(table: pa.Table, name: str, *, kind: pa.DataType) -> pa.ChunkedArray:
     if name in table.column_names:
         return table[name]
     return pa.chunked_array([pa.nulls(table.num_rows, kind)])
 
 
 def _weights(
-    path: Path, table: pa.Table, lines: NDArray[np.int64]
+    path: Path, table: pa.Table, *, lines: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Weights, and what 0, 1 and 2 effect alleles add where some row is not additive.
 
     Raises PresageError where a weight is missing, nan or infinite.
     """
-    weight = pc.fill_null(_column(table, "effect_weight", pa.float64()), np.nan).to_numpy()
-    dominant, recessive = _model(path, table, lines)
+    weight = pc.fill_null(_column(table, "effect_weight", kind=pa.float64()), np.nan).to_numpy()
+    dominant, recessive = _model(path, table, lines=lines)
     effects = None
     if set(_DOSAGE_WEIGHTS) <= set(table.column_names) or dominant.any() or recessive.any():
         effects = np.stack([np.zeros(len(weight)), weight, weight + weight], axis=1)
@@ -393,7 +402,7 @@ def _weights(
     return weight, effects
 
 
-def _model(path: Path, table: pa.Table, lines: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _model(path: Path, table: pa.Table, *, lines: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which rows are dominant and which recessive, by flags or by an effect_type column."""
     kinds = {}
     for kind in ("dominant", "recessive"):

@@ -34,17 +34,19 @@ class LastText:
     def __init__(self) -> None:
         self._last: tuple[list[str], bytes, int, pa.Table] | None = None
 
-    def same(self, columns: list[str], content: bytes, start: int) -> pa.Table | None:
+    def same(self, columns: list[str], content: bytes, *, start: int) -> pa.Table | None:
         """The last table with these weights, if these lines say the same in all other columns."""
         last = self._last  # other threads keep theirs meanwhile
         if last is None or "effect_weight" not in columns or columns != last[0]:
             return None
         _, others, others_start, table = last
-        weights = text.same_lines(content, start, others, others_start, columns.index("effect_weight"))
+        weights = text.same_lines(
+            content, start, others=others, others_start=others_start, column=columns.index("effect_weight")
+        )
         if weights is None or len(weights) != table.num_rows:
             return None
         return table.set_column(table.column_names.index("effect_weight"), "effect_weight", pa.array(weights))
 
-    def keep(self, columns: list[str], content: bytes, start: int, table: pa.Table) -> None:
+    def keep(self, columns: list[str], content: bytes, *, start: int, table: pa.Table) -> None:
         """For the next file. Cells in quotes may hold what else ends cells: they are not compared letter by letter."""
         self._last = (columns, content, start, table) if b'"' not in content else None

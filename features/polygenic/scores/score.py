@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.polygenic.columns import Codes, Keys
+from features.arrays import Ints
+from features.polygenic.columns import Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ScoreRows:
     `frequency`: of the effect allele as the file tells it, nan where it does not. `line`: where each row stands.
     """
 
-    keys: Keys
+    keys: Ints
     effect: Codes
     other: Codes
     complex: NDArray[np.bool_]

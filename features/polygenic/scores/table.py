@@ -47,7 +47,7 @@ class Tally:
 
     def add(self, weights: NDArray[np.float64], kinds: NDArray[np.uint8]) -> None:
         """Some rows more (row, score)."""
-        loops.tally_weights(weights, kinds, self.sums, self.squares, self.zeros)
+        loops.tally_weights(weights, kinds, sums=self.sums, squares=self.squares, zeros=self.zeros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Piece:
 class ScoreTable:
     """The scores of one table. Raises PresageError with the line for an id or a weight that breaks the rules."""
 
-    def __init__(self, path: Path, columns: list[str], first_line: int, alleles: Alleles, *, threads: int) -> None:
+    def __init__(self, path: Path, columns: list[str], *, first_line: int, alleles: Alleles, threads: int) -> None:
         self.path = path
         self.names = columns[2:]
         if len(set(columns)) < len(columns) or not self.names:
@@ -174,17 +174,17 @@ class ScoreTable:
         line = self._first_line
         with ThreadPoolExecutor(threads) as pool:
             jobs = text.placed_pieces(self.path, self._first_line - 1, size=text.PIECE)
-            waiting = [pool.submit(self._parse, *job, alleles) for job in islice(jobs, threads + 1)]
+            waiting = [pool.submit(self._parse, *job, alleles=alleles) for job in islice(jobs, threads + 1)]
             while waiting:
                 piece = waiting.pop(0).result()
-                waiting += [pool.submit(self._parse, *job, alleles) for job in islice(jobs, 1)]
+                waiting += [pool.submit(self._parse, *job, alleles=alleles) for job in islice(jobs, 1)]
                 if isinstance(piece, text.BadCellError):
                     where = f"{self.path}, line {line + piece.number}, column ID"
                     raise PresageError(
                         where, "expected chromosome:position:allele:allele", way_out="or use the PGS Catalog's columns"
                     )
                 if piece is None:
-                    raise _bad_line(self.path, self._columns, self._first_line)
+                    raise _bad_line(self.path, self._columns, first_line=self._first_line)
                 piece.rows.line[:] += line
                 pieces.append(piece)
                 line += piece.n_lines
@@ -192,7 +192,7 @@ class ScoreTable:
             raise PresageError(str(self.path), "the scoring file has no rows", way_out="export it again")
         return pieces
 
-    def _parse(self, content: bytes, start: int, alleles: Alleles) -> _Piece | text.BadCellError | None:
+    def _parse(self, content: bytes, start: int, *, alleles: Alleles) -> _Piece | text.BadCellError | None:
         """None where a line does not fit: the caller finds it."""
         lines = self._lines(content)
         if lines is None:
@@ -223,7 +223,7 @@ class ScoreTable:
                 parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
                 convert_options=csv.ConvertOptions(column_types=types, null_values=_NULLS),
             )
-            first = text.columns(content, len(self._columns), (0, 1))
+            first = text.columns(content, len(self._columns), wanted=(0, 1))
         except (pa.ArrowInvalid, text.BadLineError):
             return None
         weights = np.stack([table[name].to_numpy() for name in self.names], axis=1)  # null is nan
@@ -247,7 +247,7 @@ def _rows(lines: _Lines, alleles: Alleles) -> ScoreRows:
     return ScoreRows(keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), lines.numbers)
 
 
-def _bad_line(path: Path, columns: list[str], first_line: int) -> PresageError:
+def _bad_line(path: Path, columns: list[str], *, first_line: int) -> PresageError:
     """The first line that breaks a rule, found again slowly."""
     line = first_line
     for content in text.pieces(path, first_line - 1):

@@ -27,7 +27,7 @@ class Task:
     uncertain: bool
 
     @staticmethod
-    def of(genotypes: Genotypes, contributions: Contributions, scores: range, *, uncertain: bool) -> Task:
+    def of(genotypes: Genotypes, contributions: Contributions, *, scores: range, uncertain: bool) -> Task:
         """With the scores' sets of sites."""
         site_set = contributions.site_sets(scores)
         first = np.unique(site_set, return_index=True)[1]

@@ -141,7 +141,9 @@ class ContributionStore:
         by_site = None
         if frequencies is not None:
             by_site = np.where(reads_ref, 1 - _total_alternate(variants, frequencies)[variant], frequencies[variant])
-        return Contributions(sites, site_codes, by_site, np.array(self._constants), self._parts)
+        return Contributions(
+            sites, site_codes, frequencies=by_site, constants=np.array(self._constants), parts=self._parts
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -230,6 +232,7 @@ class Contributions:
         self,
         sites: Sites,
         codes: NDArray[np.int64],
+        *,
         frequencies: NDArray[np.float64] | None,
         constants: NDArray[np.float64],
         parts: Sequence[_Part | _TablePart],
@@ -250,20 +253,20 @@ class Contributions:
         keys = [(id(part.codes), number if part.has_zeros else -1) for number, part in parts]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
-    def n_sites_of(self, start: int, stop: int, scores: range) -> NDArray[np.intp]:
+    def n_sites_of(self, start: int, stop: int, *, scores: range) -> NDArray[np.intp]:
         """How many of sites start to stop each of some scores uses."""
         places: dict[int, int] = {}
         for score in scores:
             codes = self._parts[score].codes
             if id(codes) not in places:
-                low, high = self._range(codes, start, stop)
+                low, high = self._range(codes, start, stop=stop)
                 places[id(codes)] = high - low
         return np.array([places[id(self._parts[score].codes)] for score in scores], np.intp)
 
-    def weights(self, start: int, stop: int, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
+    def weights(self, start: int, stop: int, *, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
         """Weights of some scores over sites start to stop. `expected`: copies of a missing call at these."""
         parts = [self._parts[score] for score in scores]
-        told = self._of_one_table(parts, start, stop, expected)
+        told = self._of_one_table(parts, start, stop=stop, expected=expected)
         if told is not None:
             return told
         additive, constants = np.zeros((len(scores), stop - start)), np.zeros(len(scores))
@@ -272,7 +275,7 @@ class Contributions:
         blocks: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         for number, part in enumerate(parts):
             if id(part.codes) not in places:
-                places[id(part.codes)] = self._place(part.codes, start, stop)
+                places[id(part.codes)] = self._place(part.codes, start, stop=stop)
             low, high, columns = places[id(part.codes)]
             if isinstance(part, _TablePart):
                 if id(part.table) not in blocks:
@@ -287,7 +290,7 @@ class Contributions:
         return SiteWeights(additive.T, None if heterozygote is None else heterozygote.T, expected, constants)
 
     def _of_one_table(
-        self, parts: Sequence[_Part | _TablePart], start: int, stop: int, expected: NDArray[np.float64]
+        self, parts: Sequence[_Part | _TablePart], start: int, *, stop: int, expected: NDArray[np.float64]
     ) -> SiteWeights | None:
         """Where all scores are neighbours in one table, whose sites are all there are: its weights as they lie."""
         first = parts[0] if parts else None
@@ -297,22 +300,22 @@ class Contributions:
             isinstance(part, _TablePart) and part.table is first.table and part.number == number
             for number, part in enumerate(parts, start=first.number)
         )
-        low, high, columns = self._place(first.codes, start, stop)
+        low, high, columns = self._place(first.codes, start, stop=stop)
         if not together or not isinstance(columns, slice):
             return None
         block, constants = first.block(low, high)
         wanted = slice(first.number, first.number + len(parts))
         return SiteWeights(block[:, wanted], None, expected, constants[wanted])
 
-    def _range(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int]:
+    def _range(self, score_codes: _Column, start: int, *, stop: int) -> tuple[int, int]:
         """Which of a score's sites lie among sites start to stop."""
         if start == stop:
             return 0, 0
         codes = self._codes
         return score_codes.place(int(codes[start])), score_codes.place(int(codes[stop - 1]) + 1)
 
-    def _place(self, score_codes: _Column, start: int, stop: int) -> tuple[int, int, NDArray[np.intp] | slice]:
-        low, high = self._range(score_codes, start, stop)
+    def _place(self, score_codes: _Column, start: int, *, stop: int) -> tuple[int, int, NDArray[np.intp] | slice]:
+        low, high = self._range(score_codes, start, stop=stop)
         if high - low == stop - start:
             return low, high, slice(None)
         return low, high, np.searchsorted(self._codes[start:stop], score_codes.read(low, high))

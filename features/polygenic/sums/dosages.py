@@ -7,6 +7,7 @@ from threading import local
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Singles
 from features.polygenic.columns import loops
 from features.polygenic.genotypes import SiteReader, Sites
 from features.polygenic.sums.chunk import Chunk, Task, site_variances, used_sites
@@ -42,11 +43,11 @@ class DosageSums:
         for low in range(start, stop, self._block):
             high = min(low + self._block, stop)
             dosages = self._read(task.contributions.sites[low:high])
-            expected = 2 * self._frequency(dosages, low, high)
-            weights = task.contributions.weights(low, high, task.scores, expected)
+            expected = 2 * self._frequency(dosages, low, high=high)
+            weights = task.contributions.weights(low, high, scores=task.scores, expected=expected)
             out.constants[:] += expected @ weights.additive + weights.constants
-            self._multiply(dosages, weights, out.sums)
-            _add_missing(dosages, weights, task.first_of_set, out)
+            self._multiply(dosages, weights, sums=out.sums)
+            _add_missing(dosages, weights, first_of_set=task.first_of_set, out=out)
         return out
 
     def close(self) -> None:
@@ -54,7 +55,7 @@ class DosageSums:
         for reader in self._readers:
             reader.close()
 
-    def _read(self, sites: Sites) -> loops.Singles:
+    def _read(self, sites: Sites) -> Singles:
         own, n = self._own, self._task.n_samples
         if not hasattr(own, "reader"):
             own.reader = self._task.genotypes.reader()
@@ -62,7 +63,7 @@ class DosageSums:
             own.dosages = np.empty((self._block, n), np.float32)
             own.calls = None if self._task.genotypes.has_dosages else np.empty((self._block, n), np.int8)
             own.matrix = None
-        dosages: loops.Singles = own.dosages[: len(sites)]
+        dosages: Singles = own.dosages[: len(sites)]
         if own.calls is None:
             own.reader.read_dosages(sites, dosages)
         else:
@@ -70,7 +71,7 @@ class DosageSums:
             dosages[:] = own.calls[: len(sites)]
         return dosages
 
-    def _frequency(self, dosages: loops.Singles, low: int, high: int) -> NDArray[np.float64]:
+    def _frequency(self, dosages: Singles, low: int, *, high: int) -> NDArray[np.float64]:
         known = self._task.contributions.frequencies
         if known is not None:
             return known[low:high]
@@ -80,17 +81,17 @@ class DosageSums:
         frequency: NDArray[np.float64] = totals / (2 * np.maximum(dosages.shape[1] - missing, 1))
         return frequency
 
-    def _multiply(self, dosages: loops.Singles, weights: loops.SiteWeights, sums: NDArray[np.float64]) -> None:
+    def _multiply(self, dosages: Singles, weights: loops.SiteWeights, *, sums: NDArray[np.float64]) -> None:
         additive, expected = weights.additive, weights.expected
         if additive.shape[1] <= FEW_SCORES:
             for score in range(additive.shape[1]):
-                loops.add_centred(dosages, weights, score, sums[score])
+                loops.add_centred(dosages, weights, score=score, sums=sums[score])
         else:
             centred = self._matrix(len(dosages), np.float32 if self._single else np.float64)
             # In single precision, centres that it holds exactly, so that a count minus one is exact.
             centres = np.round(expected * _STEPS) / _STEPS if self._single else expected
-            loops.centre(dosages, centres, expected - centres, centred)
-            add_product(additive.T, centred, sums)
+            loops.centre(dosages, centres, stand_ins=expected - centres, out=centred)
+            add_product(additive.T, centred, sums=sums)
             sums += ((centres - expected) @ additive)[:, None]
         if weights.heterozygote is not None and weights.heterozygote.any():
             np.add(sums, weights.heterozygote.T @ loops.heterozygotes(dosages), out=sums)
@@ -102,9 +103,7 @@ class DosageSums:
         return matrix
 
 
-def _add_missing(
-    dosages: loops.Singles, weights: loops.SiteWeights, first_of_set: NDArray[np.intp], out: Chunk
-) -> None:
+def _add_missing(dosages: Singles, weights: loops.SiteWeights, *, first_of_set: NDArray[np.intp], out: Chunk) -> None:
     absent = dosages < 0
     some = absent.any(axis=1)
     missing = absent[some].astype(np.float64)
@@ -118,6 +117,7 @@ def _add_missing(
 def add_product(
     weights: NDArray[np.float64],
     centred: NDArray[np.float32] | NDArray[np.float64],
+    *,
     sums: NDArray[np.float64],
 ) -> None:
     """sums += weights @ centred; of single precision only over a run of sites, and over samples that fit the cache."""

@@ -7,6 +7,7 @@ from threading import local
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import Singles
 from features.polygenic.columns import loops
 from features.polygenic.genotypes import RowSites, SiteReader, Sites
 from features.polygenic.sums.chunk import Chunk, Task, site_variances, used_sites
@@ -32,7 +33,7 @@ class HardCalls:
         """Sum sites start to stop."""
         task = self._task
         out = Chunk.zeros(task, stop - start)
-        n_sites = task.contributions.n_sites_of(start, stop, task.scores)
+        n_sites = task.contributions.n_sites_of(start, stop, scores=task.scores)
         dense = np.flatnonzero((n_sites >= MIN_DENSE * (stop - start)) & (n_sites > 0))
         few = np.setdiff1d(np.flatnonzero(n_sites), dense)
         look_up = loops.LookUp(len(dense), task.n_samples, single=self._single) if len(dense) else None
@@ -40,17 +41,17 @@ class HardCalls:
         for low in range(start, stop, BLOCK_SITES):
             high = min(low + BLOCK_SITES, stop)
             rows, words = self._read(task.contributions.sites[low:high])
-            expected = 2 * self._frequency(rows, low, high)
-            weights = task.contributions.weights(low, high, task.scores, expected)
+            expected = 2 * self._frequency(rows, low, high=high)
+            weights = task.contributions.weights(low, high, scores=task.scores, expected=expected)
             out.constants[:] += expected @ weights.additive + weights.constants
             if look_up is not None:
-                look_up.add(words, weights, dense)
+                look_up.add(words, weights, scores=dense)
             for score in few.tolist():
-                loops.add_few(rows, weights, score, out.sums[score])
-            loops.count_missing(words, used_sites(weights, task.first_of_set), out.missing)
+                loops.add_few(rows, weights, score=score, sums=out.sums[score])
+            loops.count_missing(words, used_sites(weights, task.first_of_set), missing=out.missing)
             if lost is not None and out.hidden is not None:
                 variance = site_variances(weights)
-                _add_lost(words, variance, lost)
+                _add_lost(words, variance, lost=lost)
                 out.hidden.variance[:] += variance.sum(axis=0)
         if look_up is not None:
             out.sums[dense] += look_up.sums()
@@ -81,7 +82,7 @@ class HardCalls:
         loops.turn(rows, words)
         return rows, words
 
-    def _frequency(self, rows: loops.Rows, low: int, high: int) -> NDArray[np.float64]:
+    def _frequency(self, rows: loops.Rows, low: int, *, high: int) -> NDArray[np.float64]:
         known = self._task.contributions.frequencies
         if known is not None:
             return known[low:high]
@@ -90,14 +91,14 @@ class HardCalls:
         return frequency
 
 
-def _room_for_lost(task: Task) -> loops.Singles:
+def _room_for_lost(task: Task) -> Singles:
     return np.zeros((task.n_samples, -(-len(task.scores) // 16), 16), np.float32)
 
 
-def _add_lost(words: loops.Rows, variance: NDArray[np.float64], lost: loops.Singles) -> None:
+def _add_lost(words: loops.Rows, variance: NDArray[np.float64], *, lost: Singles) -> None:
     effects = np.zeros((len(words) * loops.SITES, *lost.shape[1:]), np.float32)
     effects.reshape(len(effects), -1)[: len(variance), : variance.shape[1]] = variance
-    loops.add_missing(words, effects, lost)
+    loops.add_missing(words, effects, out=lost)
 
 
 __all__ = ["HardCalls"]

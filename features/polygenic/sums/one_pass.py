@@ -46,9 +46,9 @@ def score_samples(
     total = len(groups) * len(contributions.sites)
     with progress("Scoring", total=total) as advance, threadpool_limits(1):
         for scores in groups:
-            task = Task.of(genotypes, contributions, scores, uncertain=uncertain)
+            task = Task.of(genotypes, contributions, scores=scores, uncertain=uncertain)
             part = slice(scores.start, scores.stop)
-            for done in _chunks(task, threads, max_memory_mb):
+            for done in _chunks(task, threads, max_memory_mb=max_memory_mb):
                 out.sums[part] += done.sums
                 out.sums[part] += done.constants[:, None]
                 out.missing[part] += done.missing[task.site_set]
@@ -62,7 +62,7 @@ def score_samples(
     return out
 
 
-def _chunks(task: Task, threads: int, max_memory_mb: int) -> Iterator[Chunk]:
+def _chunks(task: Task, threads: int, *, max_memory_mb: int) -> Iterator[Chunk]:
     """Chunks in order, so that the sum does not depend on which thread was first."""
     by_lookup = task.n_samples >= MIN_LOOKUP_SAMPLES and not task.genotypes.has_dosages
     worker: HardCalls | DosageSums = HardCalls(task) if by_lookup else DosageSums(task, max_memory_mb=max_memory_mb)

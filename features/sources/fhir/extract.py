@@ -88,24 +88,24 @@ class Extract:
         return self.folder / f"{table}.parquet"
 
 
-def extract(source: Path, folder: Path, advance: Advance) -> Extract:
+def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
     """Read every resource once. `seq` numbers the pieces of the source in the order of reading, broken ones too."""
     folder.mkdir()
     found = Extract(folder)
     with _Tables(found) as tables:
-        for seq, one in enumerate(resources(source, WANTED, advance)):
+        for seq, one in enumerate(resources(source, WANTED, advance=advance)):
             if one.wrong:
                 found.wrong[one.kind, one.wrong] += 1
                 continue
             found.rows[one.kind] += 1
             if one.content is not None:
-                _add_or_reject(tables, found, seq, one, one.content)
+                _add_or_reject(tables, found, seq=seq, one=one, content=one.content)
     return found
 
 
-def _add_or_reject(tables: _Tables, found: Extract, seq: int, one: Found, content: Mapping[str, Any]) -> None:
+def _add_or_reject(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapping[str, Any]) -> None:
     try:
-        _add(tables, found, seq, one, content)
+        _add(tables, found, seq=seq, one=one, content=content)
     except (AttributeError, KeyError, TypeError, ValueError):
         # JSON of another shape than FHIR's: a text where an object should be, and the like.
         if one.kind in PERSONAL:
@@ -143,27 +143,27 @@ class _Tables:
             rows.clear()
 
 
-def _add(tables: _Tables, found: Extract, seq: int, one: Found, content: Mapping[str, Any]) -> None:
+def _add(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapping[str, Any]) -> None:
     kind = one.kind
     id_ = _text(content.get("id"))
     if kind == "Medication":
         if drug := coded(content.get("code"), text_prefix="Source/drug"):
             tables.add("medications", id_, _known(found, drug))
     elif kind in ("Organization", "Practitioner"):
-        _add_name(tables, content, id_)
+        _add_name(tables, content, id_=id_)
     elif kind == "Patient":
-        _add_patient(tables, seq, content, id_, one.urls)
+        _add_patient(tables, seq, content=content, id_=id_, urls=one.urls)
     elif kind in ("Encounter", "Coverage"):
-        _add_period(tables, seq, kind, content, id_, one.urls)
+        _add_period(tables, seq, kind=kind, content=content, id_=id_, urls=one.urls)
     else:
         mapped = map_resource(kind, content)
         person = _resolved(mapped.person, one.urls)
         tables.add("resources", seq, kind, id_, _updated(content), person, mapped.reason, mapped.note)
         for fact in mapped.facts:
-            _add_fact(tables, found, seq, fact, one.urls)
+            _add_fact(tables, found, seq=seq, fact=fact, urls=one.urls)
 
 
-def _add_fact(tables: _Tables, found: Extract, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
+def _add_fact(tables: _Tables, found: Extract, *, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
     code = None if fact.coded is None else _known(found, fact.coded)
     known = [_text(moment) for moment in fact.known if moment][:2]
     tables.add(
@@ -183,7 +183,7 @@ def _add_fact(tables: _Tables, found: Extract, seq: int, fact: Fact, urls: Mappi
 
 
 def _add_patient(
-    tables: _Tables, seq: int, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
+    tables: _Tables, seq: int, *, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
 ) -> None:
     person = people.patient(content)
     tables.add("resources", seq, "Patient", id_, _updated(content), id_, None if id_ else "no id", None)
@@ -198,7 +198,7 @@ def _add_patient(
 
 
 def _add_period(
-    tables: _Tables, seq: int, kind: str, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
+    tables: _Tables, seq: int, *, kind: str, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
 ) -> None:
     mapped = map_resource(kind, content)
     if kind == "Encounter":
@@ -209,7 +209,7 @@ def _add_period(
     tables.add("resources", seq, kind, id_, _updated(content), _resolved(mapped.person, urls), mapped.reason, None)
 
 
-def _add_name(tables: _Tables, content: Mapping[str, Any], id_: str | None) -> None:
+def _add_name(tables: _Tables, content: Mapping[str, Any], *, id_: str | None) -> None:
     """An organization or practitioner is known by its first identifier's value, and may be referred to by each."""
     identifiers = [one for one in content.get("identifier") or [] if isinstance(one, dict) and one.get("value")]
     label = str(identifiers[0]["value"]) if identifiers else id_

@@ -57,10 +57,10 @@ def _static_codes(resource: Mapping[str, Any]) -> Iterator[str]:
         url = extension.get("url") or ""
         for name, known, prefix in (("race", RACES, "Race"), ("ethnicity", ETHNICITIES, "Ethnicity")):
             if url == _US_CORE + name:
-                yield from _us_core(extension, known, prefix)
+                yield from _us_core(extension, known, prefix=prefix)
 
 
-def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], prefix: str) -> Iterator[str]:
+def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], *, prefix: str) -> Iterator[str]:
     """The category of a US Core race or ethnicity; where it has none, its text."""
     parts = extension.get("extension") or []
     codings = [part.get("valueCoding") or {} for part in parts if part.get("url") == "ombCategory"]

@@ -55,7 +55,7 @@ def size_of(source: Path) -> int:
     return sum(size for _, size in _members(source))
 
 
-def resources(source: Path, wanted: frozenset[str], advance: Advance) -> Iterator[Found]:
+def resources(source: Path, wanted: frozenset[str], *, advance: Advance) -> Iterator[Found]:
     """Every resource in the order of the files' names; those not `wanted` come without their content.
 
     Raises PresageError where the source holds no FHIR file.
@@ -68,7 +68,7 @@ def resources(source: Path, wanted: frozenset[str], advance: Advance) -> Iterato
         called = name or source.name
         with _opened(source, name) as lines:
             read = _of_lines if ".ndjson" in called.lower() else _of_json
-            yield from read(called, lines, wanted)
+            yield from read(called, lines, wanted=wanted)
         advance(size)
     if not any_file:
         raise PresageError(str(source), "no FHIR file in it", way_out=_WAY_OUT)
@@ -132,7 +132,7 @@ def _opened(source: Path, name: str) -> Iterator[IO[bytes]]:
                 yield gzip.GzipFile(fileobj=member) if name.lower().endswith(".gz") else member  # type: ignore[misc]
 
 
-def _of_lines(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Found]:
+def _of_lines(name: str, lines: IO[bytes], *, wanted: frozenset[str]) -> Iterator[Found]:
     stem = Path(name).name.split(".")[0]
     for line in _whole_lines(name, lines):
         leading = _LEADING_TYPE.match(line)
@@ -144,7 +144,7 @@ def _of_lines(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[F
         except orjson.JSONDecodeError:
             yield Found(stem, line, None, BROKEN)
             continue
-        yield from _of_content(stem, line, content, wanted)
+        yield from _of_content(stem, line, content=content, wanted=wanted)
 
 
 def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
@@ -159,7 +159,7 @@ def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
         yield b"(the compressed file breaks off here)"
 
 
-def _of_json(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Found]:
+def _of_json(name: str, lines: IO[bytes], *, wanted: frozenset[str]) -> Iterator[Found]:
     stem = Path(name).name.split(".")[0]
     text = b"\n".join(_whole_lines(name, lines))
     try:
@@ -167,10 +167,10 @@ def _of_json(name: str, lines: IO[bytes], wanted: frozenset[str]) -> Iterator[Fo
     except orjson.JSONDecodeError:
         yield Found(stem, text, None, BROKEN)
         return
-    yield from _of_content(stem, text, content, wanted)
+    yield from _of_content(stem, text, content=content, wanted=wanted)
 
 
-def _of_content(stem: str, text: bytes, content: Any, wanted: frozenset[str]) -> Iterator[Found]:
+def _of_content(stem: str, text: bytes, *, content: Any, wanted: frozenset[str]) -> Iterator[Found]:
     kind = content.get("resourceType") if isinstance(content, dict) else None
     if not isinstance(kind, str):
         yield Found(stem, text, None, NO_TYPE)

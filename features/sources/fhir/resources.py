@@ -224,7 +224,7 @@ def _days(quantity: Any) -> float | None:
 
 
 def _medication(
-    resource: Mapping[str, Any], start: str | None, known: str | None, days: float | None
+    resource: Mapping[str, Any], start: str | None, *, known: str | None, days: float | None
 ) -> Iterator[Fact]:
     found = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
     pointed = reference(resource.get("medicationReference"))
@@ -241,21 +241,21 @@ def _medication(
 
 def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
     days = _days((resource.get("dispenseRequest") or {}).get("expectedSupplyDuration"))
-    yield from _medication(resource, resource.get("authoredOn"), None, days)
+    yield from _medication(resource, resource.get("authoredOn"), known=None, days=days)
 
 
 def _medication_administration(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    yield from _medication(resource, _when(resource, "effective")[0], None, None)
+    yield from _medication(resource, _when(resource, "effective")[0], known=None, days=None)
 
 
 def _medication_dispense(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start = resource.get("whenHandedOver") or resource.get("whenPrepared")
-    yield from _medication(resource, start, None, _days(resource.get("daysSupply")))
+    yield from _medication(resource, start, known=None, days=_days(resource.get("daysSupply")))
 
 
 def _medication_statement(resource: Mapping[str, Any]) -> Iterator[Fact]:
     asserted = resource.get("dateAsserted")
-    yield from _medication(resource, _when(resource, "effective")[0] or asserted, asserted, None)
+    yield from _medication(resource, _when(resource, "effective")[0] or asserted, known=asserted, days=None)
 
 
 def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:

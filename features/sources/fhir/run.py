@@ -49,15 +49,15 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
 
     Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """
-    with workspace(record_dir, SOURCE, source) as space:
+    with workspace(record_dir, SOURCE, origin=source) as space:
         with progress("reading FHIR resources", total=size_of(source)) as advance:
-            found = extract(source, space.folder / "extract", advance)
+            found = extract(source, space.folder / "extract", advance=advance)
         report = IngestReport(SOURCE, "R4")
-        run = _Run(space, found, read_log(source), report)
+        run = _Run(space, found, log=read_log(source), report=report)
         with progress("checking", total=None):
             events, subjects, verdicts = run.events()
             run.account(verdicts)
-        _keep_rejects(space, source, verdicts, found)
+        _keep_rejects(space, source, verdicts=verdicts, found=found)
         codes, ancestors = _metadata(found, events)
         return write(
             space,
@@ -73,7 +73,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
 class _Run:
     """The flat tables of one source on their way to events."""
 
-    def __init__(self, space: Workspace, found: Extract, log: Log, report: IngestReport) -> None:
+    def __init__(self, space: Workspace, found: Extract, *, log: Log, report: IngestReport) -> None:
         self.space, self.found, self.log, self.report, self.con = space, found, log, report, space.con
         self.flat = {name: self.con.read_parquet(str(found.path(name)), table_name=f"flat_{name}") for name in SCHEMAS}
 
@@ -87,21 +87,27 @@ class _Run:
         good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts)]
         times = good[0].select("subject_id", "time").union(good[1].select("subject_id", "time"))
         coverages = self.con.create_table("coverages", self._coverages(known, last_day=self._last_day(times)))
-        periods = self._periods(times, coverages.filter(coverages.reason.isnull()), patients)
+        periods = self._periods(times, coverages.filter(coverages.reason.isnull()), patients=patients)
         parts = {
-            "person": _person_events(patients, self.flat["statics"], self.flat["names"]),
+            "person": _person_events(patients, self.flat["statics"], names=self.flat["names"]),
             "visit": _visit_events(good[0]),
             "fact": good[1].select(EVENT_COLUMNS),
             "period": periods,
         }
         self._count_events(parts, good[1])
         events = self.con.create_table("events", reduce(lambda left, right: left.union(right), parts.values()))
-        return events, subjects, self._verdicts(unique, known, visits, facts, coverages, patients)
+        return (
+            events,
+            subjects,
+            self._verdicts(unique, known, visits=visits, facts=facts, coverages=coverages, patients=patients),
+        )
 
     def _patients(self, unique: ir.Table) -> tuple[ir.Table, ir.Table]:
         """person_key, subject_id, birth, death, and what else a Patient says."""
         rows = unique.filter(unique.kind == "Patient", unique.reason.isnull()).join(self.flat["patients"], "seq")
-        subjects = identity.assign(self.con, self.space.record_dir, SOURCE, rows.select(source_id=rows.id).distinct())
+        subjects = identity.assign(
+            self.con, self.space.record_dir, source=SOURCE, found=rows.select(source_id=rows.id).distinct()
+        )
         rows = rows.join(subjects.select("subject_id", "source_id"), rows.id == subjects.source_id)
         birth, death = fhir_moment(rows.birth), fhir_moment(rows.deceased)
         rows = rows.mutate(
@@ -232,7 +238,7 @@ class _Run:
             ),
         )
 
-    def _periods(self, times: ir.Table, coverages: ir.Table, patients: ir.Table) -> ir.Table:
+    def _periods(self, times: ir.Table, coverages: ir.Table, *, patients: ir.Table) -> ir.Table:
         """Enrolment by Coverage; for people without one from their first to their last event, as OMOP advises."""
         covered = coverages.select("subject_id", "birth", "start", "end")
         seen = (
@@ -258,6 +264,7 @@ class _Run:
         self,
         unique: ir.Table,
         known: ir.Table,
+        *,
         visits: ir.Table,
         facts: ir.Table,
         coverages: ir.Table,
@@ -352,7 +359,7 @@ def _event(
     )
 
 
-def _person_events(patients: ir.Table, statics: ir.Table, names: ir.Table) -> ir.Table:
+def _person_events(patients: ir.Table, statics: ir.Table, *, names: ir.Table) -> ir.Table:
     never = ibis.null(TIMESTAMP)
     born, dead = patients.filter(patients.birth.notnull()), patients.filter(patients.death.notnull())
     events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
@@ -396,7 +403,7 @@ def _metadata(found: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
     return pa.Table.from_pylist(rows, nullable), pa.Table.from_pylist(pairs, ANCESTORS)
 
 
-def _keep_rejects(space: Workspace, source: Path, verdicts: ir.Table, found: Extract) -> None:
+def _keep_rejects(space: Workspace, source: Path, *, verdicts: ir.Table, found: Extract) -> None:
     """Read the source again for the text of what was set aside or mended."""
     aside = verdicts.filter(verdicts.reason.notnull() | verdicts.mended.notnull())
     table = aside.select("seq", "kind", "reason", "mended").to_pyarrow().to_pylist()
@@ -404,7 +411,7 @@ def _keep_rejects(space: Workspace, source: Path, verdicts: ir.Table, found: Ext
     if not why and not found.wrong:
         return
     rows: dict[str, list[dict[str, object]]] = {}
-    for seq, one in enumerate(resources(source, WANTED, lambda n: None)):
+    for seq, one in enumerate(resources(source, WANTED, advance=lambda n: None)):
         verdict = why.get(seq)
         reason = one.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
         if reason:

@@ -104,12 +104,12 @@ class Cdm:
         if kind == "csv.gz":
             check_gzip(path)
         try:
-            self._read_csv(name, staged, path, kind, columns, delimiter)
+            self._read_csv(name, staged, path=path, kind=kind, columns=columns, delimiter=delimiter)
         except duckdb.InvalidInputException:
             # Lines that end now one way, now another stop the strict reader.
-            even = _with_even_line_ends(path, kind, self.scratch / f"{name}.csv")
+            even = _with_even_line_ends(path, kind, copy=self.scratch / f"{name}.csv")
             try:
-                self._read_csv(name, staged, even, "csv", columns, delimiter)
+                self._read_csv(name, staged, path=even, kind="csv", columns=columns, delimiter=delimiter)
             except duckdb.InvalidInputException as error:
                 raise PresageError(
                     path.name, "cannot be read as CSV", way_out="check its quotes and line ends"
@@ -121,7 +121,9 @@ class Cdm:
         )
         self.broken[name] = int(self.con.table(f"{BROKEN_LINES}_{name}").count().to_pyarrow().as_py())
 
-    def _read_csv(self, name: str, staged: str, path: Path, kind: Format, columns: list[str], delimiter: str) -> None:
+    def _read_csv(
+        self, name: str, staged: str, *, path: Path, kind: Format, columns: list[str], delimiter: str
+    ) -> None:
         listed = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in columns)
         compression = "gzip" if kind == "csv.gz" else "none"
         # Athena writes its vocabulary tab-separated and unquoted.
@@ -136,7 +138,7 @@ class Cdm:
         )
 
 
-def open_source(source: Path, con: Backend, scratch: Path) -> Cdm:
+def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
     """Find the tables of a source. Raises PresageError where there is none, or no `person`."""
     if source.is_dir():
         cdm = Cdm(con, scratch, dict(_files(source)))
@@ -222,7 +224,7 @@ def _header(path: Path, kind: Format) -> tuple[list[str], str]:
     return columns, delimiter
 
 
-def _with_even_line_ends(path: Path, kind: Format, copy: Path) -> Path:
+def _with_even_line_ends(path: Path, kind: Format, *, copy: Path) -> Path:
     opener = gzip.open if kind == "csv.gz" else open
     with opener(path, "rb") as lines, copy.open("wb") as out:
         out.writelines(line.rstrip(b"\r\n") + b"\n" for line in lines)

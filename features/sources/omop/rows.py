@@ -34,14 +34,14 @@ def with_person(rows: ir.Table, world: World) -> ir.Table:
     return rows.left_join(world.persons, "person_key").drop("person_key_right")
 
 
-def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     """Every row of a clinical table, mapped, with `reason` (null: it is an event) and notes.
 
     Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended, notes.
     """
-    rows = with_person(_typed(raw, spec, world), world)
+    rows = with_person(_typed(raw, spec, world=world), world)
     rows = _with_visit(rows, world)
-    rows = _with_codes(rows, spec, world)
+    rows = _with_codes(rows, spec, world=world)
     reasons = [*person_and_date_reasons(rows), (rows.code.isnull(), NO_CONCEPT)]
     known = rows.known
     if spec.known == "at the end of its visit":
@@ -68,7 +68,7 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
     )
 
 
-def _typed(raw: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     date, stamp = (c.day(raw, spec.start[0]), c.clock(raw, spec.start[1]))
     when = moment(date, stamp)
     number = c.number(raw, spec.number) if spec.number else ibis.null("float32")
@@ -109,7 +109,7 @@ def _with_visit(rows: ir.Table, world: World) -> ir.Table:
     return joined.drop("visit_subject").mutate(visit_found=joined.visit_id.notnull()).drop("visit_id")
 
 
-def _with_codes(rows: ir.Table, spec: ClinicalTable, world: World) -> ir.Table:
+def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     """The source concept's code where it resolves, else the standard one's, else what is left of it."""
     known = world.concepts
     source = known.select(source_resolved=known.concept_id, source_code=known.code)

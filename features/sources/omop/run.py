@@ -32,18 +32,18 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
-    with workspace(record_dir, SOURCE, source) as space:
-        cdm = open_source(source, space.con, space.folder)
+    with workspace(record_dir, SOURCE, origin=source) as space:
+        cdm = open_source(source, space.con, scratch=space.folder)
         with damage_named(cdm.parquet_files):
             report = IngestReport(SOURCE, _version(cdm))
             mark_absent(cdm, report)
-            return _Ingest(space, cdm, report).run(progress)
+            return _Ingest(space, cdm, report=report).run(progress)
 
 
 class _Ingest:
     """One run: tables become events in the scratch database, then the record's shards."""
 
-    def __init__(self, space: Workspace, cdm: Cdm, report: IngestReport) -> None:
+    def __init__(self, space: Workspace, cdm: Cdm, *, report: IngestReport) -> None:
         self.space, self.cdm, self.report, self.con = space, cdm, report, space.con
         self.events: list[ir.Table] = []
 
@@ -78,11 +78,13 @@ class _Ingest:
         persons = self.con.create_table("person_rows", people.person_rows(raw, key))
         self._account("person", persons)
         persons = persons.filter(persons.reason.isnull())
-        subjects = identity.assign(self.con, self.space.record_dir, SOURCE, persons.select("source_id"))
+        subjects = identity.assign(self.con, self.space.record_dir, source=SOURCE, found=persons.select("source_id"))
         persons = persons.join(subjects.select("source_id", "subject_id"), "source_id")
         world = World(persons.select("person_key", "subject_id", "birth", death=ibis.null("date")), None, known, key)
         world = self._deaths(world)
-        self._keep("person", _person_events(persons, self._names("care_site"), self._names("provider"), known))
+        self._keep(
+            "person", _person_events(persons, self._names("care_site"), providers=self._names("provider"), known=known)
+        )
         return world, subjects
 
     def _deaths(self, world: World) -> World:
@@ -136,7 +138,14 @@ class _Ingest:
             return world
         rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
         staged = self.con.create_table("visit_rows", rows.drop("source_row"))
-        account(self.space, self.report, "visit_occurrence", staged, rows, broken=self._broken("visit_occurrence"))
+        account(
+            self.space,
+            self.report,
+            name="visit_occurrence",
+            staged=staged,
+            rows=rows,
+            broken=self._broken("visit_occurrence"),
+        )
         rows = staged
         good = rows.filter(rows.reason.isnull())
         ended = good.filter(good.end_time.notnull())
@@ -149,17 +158,25 @@ class _Ingest:
         return World(world.persons, visits, world.concepts, world.person_key)
 
     def _clinical(self, spec: ClinicalTable, world: World) -> None:
-        rows = clinical_rows(self.cdm.table(spec.name), spec, world)
+        rows = clinical_rows(self.cdm.table(spec.name), spec, world=world)
         staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
-        staged, repeated = self._without_repeats(spec, rows, staged)
-        account(self.space, self.report, spec.name, staged, rows, repeated=repeated, broken=self._broken(spec.name))
+        staged, repeated = self._without_repeats(spec, rows, staged=staged)
+        account(
+            self.space,
+            self.report,
+            name=spec.name,
+            staged=staged,
+            rows=rows,
+            repeated=repeated,
+            broken=self._broken(spec.name),
+        )
         table = self.report.table(spec.name)
         table.events = table.rows - sum(table.rejected.values())
         self.events.append(staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"))
         self.cdm.release(spec.name)
 
     def _without_repeats(
-        self, spec: ClinicalTable, rows: ir.Table, staged: ir.Table
+        self, spec: ClinicalTable, rows: ir.Table, *, staged: ir.Table
     ) -> tuple[ir.Table, ir.Table | None]:
         """Set aside rows that repeat the event of a row with their key; the same key on another event is noted."""
         good = staged.filter(staged.reason.isnull(), staged.row_key.notnull())
@@ -190,7 +207,7 @@ class _Ingest:
         return self.con.create_table(f"{spec.name}_unique", whole), repeats
 
     def _account(self, name: str, rows: ir.Table) -> None:
-        account(self.space, self.report, name, rows, rows, broken=self._broken(name))
+        account(self.space, self.report, name=name, staged=rows, rows=rows, broken=self._broken(name))
 
     def _broken(self, name: str) -> ir.Table | None:
         return self.con.table(f"{BROKEN_LINES}_{name}") if self.cdm.broken.get(name) else None
@@ -205,7 +222,7 @@ class _Ingest:
 
     def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
         used = events.select("code", "concept_id", "standard_id").distinct()
-        codes, ancestors = codes_and_ancestors(self.cdm, known, used)
+        codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)
         fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
         return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
@@ -253,7 +270,7 @@ def _event(
 
 
 def _person_events(
-    persons: ir.Table, care_sites: ir.Table | None, providers: ir.Table | None, known: ir.Table
+    persons: ir.Table, care_sites: ir.Table | None, *, providers: ir.Table | None, known: ir.Table
 ) -> ir.Table:
     """Birth, and the static facts: gender, race, ethnicity, care site, provider."""
     never = ibis.null(TIMESTAMP)

@@ -53,7 +53,7 @@ def concepts(cdm: Cdm) -> ir.Table:
     return cdm.con.create_table("concepts", found, overwrite=True)
 
 
-def codes_and_ancestors(cdm: Cdm, known: ir.Table, used: ir.Table) -> tuple[ir.Table, ir.Table]:
+def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Tables of the shapes CODES and ANCESTORS for the codes that events use.
 
     used: columns code, concept_id (null where nothing resolved) and standard_id, the standard concept that the source

@@ -84,7 +84,7 @@ def add_persons(connection: Connection, people: Sequence[Person]) -> None:
             connection.execute(update(persons).where(persons.c.subject_id == someone.subject_id).values(panel_id=panel))
 
 
-def run_of(connection: Connection, policy_hash: str, scores_digest: str) -> int | None:
+def run_of(connection: Connection, policy_hash: str, *, scores_digest: str) -> int | None:
     """The run that already applied this policy to these scores."""
     return connection.scalar(
         select(runs.c.id).where(runs.c.policy_hash == policy_hash, runs.c.scores_digest == scores_digest)
@@ -149,15 +149,15 @@ def raise_flag(
     values |= {"due_on": proposal.due_on, "raised_at": now}
     added = connection.execute(insert(flags).values(values))
     flag_id = new_id(added)
-    _note_run(connection, flag_id, "raised", run_id=run_id, now=now)
+    _note_run(connection, flag_id, what="raised", run_id=run_id, now=now)
     return flag_id
 
 
 def renew_flag(
     connection: Connection,
     flag_id: int,
-    proposal: Proposal,
     *,
+    proposal: Proposal,
     policy: PolicyRow,
     receipt_id: int | None,
     run_id: int,
@@ -166,7 +166,7 @@ def renew_flag(
     """The flag stands, with today's risk and reasons; its deadline stays where it was."""
     values = _values(proposal, policy=policy, receipt_id=receipt_id, now=now)
     connection.execute(update(flags).where(flags.c.id == flag_id).values(values | {"deferred_until": None}))
-    _note_run(connection, flag_id, "renewed", run_id=run_id, now=now)
+    _note_run(connection, flag_id, what="renewed", run_id=run_id, now=now)
 
 
 def lapse_flag(connection: Connection, flag_id: int, *, note: str, run_id: int, now: datetime) -> None:
@@ -174,7 +174,7 @@ def lapse_flag(connection: Connection, flag_id: int, *, note: str, run_id: int, 
     connection.execute(
         update(flags).where(flags.c.id == flag_id).values(status="lapsed", deferred_until=None, changed_at=now)
     )
-    _note_run(connection, flag_id, "lapsed", run_id=run_id, now=now, note=note)
+    _note_run(connection, flag_id, what="lapsed", run_id=run_id, now=now, note=note)
 
 
 def _values(proposal: Proposal, *, policy: PolicyRow, receipt_id: int | None, now: datetime) -> dict[str, object]:
@@ -190,7 +190,7 @@ def _values(proposal: Proposal, *, policy: PolicyRow, receipt_id: int | None, no
     }
 
 
-def _note_run(connection: Connection, flag_id: int, what: str, *, run_id: int, now: datetime, note: str = "") -> None:
+def _note_run(connection: Connection, flag_id: int, *, what: str, run_id: int, now: datetime, note: str = "") -> None:
     connection.execute(insert(flag_events).values(flag_id=flag_id, at=now, what=what, run_id=run_id, note=note))
 
 

@@ -83,7 +83,7 @@ def waiting(connection: Connection, viewer: Viewer, *, today: date) -> dict[str,
     return {status: int(count or 0) for status, count in counted.items()}
 
 
-def person(connection: Connection, viewer: Viewer, subject_id: int, *, now: datetime) -> Person | None:
+def person(connection: Connection, viewer: Viewer, *, subject_id: int, now: datetime) -> Person | None:
     """A flagged person of the viewer's panels, audited; None for everybody else, whether they exist or not."""
     row = connection.execute(
         select(persons.c.subject_id, persons.c.source, persons.c.source_id, panels.c.name)
@@ -96,13 +96,13 @@ def person(connection: Connection, viewer: Viewer, subject_id: int, *, now: date
     return Person(*row)
 
 
-def flags_of(connection: Connection, viewer: Viewer, subject_id: int) -> list[Flag]:
+def flags_of(connection: Connection, viewer: Viewer, *, subject_id: int) -> list[Flag]:
     """Every flag a person of the viewer's panels ever had, newest first. Call after `person`, which audits."""
     query = _flags().where(flags.c.subject_id == subject_id, persons.c.panel_id.in_(viewer.panel_ids))
     return [_flag(row) for row in connection.execute(query.order_by(flags.c.raised_at.desc(), flags.c.id.desc()))]
 
 
-def history_of(connection: Connection, viewer: Viewer, subject_id: int) -> list[FlagEvent]:
+def history_of(connection: Connection, viewer: Viewer, *, subject_id: int) -> list[FlagEvent]:
     """What happened to a person's flags, newest first. Call after `person`, which audits."""
     query = (
         select(
@@ -125,7 +125,7 @@ def history_of(connection: Connection, viewer: Viewer, subject_id: int) -> list[
     return [FlagEvent(*row) for row in connection.execute(query)]
 
 
-def receipts_of(connection: Connection, viewer: Viewer, subject_id: int) -> list[Receipt]:
+def receipts_of(connection: Connection, viewer: Viewer, *, subject_id: int) -> list[Receipt]:
     """The receipts behind a person's flags, newest first. Call after `person`, which audits."""
     query = (
         select(receipts)
@@ -136,7 +136,7 @@ def receipts_of(connection: Connection, viewer: Viewer, subject_id: int) -> list
     return [_receipt(row) for row in connection.execute(query)]
 
 
-def flag_for_decision(connection: Connection, viewer: Viewer, flag_id: int) -> Flag | None:
+def flag_for_decision(connection: Connection, viewer: Viewer, *, flag_id: int) -> Flag | None:
     """One flag of the viewer's panels; None for every other."""
     row = connection.execute(_flags().where(flags.c.id == flag_id, persons.c.panel_id.in_(viewer.panel_ids))).first()
     return None if row is None else _flag(row)
@@ -145,8 +145,8 @@ def flag_for_decision(connection: Connection, viewer: Viewer, flag_id: int) -> F
 def decide(
     connection: Connection,
     viewer: Viewer,
-    flag: Flag,
     *,
+    flag: Flag,
     decision: str,
     note: str,
     until: date | None,

@@ -76,7 +76,7 @@ def test_an_equation_alone_keeps_its_inputs_out_of_sight() -> None:
     cut = catalogue(["demographics", "equations"]).only(["cha2ds2_vasc_points"])
     assert set(EQUATIONS["cha2ds2_vasc"].inputs) == {spec.name for spec in cut.helpers}
     events = Record.in_memory(pa.Table.from_pylist([], schema=EVENTS))
-    assert np.isnan(build(Index.at([1], "2020-01-01"), events, cut).values).all()
+    assert np.isnan(build(Index.at([1], "2020-01-01"), events, catalogue=cut).values).all()
 
 
 def test_the_page_of_features_is_current() -> None:

@@ -185,7 +185,7 @@ def same_bits(one: FeatureFrame, other: FeatureFrame) -> bool:
 @SLOW
 @given(EVENT_LISTS)
 def test_every_aggregate_agrees_with_the_naive_reading(events: list[Event]) -> None:
-    frame = build(INDEX, record(events), CATALOGUE)
+    frame = build(INDEX, record(events), catalogue=CATALOGUE)
     for row, (subject, as_of) in enumerate(zip(INDEX.subject_ids.tolist(), INDEX.as_of.tolist(), strict=True)):
         for column, spec in enumerate(SPECS):
             expected = naive(spec, events, subject, as_of)
@@ -200,23 +200,23 @@ def test_no_event_available_at_or_after_the_moment_changes_a_feature(
 ) -> None:
     last = max(INDEX.as_of.tolist())
     planted = [event | {"available_time": last + timedelta(microseconds=micros)} for event in late]
-    before = build(INDEX, record(events), CODED)
-    after = build(INDEX, record([*planted, *events]), CODED)
+    before = build(INDEX, record(events), catalogue=CODED)
+    after = build(INDEX, record([*planted, *events]), catalogue=CODED)
     assert same_bits(before, after)
 
 
 @SLOW
 @given(EVENT_LISTS, st.randoms(use_true_random=False))
 def test_alone_in_a_batch_and_shuffled_a_row_has_the_same_bits(events: list[Event], random: Any) -> None:
-    batch = build(INDEX, record(events), CODED)
+    batch = build(INDEX, record(events), catalogue=CODED)
     shuffled = list(events)
     random.shuffle(shuffled)
-    assert same_bits(batch, build(INDEX, record(shuffled), CODED))
+    assert same_bits(batch, build(INDEX, record(shuffled), catalogue=CODED))
     for row in range(len(INDEX)):
         rows = np.array([row])
         subject = int(INDEX.subject_ids[row])
         mine = [event for event in events if event["subject_id"] == subject]
-        assert same_bits(batch.take(rows), build(INDEX.take(rows), record(mine), CODED))
+        assert same_bits(batch.take(rows), build(INDEX.take(rows), record(mine), catalogue=CODED))
 
 
 CODED = Catalogue(SPECS, code_prevalence=0.0, code_windows_days=(30, None)).with_vocabulary([GLUCOSE, CONDITION, DRUG])
@@ -225,7 +225,7 @@ CODED = Catalogue(SPECS, code_prevalence=0.0, code_windows_days=(30, None)).with
 @SLOW
 @given(EVENT_LISTS)
 def test_the_code_counts_agree_with_counting(events: list[Event]) -> None:
-    frame = build(INDEX, record(events), CODED)
+    frame = build(INDEX, record(events), catalogue=CODED)
     assert frame.codes is not None
     dense = frame.codes.toarray()
     for row, (subject, as_of) in enumerate(zip(INDEX.subject_ids.tolist(), INDEX.as_of.tolist(), strict=True)):
@@ -251,7 +251,7 @@ def at(day: str, code: str, value: float | None = None, unit: str | None = None,
 
 
 def feature(spec: FeatureSpec, *events: Event, as_of: str = "2020-03-01") -> float:
-    return float(build(Index.at([1], as_of), record(list(events)), Catalogue((spec,))).values[0, 0])
+    return float(build(Index.at([1], as_of), record(list(events)), catalogue=Catalogue((spec,))).values[0, 0])
 
 
 def test_a_window_holds_its_start_and_not_its_end() -> None:
@@ -304,8 +304,8 @@ def test_descendants_in_the_hierarchy_mean_the_same() -> None:
     events = pa.Table.from_pylist([at("2020-01-01", "RxNorm//617310")], schema=EVENTS)
     links = pa.table({"code": ["RxNorm//617310"], "ancestor": ["RxNorm//83367"]})
     index, catalogue = Index.at([1], "2020-03-01"), Catalogue((spec,))
-    assert build(index, Record.in_memory(events, ancestors=links), catalogue).values[0, 0] == 1
-    assert build(index, Record.in_memory(events), catalogue).values[0, 0] == 0
+    assert build(index, Record.in_memory(events, ancestors=links), catalogue=catalogue).values[0, 0] == 1
+    assert build(index, Record.in_memory(events), catalogue=catalogue).values[0, 0] == 0
 
 
 def test_the_vocabulary_is_what_enough_rows_have_had() -> None:
@@ -313,14 +313,16 @@ def test_the_vocabulary_is_what_enough_rows_have_had() -> None:
     events += [at("2020-01-01", DRUG) | {"subject_id": subject} for subject in range(4)]
     events += [at("2021-01-01", GLUCOSE) | {"subject_id": subject} for subject in range(10)]
     index = Index.at(np.arange(10), "2020-03-01")
-    learned = learn_vocabulary(index, record(events), Catalogue((), code_prevalence=0.5))
+    learned = learn_vocabulary(index, record(events), catalogue=Catalogue((), code_prevalence=0.5))
     assert learned.vocabulary == (CONDITION,)
     assert Catalogue.from_json(learned.to_json()) == learned
 
 
 def test_an_empty_index_and_an_empty_record_give_empty_frames() -> None:
     nobody = Index.at(np.empty(0, dtype=np.int64), np.empty(0, dtype="datetime64[us]"))
-    assert build(nobody, record([]), CODED).values.shape == (0, len(SPECS))
-    alone: Mapping[str, float] = dict(zip(CODED.names, build(INDEX, record([]), CODED).values[0].tolist(), strict=True))
+    assert build(nobody, record([]), catalogue=CODED).values.shape == (0, len(SPECS))
+    alone: Mapping[str, float] = dict(
+        zip(CODED.names, build(INDEX, record([]), catalogue=CODED).values[0].tolist(), strict=True)
+    )
     assert alone["diabetes_any_None"] == 0
     assert math.isnan(alone["glucose_latest_None"])

@@ -78,7 +78,7 @@ def test_duckdb_and_spark_give_the_same_bits(spark: Any) -> None:
     index = Index.at(np.repeat(np.arange(20), 2), np.tile(np.array(["2019-06-01", "2020-06-01"], "datetime64[us]"), 20))
     features: Catalogue = catalogue(["demographics", "measurements", "medications", "utilisation", "social", "codes"])
     features = features.only(name for name in features.names if not name.startswith(OTHERS)).with_vocabulary(CODES[:6])
-    duck, cluster = build(index, record, features), build(index, record, features, backend=spark)
+    duck, cluster = build(index, record, catalogue=features), build(index, record, catalogue=features, backend=spark)
     assert moved(duck, cluster) == []
     assert np.isfinite(duck.column("sbp_mmhg_slope_1825d")).any()
 

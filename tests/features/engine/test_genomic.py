@@ -53,7 +53,7 @@ def of(
         findings=pa.Table.from_pylist(findings or [], schema=FINDINGS),
         coverage=pa.Table.from_pylist(coverage or [], schema=COVERAGE),
     )
-    return build(Index.at(subjects, as_of), record, FEATURES)
+    return build(Index.at(subjects, as_of), record, catalogue=FEATURES)
 
 
 def test_the_newest_score_known_strictly_before_the_moment_counts() -> None:

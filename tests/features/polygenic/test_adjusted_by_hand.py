@@ -317,7 +317,7 @@ def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, writ
     counts[used & (rng.random(SITES) < 0.1), 2] = -9
     counts[:, 3] = -9
     panel = write_panel(tmp_path, world.sites, counts, np.full(SITES, 0.5))
-    told = prs(panel.path, [world.score], tmp_path / "out.csv", settings=Settings(), ancestry=world.model)
+    told = prs(panel.path, [world.score], out=tmp_path / "out.csv", settings=Settings(), ancestry=world.model)
     assert "S: too few variants are called in 2 people" in told
     assert "2 people hardly called: no adjusted score" in told
     found = pd.read_csv(tmp_path / "out.csv")
@@ -345,7 +345,7 @@ def test_scores_of_a_trait_are_compared_as_far_as_a_person_has_them(world, write
     counts = world.people(15, 1)
     counts[parts[2]["site"], 1] = -9
     panel = write_panel(tmp_path / "people", world.sites, counts, np.full(SITES, 0.5))
-    prs(panel.path, scores, tmp_path / "out.csv", settings=Settings(), ancestry=tmp_path / "model")
+    prs(panel.path, scores, out=tmp_path / "out.csv", settings=Settings(), ancestry=tmp_path / "model")
     found = pd.read_csv(tmp_path / "out.csv").pivot(index="sample_id", columns="score_id")
     z, spread = found["z_norm2"].to_numpy(), found["trait_spread"].to_numpy()
     assert np.isnan(z).tolist() == [[False] * 3, [False, False, True], [False] * 3]

@@ -168,7 +168,7 @@ def test_a_score_the_reference_does_not_know_is_not_adjusted(reference, write_pa
     counts, _ = world(np.random.default_rng(10), 5)
     panel = write_panel(tmp_path, reference["sites"], counts, np.full(900, 0.5))
     out = tmp_path / "out.parquet"
-    prs(panel.path, [reference["score"], other], out, settings=Settings(), ancestry=reference["model"])
+    prs(panel.path, [reference["score"], other], out=out, settings=Settings(), ancestry=reference["model"])
     found = pd.read_parquet(out).set_index(["sample_id", "score_id"]).unstack()
     assert found["z_norm2"]["S"].notna().all()
     assert found["z_norm2"]["OTHER"].isna().all()
@@ -188,7 +188,7 @@ def test_scores_of_one_trait_tell_how_far_they_disagree(reference, write_panel, 
     labels.write_text("".join(f"S{i} {'XYZ'[i // 60]}\n" for i in range(180)))
     scores = [reference["score"], second]
     fit_reference(panel.path, labels=str(labels), out=tmp_path / "model", scores=scores, settings=Settings())
-    prs(panel.path, scores, tmp_path / "out.parquet", settings=Settings(), ancestry=tmp_path / "model")
+    prs(panel.path, scores, out=tmp_path / "out.parquet", settings=Settings(), ancestry=tmp_path / "model")
     found = pd.read_parquet(tmp_path / "out.parquet").set_index(["sample_id", "score_id"]).unstack()
     difference = (found["z_norm2"]["S"] - found["z_norm2"]["SECOND"]).abs()
     np.testing.assert_allclose(found["trait_spread"]["S"], difference)

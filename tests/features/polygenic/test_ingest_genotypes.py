@@ -98,7 +98,9 @@ def test_an_undated_score_is_seen_at_no_moment_before_it_came(panel, score, reco
     ingest(panel.path, record, scores=[score], reference_frequencies=panel.afreq)
     index = Index.at([1, 1, 1], np.array(["1960-01-01", NOW, "2026-03-02"], "datetime64[us]"))
     scores = pq.read_table(record / "genomic" / "polygenic.parquet")
-    found = build(index, Record.in_memory(EVENTS.empty_table(), polygenic=scores), catalogue([], polygenic=("S",)))
+    found = build(
+        index, Record.in_memory(EVENTS.empty_table(), polygenic=scores), catalogue=catalogue([], polygenic=("S",))
+    )
     assert found.column("prs_S_matched_weight").tolist() == pytest.approx([np.nan, np.nan, 1.0], nan_ok=True)
 
 

@@ -54,13 +54,13 @@ def test_lookups_give_the_product(seed, n_samples, n_sites, n_scores, missing, w
     exact += 0 if het is None else het @ (calls == 1)
     for single, close in ((False, 1e-12), (True, 2e-4)):
         look_up = loops.LookUp(len(asked), n_samples, single=single)
-        look_up.add(words, told, asked)
+        look_up.add(words, told, scores=asked)
         np.testing.assert_allclose(look_up.sums(), exact[asked], rtol=1e-12, atol=close)
-        look_up.add(words, told, asked)
+        look_up.add(words, told, scores=asked)
         np.testing.assert_allclose(look_up.sums(), 2 * exact[asked], rtol=1e-12, atol=2 * close)
     few = np.zeros((n_scores, n_samples))
     for score in range(n_scores):
-        loops.add_few(rows, told, score, few[score])
+        loops.add_few(rows, told, score=score, sums=few[score])
     np.testing.assert_allclose(few, exact, rtol=1e-12, atol=1e-12)
 
 
@@ -90,14 +90,14 @@ def test_calls_are_counted_as_they_are(seed, n_samples, n_sites, n_scores, missi
     )
     used = rng.random((n_sites, 3)) < 0.5
     found = np.ones((3, n_samples), np.int64)
-    loops.count_missing(words, used, found)
+    loops.count_missing(words, used, missing=found)
     np.testing.assert_array_equal(found, 1 + used.T.astype(np.int64) @ (calls < 0))
 
     effects = np.zeros((len(words) * 32, -(-n_scores // 16), 16), np.float32)
     flat = effects.reshape(len(effects), -1)
     flat[:n_sites, :n_scores] = np.round(rng.normal(size=(n_sites, n_scores)) * 8) * (rng.random(n_scores) < 0.3)
     hidden = np.zeros((n_samples, *effects.shape[1:]), np.float32)
-    loops.add_missing(words, effects, hidden)
+    loops.add_missing(words, effects, out=hidden)
     np.testing.assert_array_equal(hidden.reshape(n_samples, -1), (calls < 0).T.astype(np.float32) @ flat[:n_sites])
 
 
@@ -114,13 +114,13 @@ def test_dosages_are_centred_and_summed_as_numpy_does(seed, n_sites, n_samples):
     exact = np.where(called, dosages - expected[:, None], 7)
     for kind, close in ((np.float64, 1e-15), (np.float32, 1e-6)):
         out = np.empty(dosages.shape, kind)
-        loops.centre(dosages, expected, np.full(n_sites, 7.0), out)
+        loops.centre(dosages, expected, stand_ins=np.full(n_sites, 7.0), out=out)
         np.testing.assert_allclose(out, exact, rtol=0, atol=close)
     np.testing.assert_allclose(
         loops.heterozygotes(dosages), np.where(called, 1 - np.abs(dosages.astype(float) - 1), 0), rtol=0, atol=1e-15
     )
     sums = np.ones(n_samples)
-    loops.add_centred(dosages, loops.SiteWeights(weights, None, expected), 1, sums)
+    loops.add_centred(dosages, loops.SiteWeights(weights, None, expected), score=1, sums=sums)
     np.testing.assert_allclose(sums, 1 + weights[:, 1] @ np.where(called, exact, 0), rtol=1e-12, atol=1e-12)
 
 
@@ -200,7 +200,7 @@ def _with_hidden(made, files, *, threads=1, max_memory_mb=400):
         frequencies = read_afreq(made.afreq, alleles).of(genotypes.variants)
         matcher = Matcher(target, alleles, frequencies, None, None, Settings())
         with closing(ScoreFiles(files, alleles, threads=threads)) as scores:
-            match_all(matcher, scores, store, None, Aside(), silent)
+            match_all(matcher, scores, store=store, on_rows=None, aside=Aside(), progress=silent)
         found = store.finish(genotypes.variants, frequencies)
         return scoring.score_samples(genotypes, found, uncertain=True, threads=threads, max_memory_mb=max_memory_mb)
 

@@ -42,7 +42,7 @@ def categories(score_file: Path, target: Path, rules: MatchRules) -> pd.DataFram
     row_nr = pd.read_csv(score_file, sep="\t", dtype=str)["row_nr"].to_numpy()
     found = []
     for score in read_scores(score_file, alleles, build=None):
-        matches = match(score.rows, index, alleles, rules)
+        matches = match(score.rows, index, alleles=alleles, rules=rules)
         rows = score.rows.line - 2
         hit = matches.variant >= 0
         found.append(

@@ -58,7 +58,7 @@ def test_packed_calls_are_pgenlibs(tmp_path: Path, n_samples: int) -> None:
         assert set(index.kinds.tolist()) == KINDS
     rng = np.random.default_rng(1)
     theirs = pgenlib.PgenReader(str(path).encode())
-    ours = PackedReader(path, index, n_samples)
+    ours = PackedReader(path, index, n_samples=n_samples)
     for start in range(0, RECORDS, 37):
         rows = np.arange(start, min(start + int(rng.integers(1, 200)), RECORDS))
         rows = rows[rng.random(len(rows)) < rng.choice([0.8, 1.1])]
@@ -86,12 +86,12 @@ def test_what_does_not_add_up_is_left_to_pgenlib(tmp_path: Path) -> None:
         for place in rng.integers(int(index.starts[0]), len(content), 20).tolist():
             broken[place] = int(rng.integers(0, 256))
         path.write_bytes(broken)
-        ours = PackedReader(path, index, 256)
+        ours = PackedReader(path, index, n_samples=256)
         refused += not ours.read(rows, out)
         ours.close()
     assert refused > 100
     path.write_bytes(content[:-1])
-    ours = PackedReader(path, index, 256)
+    ours = PackedReader(path, index, n_samples=256)
     assert not ours.read(rows, out)
     assert not ours.read(rows[::-1], out)
     ours.close()
@@ -99,6 +99,6 @@ def test_what_does_not_add_up_is_left_to_pgenlib(tmp_path: Path) -> None:
 
 def test_records_far_apart_are_left_to_pgenlib(tmp_path: Path) -> None:
     path, index = _written(tmp_path, 63)
-    ours = PackedReader(path, index, 63)
+    ours = PackedReader(path, index, n_samples=63)
     assert not ours.read(np.array([0, RECORDS - 1]), _room(2, 63))
     ours.close()

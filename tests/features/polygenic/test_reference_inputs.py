@@ -32,21 +32,25 @@ def test_a_groups_name_may_hold_blanks(content, tmp_path):
     """Cut at the first blank, two groups of the south would be one."""
     labels = tmp_path / "labels.txt"
     labels.write_bytes(content.encode())
-    assert read_labels(str(labels), tmp_path / "panel.pgen", PEOPLE) == ["South Asian", "South African", "South Asian"]
+    assert read_labels(str(labels), tmp_path / "panel.pgen", sample_ids=PEOPLE) == [
+        "South Asian",
+        "South African",
+        "South Asian",
+    ]
 
 
 def test_labels_between_blanks_and_in_the_psam(tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("S1 A\nS2   B\nS3 A\n")
-    assert read_labels(str(labels), tmp_path / "panel.pgen", PEOPLE) == ["A", "B", "A"]
+    assert read_labels(str(labels), tmp_path / "panel.pgen", sample_ids=PEOPLE) == ["A", "B", "A"]
     (tmp_path / "panel.psam").write_text("##made=by hand\n#IID\tSEX\tGroup\nS1\t1\tThe A\nS2\t2\tB\nS3\t1\tThe A\n")
-    assert read_labels("Group", tmp_path / "panel.pgen", PEOPLE) == ["The A", "B", "The A"]
+    assert read_labels("Group", tmp_path / "panel.pgen", sample_ids=PEOPLE) == ["The A", "B", "The A"]
     labels.write_bytes(b"S1\tA\nS2\t\xff\xfe\nS3\tA\n")
     with pytest.raises(PresageError, match=r"labels\.txt: not a text file"):
-        read_labels(str(labels), tmp_path / "panel.pgen", PEOPLE)
+        read_labels(str(labels), tmp_path / "panel.pgen", sample_ids=PEOPLE)
     labels.write_text("S1\tA\nS2\t\nS3\tA\n")
     with pytest.raises(PresageError, match="1 of 3 samples have no group"):
-        read_labels(str(labels), tmp_path / "panel.pgen", PEOPLE)
+        read_labels(str(labels), tmp_path / "panel.pgen", sample_ids=PEOPLE)
 
 
 @pytest.fixture

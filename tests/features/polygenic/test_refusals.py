@@ -48,13 +48,13 @@ def refused(genotypes: Path, score: Path, tmp_path: Path, **told) -> str:
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(PresageError) as error:
-        prs(genotypes, [score], out / "scores.parquet", settings=told.pop("settings", Settings()), **told)
+        prs(genotypes, [score], out=out / "scores.parquet", settings=told.pop("settings", Settings()), **told)
     assert list(out.iterdir()) == [], "something was left behind"
     return str(error.value)
 
 
 def test_the_whole_files_are_scored(panel, score, tmp_path):
-    prs(panel.path, [score], tmp_path / "out.parquet", settings=Settings())
+    prs(panel.path, [score], out=tmp_path / "out.parquet", settings=Settings())
     found = pd.read_parquet(tmp_path / "out.parquet")
     by_hand = 0.5 * panel.counts[0] - 0.25 * panel.counts[1] + 0.125 * panel.counts[2]
     np.testing.assert_allclose(found["sum"], by_hand, rtol=1e-12)
@@ -103,7 +103,7 @@ def test_the_report_counts_empty_lines(panel, score, tmp_path):
     rows = ROWS.splitlines(keepends=True)
     other = tmp_path / "other.txt"
     other.write_text(SCORE.replace("S1", "S2") + rows[0] + "\n\n" + rows[1] + "\n" + rows[2] + "\n")
-    prs(panel.path, [score, other], tmp_path / "out.parquet", settings=Settings())
+    prs(panel.path, [score, other], out=tmp_path / "out.parquet", settings=Settings())
     found = pd.read_parquet(report_paths(tmp_path / "out.parquet")[1])
     assert found.groupby("score_id", observed=True)["line"].agg(list).to_dict() == {"S1": [4, 5, 6], "S2": [4, 7, 9]}
 
@@ -118,7 +118,7 @@ def test_a_score_given_twice_is_refused(panel, score, tmp_path):
     again = tmp_path / "again.txt"
     again.write_text(SCORE + ROWS)
     with pytest.raises(PresageError, match="the score S1 is also in"):
-        prs(panel.path, [score, again], tmp_path / "out.parquet", settings=Settings())
+        prs(panel.path, [score, again], out=tmp_path / "out.parquet", settings=Settings())
 
 
 def test_only_haplotypes_is_one_error_and_beside_others_a_refusal(panel, score, tmp_path):
@@ -126,7 +126,7 @@ def test_only_haplotypes_is_one_error_and_beside_others_a_refusal(panel, score, 
     head = "#pgs_id=HLA\neffect_allele\teffect_weight\tis_haplotype\n"
     haplotypes.write_text(head + "HLA-DRB1*15\t-2.7\tTRUE\nHLA-A*24\t0.43\tTRUE\n")
     assert "2 of 2 rows, 100% of the weight, are haplotypes" in refused(panel.path, haplotypes, tmp_path)
-    prs(panel.path, [haplotypes, score], tmp_path / "both.csv", settings=Settings())
+    prs(panel.path, [haplotypes, score], out=tmp_path / "both.csv", settings=Settings())
     found = pd.read_csv(tmp_path / "both.csv")
     assert found.query("score_id == 'HLA'")["not_scored"].str.contains("haplotypes").all()
     assert found.query("score_id == 'S1'")["sum"].notna().all()
@@ -244,7 +244,7 @@ def test_a_folder_in_an_outputs_place_is_told_before_anything_is_computed(name, 
     out = tmp_path / "out"
     (out / name).mkdir(parents=True)
     with pytest.raises(PresageError, match="a folder has this name"):
-        prs(panel.path, [score], out / "scores.parquet", settings=Settings())
+        prs(panel.path, [score], out=out / "scores.parquet", settings=Settings())
     assert [path.name for path in out.iterdir()] == [name]
 
 
@@ -306,7 +306,7 @@ def test_the_command_exits_with_2_and_one_line(panel, tmp_path):
 def test_a_score_without_positions_leaves_the_others_alone(panel, score, tmp_path):
     nowhere = tmp_path / "nowhere.txt"
     nowhere.write_text("#pgs_id=S2\nrsID\teffect_allele\teffect_weight\nrs1\tA\t1\n")
-    prs(panel.path, [nowhere, score], tmp_path / "out.parquet", settings=Settings())
+    prs(panel.path, [nowhere, score], out=tmp_path / "out.parquet", settings=Settings())
     found = pd.read_parquet(tmp_path / "out.parquet").set_index("score_id")
     assert found.loc["S1", "sum"].notna().all()
     assert found.loc["S2", "sum"].isna().all()
@@ -321,7 +321,7 @@ def test_a_mark_before_utf_8_is_no_part_of_a_name(panel, score, tmp_path, file):
     marked = {"score": score, "table": table, "afreq": panel.afreq}
     path = marked.get(file, panel.path.with_suffix(f".{file}"))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    prs(panel.path, [scores], tmp_path / "out.parquet", settings=Settings(), reference_frequencies=panel.afreq)
+    prs(panel.path, [scores], out=tmp_path / "out.parquet", settings=Settings(), reference_frequencies=panel.afreq)
     by_hand = 0.5 * panel.counts[0] - 0.25 * panel.counts[1] + 0.125 * panel.counts[2]
     np.testing.assert_allclose(pd.read_parquet(tmp_path / "out.parquet")["sum"], by_hand, rtol=1e-12)
 
@@ -341,7 +341,7 @@ def test_other_names_of_chromosomes_are_known(panel, tmp_path, name):
     pvar.write_text(pvar.read_text().replace("\n1\t", f"\n{name}\t"))
     score = tmp_path / "score.txt"
     score.write_text(SCORE + ROWS.replace("1\t100", f"{home}\t100").replace("1\t200", f"{home}\t200"))
-    prs(panel.path, [score], tmp_path / "out.parquet", settings=Settings())
+    prs(panel.path, [score], out=tmp_path / "out.parquet", settings=Settings())
     assert pd.read_parquet(tmp_path / "out.parquet")["matched_weight"].eq(1).all()
 
 

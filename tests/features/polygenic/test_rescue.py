@@ -33,7 +33,7 @@ def test_a_palindrome_comes_back_where_frequencies_tell_its_strand(case, write_p
     rescued = {"as given": [2, 1, 10], "other strand": [0, 1, 12]}  # A is REF; on the other strand it is the file's T
     for asked in (False, True):
         settings = Settings(min_overlap=0, rescue_palindromes=asked, rules=MatchRules())
-        prs(panel.path, [score], tmp_path / "out.csv", settings=settings, reference_frequencies=panel.afreq)
+        prs(panel.path, [score], out=tmp_path / "out.csv", settings=settings, reference_frequencies=panel.afreq)
         expected = rescued.get(decided, [0, 0, 10]) if asked else [0, 0, 10]
         np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["sum"], expected, atol=1e-12)
         audit = pd.read_parquet(tmp_path / "out.variants.parquet").iloc[0]

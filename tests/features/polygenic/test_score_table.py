@@ -77,7 +77,7 @@ def test_a_weight_that_is_none_is_named_by_line_and_column(panel, tmp_path, monk
     path = written(tmp_path, [*lines[:123], "\t".join(cells), *lines[124:200]])
     columns = path.read_text().split("\n")[0].split("\t")
     with pytest.raises(PresageError, match=rule) as told:
-        ScoreTable(path, columns, 2, Alleles(), threads=2)
+        ScoreTable(path, columns, first_line=2, alleles=Alleles(), threads=2)
     assert "line 125, column S3" in str(told.value)
 
 
@@ -92,7 +92,7 @@ def test_lines_are_counted_with_the_empty_ones(tmp_path, monkeypatch, piece, end
     content = HEAD + ROWS[0] + "\n\n" + "".join(ROWS[1:4]) + "\n" * 60 + ROWS[4] + "\n"
     path = tmp_path / "table.txt"
     path.write_bytes(content.replace("\n", end).encode())
-    with closing(ScoreTable(path, HEAD.split(), 2, Alleles(), threads=2)) as table:
+    with closing(ScoreTable(path, HEAD.split(), first_line=2, alleles=Alleles(), threads=2)) as table:
         assert table.rows.line.tolist() == [2, 5, 6, 7, 68]
         assert table.weights(np.arange(5)).ravel().tolist() == [0.5] * 5
 
@@ -114,7 +114,7 @@ def test_an_error_names_the_line_whatever_lies_before_it(tmp_path, monkeypatch, 
     before = ROWS[1].replace(":C", ":C\u2028\x1c")  # which some take for ends of lines
     path.write_text(f"{HEAD}{ROWS[0]}\n\n{before}{ROWS[2]}\n{line}\n{ROWS[3]}", encoding="utf-8")
     with pytest.raises(PresageError, match=told):
-        ScoreTable(path, HEAD.split(), 2, Alleles(), threads=2)
+        ScoreTable(path, HEAD.split(), first_line=2, alleles=Alleles(), threads=2)
 
 
 @pytest.mark.parametrize("name", ["table.txt", "table.txt.gz", "table.txt.bgz"])

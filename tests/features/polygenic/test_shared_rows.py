@@ -42,7 +42,7 @@ def test_each_score_keeps_its_weights_and_the_report_says_where_its_rows_are(pan
         write(tmp_path, "D", "1\t100\tC\tA\t3\n1\t200\tG\tT\t1\n"),
         write(tmp_path, "E", "1\t100\tC\tA\t1\n1\t200\tT\tG\t10\n"),
     ]
-    prs(panel.path, files, tmp_path / "out.parquet", settings=Settings(), reference_frequencies=panel.afreq)
+    prs(panel.path, files, out=tmp_path / "out.parquet", settings=Settings(), reference_frequencies=panel.afreq)
     sums = pd.read_parquet(tmp_path / "out.parquet").pivot(index="sample_id", columns="score_id", values="sum")
     assert sums.loc["S1"].to_dict() == {"A": 21.0, "B": 3.0, "C": 2.0, "D": 3.0, "E": 21.0}
     told = json.loads((tmp_path / "out.report.json").read_text())["scores"]
@@ -57,7 +57,7 @@ NAMES = ["rsID", "effect_allele", "other_allele", "effect_weight"]
 
 
 def told(last, names, content):
-    table = _read_rows(Path("score.txt"), names, memoryview(content), 1)
+    table = _read_rows(Path("score.txt"), names, body=memoryview(content), first_line=1)
     last.keep(names, content, 0, table)
     return table
 
@@ -65,7 +65,7 @@ def told(last, names, content):
 def test_a_cell_in_quotes_may_hold_what_else_ends_cells():
     last, content = LastText(), b'"r\ta\tb\t3\tc"\tA\tC\t0.5\n'
     assert told(last, NAMES, content)["effect_weight"].to_pylist() == [0.5]
-    assert last.same(NAMES, content.replace(b"3", b"4"), 0) is None
+    assert last.same(NAMES, content.replace(b"3", b"4"), start=0) is None
 
 
 def test_a_file_that_another_thread_keeps_meanwhile_changes_nothing():
@@ -77,14 +77,14 @@ def test_a_file_that_another_thread_keeps_meanwhile_changes_nothing():
             return list(self) != other
 
     told(last, NAMES, content)
-    assert last.same(Names(NAMES), content, 0)["effect_allele"].to_pylist() == ["A"]
+    assert last.same(Names(NAMES), content, start=0)["effect_allele"].to_pylist() == ["A"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_report_does_not_depend_on_threads(panel, tmp_path, threads):
     files = [write(tmp_path, f"s{k}", f"1\t100\tC\tA\t{k + 1}\n1\t200\tT\tG\t1\n") for k in range(12)]
     settings = Settings(threads=threads)
-    prs(panel.path, files, tmp_path / "out.parquet", settings=settings, reference_frequencies=panel.afreq)
+    prs(panel.path, files, out=tmp_path / "out.parquet", settings=settings, reference_frequencies=panel.afreq)
     rows = pq.read_table(tmp_path / "out.variants.parquet").to_pandas()
     assert rows["score_id"].astype(str).tolist() == ["s0", "s0"]
 

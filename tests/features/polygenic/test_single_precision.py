@@ -18,7 +18,7 @@ def test_a_product_in_single_precision_is_within_a_millionth_of_its_sd():
         frequency = rng.uniform(0.05, 0.95, (4096, 1))
         centred = rng.binomial(2, frequency, (4096, 2000)) - np.round(2 * frequency * 4096) / 4096
         exact, ours = weights @ centred, np.zeros((20, 2000))
-        add_product(weights, centred.astype(np.float32), ours)
+        add_product(weights, centred.astype(np.float32), sums=ours)
         assert np.abs(ours - exact).max() < 1e-6 * exact.std()
     assert RUN_SITES == 64
 

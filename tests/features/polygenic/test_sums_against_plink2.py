@@ -69,7 +69,7 @@ def test_a_published_score_gives_the_sums_of_plink2(
     settings = Settings(rules=MatchRules(keep_ambiguous=keep_ambiguous))
     out = tmp_path / "out.parquet"
 
-    prs(panel.path, [file], out, settings=settings, reference_frequencies=panel.afreq)
+    prs(panel.path, [file], out=out, settings=settings, reference_frequencies=panel.afreq)
 
     ours = pq.read_table(out).to_pandas()
     report = pq.read_table(tmp_path / "out.variants.parquet").to_pandas()
@@ -96,7 +96,7 @@ def test_without_reference_the_samples_own_frequencies_stand_in_as_in_plink2(
     rows = read_rows(file)
     panel = carry_sites(rows, tmp_path, n_samples=300, seed=5, missing=0.05)
     out = tmp_path / "out.parquet"
-    told = prs(panel.path, [file], out, settings=Settings())
+    told = prs(panel.path, [file], out=out, settings=Settings())
     assert "the frequencies of the 300 samples themselves" in told
     report = pq.read_table(tmp_path / "out.variants.parquet").to_pandas()
     used = report[report["status"] == "matched"].merge(rows, on="line")
@@ -130,12 +130,12 @@ def test_many_scores_at_once_give_what_each_gives_alone(real_data, tmp_path, car
         files.append(tmp_path / f"score{number}.txt")
         table.to_csv(files[-1], sep="\t", index=False)
     settings = Settings(min_overlap=0.5)
-    prs(panel.path, files, tmp_path / "all.parquet", settings=settings, reference_frequencies=panel.afreq)
+    prs(panel.path, files, out=tmp_path / "all.parquet", settings=settings, reference_frequencies=panel.afreq)
     together = (
         pq.read_table(tmp_path / "all.parquet").to_pandas().pivot(index="sample_id", columns="score_id", values="sum")
     )
     for file in files[:3]:
-        prs(panel.path, [file], tmp_path / "one.parquet", settings=settings, reference_frequencies=panel.afreq)
+        prs(panel.path, [file], out=tmp_path / "one.parquet", settings=settings, reference_frequencies=panel.afreq)
         alone = pq.read_table(tmp_path / "one.parquet").to_pandas().set_index("sample_id")["sum"]
         assert np.abs(alone - together[file.stem]).max() < 1e-6 * alone.std()
 

@@ -25,14 +25,14 @@ PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 def one(cells: list[str]) -> text.Column:
     content = "".join(f"{cell}\tx\n" for cell in cells).encode()
-    return text.columns(content, 2, [0])[0]
+    return text.columns(content, 2, wanted=[0])[0]
 
 
 @given(rows=st.lists(st.lists(CELL, min_size=4, max_size=4), min_size=1), ends=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=150, deadline=None)
 def test_cells_are_those_of_split(rows, ends):
     content = "".join("\t".join(row) + ends for row in rows).encode()
-    found = text.columns(content, 4, [1, 3])
+    found = text.columns(content, 4, wanted=[1, 3])
     assert found[1].text().to_pylist() == [row[1] for row in rows]
     assert found[3].text().to_pylist() == [row[3] for row in rows]
 
@@ -105,7 +105,7 @@ def test_a_cell_of_other_parts_is_named(cell):
 @pytest.mark.parametrize("line", ["a", "a\tb\tc", "\t\t"])
 def test_a_line_of_other_cells_is_named(line):
     with pytest.raises(text.BadLineError) as told:
-        text.columns(f"a\tb\n\nc\td\n{line}\ne\tf\n".encode(), 2, [0])
+        text.columns(f"a\tb\n\nc\td\n{line}\ne\tf\n".encode(), 2, wanted=[0])
     assert told.value.number == 2
 
 
@@ -128,7 +128,7 @@ def test_lines_that_differ_in_one_column_give_that_column(change):
         "last": [*lines[:-1], lines[-1].rstrip()],
     }
     content = "#two lines\n#of header\n" + "".join(changed.get(change, lines))
-    found = text.same_lines(content.encode(), 22, "".join(LINES).encode(), 0, 3)
+    found = text.same_lines(content.encode(), 22, others="".join(LINES).encode(), others_start=0, column=3)
     if change in changed:
         assert found is None
     else:

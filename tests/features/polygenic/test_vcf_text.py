@@ -63,7 +63,7 @@ def read(path, *, by_htslib: bool):
     most = vcf.MAX_SAMPLES
     try:
         vcf.MAX_SAMPLES = 0 if by_htslib else most
-        file = Vcf(path, alleles, Request(lambda _: pairs, lambda: pairs))
+        file = Vcf(path, alleles, request=Request(lambda _: pairs, lambda: pairs))
     finally:
         vcf.MAX_SAMPLES = most
     variants = file.variants
@@ -103,5 +103,5 @@ def test_a_plain_vcf_is_read_without_htslibs_records(tmp_path, monkeypatch):
     score = "chr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\n"
     (tmp_path / "s.txt").write_text(score + "".join(f"1\t{k}\tC\tA\t0.5\n" for k in range(1, 11)))
     monkeypatch.setattr(Vcf, "_keep", None)
-    prs(tmp_path / "a.vcf", [tmp_path / "s.txt"], tmp_path / "out.parquet", settings=Settings())
+    prs(tmp_path / "a.vcf", [tmp_path / "s.txt"], out=tmp_path / "out.parquet", settings=Settings())
     assert pq.read_table(tmp_path / "out.parquet")["sum"].to_pylist() == [5.0]

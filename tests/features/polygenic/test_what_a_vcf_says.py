@@ -162,7 +162,7 @@ def test_a_run_says_whether_it_read_dosages(tmp_path, fields, cell, read):
     record = f"chr1\t100\t.\tA\tC\t.\t.\t.\t{fields}\t{cell}\t{cell}\n"
     (tmp_path / "a.vcf").write_text(HEAD + (DOSAGES if "DS" in fields else "") + COLUMNS + record)
     (tmp_path / "score.txt").write_text(SCORE)
-    told = prs(tmp_path / "a.vcf", [tmp_path / "score.txt"], tmp_path / "out.csv", settings=Settings(min_overlap=0))
+    told = prs(tmp_path / "a.vcf", [tmp_path / "score.txt"], out=tmp_path / "out.csv", settings=Settings(min_overlap=0))
     assert f"1 of 1 scores for 2 samples, from {read}" in told
     assert json.loads((tmp_path / "out.report.json").read_text())["genotypes"] == read
 
@@ -232,7 +232,7 @@ def test_a_site_that_no_file_lists_is_added_once(tmp_path):
     keys = np.array([(1 << 32) + 100, (1 << 32) + 200, (2 << 32) + 300, (2 << 32) + 400])
     pairs = AllelePairs.of([(keys, *codes)])
     request = Request(lambda _: pairs, lambda: pairs, assume_reference=True)
-    with open_genotypes(tmp_path / "chr*.vcf", alleles, request) as genotypes:
+    with open_genotypes(tmp_path / "chr*.vcf", alleles, request=request) as genotypes:
         assert sorted(genotypes.variants.keys.tolist()) == keys.tolist()
 
 

@@ -29,7 +29,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     everyone = tables["person"]["person_id"].to_pylist()
     people = sorted({*tables["death"]["person_id"].to_pylist()[:50], *everyone})[:PEOPLE_IN_FHIR]
     (folder / "source").mkdir()
-    write_fhir(folder / "source", tables, people)
+    write_fhir(folder / "source", tables, person_ids=people)
     write_tables(tables, folder / "cdm")
     omop.ingest(folder / "cdm", folder / "omop")
     fhir.ingest(folder / "source", folder / "fhir")
@@ -41,9 +41,11 @@ def _frame(record_dir: Path, people: list[str], moment: str, *, vocabulary_of: P
     subjects = identity.subjects_by_source_id(record_dir)
     learners = identity.subjects_by_source_id(vocabulary_of)
     learned = learn_vocabulary(
-        Index.at([learners[person] for person in people], moment), Record.open(vocabulary_of), catalogue(families)
+        Index.at([learners[person] for person in people], moment),
+        Record.open(vocabulary_of),
+        catalogue=catalogue(families),
     )
-    return build(Index.at([subjects[person] for person in people], moment), Record.open(record_dir), learned)
+    return build(Index.at([subjects[person] for person in people], moment), Record.open(record_dir), catalogue=learned)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

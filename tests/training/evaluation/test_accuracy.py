@@ -25,8 +25,10 @@ def test_brier_score_under_censoring_is_scikit_survivals() -> None:
     truth = Surv.from_arrays(outcome.event == 1, outcome.time_days)
     _, expected = brier_score(truth, truth, 1 - curves.probabilities, curves.horizons_days)
     for h, horizon in enumerate(curves.horizons_days[::7]):
-        label, weight = known_by(outcome, horizon, marginal(outcome))
-        assert brier(curves.probabilities[:, 7 * h], label, weight)[0] == pytest.approx(expected[7 * h], rel=2e-3)
+        label, weight = known_by(outcome, horizon, uncensored=marginal(outcome))
+        assert brier(curves.probabilities[:, 7 * h], label, weight=weight)[0] == pytest.approx(
+            expected[7 * h], rel=2e-3
+        )
 
 
 def test_integrated_brier_score_is_scikit_survivals() -> None:
@@ -40,6 +42,6 @@ def test_the_incidence_itself_explains_nothing_and_certainty_explains_all() -> N
     label = np.array([True, False, False, True, False])
     weight = np.array([1.0, 2.0, 1.0, 0.5, 3.0])
     incidence = np.full(5, np.average(label, weights=weight))
-    assert brier(incidence, label, weight)[1] == pytest.approx(0.0)
-    assert brier(label.astype(float), label, weight) == (0.0, 1.0)
-    assert np.isnan(brier(incidence, np.zeros(5, dtype=bool), weight)[1])
+    assert brier(incidence, label, weight=weight)[1] == pytest.approx(0.0)
+    assert brier(label.astype(float), label, weight=weight) == (0.0, 1.0)
+    assert np.isnan(brier(incidence, np.zeros(5, dtype=bool), weight=weight)[1])

@@ -35,7 +35,7 @@ def competing(n: int = 3000) -> Outcome:
 
 def test_slope_and_intercept_are_those_of_a_weighted_logistic_regression() -> None:
     risk, label, weight = weighted_binary()
-    found = calibration(CalibrationBases.of(risk), label, weight, np.ones(len(risk)), smooth=False)
+    found = calibration(CalibrationBases.of(risk), label, weight=weight, count=np.ones(len(risk)), smooth=False)
     line = sm.GLM(label, sm.add_constant(logit(risk)), family=sm.families.Binomial(), freq_weights=weight).fit()
     flat = sm.GLM(
         label, np.ones(len(risk)), family=sm.families.Binomial(), freq_weights=weight, offset=logit(risk)
@@ -47,7 +47,7 @@ def test_slope_and_intercept_are_those_of_a_weighted_logistic_regression() -> No
 
 def test_ici_e50_and_e90_are_distances_to_the_smoothed_risk() -> None:
     risk, label, weight = weighted_binary()
-    found = calibration(CalibrationBases.of(risk), label, weight, np.ones(len(risk)), smooth=True)
+    found = calibration(CalibrationBases.of(risk), label, weight=weight, count=np.ones(len(risk)), smooth=True)
     odds = logit(risk)
     knots = np.quantile(odds, (0.05, 0.35, 0.65, 0.95))
 
@@ -73,11 +73,11 @@ def test_true_risks_are_calibrated_and_one_class_has_no_calibration() -> None:
     risk = rng.beta(2, 5, 40_000)
     label = rng.random(40_000) < risk
     ones = np.ones(len(risk))
-    found = calibration(CalibrationBases.of(risk), label, ones, ones, smooth=True)
+    found = calibration(CalibrationBases.of(risk), label, weight=ones, count=ones, smooth=True)
     assert found.slope == pytest.approx(1.0, abs=0.05)
     assert found.in_the_large == pytest.approx(0.0, abs=0.05)
     assert found.ici < 0.01
-    nothing = calibration(CalibrationBases.of(risk), np.zeros(40_000, dtype=bool), ones, ones, smooth=True)
+    nothing = calibration(CalibrationBases.of(risk), np.zeros(40_000, dtype=bool), weight=ones, count=ones, smooth=True)
     assert np.isnan(nothing.slope)
 
 
@@ -91,7 +91,7 @@ def test_incidence_is_that_of_lifelines_aalen_johansen() -> None:
 
 def test_weighted_events_sum_to_aalen_johansen() -> None:
     outcome = competing()
-    label, weight = known_by(outcome, 60.0, marginal(outcome))
+    label, weight = known_by(outcome, 60.0, uncensored=marginal(outcome))
     assert weight @ label / len(outcome) == pytest.approx(aalen_johansen(outcome, 60.0))
     assert weight.sum() == pytest.approx(len(outcome))
 
@@ -101,8 +101,8 @@ def test_a_replicates_weights_are_those_of_its_copied_rows() -> None:
     rng = np.random.default_rng(1)
     count = rng.integers(0, 3, 400)
     copied = outcome.take(np.repeat(np.arange(400), count))
-    _, expected = known_by(copied, 60.0, marginal(copied))
-    observed = Observed.of(outcome, 60.0, np.arange(400), None)
+    _, expected = known_by(copied, 60.0, uncensored=marginal(copied))
+    observed = Observed.of(outcome, 60.0, persons=np.arange(400), uncensored=None)
     weight, _ = replicate_weights(
         observed.order, observed.starts, outcome.time_days, outcome.event, count.astype(float), 60.0
     )
@@ -114,7 +114,7 @@ def test_a_curve_has_every_person_in_one_group_and_follows_the_truth() -> None:
     rng = np.random.default_rng(4)
     risk = rng.beta(2, 6, 5000)
     outcome = Outcome(np.full(5000, np.nan), (rng.random(5000) < risk).astype(np.int8), ())
-    curve = calibration_curve(outcome, risk, outcome.event == 1, np.ones(5000), horizon_days=np.nan)
+    curve = calibration_curve(outcome, risk, label=outcome.event == 1, weight=np.ones(5000), horizon_days=np.nan)
     assert curve.people.sum() == 5000
     assert curve.observed == pytest.approx(curve.expected, abs=0.07)
     assert curve.smoothed == pytest.approx(curve.grid, abs=0.05)

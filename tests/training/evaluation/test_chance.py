@@ -28,7 +28,7 @@ def gap_of(outcome: Outcome, risk: Floats, code: npt.NDArray[np.int64]) -> float
     found = by_group(
         outcome,
         risk,
-        code.astype(str),
+        groups=code.astype(str),
         horizon_days=NONE,
         persons=np.arange(len(risk)),
         rng=np.random.default_rng(1),
@@ -50,7 +50,9 @@ def test_without_a_difference_the_expected_gap_is_the_mean_gap_over_worlds() -> 
     for _ in range(40):
         outcome, risk = drawn(rng, 10, 100)
         gap = gap_of(outcome, risk, code)
-        chance = gap_by_chance(outcome, risk, code, horizon_days=NONE, persons=np.arange(1000), rng=rng, shuffles=60)
+        chance = gap_by_chance(
+            outcome, risk, groups=code, horizon_days=NONE, persons=np.arange(1000), rng=rng, shuffles=60
+        )
         seen.append(gap)
         expected.append(chance.expected)
         beyond.append(gap > chance.high)
@@ -63,7 +65,7 @@ def test_a_group_that_the_model_is_useless_for_is_beyond_chance() -> None:
     rng = np.random.default_rng(3)
     outcome, risk = drawn(rng, 3, 400, unfair=True)
     code = np.repeat(np.arange(3), 400)
-    chance = gap_by_chance(outcome, risk, code, horizon_days=NONE, persons=np.arange(1200), rng=rng)
+    chance = gap_by_chance(outcome, risk, groups=code, horizon_days=NONE, persons=np.arange(1200), rng=rng)
     assert gap_of(outcome, risk, code) > chance.high > chance.expected > 0
 
 
@@ -76,7 +78,7 @@ def test_a_person_seen_ten_times_tells_no_more_than_once() -> None:
         gap_by_chance(
             outcome.take(taken),
             risk[taken],
-            code[taken],
+            groups=code[taken],
             horizon_days=NONE,
             persons=taken,
             rng=np.random.default_rng(1),

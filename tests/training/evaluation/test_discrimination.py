@@ -60,7 +60,7 @@ def test_concordance_is_the_naive_count_of_pairs_with_ties_weights_and_competing
     count = rng.integers(0, 4, 60).astype(np.float64)
     followed = rng.uniform(0.2, 1.0, 60)
     tau = float(np.quantile(outcome.time_days, 0.8))
-    found = concordance(Pairs.of(outcome, risk), count, followed, outcome.time_days <= tau)
+    found = concordance(Pairs.of(outcome, risk), count, followed=followed, usable=outcome.time_days <= tau)
     assert found == pytest.approx(naive_concordance(outcome, risk, count, followed, tau))
 
 
@@ -68,7 +68,7 @@ def test_concordance_is_the_naive_count_of_pairs_with_ties_weights_and_competing
 def test_harrells_c_is_that_of_scikit_survival(tied: bool) -> None:
     outcome, risk = drawn(1, tied=tied)
     ones = np.ones(len(risk))
-    found = concordance(Pairs.of(outcome, risk), ones, ones, ones.astype(bool))
+    found = concordance(Pairs.of(outcome, risk), ones, followed=ones, usable=ones.astype(bool))
     assert found == pytest.approx(concordance_index_censored(outcome.event == 1, outcome.time_days, risk)[0])
 
 
@@ -76,8 +76,8 @@ def test_unos_c_is_that_of_scikit_survival() -> None:
     outcome, risk = drawn(2, tied=False)
     tau = float(np.quantile(outcome.time_days, 0.7))
     times, survival = censoring_kaplan_meier(outcome.time_days, outcome.event)
-    followed = step(times, survival, outcome.time_days, before=True)
-    found = concordance(Pairs.of(outcome, risk), np.ones(len(risk)), followed, outcome.time_days < tau)
+    followed = step(times, survival, at=outcome.time_days, before=True)
+    found = concordance(Pairs.of(outcome, risk), np.ones(len(risk)), followed=followed, usable=outcome.time_days < tau)
     truth = Surv.from_arrays(outcome.event == 1, outcome.time_days)
     assert found == pytest.approx(concordance_index_ipcw(truth, truth, risk, tau=tau)[0])
 
@@ -100,7 +100,7 @@ def test_auc_by_a_horizon_is_scikit_survivals_cumulative_dynamic_auc() -> None:
 
     outcome, risk = drawn(3, 500, tied=False)
     horizon = outcome.horizons_days[0]
-    label, weight = known_by(outcome, horizon, marginal(outcome))
+    label, weight = known_by(outcome, horizon, uncensored=marginal(outcome))
     rank = np.unique(risk, return_inverse=True)[1].astype(np.int64)
     truth = Surv.from_arrays(outcome.event == 1, outcome.time_days)
     expected = cumulative_dynamic_auc(truth, truth, risk, [horizon])[0][0]
@@ -110,7 +110,7 @@ def test_auc_by_a_horizon_is_scikit_survivals_cumulative_dynamic_auc() -> None:
 def test_one_class_only_has_no_concordance() -> None:
     outcome = Outcome(np.arange(1.0, 6.0), np.zeros(5, dtype=np.int8), (3.0,))
     ones = np.ones(5)
-    assert np.isnan(concordance(Pairs.of(outcome, np.linspace(0, 1, 5)), ones, ones, ones.astype(bool)))
+    assert np.isnan(concordance(Pairs.of(outcome, np.linspace(0, 1, 5)), ones, followed=ones, usable=ones.astype(bool)))
     rank = np.arange(5)
     assert np.isnan(auc_and_precision(rank, rank, np.zeros(5, dtype=bool), ones)[0])
 

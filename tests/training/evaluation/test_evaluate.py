@@ -82,10 +82,10 @@ def test_intervals_resample_people_not_rows() -> None:
 def test_a_model_does_not_differ_from_itself_and_differs_less_than_its_interval_from_its_twin() -> None:
     outcome, risk = drawn(kind="survival")
     args = {"horizon_days": 1.0, "persons": np.arange(500), "n_boot": 40}
-    same = difference(outcome, risk, risk, rng=np.random.default_rng(1), **args)  # type: ignore[arg-type]
+    same = difference(outcome, risk, reference=risk, rng=np.random.default_rng(1), **args)  # type: ignore[arg-type]
     assert all(value.value == value.low == value.high == 0.0 for value in same.values())
     twin = np.clip(risk + np.random.default_rng(2).normal(0, 0.01, 500), 0, 1)
-    paired = difference(outcome, risk, twin, rng=np.random.default_rng(1), **args)["auc"]  # type: ignore[arg-type]
+    paired = difference(outcome, risk, reference=twin, rng=np.random.default_rng(1), **args)["auc"]  # type: ignore[arg-type]
     alone = evaluate(outcome, risk, rng=np.random.default_rng(1), **args)["auc"]  # type: ignore[arg-type]
     assert paired.high - paired.low < (alone.high - alone.low) / 3
 
@@ -96,7 +96,7 @@ def test_a_group_is_evaluated_as_if_alone_and_a_small_one_says_so() -> None:
     found = by_group(
         outcome,
         risk,
-        groups,
+        groups=groups,
         horizon_days=math.nan,
         persons=np.arange(600),
         rng=np.random.default_rng(1),
@@ -239,7 +239,7 @@ def test_at_a_capacity_the_groups_share_one_list() -> None:
     found = by_group(
         Outcome(np.full(n, np.nan), event, ()),
         risk,
-        np.where(women, "F", np.where(rng.random(n) < 0.9, "M", None)),  # type: ignore[call-overload]
+        groups=np.where(women, "F", np.where(rng.random(n) < 0.9, "M", None)),  # type: ignore[call-overload]
         horizon_days=math.nan,
         persons=np.arange(n),
         rng=rng,
@@ -261,7 +261,7 @@ def test_ten_events_of_one_person_are_one_person_with_the_event() -> None:
     found = by_group(
         outcome,
         np.linspace(0.9, 0.1, 300),
-        np.full(300, "A"),
+        groups=np.full(300, "A"),
         horizon_days=math.nan,
         persons=persons,
         rng=np.random.default_rng(1),

@@ -54,11 +54,13 @@ def test_a_histogram_shows_a_suppressed_count_as_such_and_no_height() -> None:
 def test_a_decision_figure_puts_net_benefit_where_the_numbers_are() -> None:
     risk = np.linspace(0.01, 0.9, 200)
     thresholds = np.linspace(0.05, 0.5, 10)
-    curve = decision_curve(risk, np.random.default_rng(1).random(200) < risk, np.ones(200), thresholds)
+    curve = decision_curve(
+        risk, np.random.default_rng(1).random(200) < risk, weight=np.ones(200), thresholds=thresholds
+    )
     figure = decision(
         thresholds.tolist(),
         {"stack": curve.model.tolist()},
-        curve.treat_all.tolist(),
+        treat_all=curve.treat_all.tolist(),
         cutoffs=(),
         key="d",
         title="Acting on risk",
@@ -76,7 +78,9 @@ def test_a_decision_figure_puts_net_benefit_where_the_numbers_are() -> None:
 def test_a_decision_figure_reaches_the_policys_cut_off_even_where_nothing_is_gained() -> None:
     thresholds, gained = [0.01, 0.02, 0.1, 0.2], [0.04, 0.03, 0.0, 0.0]
     drawn = {
-        cutoffs: read(decision(thresholds, {"cox": gained}, gained, cutoffs=cutoffs, key="d", title="Acting on risk"))
+        cutoffs: read(
+            decision(thresholds, {"cox": gained}, treat_all=gained, cutoffs=cutoffs, key="d", title="Acting on risk")
+        )
         for cutoffs in ((), (0.075,))
     }
     last = {cutoffs: [c.text for c in figure.iter(f"{SVG}text") if c.text and "%" in c.text][-1]

@@ -23,7 +23,7 @@ def test_different_risks_stay_different_and_in_order_whatever_the_people_say(
     rng = np.random.default_rng(seed)
     risk = np.unique(np.round(rng.beta(1, 4, 400), 7))
     label = rng.random(len(risk)) < (1 - risk if backwards else risk)
-    calibrator = learn_calibrator(risk, label, np.ones(len(risk)), method=method)
+    calibrator = learn_calibrator(risk, label, weight=np.ones(len(risk)), method=method)
     assert (np.diff(calibrator.apply(risk)) > 0).all()
 
 
@@ -31,7 +31,7 @@ def test_the_logistic_method_is_a_logistic_regression_on_log_odds() -> None:
     rng = np.random.default_rng(1)
     risk, weight = rng.beta(2, 5, 600), rng.uniform(0.5, 2, 600)
     label = rng.random(600) < expit(0.4 + 0.6 * logit(risk))
-    found = learn_calibrator(risk, label, weight, method="logistic")
+    found = learn_calibrator(risk, label, weight=weight, method="logistic")
     other = sm.GLM(label, sm.add_constant(logit(risk)), family=sm.families.Binomial(), freq_weights=weight).fit()
     assert (found.intercept, found.rise) == pytest.approx(tuple(other.params), abs=1e-6)
     assert found.apply(risk) == pytest.approx(other.fittedvalues, abs=1e-7)
@@ -44,7 +44,7 @@ def test_the_beta_method_mends_what_a_straight_line_cannot() -> None:
     label = rng.random(20_000) < truth
     ones = np.ones(len(risk))
     error = {
-        method: np.abs(learn_calibrator(risk, label, ones, method=method).apply(risk) - truth).mean()
+        method: np.abs(learn_calibrator(risk, label, weight=ones, method=method).apply(risk) - truth).mean()
         for method in ("none", "logistic", "beta")
     }
     assert error["beta"] < 0.01 < error["logistic"] < error["none"]
@@ -52,7 +52,7 @@ def test_the_beta_method_mends_what_a_straight_line_cannot() -> None:
 
 def test_too_few_events_change_nothing() -> None:
     risk = np.linspace(0.1, 0.9, 50)
-    assert learn_calibrator(risk, np.arange(50) < 9, np.ones(50), method="logistic") == Calibrator()
+    assert learn_calibrator(risk, np.arange(50) < 9, weight=np.ones(50), method="logistic") == Calibrator()
 
 
 def test_curves_are_calibrated_by_horizon_still_rise_and_survive_json() -> None:

@@ -74,9 +74,9 @@ def test_net_benefit_with_competing_events_is_that_of_aalen_johansen_among_the_f
     time = np.minimum(np.minimum(event_at, other_at), left_at)
     event = np.argmin([left_at, event_at, other_at], axis=0).astype(np.int8)
     outcome, risk = Outcome(time, event, (1.0,)), 1 - np.exp(-np.exp(score) * 0.8)
-    label, weight = known_by(outcome, 1.0, marginal(outcome))
+    label, weight = known_by(outcome, 1.0, uncensored=marginal(outcome))
     thresholds = np.array([0.15, 0.3, 0.45])
-    curve = decision_curve(risk, label, weight, thresholds)
+    curve = decision_curve(risk, label, weight=weight, thresholds=thresholds)
     for i, threshold in enumerate(thresholds):
         flagged = risk >= threshold
         fitted = AalenJohansenFitter(calculate_variance=False).fit(time[flagged], event[flagged], event_of_interest=1)
@@ -84,7 +84,9 @@ def test_net_benefit_with_competing_events_is_that_of_aalen_johansen_among_the_f
         odds = threshold / (1 - threshold)
         expected = flagged.mean() * (incidence - (1 - incidence) * odds)
         assert curve.model[i] == pytest.approx(expected, abs=0.01)
-        assert at_threshold(risk, label, weight, float(threshold)).ppv == pytest.approx(incidence, abs=0.02)
+        assert at_threshold(risk, label, weight=weight, threshold=float(threshold)).ppv == pytest.approx(
+            incidence, abs=0.02
+        )
 
 
 def test_harrells_c_is_what_rs_survival_package_prints_for_lung() -> None:
@@ -95,4 +97,4 @@ def test_harrells_c_is_what_rs_survival_package_prints_for_lung() -> None:
     outcome = Outcome(lung["time"].to_numpy(dtype=np.float64), lung["status"].to_numpy(dtype=np.int8), (365.0,))
     ones = np.ones(len(lung))
     assert len(lung) == 227
-    assert round(concordance(Pairs.of(outcome, risk), ones, ones, ones.astype(bool)), 3) == 0.637
+    assert round(concordance(Pairs.of(outcome, risk), ones, followed=ones, usable=ones.astype(bool)), 3) == 0.637

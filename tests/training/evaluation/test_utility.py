@@ -18,7 +18,7 @@ def test_net_benefit_is_that_of_dcurves() -> None:
     label = rng.random(900) < risk
     table = pd.DataFrame({"label": label.astype(int), "risk": risk})
     expected = dcurves.dca(data=table, outcome="label", modelnames=["risk"], thresholds=THRESHOLDS)
-    curve = decision_curve(risk, label, np.ones(900), THRESHOLDS)
+    curve = decision_curve(risk, label, weight=np.ones(900), thresholds=THRESHOLDS)
     for name, found in (("risk", curve.model), ("all", curve.treat_all)):
         rows = expected[expected["model"] == name].sort_values("threshold")
         assert found == pytest.approx(rows["net_benefit"].to_numpy())
@@ -35,8 +35,8 @@ def test_net_benefit_under_censoring_is_close_to_dcurves_kaplan_meier() -> None:
     expected = dcurves.dca(
         data=table, outcome="event", modelnames=["risk"], thresholds=THRESHOLDS, time=1.5, time_to_outcome_col="time"
     )
-    label, weight = known_by(outcome, 1.5, marginal(outcome))
-    found = decision_curve(risk, label, weight, THRESHOLDS).model
+    label, weight = known_by(outcome, 1.5, uncensored=marginal(outcome))
+    found = decision_curve(risk, label, weight=weight, thresholds=THRESHOLDS).model
     rows = expected[expected["model"] == "risk"].sort_values("threshold")
     assert found == pytest.approx(rows["net_benefit"].to_numpy(), abs=0.01)
 
@@ -45,7 +45,7 @@ def test_a_cut_off_counts_as_a_table_of_two_by_two() -> None:
     #        risk: .9   .8   .6   .4   .2
     risk = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
     label = np.array([True, False, True, True, False])
-    found = at_threshold(risk, label, np.ones(5), 0.5)
+    found = at_threshold(risk, label, weight=np.ones(5), threshold=0.5)
     assert found.sensitivity == pytest.approx(2 / 3)
     assert found.specificity == pytest.approx(1 / 2)
     assert found.ppv == pytest.approx(2 / 3)
@@ -57,10 +57,10 @@ def test_capacity_takes_the_highest_risks_and_no_more_than_the_team_can() -> Non
     risk = np.array([0.1, 0.9, 0.5, 0.7])
     label = np.array([False, True, True, False])
     falling = np.argsort(-risk)
-    found = at_capacity(falling, label, np.ones(4), np.ones(4), 0.5)
+    found = at_capacity(falling, label, weight=np.ones(4), count=np.ones(4), share=0.5)
     assert found.flagged == pytest.approx(0.5)
     assert found.sensitivity == pytest.approx(0.5)
-    assert at_capacity(falling, label, np.ones(4), np.ones(4), 0.7).flagged == pytest.approx(0.5)
+    assert at_capacity(falling, label, weight=np.ones(4), count=np.ones(4), share=0.7).flagged == pytest.approx(0.5)
     assert np.isnan(found.net_benefit)
 
 
@@ -70,14 +70,19 @@ def test_equal_risks_at_the_end_of_the_list_have_equal_chances_whatever_the_orde
         risk = np.full(1000, 0.1)
         rank = np.unique(risk, return_inverse=True)[1]
         found = at_capacity(
-            np.argsort(-risk, kind="stable"), label[order], np.ones(1000), np.ones(1000), 0.1, rank=rank
+            np.argsort(-risk, kind="stable"),
+            label[order],
+            weight=np.ones(1000),
+            count=np.ones(1000),
+            share=0.1,
+            rank=rank,
         )
         assert found.sensitivity == pytest.approx(0.1)
         assert found.alerts_per_true_case == pytest.approx(10)
     #            first two stand above the tie of three, of whom a list of four takes two in three
     risk = np.array([0.9, 0.8, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1])
     rank = np.unique(risk, return_inverse=True)[1]
-    part = on_the_list(np.argsort(-risk, kind="stable"), np.ones(8), 0.5, rank=rank)
+    part = on_the_list(np.argsort(-risk, kind="stable"), np.ones(8), share=0.5, rank=rank)
     assert part == pytest.approx([1, 1, 2 / 3, 2 / 3, 2 / 3, 0, 0, 0])
 
 
@@ -89,10 +94,10 @@ def test_who_is_flagged_is_counted_and_not_weighed() -> None:
     event, left = rng.exponential(1 / rate), rng.exponential(1 / (2 * rate))
     outcome = Outcome(np.minimum(event, left), (event <= left).astype(np.int8), (5.0,))
     risk = 1 - np.exp(-5 * rate)
-    label, weight = known_by(outcome, 5.0, marginal(outcome))
-    found = at_threshold(risk, label, weight, 0.6, count=np.ones(n))
+    label, weight = known_by(outcome, 5.0, uncensored=marginal(outcome))
+    found = at_threshold(risk, label, weight=weight, threshold=0.6, count=np.ones(n))
     assert found.flagged == np.mean(risk >= 0.6)
     true = weight @ (label & (risk >= 0.6)) / weight.sum()
     assert found.alerts_per_true_case == pytest.approx(np.mean(risk >= 0.6) / true)
-    top = at_capacity(np.argsort(-risk), label, weight, np.ones(n), 0.1)
+    top = at_capacity(np.argsort(-risk), label, weight=weight, count=np.ones(n), share=0.1)
     assert top.flagged == pytest.approx(0.1)

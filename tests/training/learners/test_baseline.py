@@ -45,7 +45,7 @@ def test_constant_hazards_have_the_textbook_incidence() -> None:
 @given(seed=st.integers(0, 10_000))
 def test_risk_never_falls_and_both_causes_together_stay_below_one(seed: int) -> None:
     outcome, X, _ = competing(seed, 200)
-    baseline = learn_baseline(outcome, X, None, persons=np.arange(len(X)))
+    baseline = learn_baseline(outcome, X, weights=None, persons=np.arange(len(X)))
     horizons = tuple(np.linspace(0, 15, 30))
     swapped = Baseline(baseline.times, baseline.hazards[::-1])
     event, other = baseline.risk(X, horizons).probabilities, swapped.risk(X[:, ::-1], horizons).probabilities
@@ -55,7 +55,7 @@ def test_risk_never_falls_and_both_causes_together_stay_below_one(seed: int) -> 
 
 def test_without_covariates_the_incidence_is_aalen_johansens() -> None:
     outcome, X, _ = competing(1)
-    baseline = learn_baseline(outcome, np.zeros_like(X), None, persons=np.arange(len(X)))
+    baseline = learn_baseline(outcome, np.zeros_like(X), weights=None, persons=np.arange(len(X)))
     found = baseline.risk(np.zeros((1, 2)), (5.0,)).probabilities[0, 0]
     assert found == pytest.approx(aalen_johansen(outcome, 5.0), abs=1e-3)
 
@@ -88,13 +88,13 @@ def test_one_cause_is_lifelines_survival_curve() -> None:
     expected = 1 - fitted.predict_survival_function(table, times=[at]).to_numpy().ravel()
     eta = (x * float(fitted.params_.iloc[0]))[:, None]
     outcome = Outcome(table["time"].to_numpy(), event.astype(np.int8), (at,))
-    baseline = learn_baseline(outcome, eta, None, persons=np.arange(len(x)))
+    baseline = learn_baseline(outcome, eta, weights=None, persons=np.arange(len(x)))
     assert baseline.risk(eta, (at,)).probabilities[:, 0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_baseline_survives_parquet(tmp_path: Path) -> None:
     outcome, X, _ = competing(2, 300)
-    baseline = learn_baseline(outcome, X, None, persons=np.arange(len(X)))
+    baseline = learn_baseline(outcome, X, weights=None, persons=np.arange(len(X)))
     baseline.write(tmp_path / "baseline.parquet")
     again = Baseline.read(tmp_path / "baseline.parquet")
     assert (again.risk(X, (2.0, 5.0)).probabilities == baseline.risk(X, (2.0, 5.0)).probabilities).all()
@@ -117,7 +117,7 @@ def test_a_baseline_says_of_nobody_when(seed: int, n: int) -> None:
     """Between two times at which the hazard's slope changes are 11 people with the event, or a horizon ends it."""
     outcome, X, _ = competing(seed, n)
     single = Outcome(outcome.time_days, (outcome.event == 1).astype(np.int8), (2.0, 5.0))
-    baseline = learn_baseline(single, X[:, :1], None, persons=np.arange(n))
+    baseline = learn_baseline(single, X[:, :1], weights=None, persons=np.arange(n))
     times, hazard = np.append(0.0, baseline.times), np.append(0.0, baseline.hazards[0])
     slope = np.diff(hazard) / np.diff(times)
     changes = np.flatnonzero(np.abs(np.diff(slope)) > 1e-9 * slope.max()) + 1
@@ -135,8 +135,8 @@ def test_rows_of_one_person_are_no_crowd() -> None:
     time = np.append(np.linspace(1.0, 2.0, 40), np.full(60, 10.0))
     outcome = Outcome(time, np.append(np.ones(40), np.zeros(60)).astype(np.int8), (10.0,))
     eta = np.zeros((100, 1))
-    many = learn_baseline(outcome, eta, None, persons=np.arange(100))
-    few = learn_baseline(outcome, eta, None, persons=np.append(np.arange(40) % 4, np.arange(4, 64)))
+    many = learn_baseline(outcome, eta, weights=None, persons=np.arange(100))
+    few = learn_baseline(outcome, eta, weights=None, persons=np.append(np.arange(40) % 4, np.arange(4, 64)))
     assert many.at(1.6) > 2 * few.at(1.6)
     assert few.at(5.0) == pytest.approx(few.at(10.0) / 2)
 
@@ -150,6 +150,6 @@ def test_risk_at_the_horizons_is_that_of_the_exact_steps(n: int, within: float) 
         outcome = Outcome(outcome.time_days, outcome.event, horizons)
         single = Outcome(outcome.time_days, (outcome.event == 1).astype(np.int8), horizons)
         for found, eta, bound in ((single, X[:, :1], 1e-12), (outcome, X, within)):
-            ours = learn_baseline(found, eta, None, persons=np.arange(n)).risk(eta, horizons).probabilities
+            ours = learn_baseline(found, eta, weights=None, persons=np.arange(n)).risk(eta, horizons).probabilities
             exact = exact_steps(found, eta).risk(eta, horizons).probabilities
             assert np.abs(ours - exact).max() < bound

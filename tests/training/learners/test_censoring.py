@@ -42,13 +42,13 @@ def test_the_censoring_kaplan_meier_is_that_of_lifelines() -> None:
     times, survival = censoring_kaplan_meier(outcome.time_days, outcome.event)
     fitted = KaplanMeierFitter().fit(outcome.time_days, outcome.event == 0)
     at = np.linspace(0.01, 2, 50)
-    assert step(times, survival, at) == pytest.approx(fitted.predict(at).to_numpy())
+    assert step(times, survival, at=at) == pytest.approx(fitted.predict(at).to_numpy())
 
 
 def test_events_come_first_at_a_tie_and_whoever_is_censored_at_the_horizon_is_known() -> None:
     #   day:    1      1         2      3         3
     outcome = Outcome(np.array([1.0, 1.0, 2.0, 3.0, 3.0]), np.array([1, 0, 1, 0, 2], dtype=np.int8), (3.0,))
-    label, weight = known_by(outcome, 3.0, marginal(outcome))
+    label, weight = known_by(outcome, 3.0, uncensored=marginal(outcome))
     assert label.tolist() == [True, False, True, False, False]
     # four were at risk of the censoring on day 1, after the event of that day
     assert weight == pytest.approx([1, 0, 4 / 3, 4 / 3, 4 / 3])
@@ -67,7 +67,7 @@ def test_weights_given_covariates_are_unbiased_where_marginal_ones_are_not() -> 
     for seed in range(25):
         frame, outcome, _, truth = informative(seed, 800)
         for name, uncensored in (("conditional", conditional(frame, outcome)), ("marginal", marginal(outcome))):
-            label, weight = known_by(outcome, 1.0, uncensored)
+            label, weight = known_by(outcome, 1.0, uncensored=uncensored)
             gaps[name].append(float(np.average(label, weights=weight) - truth.mean()))
     z = {name: abs(np.mean(gap)) / (np.std(gap) / math.sqrt(len(gap))) for name, gap in gaps.items()}
     assert z["conditional"] < 2
@@ -78,7 +78,7 @@ def test_without_censoring_before_the_horizon_every_row_counts_once() -> None:
     frame, outcome, _, _ = informative(3, 300)
     complete = Outcome(np.minimum(outcome.time_days, 1.0), outcome.event, (1.0,))
     late = Outcome(np.where(complete.event == 1, complete.time_days, 5.0), complete.event, (1.0,))
-    _, weight = known_by(late, 1.0, conditional(frame, late))
+    _, weight = known_by(late, 1.0, uncensored=conditional(frame, late))
     assert (weight == 1).all()
 
 
@@ -103,6 +103,6 @@ def test_the_horizon_learner_does_not_learn_flchains_calendar_year() -> None:
         fitted = learner.fit(frame.take(train), outcome.take(train), persons=train, rng=np.random.default_rng(1))
         risk = fitted.risk_at(frame.take(test), (4000.0,)).probabilities[:, 0]
         ones = np.ones(len(test))
-        c[learner.name] = concordance(Pairs.of(outcome.take(test), risk), ones, ones, ones.astype(bool))
+        c[learner.name] = concordance(Pairs.of(outcome.take(test), risk), ones, followed=ones, usable=ones.astype(bool))
     assert c["xgboost"] > c["xgboost_cox"] - 0.008
     assert c["xgboost"] > 0.785

@@ -140,10 +140,10 @@ def test_terms_of_trees_are_shapley_values_by_their_definition() -> None:
 def test_one_member_alone_keeps_its_terms_and_equal_members_share_them() -> None:
     rng = np.random.default_rng(4)
     part = Contributions(("a", "b"), rng.normal(size=(20, 2)), -1.0)
-    alone = mixed([part], np.ones(1), math.nan)
+    alone = mixed([part], np.ones(1), horizon_days=math.nan)
     assert alone.values == pytest.approx(part.values)
     assert alone.baseline == pytest.approx(-1.0)
-    twice = mixed([part, part], np.array([0.3, 0.7]), math.nan)
+    twice = mixed([part, part], np.array([0.3, 0.7]), horizon_days=math.nan)
     assert twice.values == pytest.approx(part.values)
 
 
@@ -152,4 +152,4 @@ def test_members_far_apart_still_add_up() -> None:
     parts = [Contributions(("a", "b"), rng.normal(0, 4, size=(200, 2)), base) for base in (-6.0, 1.0)]
     weights = np.array([0.8, 0.2])
     risk = sum(w / (1 + np.exp(-total(part))) for part, w in zip(parts, weights, strict=True))
-    assert total(mixed(parts, weights, math.nan)) == pytest.approx(logit(np.asarray(risk)), abs=1e-3)
+    assert total(mixed(parts, weights, horizon_days=math.nan)) == pytest.approx(logit(np.asarray(risk)), abs=1e-3)

@@ -26,7 +26,7 @@ def drawn(n: int = 400, *, tied: bool) -> tuple[Floats, Floats, npt.NDArray[np.b
 
 def fitted(X: Floats, time: Floats, event: npt.NDArray[np.bool_], penalty: float = 0.0) -> Floats:
     groups = np.zeros(X.shape[1], dtype=np.int64)
-    return fit_ridge(PartialLikelihood.of(X, time, event), groups, np.array([penalty])).beta
+    return fit_ridge(PartialLikelihood.of(X, time, event=event), groups, penalties=np.array([penalty])).beta
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # lifelines 0.30 on pandas 3
@@ -48,7 +48,7 @@ def test_ridge_coefficients_are_those_of_scikit_survival() -> None:
 
 def test_gradient_and_information_are_the_numerical_derivatives_with_weights_and_ties() -> None:
     X, time, event = drawn(80, tied=True)
-    likelihood = PartialLikelihood.of(X, time, event, np.random.default_rng(1).uniform(0, 2, 80))
+    likelihood = PartialLikelihood.of(X, time, event=event, weights=np.random.default_rng(1).uniform(0, 2, 80))
     beta = np.array([0.3, -0.2, 0.1, 0.5])
     _, gradient = likelihood.gradient(beta)
     information = likelihood.information(beta)
@@ -64,8 +64,8 @@ def test_a_row_that_weighs_nothing_is_not_there() -> None:
     X, time, event = drawn(60, tied=False)
     weights = np.where(np.arange(60) % 3 == 0, 1e-12, 1.0)
     kept = weights == 1
-    value, gradient = PartialLikelihood.of(X, time, event, weights).gradient(np.zeros(4))
-    expected = PartialLikelihood.of(X[kept], time[kept], event[kept]).gradient(np.zeros(4))
+    value, gradient = PartialLikelihood.of(X, time, event=event, weights=weights).gradient(np.zeros(4))
+    expected = PartialLikelihood.of(X[kept], time[kept], event=event[kept]).gradient(np.zeros(4))
     assert value == pytest.approx(expected[0], abs=1e-6)
     assert gradient == pytest.approx(expected[1], abs=1e-6)
 
@@ -73,14 +73,14 @@ def test_a_row_that_weighs_nothing_is_not_there() -> None:
 def test_without_ties_the_baseline_is_breslows_in_scikit_survival() -> None:
     X, time, event = drawn(tied=False)
     other = CoxPHSurvivalAnalysis(ties="breslow").fit(X, Surv.from_arrays(event, time))
-    times, jumps = baseline_jumps(time, event, X @ other.coef_)
+    times, jumps = baseline_jumps(time, event, eta=X @ other.coef_)
     expected = other.cum_baseline_hazard_
     assert np.cumsum(jumps) == pytest.approx(expected.y[np.isin(expected.x, times)])
 
 
 def test_with_ties_and_no_covariates_the_baseline_is_lifelines_nelson_aalen_for_tied_days() -> None:
     _, time, event = drawn(tied=True)
-    times, jumps = baseline_jumps(time, event, np.zeros(len(time)))
+    times, jumps = baseline_jumps(time, event, eta=np.zeros(len(time)))
     other = NelsonAalenFitter(nelson_aalen_smoothing=True).fit(time, event)
     assert np.cumsum(jumps) == pytest.approx(other.cumulative_hazard_.loc[times].to_numpy().ravel())
 
@@ -89,7 +89,7 @@ def test_with_ties_the_baseline_is_the_sum_over_those_tied_one_after_the_other()
     X, time, event = drawn(60, tied=True)
     weights = np.random.default_rng(1).uniform(0.5, 2, 60)
     hazard = weights * np.exp(X[:, 0])
-    times, jumps = baseline_jumps(time, event, X[:, 0], weights)
+    times, jumps = baseline_jumps(time, event, eta=X[:, 0], weights=weights)
     for when, jump in zip(times, jumps, strict=True):
         tied = np.flatnonzero((time == when) & event)
         at_risk, own = hazard[time >= when].sum(), hazard[tied].sum()
@@ -103,7 +103,7 @@ def test_learned_penalties_shrink_a_group_of_noise_and_keep_a_group_of_signal() 
     event_at = rng.exponential(np.exp(-X[:, :10] @ np.full(10, 0.5)))
     time, event = np.minimum(event_at, 1.0), event_at <= 1.0
     groups = np.repeat([0, 1], [10, 50])
-    fit = learn_penalties(PartialLikelihood.of(X, time, event), groups, start=np.array([10.0, 10.0]))
+    fit = learn_penalties(PartialLikelihood.of(X, time, event=event), groups, start=np.array([10.0, 10.0]))
     assert fit.penalties[0] < 10
     assert fit.penalties[1] > 100
     assert fit.beta[:10] == pytest.approx(np.full(10, 0.5), abs=0.2)

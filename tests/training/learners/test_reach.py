@@ -87,17 +87,17 @@ def test_a_stratum_in_which_everybody_leaves_before_the_horizon_is_out_of_reach(
     #   50 rows that leave on day 1, of 100; the other 50 stay
     outcome = Outcome(np.repeat([1.0, 9.0], 50), np.zeros(100, dtype=np.int8), (5.0,))
     chance = np.repeat([0.2, 0.9], 50)[:, None]
-    found = reachable(outcome, chance, np.ones((100, 1), dtype=np.bool_))[:, 0]
+    found = reachable(outcome, chance, could=np.ones((100, 1), dtype=np.bool_))[:, 0]
     assert found.tolist() == [False] * 50 + [True] * 50
     few = Outcome(np.append(np.full(10, 1.0), np.full(10, 9.0)), np.zeros(20, dtype=np.int8), (5.0,))
-    assert reachable(few, np.full((20, 1), 0.5), np.ones((20, 1), dtype=np.bool_)).all()
+    assert reachable(few, np.full((20, 1), 0.5), could=np.ones((20, 1), dtype=np.bool_)).all()
 
 
 def test_rows_out_of_reach_have_no_weight_event_or_not() -> None:
     #                           event  free  event  censored
     outcome = Outcome(np.array([1.0, 5.0, 1.0, 2.0]), np.array([1, 0, 1, 0], dtype=np.int8), (3.0,),
                       np.array([9.0, 9.0, 2.5, 2.5]))  # fmt: skip
-    label, weight = known_by(outcome, 3.0, marginal(outcome))
+    label, weight = known_by(outcome, 3.0, uncensored=marginal(outcome))
     assert label.tolist() == [True, False, True, False]
     assert weight.tolist() == [1, 1, 0, 0]
     assert known_controls(outcome).tolist() == [False, True, False, False]

@@ -37,5 +37,5 @@ def test_the_better_member_gets_more_and_few_events_give_nearly_equal_weights() 
     goal = Target(float("nan"), rng.random(5000) < truth, np.ones(5000))
     noisy = np.clip(truth + rng.normal(0, 0.2, 5000), 0, 1)
     risks = np.stack([truth, noisy])[:, :, None]
-    assert stack_weights(risks, [goal], 100_000)[0] > 0.95
-    assert stack_weights(risks, [goal], 1)[0] < 0.52
+    assert stack_weights(risks, [goal], events=100_000)[0] > 0.95
+    assert stack_weights(risks, [goal], events=1)[0] < 0.52

@@ -42,7 +42,7 @@ def search(name: str, trials: int, **kept: Any) -> Tuned:
     return tune(
         LEARNERS[name],  # type: ignore[arg-type]
         frame,
-        outcome,
+        outcome=outcome,
         persons=frame.subject_ids,
         rng=np.random.default_rng(2),
         budget=budget,
@@ -76,7 +76,7 @@ def test_other_rows_are_another_search(tmp_path: Path) -> None:
         tune(
             XGBoostCox(),
             frame.take(rows),
-            outcome.take(rows),
+            outcome=outcome.take(rows),
             persons=rows,
             rng=np.random.default_rng(2),
             budget=Budget(1, storage, "drawn"),
@@ -111,7 +111,7 @@ def test_a_tuned_learner_fits_with_what_was_found_and_says_so(name: str, tmp_pat
     if name == "stack":
         return
     rng = np.random.default_rng(2)
-    found = tune(LEARNERS[name], frame, outcome, persons=frame.subject_ids, rng=rng, budget=Budget(3))  # type: ignore[arg-type]
+    found = tune(LEARNERS[name], frame, outcome=outcome, persons=frame.subject_ids, rng=rng, budget=Budget(3))  # type: ignore[arg-type]
     by_hand = replace(LEARNERS[name], parameters=found.parameters, depths=(found.depth,))  # type: ignore[type-var]
     again = by_hand.fit(frame, outcome, persons=frame.subject_ids, rng=rng)  # type: ignore[attr-defined]
     assert (again.risk_at(frame, (1.0,)).probabilities == fitted.risk_at(frame, (1.0,)).probabilities).all()
@@ -127,7 +127,9 @@ def cohort_of(frame: FeatureFrame, outcome: Outcome) -> Cohort:
 def settings_found(cohort: Cohort, splits: tuple[Split, ...]) -> list[dict[str, Any]]:
     scheme = Scheme("drawn", splits)
     nothing = [None] * len(splits)
-    held = hold_out("xgboost", cohort, scheme, nothing, seed=1, advance=lambda done: None, budget=Budget(4))
+    held = hold_out(
+        "xgboost", cohort, scheme=scheme, uncensored=nothing, seed=1, advance=lambda done: None, budget=Budget(4)
+    )
     return [dict(pair.clinical.fitted.settings) for pair in held.pairs]
 
 
@@ -166,7 +168,7 @@ def test_the_comparator_is_tuned_too_and_by_what_sklearn_would_score(*, binary: 
         for k in range(INNER_FOLDS):
             learn, hold = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
             tried = ExtraTrees(trees=50, min_leaf=min_leaf, max_features=max_features)
-            forest = tried.forests(frame.take(learn), outcome.take(learn), None, seed)
+            forest = tried.forests(frame.take(learn), outcome.take(learn), weights=None, seed=seed)
             p = forest.risk_at(frame.take(hold), (goal.horizon_days,)).probabilities[:, 0].clip(1e-3, 1 - 1e-3)
             losses.append(log_loss(goal.label[hold], p, sample_weight=goal.weight[hold], labels=[False, True]))
             weights.append(goal.weight[hold].sum())

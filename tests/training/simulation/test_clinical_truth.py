@@ -37,7 +37,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def truth(world: World) -> pd.DataFrame:
-    table: pd.DataFrame = true_risks(world.people, world.hazards, world.lives).to_pandas()
+    table: pd.DataFrame = true_risks(world.people, world.hazards, lives=world.lives).to_pandas()
     return table
 
 
@@ -137,7 +137,7 @@ def test_the_truth_is_the_markov_chain_of_the_hazards(world: World, outcome: str
     statin_users = np.flatnonzero(free & state.statin)[:2]
     diabetic = np.flatnonzero(free & state.t2d)[:2]
     rows = np.concatenate([np.flatnonzero(free)[:2], statin_users, diabetic])
-    ours = cumulative_incidence(world.hazards, rows, state.take(rows), outcome=outcome, year=year, statin=statin)
+    ours = cumulative_incidence(world.hazards, rows, state=state.take(rows), outcome=outcome, year=year, statin=statin)
     for person, risk in zip(rows, ours, strict=True):
         start = (bool(state.chd[person]), bool(state.t2d[person]), bool(state.statin[person]))
         expected = matrix_exponential_risk(world.hazards, person, start, outcome=outcome, year=year, statin=statin)
@@ -152,14 +152,14 @@ def test_one_person_lived_many_times_has_the_event_as_often_as_the_truth_says(wo
     person = found[np.argmax(world.hazards.chd[1][found, 0])]
     clones = world.people.take(np.full(times, person))
     hazards = hazards_of(clones, published.DEFAULT)
-    lives = live(np.random.default_rng(3), clones, hazards)
+    lives = live(np.random.default_rng(3), clones, hazards=hazards)
     begin = state_at(lives, 0)
     same = np.flatnonzero((begin.t2d == state.t2d[person]) & (begin.chd == state.chd[person]) & ~begin.statin)
     first = np.full(times, np.inf)
     np.minimum.at(first, lives.admission_person, lives.admission_day)
     first = np.minimum(first, np.where(lives.infarction, lives.chd_day, np.inf))
     risk = cumulative_incidence(
-        hazards, same[:1], State(*(x[same[:1]] for x in (begin.chd, begin.t2d, begin.breast, begin.statin))),
+        hazards, same[:1], state=State(*(x[same[:1]] for x in (begin.chd, begin.t2d, begin.breast, begin.statin))),
         outcome="unplanned_admission", year=0, statin=AS_IS,
     )[0]  # fmt: skip
     observed = (first[same] < 365).mean()
@@ -264,7 +264,7 @@ def test_a_statin_helps_more_where_the_polygenic_score_is_high(world: World, tru
 
 def test_without_treatment_benefit_a_statin_changes_no_risk_of_coronary_disease() -> None:
     world = make_world(people=1_000, seed=2, scenario="no-treatment-benefit")
-    risks = true_risks(world.people, world.hazards, world.lives).to_pandas()
+    risks = true_risks(world.people, world.hazards, lives=world.lives).to_pandas()
     chd = risks[risks["outcome"] == "chd"]
     np.testing.assert_allclose(chd["risk_treated"], chd["risk_untreated"], rtol=1e-12)
     np.testing.assert_allclose(chd["risk_treated"], chd["risk"], rtol=1e-12)

@@ -34,7 +34,7 @@ def people(tables: dict[str, pa.Table]) -> list[int]:
 @pytest.fixture(scope="module")
 def folder(tables: dict[str, pa.Table], people: list[int], tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("fhir")
-    write_fhir(written, tables, people)
+    write_fhir(written, tables, person_ids=people)
     return written
 
 

@@ -40,7 +40,7 @@ def genomes() -> Genomes:
 def written(genomes: Genomes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("genomes")
     tested = list(genomes.person_ids[::2])
-    genomes.write_genotypes(folder, tested, [pd.Timestamp("2001-05-06")] * len(tested))
+    genomes.write_genotypes(folder, tested, collected=[pd.Timestamp("2001-05-06")] * len(tested))
     genomes.write_scores(folder)
     genomes.write_reference(folder)
     return folder
@@ -211,7 +211,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_does_not(tmp_path: Path
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         made = simulate_genomes(people, rng=np.random.default_rng(seed))
         ids = list(people["person_id"].iloc[:30])
-        made.write_genotypes(tmp_path / name, ids, ["2002-01-01"] * len(ids))
+        made.write_genotypes(tmp_path / name, ids, collected=["2002-01-01"] * len(ids))
         made.write_scores(tmp_path / name)
         made.write_reference(tmp_path / name)
         contents.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
@@ -233,4 +233,4 @@ def test_shares_that_do_not_sum_to_1_and_strangers_are_refused(genomes: Genomes,
     with pytest.raises(ValueError, match="sum to 1"):
         simulate_genomes(ancestry().assign(EUR=0.5), rng=np.random.default_rng(1))
     with pytest.raises(ValueError, match="not simulated"):
-        genomes.write_genotypes(tmp_path, [1], ["2001-01-01"])
+        genomes.write_genotypes(tmp_path, [1], collected=["2001-01-01"])

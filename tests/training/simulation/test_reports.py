@@ -83,7 +83,7 @@ def test_both_laboratories_report_corrections_and_withdrawals(tested: pd.DataFra
 def test_what_comes_after_the_last_day_is_not_written(
     tested: pd.DataFrame, carriers: pd.DataFrame, tmp_path: Path
 ) -> None:
-    write_reports(tmp_path, tested, carriers, until=date(2010, 1, 1), rng=np.random.default_rng(6))
+    write_reports(tmp_path, tested, carriers=carriers, until=date(2010, 1, 1), rng=np.random.default_rng(6))
     table = pd.concat(pd.read_csv(path, dtype=str) for path in (tmp_path / "harbour").glob("*.csv"))
     assert table["reported"].max() <= "2010-01-01"
     for path in (tmp_path / "northfield").glob("*.json"):
@@ -99,7 +99,7 @@ def test_every_bundle_is_valid_fhir(reports: list[LaboratoryReport], tmp_path: P
 def test_the_same_seed_writes_the_same_reports(tested: pd.DataFrame, carriers: pd.DataFrame, tmp_path: Path) -> None:
     contents = []
     for name in ("first", "second"):
-        write_reports(tmp_path / name, tested, carriers, until=UNTIL, rng=np.random.default_rng(6))
+        write_reports(tmp_path / name, tested, carriers=carriers, until=UNTIL, rng=np.random.default_rng(6))
         paths = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         contents.append([(path.relative_to(tmp_path / name), path.read_bytes()) for path in paths])
     assert contents[0] == contents[1]
