@@ -1,0 +1,149 @@
+"""`presage ingest`, `presage ancestry` and `presage prs`: sources into a record, and polygenic scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ScoresOption, now
+from serving.cli.polygenic import BuildOption, with_polygenic_settings
+from serving.console import console, progress
+
+if TYPE_CHECKING:
+    from features.polygenic.run import Settings
+
+ingest = typer.Typer(help="Read a source into a record.", no_args_is_help=True)
+ancestry = typer.Typer(help="The reference that polygenic scores are adjusted by.", no_args_is_help=True)
+
+
+@ingest.command("omop")
+def ingest_omop(
+    source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")], record: RecordOption
+) -> None:
+    """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file."""
+    from features.sources.omop import ingest as run
+
+    console.print(run(source, record, progress=progress))
+
+
+@ingest.command("fhir")
+def ingest_fhir(source: Annotated[Path, typer.Argument(help="The folder, zip or file.")], record: RecordOption) -> None:
+    """FHIR R4: a bulk-export folder (NDJSON) or bundles (folder or zip)."""
+    from features.sources.fhir import ingest as run
+
+    console.print(run(source, record, progress=progress))
+
+
+@ingest.command("meds")
+def ingest_meds(
+    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")], record: RecordOption
+) -> None:
+    """A MEDS data set made elsewhere."""
+    from features.sources import ingest as run
+
+    console.print(run(source, record, progress=progress))
+
+
+@ingest.command("genotypes")
+@with_polygenic_settings
+def ingest_genotypes(
+    source: Annotated[Path, typer.Argument(help="Genotypes, or a folder with one file of them.")],
+    record: RecordOption,
+    scores: ScoresOption,
+    samples: Annotated[
+        Path | None, typer.Option(help="sample_id, person_id, collected; samples.csv beside SOURCE.")
+    ] = None,
+    collected: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Day of collection of samples without one; else known from today."),
+    ] = None,
+    reference_frequencies: FrequenciesOption = None,
+    ancestry: AncestryOption = None,
+    *,
+    settings: Callable[[], Settings],
+) -> None:
+    """PGEN, BED or VCF genotypes and PGS Catalog scoring files into polygenic scores."""
+    from features.polygenic.ingest import ingest as run
+
+    report = run(
+        source,
+        record,
+        scores=scores,
+        now=now(),
+        samples=samples,
+        collected=None if collected is None else collected.date(),
+        reference_frequencies=reference_frequencies,
+        ancestry=ancestry,
+        settings=settings(),
+        progress=progress,
+    )
+    console.print(report)
+
+
+@ingest.command("findings")
+def ingest_findings(
+    source: Annotated[Path, typer.Argument(help="A report, or a folder of them.")], record: RecordOption
+) -> None:
+    """Laboratories' genomics reports: FHIR Genomics Reporting, and a laboratory's own CSV."""
+    from features.findings.ingest import ingest as run
+
+    console.print(run(source, record, progress=progress))
+
+
+@with_polygenic_settings
+def prs(
+    genotypes: Annotated[Path, typer.Argument(help=".pgen, .bed, .vcf, .vcf.gz, .bcf; or chr{1..22}.pgen.")],
+    scores: ScoresOption,
+    out: Annotated[Path, typer.Option(help="Table to write: .parquet or .csv; the match report is written beside it.")],
+    reference_frequencies: FrequenciesOption = None,
+    ancestry: AncestryOption = None,
+    *,
+    settings: Callable[[], Settings],
+) -> None:
+    """Polygenic scores of genotypes: sums, what matched, and ancestry-adjusted z where a reference is given."""
+    from features.polygenic.startup import lean
+
+    with lean():
+        from features.polygenic.prs import prs as run
+
+        done = run(
+            genotypes,
+            scores,
+            out=out,
+            settings=settings(),
+            reference_frequencies=reference_frequencies,
+            ancestry=ancestry,
+            progress=progress,
+        )
+        console.print(done, highlight=False, markup=False)
+
+
+@ancestry.command("fit")
+def ancestry_fit(
+    panel: Annotated[Path, typer.Argument(help="Genotypes of the reference, or a prefix of .UD .mu .bed .V.")],
+    labels: Annotated[str, typer.Option(help="File of sample and group, or a column of the panel's .psam.")],
+    out: Annotated[Path, typer.Option(help="Folder to freeze the reference in.")],
+    scores: Annotated[list[Path] | None, typer.Option(help="Scoring file to be adjusted; again for each.")] = None,
+    components: Annotated[int, typer.Option(min=1, max=20, help="Principal components to adjust by.")] = 4,
+    unrelated: Annotated[Path | None, typer.Option(help="Sample ids that the regressions leave out.")] = None,
+    build: BuildOption = None,
+) -> None:
+    """Fit an ancestry reference once and freeze it."""
+    from features.polygenic.reference import fit_reference as run
+    from features.polygenic.run import Settings
+
+    done = run(
+        panel,
+        labels=labels,
+        out=out,
+        scores=scores or [],
+        n_components=components,
+        unrelated=unrelated,
+        settings=Settings(build=build),
+        progress=progress,
+    )
+    console.print(done, highlight=False, markup=False)

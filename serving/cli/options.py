@@ -1,0 +1,35 @@
+"""Options and arguments that several commands take, and what commands share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.console import console
+
+ScoresOption = Annotated[list[Path], typer.Option("--scores", help="Scoring file; again for each further one.")]
+
+FrequenciesOption = Annotated[Path | None, typer.Option(help="plink2 .afreq of a reference, for missing calls.")]
+
+AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: presage ancestry fit.")]
+
+RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
+
+StudyArgument = Annotated[Path, typer.Argument(help="The study file (TOML).")]
+
+NameArgument = Annotated[str, typer.Argument(help="The name that the user signs in with.")]
+
+SameNumbersOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same numbers.")]
+
+
+def say(words: str) -> None:
+    """One line, as it is."""
+    console.print(words, highlight=False, markup=False)
+
+
+def now() -> datetime:
+    """This moment, UTC without an offset: the only clock below the door."""
+    return datetime.now(UTC).replace(tzinfo=None)
