@@ -85,14 +85,15 @@ def test_every_level_that_is_kept_has_eleven_people_the_rest_included(rows: list
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.integers(0, 30)), max_size=120), st.lists(st.integers(1, 15), max_size=3)
 )
-def test_between_times_of_the_grid_are_eleven_people(rows: list[tuple[float, int]], named: list[int]) -> None:
+def test_between_times_of_the_grid_are_eleven_people_or_nobody(rows: list[tuple[float, int]], named: list[int]) -> None:
     times, persons = np.array([t for t, _ in rows]), np.array([p for _, p in rows], dtype=np.int64)
     fixed = sorted({float(h) for h in named})
     grid = event_grid(times, persons, edges=np.linspace(0, 18, 73), fixed=fixed)
     assert set(fixed) <= set(grid)
     for before, after in itertools.pairwise(grid):
         inside = {p for t, p in rows if before < t <= after or (before == 0 and t == 0)}
-        assert len(inside) >= 11 or (after in fixed and (before in fixed or before == 0))
+        nobody_or_many = len(inside) == 0 or len(inside) >= 11  # counts of 1 to 10 are what gives people away
+        assert nobody_or_many or (after in fixed and (before in fixed or before == 0))
 
 
 @settings(deadline=None, max_examples=40)
