@@ -11,6 +11,7 @@ from scipy import sparse
 from features.arrays import Floats, Positions
 from features.build import Reading, shard_rows
 from features.catalogue import Catalogue
+from features.codes import recorded_keys
 from features.engine import MICRO, Engine, Long, code_values, column_name, duckdb_session, index_rows
 from features.index import Index
 from features.progress import Progress, silent
@@ -57,9 +58,9 @@ def shards(
     One thread costs a third less CPU than two, as shards are small.
     """
     vocabulary = Catalogue((), 0.0, windows_days).with_vocabulary(codes)
-    reading = Reading(
-        record, Engine(vocabulary), session=duckdb_session(max_memory=max_memory, threads=threads), pairs=[]
-    )
+    session = duckdb_session(max_memory=max_memory, threads=threads)
+    keys = recorded_keys(record, session.backend)
+    reading = Reading(record, Engine(vocabulary), session=session, pairs=[], keys=keys)
     windowed, latest = code_values(windows_days, _WINDOWED), code_values((None,), ("late",))
     finite = [days for days in windows_days if days is not None]
     reading.show()  # the join with a shard's index skips the row groups of everybody else

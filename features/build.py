@@ -19,7 +19,7 @@ from features.engine import CodeMap, Engine, IbisSession, WarmSession, duckdb_se
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
-from features.record import GENOMIC, Record
+from features.record import GENOMIC, Record, distinct_codes
 
 SHARD_PAIRS = 1_000_000  # index rows times events in a shard, about: bounds memory
 # Facts about people and care that are no clinical codes.
@@ -65,9 +65,9 @@ def learn_vocabulary(
     if catalogue.code_prevalence is None:
         return catalogue
     reading = Reading(record, Engine(catalogue), session=_session(backend, None))
-    codes = sorted({code for code, _ in reading.pairs if not code.startswith(NOT_CODES)})
+    codes = [code for code in distinct_codes(reading.keys) if not code.startswith(NOT_CODES)]
     everything = Catalogue((), catalogue.code_prevalence, (None,), tuple(codes))
-    counting = Reading(record, Engine(everything), session=reading.session, pairs=[])
+    counting = Reading(record, Engine(everything), session=reading.session, pairs=[], keys=reading.keys)
     people = np.zeros(len(codes), dtype=np.int64)
     for rows in shard_rows(index, record):
         counts = counting.frame(index.take(rows)).codes
@@ -103,15 +103,22 @@ class Reading:
     """A record being read by an engine through a session: codes resolved once, events shard by shard."""
 
     def __init__(
-        self, record: Record, engine: Engine, *, session: IbisSession, pairs: list[tuple[str, str]] | None = None
+        self,
+        record: Record,
+        engine: Engine,
+        *,
+        session: IbisSession,
+        pairs: list[tuple[str, str]] | None = None,
+        keys: list[str] | None = None,
     ) -> None:
         self.session, self._engine = session, engine
         self._events = _events(record, session)
         self.pairs = _pairs(self._events, session) if pairs is None else pairs
+        self.keys = sorted({key for key, _ in self.pairs}) if keys is None else keys
         patterns = [pattern for source in engine.plan.sources for pattern in source.codes]
         code_map = CodeMap(engine.plan, ancestors_of(record, session.backend, patterns=patterns))
         session.put("presage_codes", code_map.table(self.pairs))
-        session.put("presage_vocabulary", engine.vocabulary_table())
+        session.put("presage_vocabulary", engine.vocabulary_table(self.keys))
         session.put("presage_texts", texts(engine.plan))
         self._genomic = {
             name: _genomic(record, session, name=name, score_ids=engine.score_ids) for name in engine.genomic_tables
@@ -169,7 +176,6 @@ class Warm:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._engine, self._session, self._lock = Engine(catalogue), WarmSession(), threading.Lock()
-        self._session.put("presage_vocabulary", self._engine.vocabulary_table())
         self._session.put("presage_texts", texts(self._engine.plan))
         self._patterns = [pattern for source in self._engine.plan.sources for pattern in source.codes]
         self._hierarchy: pa.Table | None = None
@@ -184,6 +190,7 @@ class Warm:
             self._session.put(
                 "presage_codes", self._code_map.table(zip(events["code"].to_pylist(), units, strict=True))
             )
+            self._session.put("presage_vocabulary", self._engine.vocabulary_table(events["code"].to_pylist()))
             self._session.put("presage_events", events)
             tables = {
                 name: record.tables.get(name, GENOMIC[name].empty_table()) for name in self._engine.genomic_tables

@@ -5,5 +5,8 @@ from .comorbidity import charlson_from_features as charlson_from_features
 from .lists import Matcher as Matcher
 from .lists import ancestors_of as ancestors_of
 from .lists import read as read
+from .lists import recorded_keys as recorded_keys
+from .spelling import canonical_bare as canonical_bare
+from .spelling import canonical_code as canonical_code
 from .units import Conversion as Conversion
 from .units import conversion as conversion

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ibis.backends import BaseBackend
 
 from features.errors import PresageError
-from features.record import ANCESTORS, Record
+from features.record import ANCESTORS, Record, codes_of
 
 SPELLED = ("ICD10CM//", "ICD10//", "ICD9CM//", "ICD9//", "ATC//")
 _COLUMNS = ["code", "term", "include_descendants"]
@@ -47,10 +47,9 @@ class Codelist:
         return hashlib.sha256("\n".join(sorted(self.patterns)).encode()).hexdigest()
 
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
-        """The record's codes that the list means, sorted. Codes the record has never seen are left out."""
-        known = recorded_codes(record, backend)
+        """The keys of those of the record's facts that the list means, sorted: any coding of a fact may say so."""
         matcher = Matcher(self.patterns, ancestors_of(record, backend, patterns=self.patterns))
-        return sorted(code for code in known if matcher(code))
+        return [key for key in recorded_keys(record, backend) if any(matcher(code) for code in codes_of(key))]
 
 
 class Matcher:
@@ -84,8 +83,8 @@ class Matcher:
         return sorted(found)
 
 
-def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[str]:
-    """Every code in the record's events, sorted. A record in memory needs no backend."""
+def recorded_keys(record: Record, backend: BaseBackend | None = None) -> list[str]:
+    """The key of every kind of fact in the record, sorted. A record in memory needs no backend."""
     if record.path is None:
         return sorted(pc.unique(record.tables["events"]["code"]).to_pylist())
     backend = backend or ibis.duckdb.connect()

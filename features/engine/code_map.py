@@ -1,4 +1,4 @@
-"""How recorded codes and units become a plan's sources: rows of `presage_codes`, by plain rules, cached by code."""
+"""How recorded facts and units become a plan's sources: rows of `presage_codes`, by plain rules, cached by code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 from features.codes import Conversion, Matcher, conversion
 from features.engine.expression import LARGEST
 from features.engine.plan import Plan, Source
+from features.record import codes_of
 
 SCHEMA = pa.schema(
     [
@@ -30,7 +31,7 @@ Row = dict[str, object]
 
 
 class CodeMap:
-    """Answers for a pair of code and unit which sources read it, and how. Remembers what it has answered."""
+    """Answers for a pair of a fact's key and unit which sources read it, and how. Remembers what it has answered."""
 
     def __init__(self, plan: Plan, ancestors: Mapping[str, Iterable[str]]) -> None:
         self._plan = plan
@@ -42,7 +43,7 @@ class CodeMap:
         self._answers: dict[tuple[str, str], list[Row]] = {}
 
     def table(self, pairs: Iterable[tuple[str, str]]) -> pa.Table:
-        """Rows for these pairs of code and unit ('' where none was recorded), in their order, once each."""
+        """Rows for these pairs of a fact's key and unit ('' where none was recorded), in their order, once each."""
         rows = [row for pair in dict.fromkeys(pairs) for row in self._rows(pair)]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -53,14 +54,15 @@ class CodeMap:
             self._answers[pair] = self._answer(*pair)
         return self._answers[pair]
 
-    def _answer(self, code: str, unit: str) -> list[Row]:
-        readers: dict[int, list[str]] = {}
-        for pattern in self._matcher(code):
-            for number, found in self._readers[pattern]:
-                readers.setdefault(number, []).append(found)
+    def _answer(self, key: str, unit: str) -> list[Row]:
+        readers: dict[int, list[tuple[str, str]]] = {}
+        for code in codes_of(key):
+            for pattern in self._matcher(code):
+                for number, found in self._readers[pattern]:
+                    readers.setdefault(number, []).append((code, found))
         return [
-            _row(code, unit, number=number, source=self._plan.sources[number], patterns=patterns)
-            for number, patterns in sorted(readers.items())
+            _row(key, unit, number=number, source=self._plan.sources[number], matches=matches)
+            for number, matches in sorted(readers.items())
         ]
 
 
@@ -74,17 +76,21 @@ def texts(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TEXTS)
 
 
-def _row(code: str, unit: str, *, number: int, source: Source, patterns: list[str]) -> Row:
-    found = _conversion(code, unit, source=source)
+def _row(key: str, unit: str, *, number: int, source: Source, matches: list[tuple[str, str]]) -> Row:
+    """matches: pairs of a code of the fact and the pattern that it matches; the unit is judged by the first such code
+    that can be converted.
+    """
+    codes = dict.fromkeys(code for code, _ in matches)
+    found = next((each for code in codes if (each := _conversion(code, unit, source=source))), None)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
     return {
-        "code": code,
+        "code": key,
         "unit": unit,
         "source": number,
         "factor": found.factor if found else None,
         "offset": found.offset if found else None,
-        "constant": next((constants[pattern] for pattern in patterns if pattern in constants), None),
+        "constant": next((constants[pattern] for _, pattern in matches if pattern in constants), None),
         "low": low,
         "high": high,
         "otherwise": source.default_value,

@@ -16,6 +16,7 @@ from features.engine.plan import Plan, column_name
 from features.engine.session import Session
 from features.frame import FeatureFrame
 from features.index import Index
+from features.record import codes_of
 
 DAY = np.timedelta64(86_400_000_000, "us")
 GENOMIC_TABLES = ("polygenic", "findings", "coverage")
@@ -58,11 +59,15 @@ class Engine:
             self._code_names,
         )
 
-    def vocabulary_table(self) -> pa.Table:
-        """Rows of `presage_vocabulary`."""
-        codes = self.catalogue.vocabulary
+    def vocabulary_table(self, keys: Iterable[str]) -> pa.Table:
+        """Rows of `presage_vocabulary` for these keys of facts: a fact counts for each of its codes."""
+        number = {code: at for at, code in enumerate(self.catalogue.vocabulary)}
+        rows = [(key, number[code]) for key in dict.fromkeys(keys) for code in codes_of(key) if code in number]
         return pa.table(
-            {"code": pa.array(codes, pa.string()), "number": pa.array(np.arange(len(codes), dtype=np.int32))}
+            {
+                "code": pa.array([key for key, _ in rows], pa.string()),
+                "number": pa.array([at for _, at in rows], pa.int32()),
+            }
         )
 
     def _codes(self, n: int, session: Session) -> sparse.csr_matrix | None:

@@ -1,3 +1,7 @@
+from .facts import codes_of as codes_of
+from .facts import distinct_codes as distinct_codes
+from .facts import keyed as keyed
+from .facts import rows_of as rows_of
 from .moving import move_in as move_in
 from .moving import scratch as scratch
 from .moving import settle as settle
@@ -10,4 +14,5 @@ from .schema import FINDINGS as FINDINGS
 from .schema import GENOMIC as GENOMIC
 from .schema import IDENTITY as IDENTITY
 from .schema import POLYGENIC as POLYGENIC
+from .schema import ROWS as ROWS
 from .schema import TIME as TIME

@@ -12,8 +12,9 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
+from features.record.facts import keyed, keyed_table
 from features.record.moving import settle
-from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY
+from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY, ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,17 @@ class Record:
     @classmethod
     def in_memory(cls, events: pa.Table, **tables: pa.Table) -> Record:
         """Tables of a few people, as `features.record.schema` has them (names: codes, ancestors, polygenic, ...)."""
-        return cls(tables={"events": events.cast(EVENTS), **tables})
+        return cls(tables={"events": keyed_table(events), **tables})
 
     def events(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.EVENTS`."""
-        return self._table(backend, "events", schema=EVENTS, pattern="data/**/*.parquet")
+        """Columns of `features.record.schema.EVENTS`; `code` is the key of all codings of a fact."""
+        if self.path is None:
+            return self._table(backend, "events", schema=EVENTS, pattern="")
+        return keyed(self.rows(backend))
+
+    def rows(self, backend: Backend) -> ir.Table:
+        """Columns of `features.record.schema.ROWS`, as the record on disk keeps them."""
+        return self._table(backend, "rows", schema=ROWS, pattern="data/**/*.parquet")
 
     def codes(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.CODES`."""

@@ -18,6 +18,11 @@ EVENTS = pa.schema(
     ]
 )
 
+# As the record keeps them: a fact may have been coded in several vocabularies, and what one row says stays with that
+# row. `code` is one of its codings, `codings` are the others (sorted; null where there are none). In EVENTS, which
+# features read, `code` is the key of all of a fact's codings: see `features.record.facts`.
+ROWS = EVENTS.append(pa.field("codings", pa.list_(pa.string())))
+
 CODES = pa.schema(
     [
         pa.field("code", pa.string(), nullable=False),

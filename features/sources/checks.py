@@ -37,7 +37,8 @@ BAD_NUMBER = "value is not a finite number"
 
 Time = TypeVar("Time", ir.DateValue, ir.TimestampValue)
 
-EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit")
+NO_CODINGS: ir.ArrayValue = ibis.null("array<string>")
+EVENT_COLUMNS = ("subject_id", "time", "code", "numeric_value", "text_value", "available_time", "unit", "codings")
 
 
 @ibis.udf.scalar.builtin(name="to_json")  # type: ignore[untyped-decorator]

@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.codes import canonical_code
 from features.errors import PresageError
 from features.progress import Progress, silent
 from features.record import ANCESTORS, CODES, identity
@@ -22,6 +23,7 @@ from features.sources.checks import (
     BEFORE_BIRTH,
     EVENT_COLUMNS,
     LONG_AFTER_DEATH,
+    NO_CODINGS,
     TIMESTAMP,
     in_calendar,
     moment,
@@ -52,12 +54,13 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             missing = [name for name in _REQUIRED if name not in raw.columns]
             if missing:
                 raise PresageError(f"{source}/data", f"column '{missing[0]}' is missing", way_out=_WAY_OUT)
-            rows = _checked(raw)
+            spelt = _spelt(source, raw)
+            rows = _checked(raw, spelt)
             staged = space.con.create_table("checked", rows.drop("source_row"))
             account(space, report, name="data", staged=staged, rows=rows)
             events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
             report.table("data").events = int(events.count().to_pyarrow().as_py())
-        codes, ancestors = _metadata(source, events)
+        codes, ancestors = _metadata(source, spelt=spelt)
         return write(
             space,
             events=events,
@@ -69,20 +72,22 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
         )
 
 
-def _checked(raw: ir.Table) -> ir.Table:
-    """Every row with `reason` and `mended`."""
+def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
+    """Every row with `reason` and `mended`; codes and their codings as `spelt` (written, code, codings) has them."""
 
     def column(name: str, kind: str) -> ir.Value:
         return raw[name].cast(kind) if name in raw.columns else ibis.null(kind)
 
     number = column("numeric_value", "float64")
     finite = ~(number.isnan() | (number.abs() > 3.4e38))
+    given = raw.codings.cast("array<string>") if "codings" in raw.columns else NO_CODINGS
     rows = raw.select(
         source_row=row_as_text(raw),
+        own_codings=given,
         source_subject=raw.subject_id.cast("int64"),
         time=in_calendar(raw.time.cast(TIMESTAMP)),
         dated=raw.time.notnull(),
-        code=raw.code.cast("string").nullif(""),
+        written=raw.code.cast("string").nullif(""),
         numeric_value=ibis.ifelse(finite, number, ibis.null("float64")).cast("float32"),
         bad_number=number.notnull() & ~finite,
         text_value=column("text_value", "string"),
@@ -90,6 +95,8 @@ def _checked(raw: ir.Table) -> ir.Table:
         has_given=column("available_time", TIMESTAMP).notnull(),
         unit=column("unit", "string"),
     )
+    rows = rows.left_join(ibis.memtable(spelt), "written").drop("written", "written_right")
+    rows = rows.mutate(codings=ibis.coalesce(rows.own_codings, rows.codings)).drop("own_codings")
     when = moment(rows.time.cast("date"), rows.time)
     derived = ibis.ifelse(rows.code == "MEDS_BIRTH", rows.time, when.known)
     rows = rows.mutate(available_time=rows.given if "available_time" in raw.columns else derived).drop("given")
@@ -124,17 +131,55 @@ def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table
     return space.con.create_table("events", events), subjects
 
 
-def _metadata(source: Path, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+SPELT = pa.schema([("written", pa.string()), ("code", pa.string()), ("codings", pa.list_(pa.string()))])
+
+
+def _spelt(source: Path, raw: ir.Table) -> pa.Table:
+    """Each code of the data as it is kept, with what its direct parents in other vocabularies make of it.
+
+    A data set maps its own codes to standard ones by `parent_codes` (`LAB//50852` to `LOINC/4548-4`): such a parent is
+    the same fact in another vocabulary. A parent in the code's own vocabulary is a broader concept, an ancestor.
+    """
+    written: list[str] = sorted(
+        code for code in raw.select("code").distinct().to_pyarrow()["code"].cast(pa.string()).to_pylist() if code
+    )
+    parents = _parents(source)
+    rows = []
+    for code in written:
+        kept = _kept(code)
+        others = sorted({each for each in parents.get(kept, []) if _vocabulary(each) != _vocabulary(kept)})
+        rows.append({"written": code, "code": kept, "codings": others or None})
+    return pa.Table.from_pylist(rows, schema=SPELT)
+
+
+def _kept(code: str) -> str:
+    """A code as the record spells it; MEDS writes parents as VOCABULARY/CODE."""
+    if "//" not in code and code.count("/") == 1 and not code.startswith("MEDS_"):
+        code = code.replace("/", "//")
+    return canonical_code("".join(char for char in code if char.isprintable()))
+
+
+def _vocabulary(code: str) -> str:
+    return code.partition("//")[0]
+
+
+def _parents(source: Path) -> dict[str, list[str]]:
+    """Code -> its direct parents, both as the record spells them."""
+    known = _read(source / "metadata" / "codes.parquet", CODES).to_pylist()
+    return {_kept(row["code"]): [_kept(parent) for parent in row["parent_codes"] or ()] for row in known if row["code"]}
+
+
+def _metadata(source: Path, *, spelt: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Codes and ancestors of the events' codes; ancestors from the data set's parents where it has no such table."""
-    used: list[str] = sorted(events.select("code").distinct().to_pyarrow()["code"].to_pylist())
-    known = _read(source / "metadata" / "codes.parquet", CODES)
-    by_code = {row["code"]: row for row in known.to_pylist()}
-    codes = pa.Table.from_pylist([by_code.get(code, {"code": code}) for code in used], _nullable(CODES))
+    used = sorted(set(spelt["code"].to_pylist()))
+    by_code = {_kept(row["code"]): row for row in _read(source / "metadata" / "codes.parquet", CODES).to_pylist()}
+    codes = pa.Table.from_pylist([{**by_code.get(code, {}), "code": code} for code in used], _nullable(CODES))
     path = source / "metadata" / "ancestors.parquet"
     if path.exists():
         return codes, _read(path, ANCESTORS)
-    parents = {code: row["parent_codes"] or [] for code, row in by_code.items()}
-    pairs = sorted((code, ancestor) for code in used for ancestor in _above(code, parents))
+    parents = _parents(source)
+    beside = {code for codings in spelt["codings"].to_pylist() for code in codings or ()}
+    pairs = sorted((code, ancestor) for code in {*used, *beside} for ancestor in _above(code, parents))
     return codes, pa.Table.from_pylist([dict(zip(ANCESTORS.names, pair, strict=True)) for pair in pairs], ANCESTORS)
 
 

@@ -18,7 +18,7 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
 from features.progress import Progress
-from features.record import ANCESTORS, CODES, EVENTS, IDENTITY, identity, move_in, scratch, settle
+from features.record import ANCESTORS, CODES, IDENTITY, ROWS, identity, move_in, scratch, settle
 from features.sources.report import IngestReport
 
 EVENTS_PER_SHARD = 1_000_000
@@ -143,13 +143,13 @@ def _write_shards(space: Workspace, events: ir.Table, *, report: IngestReport, p
     bounds = _bounds(events, math.ceil(report.events / EVENTS_PER_SHARD))
     with progress("writing events", total=report.events) as advance:
         for number, (first, last) in enumerate(bounds):
-            shard = events.filter(events.subject_id.between(first, last)).select(EVENTS.names)
-            order = [ibis.asc(name, nulls_first=True) for name in EVENTS.names]
+            shard = events.filter(events.subject_id.between(first, last)).select(ROWS.names)
+            order = [ibis.asc(name, nulls_first=True) for name in ROWS.names]
             sorted_shard = shard.order_by(order).to_pyarrow()
-            _write_table(sorted_shard, folder / f"{number:04}.parquet", schema=EVENTS)
+            _write_table(sorted_shard, folder / f"{number:04}.parquet", schema=ROWS)
             advance(sorted_shard.num_rows)
     if not bounds:
-        _write_table(EVENTS.empty_table(), folder / "0000.parquet", schema=EVENTS)
+        _write_table(ROWS.empty_table(), folder / "0000.parquet", schema=ROWS)
 
 
 def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
@@ -187,7 +187,7 @@ def _write_metadata(space: Workspace, codes: ir.Table, *, ancestors: ir.Table, r
             "etl_version": version("presage"),
             "meds_version": MEDS_VERSION,
             "code_modifier_columns": ["unit"],
-            "other_extension_columns": ["available_time"],
+            "other_extension_columns": ["available_time", "codings"],
         },
     )
 

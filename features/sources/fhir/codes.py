@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from features.codes import canonical_code
+
 # https://terminology.hl7.org/external_terminologies.html (URIs and OIDs), to vocabulary_id as in OHDSI's Athena.
 _VOCABULARIES = {
     "http://snomed.info/sct": "SNOMED",
@@ -80,7 +82,7 @@ ETHNICITIES = {"2135-2": "Ethnicity//Hispanic", "2186-5": "Ethnicity//Not Hispan
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A codeable concept: the code it becomes, its other codings (the same in other vocabularies), and words for it."""
+    """A codeable concept: the code it becomes, its other codings (the same fact in other words), and its words."""
 
     code: str
     others: tuple[str, ...] = ()
@@ -101,7 +103,20 @@ def code_of(coding: Mapping[str, Any]) -> str | None:
     if not isinstance(coding, dict):
         return None
     code = coding.get("code")
-    return f"{vocabulary(coding.get('system'))}//{str(code).strip()}" if code not in (None, "") else None
+    if code in (None, ""):
+        return None
+    return canonical_code(f"{vocabulary(coding.get('system'))}//{_plain(str(code))}")
+
+
+def answers(concept: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The codings of a coded value, as `Answer//VOCABULARY//CODE`: what was answered is not what was asked."""
+    codings = concept.get("coding") or () if isinstance(concept, dict) else ()
+    return tuple(sorted({f"Answer//{code}" for coding in codings if (code := code_of(coding))}))
+
+
+def _plain(text: str) -> str:
+    """Without control characters, one of which parts the codes of a fact's key."""
+    return "".join(char for char in text if char.isprintable()).strip()
 
 
 def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | None:
@@ -114,7 +129,7 @@ def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | Non
     text = concept.get("text")
     codings = [(code, coding) for coding in concept.get("coding") or () if (code := code_of(coding))]
     if not codings:
-        return Coded(f"{text_prefix}//{text.strip()[:200]}", words=text) if isinstance(text, str) and text else None
+        return Coded(f"{text_prefix}//{_plain(text)[:200]}", words=text) if isinstance(text, str) and text else None
     code, chosen = codings[0] if len(codings) == 1 else min(codings, key=lambda pair: _reluctance(pair[1]))
     others = tuple(sorted({other for other, _ in codings if other != code})) if len(codings) > 1 else ()
     return Coded(code, others, chosen.get("display") or text)

@@ -18,6 +18,7 @@ from features.sources.fhir.reading import Found, resources
 from features.sources.fhir.resources import MAPPERS, Fact, id_of, identifier_key, map_resource
 
 _TEXT = pa.string()
+_CODES = pa.list_(_TEXT)
 SCHEMAS = {
     "resources": pa.schema(
         [
@@ -43,6 +44,7 @@ SCHEMAS = {
             ("encounter", _TEXT),
             ("at_visit_end", pa.bool_()),
             ("medication", _TEXT),
+            ("codings", _CODES),
         ]
     ),
     "patients": pa.schema(
@@ -59,7 +61,7 @@ SCHEMAS = {
     "aliases": pa.schema([("seq", pa.int64()), ("called", _TEXT)]),
     "encounters": pa.schema([("seq", pa.int64()), ("code", _TEXT), ("start", _TEXT), ("end", _TEXT)]),
     "coverages": pa.schema([("seq", pa.int64()), ("start", _TEXT), ("end", _TEXT)]),
-    "medications": pa.schema([("id", _TEXT), ("code", _TEXT)]),
+    "medications": pa.schema([("id", _TEXT), ("code", _TEXT), ("codings", _CODES)]),
     "names": pa.schema([("id", _TEXT), ("label", _TEXT)]),
 }
 
@@ -74,14 +76,13 @@ class Extract:
     """Where the flat tables are, and what is small enough to stay in memory.
 
     rows: resources read, by type. wrong: pieces of files that are no resources, by what their file is named after
-    and reason. words: a description for a code. same: other codes that a resource gave for a code.
+    and reason. words: a description for a code.
     """
 
     folder: Path
     rows: Counter[str] = field(default_factory=Counter)
     wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
-    same: dict[str, set[str]] = field(default_factory=dict)
 
     def path(self, table: str) -> Path:
         """The file of one of SCHEMAS."""
@@ -148,7 +149,7 @@ def _add(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapp
     id_ = _text(content.get("id"))
     if kind == "Medication":
         if drug := coded(content.get("code"), text_prefix="Source/drug"):
-            tables.add("medications", id_, _known(found, drug))
+            tables.add("medications", id_, _known(found, drug), _others(drug, ()))
     elif kind in ("Organization", "Practitioner"):
         _add_name(tables, content, id_=id_)
     elif kind == "Patient":
@@ -179,6 +180,7 @@ def _add_fact(tables: _Tables, found: Extract, *, seq: int, fact: Fact, urls: Ma
         _resolved(fact.encounter, urls),
         fact.at_visit_end,
         _resolved(fact.medication, urls),
+        _others(fact.coded, fact.answers),
     )
 
 
@@ -218,12 +220,16 @@ def _add_name(tables: _Tables, content: Mapping[str, Any], *, id_: str | None) -
 
 
 def _known(found: Extract, drug: Coded) -> str:
-    """The code, after remembering its words and its other codings."""
+    """The code, after remembering its words."""
     if drug.words and drug.code not in found.words:
         found.words[drug.code] = drug.words
-    if drug.others:
-        found.same.setdefault(drug.code, set()).update(drug.others)
     return drug.code
+
+
+def _others(concept: Coded | None, answers: tuple[str, ...]) -> list[str] | None:
+    """The other codings of a fact, and those of its answer."""
+    others = {*(() if concept is None else concept.others), *answers}
+    return sorted(others) or None
 
 
 def _resolved(ref: str | None, urls: Mapping[str, str] | None) -> str | None:

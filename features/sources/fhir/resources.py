@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from features.sources.fhir.codes import Coded, code_of, coded
+from features.sources.fhir.codes import Coded, answers, code_of, coded
 
 ENTERED_IN_ERROR = "entered in error"
 REFUTED = "refuted"
@@ -18,7 +18,7 @@ class Fact(NamedTuple):
     """One event to be. Moments are FHIR's text (a day, a month, a year or a moment), references are FHIR's, too.
 
     known: moments at which the fact was known at the latest, beside its start. at_visit_end: it counts as known only
-    when its encounter has ended. medication: where the code is that of another resource.
+    when its encounter has ended. medication: where the code is that of another resource. answers: codings of the value.
     """
 
     coded: Coded | None
@@ -30,6 +30,7 @@ class Fact(NamedTuple):
     encounter: str | None = None
     at_visit_end: bool = False
     medication: str | None = None
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,16 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
         empty_panel = part is resource and components and not present
         if found and not empty_panel and (present or not part.get("dataAbsentReason")):
             moments = (end, issued)
-            yield Fact(found, start or issued, moments, number, text, unit, encounter=_encounter(resource))
+            yield Fact(
+                found,
+                start or issued,
+                moments,
+                number,
+                text,
+                unit,
+                encounter=_encounter(resource),
+                answers=answers(part.get("valueCodeableConcept")),
+            )
 
 
 def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
@@ -264,7 +274,7 @@ def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:
     relative = relation.split("//")[-1] if relation else (resource.get("relationship") or {}).get("text")
     for condition in resource.get("condition") or []:
         if found := coded(condition.get("code"), text_prefix="Source/condition"):
-            kept = Coded(f"FAMILY_HISTORY//{found.code}", (), found.words)
+            kept = _prefixed("FAMILY_HISTORY", found)
             yield Fact(kept, resource.get("date"), number=1.0, text=relative)
 
 
@@ -274,7 +284,7 @@ def _allergy(resource: Mapping[str, Any]) -> Iterator[Fact]:
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
     if found:
-        kept = Coded(f"ALLERGY//{found.code}", (), found.words)
+        kept = _prefixed("ALLERGY", found)
         yield Fact(kept, onset or recorded, (recorded,), encounter=_encounter(resource))
 
 
@@ -285,6 +295,10 @@ def _report(resource: Mapping[str, Any]) -> Iterator[Fact]:
     issued = resource.get("issued")
     if found:
         yield Fact(found, start or issued, (end, issued), encounter=_encounter(resource))
+
+
+def _prefixed(prefix: str, found: Coded) -> Coded:
+    return Coded(f"{prefix}//{found.code}", tuple(f"{prefix}//{other}" for other in found.others), found.words)
 
 
 Mapper = Callable[[Mapping[str, Any]], Iterator[Fact]]

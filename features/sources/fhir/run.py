@@ -19,6 +19,7 @@ from features.sources.checks import (
     BEFORE_BIRTH,
     END_BEFORE_START,
     EVENT_COLUMNS,
+    NO_CODINGS,
     NO_DATE,
     NO_LAST_DAY,
     NO_PERSON,
@@ -172,7 +173,8 @@ class _Run:
 
     def _facts(self, known: ir.Table, visits: ir.Table) -> ir.Table:
         """One row a fact: the columns of an event, seq, kind, reason, mended."""
-        drugs = self.flat["medications"].group_by("id").agg(drug=lambda t: t.code.min())
+        drugs = self.flat["medications"]
+        drugs = drugs.group_by("id").agg(drug=drugs.code.min(), drug_codings=drugs.codings.first(order_by=drugs.code))
         rows = self.flat["facts"].left_join(drugs, self.flat["facts"].medication == drugs.id).drop("id")
         rows = rows.join(known, "seq")
         ended = visits.filter(visits.reason.isnull())
@@ -198,6 +200,7 @@ class _Run:
             text_value=rows.text,
             available_time=available,
             unit=rows.unit,
+            codings=ibis.coalesce(rows.codings, ibis.ifelse(rows.code.isnull(), rows.drug_codings, NO_CODINGS)),
             reason=ibis.coalesce(
                 _reason(rows), ibis.ifelse(rows.code.isnull() & rows.drug.isnull(), NO_CODE, ibis.null("string"))
             ),
@@ -356,6 +359,7 @@ def _event(
         text_value=ibis.null("string") if text is None else text,
         available_time=known,
         unit=ibis.null("string") if unit is None else ibis.literal(unit),
+        codings=NO_CODINGS,
     )
 
 
@@ -384,23 +388,11 @@ def _visit_events(visits: ir.Table) -> ir.Table:
 
 
 def _metadata(found: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
-    """Codes with their words; other codings of the same resource count as ancestors."""
+    """Codes with their words. FHIR says nothing of a hierarchy: that comes from a vocabulary."""
     used: list[str] = sorted(events.select("code").distinct().to_pyarrow()["code"].to_pylist())
-    rows = [
-        {
-            "code": code,
-            "description": found.words.get(code) or FIXED_CODES.get(code),
-            "parent_codes": sorted(found.same.get(code, ())) or None,
-        }
-        for code in used
-    ]
-    pairs = [
-        dict(zip(ANCESTORS.names, (code, other), strict=True))
-        for code in used
-        for other in sorted(found.same.get(code, ()))
-    ]
+    rows = [{"code": code, "description": found.words.get(code) or FIXED_CODES.get(code)} for code in used]
     nullable = pa.schema([field.with_nullable(True) for field in CODES])
-    return pa.Table.from_pylist(rows, nullable), pa.Table.from_pylist(pairs, ANCESTORS)
+    return pa.Table.from_pylist(rows, nullable), ANCESTORS.empty_table()
 
 
 def _keep_rejects(space: Workspace, source: Path, *, verdicts: ir.Table, found: Extract) -> None:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from features.sources.checks import BAD_NUMBER, NO_CONCEPT, TIMESTAMP, moment, person_and_date_reasons, row_as_text
+from features.sources.checks import (
+    BAD_NUMBER,
+    NO_CODINGS,
+    NO_CONCEPT,
+    TIMESTAMP,
+    moment,
+    person_and_date_reasons,
+    row_as_text,
+)
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
 
@@ -58,6 +66,7 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tab
         "concept_id",
         "standard_id",
         available_time=known,
+        codings=codings_of(rows.beside, rows.answer),
         reason=ibis.cases(*reasons, else_=ibis.null("string")),
         mended=ibis.cases((rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
         note_after_death=(rows.day > rows.death).fill_null(False),
@@ -126,14 +135,17 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
         ),
         concept_id=ibis.coalesce(rows.source_resolved, rows.standard_resolved, unresolved),
         standard_id=rows.standard,
+        beside=ibis.ifelse(
+            rows.source_code.notnull() & (rows.standard_code != rows.source_code), rows.standard_code, None
+        ),
     )
     if not spec.has_value:
         unit = ibis.literal(spec.number_unit).cast("string") if spec.number_unit else ibis.null("string")
         unit = ibis.ifelse(rows.numeric_value.notnull(), unit, ibis.null("string"))
-        return rows.mutate(bound=False, text_value=ibis.null("string"), unit=unit)
+        return rows.mutate(bound=False, text_value=ibis.null("string"), unit=unit, answer=ibis.null("string"))
     units = known.filter(known.vocabulary == "UCUM")
     units = units.select(unit_resolved=units.concept_id, ucum=units.bare_code)
-    values = known.select(value_resolved=known.concept_id, value_name=known.name)
+    values = known.select(value_resolved=known.concept_id, value_name=known.name, value_code=known.code)
     rows = rows.left_join(units, rows.unit_concept == units.unit_resolved)
     rows = rows.left_join(values, rows.value_concept == values.value_resolved)
     said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
@@ -145,6 +157,18 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
+        answer="Answer//" + rows.value_code,
         text_value=ibis.coalesce(rows.text, bound, said, written),
         unit=ibis.coalesce(rows.ucum, rows.unit_text),
+    )
+
+
+def codings_of(beside: ir.StringValue, answer: ir.StringValue) -> ir.ArrayValue:
+    """The other codings of a fact, sorted; null where there is none."""
+    pair = ibis.array([ibis.least(beside, answer), ibis.greatest(beside, answer)])
+    single = ibis.array([ibis.coalesce(beside, answer)])
+    return ibis.cases(
+        (beside.notnull() & answer.notnull(), pair),
+        (beside.notnull() | answer.notnull(), single),
+        else_=NO_CODINGS,
     )

@@ -14,7 +14,7 @@ from features.progress import Progress, silent
 from features.record import identity
 from features.sources.accounts import account
 from features.sources.broken_files import damage_named
-from features.sources.checks import EVENT_COLUMNS, REPEATED, TIMESTAMP, merged_periods, moment
+from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTAMP, merged_periods, moment
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
@@ -188,7 +188,8 @@ class _Ingest:
         among = rows.filter(rows.reason.isnull()).semi_join(shared, "row_key")
         # Everything but the moment it became known tells two events apart.
         event = [
-            among[name] for name in ("row_key", "subject_id", "time", "code", "numeric_value", "text_value", "unit")
+            among[name]
+            for name in ("row_key", "subject_id", "time", "code", "numeric_value", "text_value", "unit", "codings")
         ]
         nth = ibis.row_number().over(group_by=event, order_by=[among.available_time, among.source_row])
         among = self.con.create_table(f"{spec.name}_among", among.mutate(nth=nth))
@@ -221,7 +222,11 @@ class _Ingest:
         self.events.append(kept)
 
     def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
-        used = events.select("code", "concept_id", "standard_id").distinct()
+        used = events.select("code", "concept_id").distinct()
+        # The standard concept beside a source concept is a coding of that row, and has ancestors of its own.
+        beside = events.filter(events.standard_id.notnull()).select("standard_id").distinct()
+        beside = beside.join(known, beside.standard_id == known.concept_id)
+        used = used.union(beside.select("code", "concept_id")).distinct()
         codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)
         fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
@@ -264,6 +269,7 @@ def _event(
         text_value=ibis.null("string") if text is None else text,
         available_time=known,
         unit=ibis.null("string") if unit is None else ibis.literal(unit),
+        codings=NO_CODINGS,
         concept_id=ibis.null("int64") if concept is None else concept,
         standard_id=ibis.null("int64"),
     )

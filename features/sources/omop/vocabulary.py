@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from features.codes import canonical_bare
 from features.sources.omop.columns import concept, integer, text
 from features.sources.omop.files import Cdm
 
@@ -49,19 +50,19 @@ def concepts(cdm: Cdm) -> ir.Table:
             vocabulary=theirs.vocabulary.min(), bare_code=theirs.bare_code.min(), name=theirs.name.min()
         )
         found = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
-    found = found.mutate(code=found.vocabulary + "//" + found.bare_code)
+    found = found.mutate(code=found.vocabulary + "//" + canonical_bare(found.vocabulary, found.bare_code))
     return cdm.con.create_table("concepts", found, overwrite=True)
 
 
 def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Tables of the shapes CODES and ANCESTORS for the codes that events use.
 
-    used: columns code, concept_id (null where nothing resolved) and standard_id, the standard concept that the source
-    put beside it: that pair counts as 'Maps to' even where concept_relationship does not say so.
+    used: columns code and concept_id (null where nothing resolved). What stands beside a code in one row says nothing
+    of that code in another: only concept_relationship's 'Maps to' and concept_ancestor do.
     """
     con = cdm.con
     used = con.create_table("used_codes", used, overwrite=True)
-    links = con.create_table("maps_to", _links(cdm, used), overwrite=True)
+    links = con.create_table("maps_to", _links(cdm), overwrite=True)
     targets = used.select("code", target=used.concept_id).union(
         used.join(links, used.concept_id == links.concept_id).select(used.code, links.target)
     )
@@ -91,21 +92,19 @@ def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[i
     return codes.order_by("code"), named.select("code", "ancestor").distinct().order_by("code", "ancestor")
 
 
-def _links(cdm: Cdm, used: ir.Table) -> ir.Table:
+def _links(cdm: Cdm) -> ir.Table:
     """Columns concept_id, target: source concept to the standard concept it maps to."""
-    beside = used.filter(used.standard_id.notnull(), used.concept_id.notnull(), used.standard_id != used.concept_id)
-    links = beside.select("concept_id", target=beside.standard_id)
-    if cdm.has("concept_relationship"):
-        raw = cdm.table("concept_relationship")
-        maps = raw.select(
-            concept_id=concept(raw, "concept_id_1"),
-            target=concept(raw, "concept_id_2"),
-            relationship=text(raw, "relationship_id"),
-            invalid=text(raw, "invalid_reason"),
-        )
-        maps = maps.filter(maps.relationship == "Maps to", maps.invalid.isnull(), maps.concept_id != maps.target)
-        links = links.union(maps.select("concept_id", "target"))
-    return links.distinct()
+    if not cdm.has("concept_relationship"):
+        return ibis.memtable(pa.table({"concept_id": pa.array([], pa.int64()), "target": pa.array([], pa.int64())}))
+    raw = cdm.table("concept_relationship")
+    maps = raw.select(
+        concept_id=concept(raw, "concept_id_1"),
+        target=concept(raw, "concept_id_2"),
+        relationship=text(raw, "relationship_id"),
+        invalid=text(raw, "invalid_reason"),
+    )
+    maps = maps.filter(maps.relationship == "Maps to", maps.invalid.isnull(), maps.concept_id != maps.target)
+    return maps.select("concept_id", "target").distinct()
 
 
 def _named(pairs: ir.Table, known: ir.Table) -> ir.Table:
