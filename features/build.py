@@ -111,7 +111,7 @@ class Reading:
         pairs: list[tuple[str, str]] | None = None,
         keys: list[str] | None = None,
     ) -> None:
-        self.session, self._engine = session, engine
+        self.session, self._engine, self._tells = session, engine, record.tells
         self._events = _events(record, session)
         self.pairs = _pairs(self._events, session) if pairs is None else pairs
         self.keys = sorted({key for key, _ in self.pairs}) if keys is None else keys
@@ -127,7 +127,7 @@ class Reading:
     def frame(self, index: Index) -> FeatureFrame:
         """The frame of one shard."""
         self.show(index)
-        return self._engine.frame(index, self.session, genomic_tables=self._genomic)
+        return self._engine.frame(index, self.session, genomic_tables=self._genomic, tells=self._tells)
 
     def show(self, index: Index | None = None) -> None:
         """Make the events of the people of this shard `presage_events`; everybody's without an index."""
@@ -195,7 +195,7 @@ class Warm:
             tables = {
                 name: record.tables.get(name, GENOMIC[name].empty_table()) for name in self._engine.genomic_tables
             }
-            return self._engine.frame(index, self._session, genomic_tables=tables)
+            return self._engine.frame(index, self._session, genomic_tables=tables, tells=record.tells)
 
     def _use(self, record: Record) -> None:
         """Resolve codes by this record's hierarchy; the same table is not read twice."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import PresageError
-from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, Record, settle
+from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, ROWS, Record, settle
 from features.sources import FIRST_YEAR, LAST_YEAR
 from serving.flagging import panels_of
 from serving.scoring import OTHERS, Champion, others_of, score_record
@@ -197,7 +197,8 @@ class People:
         settle(self.record_dir)
         tables = {name: self._person(name, subject_id) for name in GENOMIC}
         whole = self._of_everybody(self.record_dir)
-        return Record.in_memory(self._person("events", subject_id), **tables, **whole)
+        tells = Record.open(self.record_dir).tells
+        return Record.in_memory(self._person("events", subject_id), tells=tells, **tables, **whole)
 
     def sent(self, person: PersonData, *, as_of: datetime) -> Record:
         """The tables of a person whose events came with the request. Who says nothing of enrolment is enrolled."""
@@ -219,7 +220,7 @@ class People:
         return Record.in_memory(_table(events, EVENTS), **tables, **vocabulary)
 
     def _person(self, name: str, subject_id: int) -> pa.Table:
-        schema = EVENTS if name == "events" else GENOMIC[name]
+        schema = ROWS if name == "events" else GENOMIC[name]
         path = (self.record_dir or Path()) / ("data" if name == "events" else f"genomic/{name}.parquet")
         if not path.exists():
             return schema.empty_table()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from features.catalogue import clinical, comorbidity, equations, genomic, history, measurements
 from features.catalogue.spec import FeatureSpec
 from features.errors import PresageError
+from features.record import READING
 
 CODE_WINDOWS_DAYS: tuple[int | None, ...] = (365, None)
 CODE_PREVALENCE = 0.01
@@ -67,13 +68,20 @@ class Catalogue:
             "code_prevalence": self.code_prevalence,
             "code_windows_days": list(self.code_windows_days),
             "vocabulary": list(self.vocabulary),
+            "reading": READING,
         }
         return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Catalogue:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`. Raises PresageError where features were declared under other rules of reading."""
         body = json.loads(text)
+        if body.get("reading") != READING:
+            raise PresageError(
+                "catalogue",
+                f"features read by rules {READING}; these were declared under rules {body.get('reading', 1)}",
+                way_out="train the model again",
+            )
         return cls(
             tuple(FeatureSpec.from_dict(row) for row in body["specs"]),
             body["code_prevalence"],

@@ -59,6 +59,7 @@ MEDICATIONS: tuple[tuple[str, str, str, str], ...] = (
     ("antidepressant", "antidepressant", "36437 4493 2556 321988 32937 39786 72625", "N06A"),
 )  # fmt: skip
 SUPPLY_DAYS, GRACE_DAYS = 90.0, 30
+UNTOLD = "none of its codes is of a vocabulary that was in use"
 INPATIENT, EMERGENCY, OUTPATIENT = ("Visit//IP", "Visit//ERIP"), ("Visit//ER", "Visit//ERIP"), ("Visit//OP",)
 
 
@@ -80,10 +81,11 @@ def conditions() -> tuple[FeatureSpec, ...]:
             "conditions",
             f"{words} ever recorded",
             unit="1",
-            missing="never missing: 0 is not recorded",
+            missing=f"not known to this record: {UNTOLD}; 0 is not recorded",
             aggregate="any",
             codes=condition_codes(name),
             absent=0.0,
+            kind="condition",
             reference="ICD-10-CM 2025, ICD-9-CM 2014, SNOMED CT",
         )
         for name, words, *_ in CONDITIONS
@@ -102,6 +104,7 @@ def _medication(name: str, words: str, rxnorm: str, atc: str) -> tuple[FeatureSp
         "valid": (0.0, 400.0),
         "default_value": SUPPLY_DAYS,
         "absent": 0.0,
+        "kind": "drug",
         "modifiable": True,
         "reference": f"RxNorm, ATC 2025; supply of {SUPPLY_DAYS:g} days where not recorded",
     }
@@ -111,7 +114,7 @@ def _medication(name: str, words: str, rxnorm: str, atc: str) -> tuple[FeatureSp
             "medications",
             f"{words} now",
             unit="1",
-            missing="never missing: 0 is no supply that reaches here",
+            missing=f"not known to this record: {UNTOLD}; 0 is no supply that reaches here",
             aggregate="current",
             window_days=730,
             grace_days=GRACE_DAYS,
@@ -122,7 +125,7 @@ def _medication(name: str, words: str, rxnorm: str, atc: str) -> tuple[FeatureSp
             "medications",
             f"{words}, share of the past year covered by supply",
             unit="1",
-            missing="never missing: 0 is no supply",
+            missing=f"not known to this record: {UNTOLD}; 0 is no supply",
             aggregate="covered",
             window_days=365,
             **reads,
@@ -144,11 +147,12 @@ def utilisation() -> tuple[FeatureSpec, ...]:
             "utilisation",
             f"{words} in {days} days",
             unit="1",
-            missing="never missing: 0 is none recorded",
+            missing="not known to this record: it holds no visits; 0 is none recorded",
             aggregate="count",
             codes=codes,
             window_days=days,
             absent=0.0,
+            kind="visit",
         )
         for name, words, codes, windows in visits
         for days in windows
@@ -158,13 +162,14 @@ def utilisation() -> tuple[FeatureSpec, ...]:
         "utilisation",
         "days in hospital in 365 days",
         unit="d",
-        missing="never missing: 0 is none recorded",
+        missing="not known to this record: it holds no visits; 0 is none recorded",
         aggregate="sum",
         codes=("VISIT_END//IP", "VISIT_END//ERIP"),
         window_days=365,
         value_unit="d",
         valid=(0.0, 3650.0),
         absent=0.0,
+        kind="visit",
     )
     since = FeatureSpec(
         "days_since_admission",

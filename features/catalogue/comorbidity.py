@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features.catalogue.clinical import UNTOLD
 from features.catalogue.spec import FeatureSpec
 from features.codes import CHARLSON, INDICES, category_codes
 
@@ -19,10 +20,11 @@ def comorbidity() -> tuple[FeatureSpec, ...]:
             "comorbidity",
             f"{words} ({index.capitalize()})",
             unit="1",
-            missing="never missing: 0 is not recorded",
+            missing=f"not known to this record: {UNTOLD}; 0 is not recorded",
             aggregate="any",
             codes=category_codes(index, category),
             absent=0.0,
+            kind="condition",
             reference=REFERENCES[index],
         )
         for index, words_by_category in INDICES.items()
@@ -33,7 +35,7 @@ def comorbidity() -> tuple[FeatureSpec, ...]:
         "comorbidity",
         "Charlson comorbidity index, not adjusted for age",
         unit="1",
-        missing="never missing: 0 is no category recorded",
+        missing="a category is not known to this record; 0 is no category recorded",
         aggregate="derived",
         codes=("charlson_index",),
         inputs=tuple(f"charlson_{category}" for category in CHARLSON),

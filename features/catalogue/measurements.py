@@ -107,11 +107,12 @@ def _series(analyte: Analyte) -> tuple[FeatureSpec, ...]:
             unit=units.get(aggregate, analyte.unit),
             missing={
                 "slope": f"plausible results on fewer than two days in {SERIES_DAYS} days",
-                "count": "never: 0 is no plausible result",
+                "count": "not known to this record: it holds no results in these codes; 0 is no plausible result",
             }.get(aggregate, f"no plausible result in {SERIES_DAYS} days"),
             aggregate=aggregate,
             window_days=SERIES_DAYS,
             absent=0.0 if aggregate == "count" else math.nan,
+            kind="measurement" if aggregate == "count" else "",
             **_reads(analyte),
             monotone=1 if analyte.rising and aggregate == "mean" else 0,
             modifiable=analyte.modifiable and aggregate != "count",

@@ -48,6 +48,8 @@ class FeatureSpec:
     default_value: taken where an event has no value (days of supply). grace_days: for `current`.
     monotone: 1 risk may only rise with it, -1 only fall, 0 not known. modifiable: whether care can change it.
     inputs: other features that a derived one is computed from.
+    kind: of the facts whose absence counts as `absent` (condition, drug, visit, measurement), where the record could
+    have told them (`features.record.Tells`); elsewhere, and where the kind is empty, see `missing`.
     """
 
     name: str
@@ -70,12 +72,15 @@ class FeatureSpec:
     modifiable: bool = False
     reference: str = ""
     inputs: tuple[str, ...] = ()
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not self.missing:
             raise ValueError(f"{self.name}: says what missing means")
         if self.valid is not None and not self.valid[0] < self.valid[1]:
             raise ValueError(f"{self.name}: an empty plausible range")
+        if not math.isnan(self.absent) and not self.kind:
+            raise ValueError(f"{self.name}: says what kind of fact its absence is of")
 
     @property
     def needs_value(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from features.arrays import Floats, Ints, Moments
 from features.catalogue.spec import Aggregate, FeatureSpec
 from features.engine.expression import MICRO, ZERO_VALUE
 from features.engine.plan import column_name, window_of
+from features.record import Tells
 
 DAY = np.timedelta64(86_400_000_000, "us")
 YEAR_DAYS = 365.25
@@ -71,21 +73,33 @@ def fill(
     sources: tuple[int, ...],
     long: Long,
     as_of: Moments,
+    tells: Tells,
 ) -> None:
     """Write the features that are read from events into their columns of `out` (n, p), in place.
 
-    sources: the number of each feature's source, -1 where it reads no events.
+    sources: the number of each feature's source, -1 where it reads no events. tells: what the absence of events means.
     """
     order = np.argsort(long.source, kind="stable")
     edges = np.searchsorted(long.source[order], np.arange(max(sources, default=-1) + 2))
     for column, (spec, number) in enumerate(zip(specs, sources, strict=True)):
         if number < 0:
             continue
-        out[:, column] = spec.absent
+        absent = absence(spec, tells, as_of)
+        out[:, column] = absent
         at = order[edges[number] : edges[number + 1]]
         if len(at):
             values = _COMPUTE[spec.aggregate](Group(long, at, as_of[long.row[at]], spec))
-            out[long.row[at], column] = np.where(np.isnan(values), spec.absent, values)
+            unsaid = np.isnan(values) if spec.aggregate != "count" else values == 0
+            out[long.row[at], column] = np.where(unsaid, absent[long.row[at]], values)
+
+
+def absence(spec: FeatureSpec, tells: Tells, as_of: Moments) -> Floats:
+    """(n,) what it means that nobody has said anything of this feature: `absent` where the record could have told it by
+    then, else NaN.
+    """
+    if math.isnan(spec.absent):
+        return np.full(len(as_of), np.nan)
+    return np.where(as_of > tells.since(spec.kind, spec.codes), spec.absent, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

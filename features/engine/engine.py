@@ -16,7 +16,7 @@ from features.engine.plan import Plan, column_name
 from features.engine.session import Session
 from features.frame import FeatureFrame
 from features.index import Index
-from features.record import codes_of
+from features.record import Tells, codes_of
 
 DAY = np.timedelta64(86_400_000_000, "us")
 GENOMIC_TABLES = ("polygenic", "findings", "coverage")
@@ -38,13 +38,15 @@ class Engine:
             dict.fromkeys(spec.codes[0] for spec in self.specs if spec.aggregate.startswith("polygenic_"))
         )
 
-    def frame(self, index: Index, session: Session, *, genomic_tables: Mapping[str, pa.Table]) -> FeatureFrame:
+    def frame(
+        self, index: Index, session: Session, *, genomic_tables: Mapping[str, pa.Table], tells: Tells
+    ) -> FeatureFrame:
         """The frame of an index whose events, codes and vocabulary the session holds."""
         session.put("presage_index", self._index_table(index))
         out = np.empty((len(index), len(self.specs)), dtype=np.float32)
         if self.plan.sources:
             long = assemble.Long.of(session.run(self.aggregates))
-            assemble.fill(out, self.specs, sources=self._sources, long=long, as_of=index.as_of)
+            assemble.fill(out, self.specs, sources=self._sources, long=long, as_of=index.as_of, tells=tells)
         if self.genomic_tables:
             genomic.fill(out, self.specs, index=index, tables=genomic_tables)
         derived.fill(out, self.specs)

@@ -16,3 +16,7 @@ from .schema import IDENTITY as IDENTITY
 from .schema import POLYGENIC as POLYGENIC
 from .schema import ROWS as ROWS
 from .schema import TIME as TIME
+from .tells import ANY as ANY
+from .tells import READING as READING
+from .tells import TELLS_FILE as TELLS_FILE
+from .tells import Tells as Tells

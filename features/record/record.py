@@ -15,6 +15,7 @@ from features.errors import PresageError
 from features.record.facts import keyed, keyed_table
 from features.record.moving import settle
 from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY, ROWS
+from features.record.tells import TELLS_FILE, Tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Record:
 
     path: Path | None = None
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    declared: Tells | None = None
 
     @classmethod
     def open(cls, path: Path) -> Record:
@@ -32,12 +34,25 @@ class Record:
             raise PresageError(
                 str(path), "not a record: no data/*.parquet in it", way_out="make one with: presage ingest omop SRC"
             )
-        return cls(path=path)
+        tells = path / TELLS_FILE
+        if not tells.is_file():
+            raise PresageError(
+                str(path), f"a record that says what it can tell ({TELLS_FILE})", way_out="ingest its sources again"
+            )
+        return cls(path=path, declared=Tells.read(tells.read_text(encoding="utf-8"), where=str(path)))
 
     @classmethod
-    def in_memory(cls, events: pa.Table, **tables: pa.Table) -> Record:
-        """Tables of a few people, as `features.record.schema` has them (names: codes, ancestors, polygenic, ...)."""
-        return cls(tables={"events": keyed_table(events), **tables})
+    def in_memory(cls, events: pa.Table, *, tells: Tells | None = None, **tables: pa.Table) -> Record:
+        """Tables of a few people, as `features.record.schema` has them (names: codes, ancestors, polygenic, ...).
+
+        tells: what the record can tell; by default its maker vouches that what is not in it did not happen.
+        """
+        return cls(tables={"events": keyed_table(events), **tables}, declared=tells)
+
+    @property
+    def tells(self) -> Tells:
+        """What the absence of a fact in this record means."""
+        return self.declared or Tells.all()
 
     def events(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.EVENTS`; `code` is the key of all codings of a fact."""

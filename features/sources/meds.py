@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from features.codes import canonical_code
 from features.errors import PresageError
 from features.progress import Progress, silent
-from features.record import ANCESTORS, CODES, identity
+from features.record import ANCESTORS, ANY, CODES, identity
 from features.sources.accounts import account
 from features.sources.broken_files import check_parquet, damage_named, named
 from features.sources.checks import (
@@ -67,6 +67,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             subjects=subjects,
             codes=ibis.memtable(codes),
             ancestors=ibis.memtable(ancestors),
+            kinds={ANY: events},
             report=report,
             progress=progress,
         )

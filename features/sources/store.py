@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,7 +18,19 @@ from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
 from features.progress import Progress
-from features.record import ANCESTORS, CODES, IDENTITY, ROWS, identity, move_in, scratch, settle
+from features.record import (
+    ANCESTORS,
+    CODES,
+    IDENTITY,
+    READING,
+    ROWS,
+    TELLS_FILE,
+    Tells,
+    identity,
+    move_in,
+    scratch,
+    settle,
+)
 from features.sources.report import IngestReport
 
 EVENTS_PER_SHARD = 1_000_000
@@ -100,10 +112,13 @@ def write(
     subjects: ir.Table,
     codes: ir.Table,
     ancestors: ir.Table,
+    kinds: Mapping[str, ir.Table],
     report: IngestReport,
     progress: Progress,
 ) -> IngestReport:
     """Replace what the record has of this source. `subjects`: the source's identity map (columns of IDENTITY).
+
+    kinds: by kind of fact (condition, drug, ...) the events of it: what the record can tell is declared by them.
 
     Raises PresageError, and leaves the record as it is, where there is nobody to put in the place of those it has.
     """
@@ -111,6 +126,7 @@ def write(
     if not report.people:
         raise _nobody(space, report)
     _write_metadata(space, codes, ancestors=ancestors, report=report)
+    _write_tells(space, kinds)
     _write_table(
         identity.merged(space.record_dir, space.source, identity=subjects), space.ready / identity.FILE, schema=IDENTITY
     )
@@ -190,6 +206,37 @@ def _write_metadata(space: Workspace, codes: ir.Table, *, ancestors: ir.Table, r
             "other_extension_columns": ["available_time", "codings"],
         },
     )
+
+
+def _write_tells(space: Workspace, kinds: Mapping[str, ir.Table]) -> None:
+    """What this source can tell, beside what the record's other sources can, and of all of them together."""
+    own = Tells({kind: _vocabularies(space, events) for kind, events in kinds.items()}, _hierarchies(space))
+    known = space.record_dir / TELLS_FILE
+    sources = json.loads(known.read_text(encoding="utf-8")).get("sources", {}) if known.exists() else {}
+    sources[space.source] = own.to_json()
+    whole = Tells()
+    for name, body in sorted(sources.items()):
+        if body.get("reading") == READING:  # a source of earlier rules tells nothing until it is ingested again
+            whole = whole.merged(Tells.from_json(body, where=name, way_out="ingest it again"))
+    _write_json(space.ready / TELLS_FILE, {**whole.to_json(), "sources": dict(sorted(sources.items()))})
+
+
+def _vocabularies(space: Workspace, events: ir.Table) -> dict[str, str]:
+    """Vocabulary -> the first moment at which a fact in it was known, of these events."""
+    known = ibis.coalesce(events.available_time, events.time)
+    own = events.select(code=events.code, known=known)
+    others = events.filter(events.codings.notnull()).select(code=events.codings.unnest(), known=known)
+    both = own.union(others)
+    both = both.filter(both.known.notnull()).select(vocabulary=both.code.split("//")[0], known=both.known)
+    first = both.group_by("vocabulary").agg(first=both.known.min()).order_by("vocabulary")
+    rows = space.con.to_pyarrow(first).to_pylist()
+    return {row["vocabulary"]: row["first"].isoformat() for row in rows}
+
+
+def _hierarchies(space: Workspace) -> frozenset[str]:
+    """Vocabularies whose concepts the ancestors of this source's codes are of."""
+    table = pq.read_table(space.ready / "metadata" / space.source / "ancestors.parquet", columns=["ancestor"])
+    return frozenset(ancestor.partition("//")[0] for ancestor in table["ancestor"].to_pylist())
 
 
 def _together(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:

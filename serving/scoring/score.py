@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
 from pathlib import Path
 
@@ -104,7 +104,12 @@ def frame_of(
     as_of: npt.NDArray[np.datetime64],
     progress: Progress = silent,
 ) -> FeatureFrame:
-    """The features of these people at these moments, by the catalogue in the bundle."""
+    """The features of these people at these moments, by the catalogue in the bundle.
+
+    A record whose maker has not declared what it can tell is read as the one that the bundle was learned on.
+    """
+    if record.declared is None:
+        record = replace(record, declared=champion.bundle.tells)
     return build(Index(subject_ids, as_of), record, catalogue=champion.catalogue, progress=progress)
 
 

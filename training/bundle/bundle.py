@@ -16,6 +16,7 @@ import numpy as np
 from features.arrays import Floats, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from features.record import Tells
 from training.cohort import Dosages
 from training.learners import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
@@ -111,6 +112,17 @@ class Bundle:
     def catalogue_json(self) -> str:
         """The catalogue that its frames are built with."""
         return (self.folder / "catalogue.json").read_text()
+
+    @property
+    def tells(self) -> Tells | None:
+        """What the record that the models were learned on can tell; None of a flat table.
+
+        Raises PresageError where it was read under other rules than those in use.
+        """
+        sealed = self.manifest.get("tells")
+        if sealed is None:
+            return None
+        return Tells.from_json(sealed, where=f"bundle {self.name}", way_out="train the model again")
 
     def _check(self, frame: FeatureFrame) -> None:
         missing = [name for name in self.names if name not in frame.names]

@@ -53,6 +53,7 @@ def write_bundle(
         "labels": {name: cohort.described[name].label for name in names if name in cohort.described},
         "versions": versions(),
         "flat": study.is_flat,
+        "tells": None if cohort.tells is None else cohort.tells.to_json(),
     }
     documents = {
         "catalogue.json": catalogue,

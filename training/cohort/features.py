@@ -82,6 +82,7 @@ def read_record(
         genomic_required=required,
         described=_described(study, whole, frame=frame, blocks=blocks),
         notes=selected.notes,
+        tells=record.tells,
     )
     return cohort, _references(study, frame, selected=selected, record=record, backend=backend, truth=truth)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from features.arrays import Bools, Ints, Strings
 from features.frame import FeatureFrame
+from features.record import Tells
 from training.cohort.outcome import Outcome
 
 CARRIER = "carrier_"  # how the features begin that tell carriers of (likely) pathogenic variants
@@ -70,7 +71,7 @@ class Cohort:
     genotyped: (n,) whether the combined model may serve this row; why_not: (n,) the reason where it may not.
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
     described: features by name; codes are not among them.
-    catalogue_json, catalogue_hash: what builds the frame from a record. genomic_required: features without which the
+    tells: what the record that the frame is of can tell. catalogue_json, catalogue_hash: what builds the frame from it. genomic_required: features without which the
     combined model does not serve. `as_of` is NaT in a flat table without an index date.
     """
 
@@ -90,6 +91,7 @@ class Cohort:
     age_feature: str | None = None
     genomic_required: tuple[str, ...] = ()
     described: Mapping[str, Described] = field(default_factory=dict)
+    tells: Tells | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

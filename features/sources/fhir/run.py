@@ -41,6 +41,14 @@ from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
 SOURCE = "fhir"
+# The kinds of fact that types of resources are of, as OMOP's tables part them.
+KINDS = {
+    "condition": ("Condition",),
+    "drug": ("MedicationRequest", "MedicationAdministration", "MedicationDispense", "MedicationStatement"),
+    "measurement": ("Observation",),
+    "observation": ("Observation", "FamilyMemberHistory", "AllergyIntolerance"),
+    "procedure": ("Procedure", "Immunization"),
+}
 NO_BIRTH = f"birth {BAD_DATE}"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
@@ -66,6 +74,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             subjects=subjects,
             codes=ibis.memtable(codes),
             ancestors=ibis.memtable(ancestors),
+            kinds=run.kinds,
             report=report,
             progress=progress,
         )
@@ -76,6 +85,7 @@ class _Run:
 
     def __init__(self, space: Workspace, found: Extract, *, log: Log, report: IngestReport) -> None:
         self.space, self.found, self.log, self.report, self.con = space, found, log, report, space.con
+        self.kinds: dict[str, ir.Table] = {}
         self.flat = {name: self.con.read_parquet(str(found.path(name)), table_name=f"flat_{name}") for name in SCHEMAS}
 
     def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
@@ -96,6 +106,11 @@ class _Run:
             "period": periods,
         }
         self._count_events(parts, good[1])
+        facts_of = good[1]
+        self.kinds = {
+            kind: facts_of.filter(facts_of.kind.isin(types)).select(EVENT_COLUMNS) for kind, types in KINDS.items()
+        }
+        self.kinds["visit"] = parts["visit"]
         events = self.con.create_table("events", reduce(lambda left, right: left.union(right), parts.values()))
         return (
             events,

@@ -46,6 +46,7 @@ class _Ingest:
     def __init__(self, space: Workspace, cdm: Cdm, *, report: IngestReport) -> None:
         self.space, self.cdm, self.report, self.con = space, cdm, report, space.con
         self.events: list[ir.Table] = []
+        self.kinds: dict[str, ir.Table] = {}
 
     def run(self, progress: Progress) -> IngestReport:
         clinical = [spec for spec in CLINICAL if self.cdm.has(spec.name)]
@@ -68,6 +69,7 @@ class _Ingest:
             subjects=subjects,
             codes=codes,
             ancestors=ancestors,
+            kinds=self.kinds,
             report=self.report,
             progress=progress,
         )
@@ -172,7 +174,9 @@ class _Ingest:
         )
         table = self.report.table(spec.name)
         table.events = table.rows - sum(table.rejected.values())
-        self.events.append(staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id"))
+        events = staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id")
+        self.events.append(events)
+        self.kinds[spec.stem] = events
         self.cdm.release(spec.name)
 
     def _without_repeats(
@@ -220,6 +224,8 @@ class _Ingest:
         kept = self.con.create_table(f"{name}_events", events.select(columns))
         self.report.table(name).events = int(kept.count().to_pyarrow().as_py())
         self.events.append(kept)
+        if name == "visit_occurrence":
+            self.kinds["visit"] = kept
 
     def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
         used = events.select("code", "concept_id").distinct()
