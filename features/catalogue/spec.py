@@ -79,7 +79,7 @@ class FeatureSpec:
             raise ValueError(f"{self.name}: says what missing means")
         if self.valid is not None and not self.valid[0] < self.valid[1]:
             raise ValueError(f"{self.name}: an empty plausible range")
-        if not math.isnan(self.absent) and not self.kind:
+        if not math.isnan(self.absent) and not self.kind and self.aggregate not in GENOMIC:
             raise ValueError(f"{self.name}: says what kind of fact its absence is of")
 
     @property
