@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from features.codes.unit_spelling import INDEXED, plain, spelt
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
@@ -92,24 +94,9 @@ _PLAIN: dict[str, tuple[float, dict[str, int]]] = {
     "[degF]": (5 / 9, {"K": 1}),
 }
 _ZERO = {"Cel": 273.15, "[degF]": 459.67 * 5 / 9}
-_INDEXED = frozenset({"{1.73_m2}"})
-
-# What record systems write where UCUM is meant. Compared in lower case without blanks.
-_SYNONYMS = {
-    "mmhg": "mm[Hg]", "mm[hg]": "mm[Hg]", "mg/dl": "mg/dL", "g/dl": "g/dL", "ug/dl": "ug/dL", "mcg/dl": "ug/dL",
-    "ng/ml": "ng/mL", "pg/ml": "pg/mL", "ng/dl": "ng/dL", "mmol/l": "mmol/L", "umol/l": "umol/L", "nmol/l": "nmol/L",
-    "pmol/l": "pmol/L", "mcmol/l": "umol/L", "μmol/l": "umol/L", "µmol/l": "umol/L", "meq/l": "meq/L", "u/l": "U/L",
-    "iu/l": "[IU]/L", "g/l": "g/L", "mg/l": "mg/L", "percent": "%", "pct": "%", "kg/m^2": "kg/m2", "kg/m²": "kg/m2",
-    "kg/m*2": "kg/m2", "bpm": "/min", "beats/min": "/min", "{beats}/min": "/min", "breaths/min": "/min",
-    "ml/min/1.73m2": "mL/min/{1.73_m2}", "ml/min/1.73m^2": "mL/min/{1.73_m2}", "ml/min/1.73m²": "mL/min/{1.73_m2}",
-    "ml/min/{1.73_m2}": "mL/min/{1.73_m2}", "ml/min/1.73sqm": "mL/min/{1.73_m2}", "ml/min/1.73.m2": "mL/min/{1.73_m2}",
-    "ml/min/{1.73m2}": "mL/min/{1.73_m2}", "ml/min": "mL/min", "lb": "[lb_av]", "lbs": "[lb_av]", "oz": "[oz_av]",
-    "in": "[in_i]", "inch": "[in_i]", "inches": "[in_i]", "ft": "[ft_i]", "degf": "[degF]", "°f": "[degF]",
-    "degc": "Cel", "°c": "Cel", "cel": "Cel", "k/ul": "10*3/uL", "10^3/ul": "10*3/uL", "x10^3/ul": "10*3/uL",
-    "10*3/ul": "10*3/uL", "10^9/l": "10*9/L", "10*9/l": "10*9/L", "m/ul": "10*6/uL", "10^6/ul": "10*6/uL",
-    "10*6/ul": "10*6/uL", "mg/gcreat": "mg/g{creat}", "mcg/mgcreat": "ug/mg{creat}", "yr": "a", "years": "a",
-    "days": "d", "day": "d",
-}  # fmt: skip
+_INDEXED = frozenset({INDEXED})
+# Nobody measures in megagrams: a capital M or G before these is a small one.
+_NEVER_LARGE, _LARGE = frozenset({"g", "mol", "L", "l", "m", "eq", "osm"}), frozenset("YZEPTGM")
 
 # LOINC codes by substance, and the substance's molar mass in g/mol.
 _CHOLESTEROL, _TRIGLYCERIDE, _GLUCOSE, _CREATININE = 386.65, 885.45, 180.156, 113.12
@@ -155,16 +142,25 @@ _FACTOR = re.compile(r"[./]|(?:\[[^\]]*\]|\{[^}]*\}|[^./\[{])+")
 _ANNOTATION = re.compile(r"\{[^}]*\}")
 
 
+@lru_cache(maxsize=4096)
 def canonical(unit: str) -> str:
-    """The UCUM way to write a unit that a record system wrote in its own; unknown ones as they are."""
-    return _SYNONYMS.get("".join(unit.split()).lower(), unit.strip())
+    """The UCUM way to write a unit, without annotations, however a record system wrote it; unknown ones as they are.
+
+    >>> canonical("MG/DL"), canonical("mmol/mol{Hb}"), canonical("mL/min/1.73m2")
+    ('mg/dL', 'mmol/mol', 'mL/min/{1.73_m2}')
+    """
+    text = plain(unit)
+    return text if _parsed(text) is not None else spelt(unit) or text
 
 
 @lru_cache(maxsize=4096)
 def parse(unit: str) -> Unit | None:
-    """A UCUM expression, after `canonical`; None where it is not one that is known here."""
+    """A unit, after `canonical`; None where it is not one that is known here."""
+    return _parsed(canonical(unit))
+
+
+def _parsed(written: str) -> Unit | None:
     size, zero, dimension, per, sign = 1.0, 0.0, Counter[str](), set[str](), 1
-    written = canonical(unit)
     if not written:
         return None
     for token in _FACTOR.findall(written):
@@ -209,6 +205,8 @@ def _atom(atom: str) -> tuple[float, dict[str, int]] | None:
         return _METRIC[atom]
     for prefix, factor in _PREFIX.items():
         if atom.startswith(prefix) and atom[len(prefix) :] in _METRIC:
+            if prefix in _LARGE and atom[len(prefix) :] in _NEVER_LARGE:
+                continue
             size, dimension = _METRIC[atom[len(prefix) :]]
             return factor * size, dimension
     return None
@@ -224,8 +222,8 @@ def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None
     if canonical(unit) == canonical(target):
         return Conversion(1.0)
     bare = code.removeprefix("LOINC//")
-    if bare in HBA1C and (special := _hba1c(canonical(unit), canonical(target))):
-        return special
+    if bare in HBA1C:
+        return _hba1c(canonical(unit), canonical(target))
     source, goal = parse(unit), parse(target)
     if source is None or goal is None or source.per != goal.per:
         return None
@@ -238,12 +236,26 @@ def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None
     return Conversion(source.size / goal.size * MOLAR_MASS[bare] ** moles)
 
 
+_MOLAR_RATIO = re.compile(r"(m|u|)mol/(m|)mol")
+_IFCC = {"m/": 1.0, "u/": 1e-3, "/": 1e3, "u/m": 1.0, "m/m": 1e3, "/m": 1e6}  # in mmol/mol
+
+
 def _hba1c(unit: str, target: str) -> Conversion | None:
-    if (unit, target) == ("mmol/mol", "%"):
-        return Conversion(_NGSP_SLOPE, _NGSP_INTERCEPT)
-    if (unit, target) == ("%", "mmol/mol"):
-        return Conversion(1 / _NGSP_SLOPE, -_NGSP_INTERCEPT / _NGSP_SLOPE)
+    """Between NGSP's % and a ratio of moles, by the master equation. A bare ratio may be on either scale: refused."""
+    source, goal = _ifcc_size(unit), _ifcc_size(target)
+    if source is not None and goal is not None:
+        return Conversion(source / goal)
+    if source is not None and target == "%":
+        return Conversion(_NGSP_SLOPE * source, _NGSP_INTERCEPT)
+    if unit == "%" and goal is not None:
+        return Conversion(1 / _NGSP_SLOPE / goal, -_NGSP_INTERCEPT / _NGSP_SLOPE / goal)
     return None
+
+
+def _ifcc_size(unit: str) -> float | None:
+    """How many mmol/mol a ratio of moles is; None for what is no such ratio."""
+    found = _MOLAR_RATIO.fullmatch(unit)
+    return None if found is None else _IFCC[f"{found[1]}/{found[2]}"]
 
 
 def _moles_between(source: Unit, goal: Unit) -> int | None:
