@@ -21,6 +21,7 @@ class Analyte:
     series: bool = False  # also mean, smallest, largest, slope and count
     modifiable: bool = True
     rising: bool = False  # risk of what is studied here never falls with its level; a study may free it
+    others: tuple[tuple[str, float, float], ...] = ()  # other units in use, with the values that are plausible in them
 
 
 ANALYTES = (
@@ -32,14 +33,60 @@ ANALYTES = (
         ("8480-6", "8459-0", "8460-8"),
         True,
         rising=True,
+        others=(("kPa", 6.7, 40),),
     ),
-    Analyte("dbp_mmhg", "diastolic blood pressure", "mm[Hg]", (20, 200), ("8462-4", "8453-3", "8454-1")),
-    Analyte("total_cholesterol_mg_dl", "total cholesterol", "mg/dL", (40, 1000), ("2093-3", "14647-2")),
-    Analyte("hdl_mg_dl", "HDL cholesterol", "mg/dL", (5, 200), ("2085-9", "14646-4")),
-    Analyte("ldl_mg_dl", "LDL cholesterol", "mg/dL", (5, 800), ("13457-7", "2089-1", "18262-6", "22748-8"), True),
-    Analyte("triglycerides_mg_dl", "triglycerides", "mg/dL", (10, 5000), ("2571-8", "14927-8")),
-    Analyte("hba1c_percent", "HbA1c", "%", (3, 20), ("4548-4", "17856-6", "59261-8"), True, rising=True),
-    Analyte("fasting_glucose_mg_dl", "fasting glucose", "mg/dL", (20, 1000), ("1558-6", "14771-0")),
+    Analyte(
+        "dbp_mmhg",
+        "diastolic blood pressure",
+        "mm[Hg]",
+        (20, 200),
+        ("8462-4", "8453-3", "8454-1"),
+        others=(("kPa", 2.7, 27),),
+    ),
+    Analyte(
+        "total_cholesterol_mg_dl",
+        "total cholesterol",
+        "mg/dL",
+        (40, 1000),
+        ("2093-3", "14647-2"),
+        others=(("mmol/L", 1, 26),),
+    ),
+    Analyte("hdl_mg_dl", "HDL cholesterol", "mg/dL", (5, 200), ("2085-9", "14646-4"), others=(("mmol/L", 0.1, 5.2),)),
+    Analyte(
+        "ldl_mg_dl",
+        "LDL cholesterol",
+        "mg/dL",
+        (5, 800),
+        ("13457-7", "2089-1", "18262-6", "22748-8"),
+        True,
+        others=(("mmol/L", 0.1, 21),),
+    ),
+    Analyte(
+        "triglycerides_mg_dl",
+        "triglycerides",
+        "mg/dL",
+        (10, 5000),
+        ("2571-8", "14927-8"),
+        others=(("mmol/L", 0.1, 57),),
+    ),
+    Analyte(
+        "hba1c_percent",
+        "HbA1c",
+        "%",
+        (3, 20),
+        ("4548-4", "17856-6", "59261-8"),
+        True,
+        rising=True,
+        others=(("mmol/mol", 15, 200),),
+    ),
+    Analyte(
+        "fasting_glucose_mg_dl",
+        "fasting glucose",
+        "mg/dL",
+        (20, 1000),
+        ("1558-6", "14771-0"),
+        others=(("mmol/L", 1, 56),),
+    ),
     Analyte(
         "egfr_ml_min_173m2",
         "eGFR",
@@ -48,10 +95,25 @@ ANALYTES = (
         ("98979-8", "88293-6", "62238-1", "33914-3", "48642-3", "48643-1", "69405-9"),
         True,
         modifiable=False,
+        others=(("mL/s/{1.73_m2}", 0.02, 4.2),),
     ),
-    Analyte("creatinine_mg_dl", "creatinine", "mg/dL", (0.1, 30), ("2160-0", "14682-9", "38483-4")),
+    Analyte(
+        "creatinine_mg_dl",
+        "creatinine",
+        "mg/dL",
+        (0.1, 30),
+        ("2160-0", "14682-9", "38483-4"),
+        others=(("umol/L", 9, 2700),),
+    ),
     Analyte("bmi_kg_m2", "body mass index", "kg/m2", (10, 100), ("39156-5",), True),
-    Analyte("urine_acr_mg_g", "urine albumin to creatinine ratio", "mg/g", (0, 30000), ("9318-7", "14959-1")),
+    Analyte(
+        "urine_acr_mg_g",
+        "urine albumin to creatinine ratio",
+        "mg/g",
+        (0, 30000),
+        ("9318-7", "14959-1"),
+        others=(("mg/mmol", 0, 3400),),
+    ),
 )
 REFERENCE = "LOINC 2.78; UCUM 2.1"
 SERIES_DAYS = 1825
@@ -126,5 +188,6 @@ def _reads(analyte: Analyte) -> dict[str, Any]:
         "codes": tuple(f"LOINC//{code}" for code in analyte.loinc),
         "value_unit": analyte.unit,
         "valid": (float(analyte.valid[0]), float(analyte.valid[1])),
+        "other_units": tuple((unit, float(low), float(high)) for unit, low, high in analyte.others),
         "reference": REFERENCE,
     }

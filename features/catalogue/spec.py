@@ -48,6 +48,8 @@ class FeatureSpec:
     default_value: taken where an event has no value (days of supply). grace_days: for `current`.
     monotone: 1 risk may only rise with it, -1 only fall, 0 not known. modifiable: whether care can change it.
     inputs: other features that a derived one is computed from.
+    other_units: units in use for the same quantity, each with the range of plausible values in it: a value without a
+    unit that may be in one of them is not read.
     kind: of the facts whose absence counts as `absent` (condition, drug, visit, measurement), where the record could
     have told them (`features.record.Tells`); elsewhere, and where the kind is empty, see `missing`.
     """
@@ -73,6 +75,7 @@ class FeatureSpec:
     reference: str = ""
     inputs: tuple[str, ...] = ()
     kind: str = ""
+    other_units: tuple[tuple[str, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.missing:

@@ -10,3 +10,4 @@ from .spelling import canonical_bare as canonical_bare
 from .spelling import canonical_code as canonical_code
 from .units import Conversion as Conversion
 from .units import conversion as conversion
+from .units import unambiguous as unambiguous

@@ -89,6 +89,15 @@ def _surface(unit: str) -> tuple[str, bool]:
     return (unit[: found.start()] + unit[found.end() :], True) if found else (unit, False)
 
 
+def synonym(unit: str) -> str | None:
+    """UCUM for a whole expression that has a name of its own, even where UCUM would read it as something else.
+
+    >>> synonym("K/uL")
+    '10*3/uL'
+    """
+    return _SYNONYMS.get("".join(unit.split()).lower())
+
+
 @lru_cache(maxsize=4096)
 def spelt(unit: str) -> str | None:
     """UCUM for what a record system wrote in its own way; None where a part of it is not known.

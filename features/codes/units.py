@@ -9,13 +9,14 @@ them; they agree with the conversion factors of the AMA Manual of Style, 11th ed
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from features.codes.unit_spelling import INDEXED, plain, spelt
+from features.codes.unit_spelling import INDEXED, plain, spelt, synonym
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ def canonical(unit: str) -> str:
     >>> canonical("MG/DL"), canonical("mmol/mol{Hb}"), canonical("mL/min/1.73m2")
     ('mg/dL', 'mmol/mol', 'mL/min/{1.73_m2}')
     """
+    if (named := synonym(unit)) is not None:
+        return named
     text = plain(unit)
     return text if _parsed(text) is not None else spelt(unit) or text
 
@@ -265,3 +268,32 @@ def _moles_between(source: Unit, goal: Unit) -> int | None:
     moles = differ.pop("mol", 0)
     grams = differ.pop("g", 0)
     return moles if moles and grams == -moles and not any(differ.values()) else None
+
+
+def unambiguous(
+    code: str, target: str, *, valid: tuple[float, float], others: Iterable[tuple[str, float, float]]
+) -> tuple[float, float]:
+    """The part of the plausible range in which a value without a unit can only be in the target unit; ends included.
+
+    others: units in use for the same quantity, each with the range in which values in it are plausible. A value that
+    is plausible in one of them, too, may be in either: 5.4 of LDL cholesterol without a unit is no 5.4 mg/dL.
+    The answer is empty (its low end above its high) where every plausible value may be in another unit.
+
+    >>> low, high = unambiguous("LOINC//13457-7", "mg/dL", valid=(5, 800), others=[("mmol/L", 0.1, 21)])
+    >>> round(low, 1), high
+    (20.7, 800)
+    """
+    low, high = valid
+    for unit, least, most in others:
+        other = conversion(code, unit, target=target)
+        if other is None:
+            continue
+        shared_low = max(least, (valid[0] - other.offset) / other.factor)
+        shared_high = min(most, (valid[1] - other.offset) / other.factor)
+        if shared_low > high or shared_high < low:
+            continue
+        if shared_low <= low:
+            low = math.nextafter(shared_high, math.inf)
+        else:
+            high = math.nextafter(shared_low, -math.inf)
+    return low, high

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from features.codes import Conversion, Matcher, conversion
+from features.codes import Conversion, Matcher, conversion, unambiguous
 from features.engine.expression import LARGEST
 from features.engine.plan import Plan, Source
 from features.record import codes_of
@@ -84,6 +84,9 @@ def _row(key: str, unit: str, *, number: int, source: Source, matches: list[tupl
     found = next((each for code in codes if (each := _conversion(code, unit, source=source))), None)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
+    if not unit and source.value_unit is not None and source.other_units:
+        code = next(iter(codes))
+        low, high = unambiguous(code, source.value_unit, valid=(low, high), others=source.other_units)
     return {
         "code": key,
         "unit": unit,
@@ -99,7 +102,7 @@ def _row(key: str, unit: str, *, number: int, source: Source, matches: list[tupl
 
 
 def _conversion(code: str, unit: str, *, source: Source) -> Conversion | None:
-    """A value without a unit is taken to be in the feature's own; its plausible range then guards it."""
+    """A value without a unit is taken to be in the feature's own; the range where it can be no other guards it."""
     if source.value_unit is None:
         return None
     if not unit or unit == source.value_unit:

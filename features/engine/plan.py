@@ -39,12 +39,20 @@ class Source:
     levels: tuple[tuple[str, float], ...]
     default_value: float | None
     needs_value: bool
+    other_units: tuple[tuple[str, float, float], ...] = ()
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Source:
         """What this feature reads."""
         return cls(
-            spec.codes, spec.value_unit, spec.valid, spec.values, spec.levels, spec.default_value, spec.needs_value
+            spec.codes,
+            spec.value_unit,
+            spec.valid,
+            spec.values,
+            spec.levels,
+            spec.default_value,
+            spec.needs_value,
+            spec.other_units,
         )
 
 

@@ -38,7 +38,10 @@ VALUED: tuple[Aggregate, ...] = ("latest", "mean", "min", "max", "slope", "sum",
 def _spec(aggregate: Aggregate, window: int | None, what: str, **reads: Any) -> FeatureSpec:
     absent = 0.0 if aggregate in {"count", "any", "current", "covered", "sum"} else math.nan
     name = f"{what}_{aggregate}_{window}"
-    return FeatureSpec(name, "test", name, "1", "nothing", aggregate, window_days=window, absent=absent, **reads)
+    kind = "" if math.isnan(absent) else "measurement"
+    return FeatureSpec(
+        name, "test", name, "1", "nothing", aggregate, window_days=window, absent=absent, kind=kind, **reads
+    )
 
 
 SPECS = (
