@@ -26,6 +26,7 @@ SCHEMAS = {
             ("kind", _TEXT),
             ("id", _TEXT),
             ("updated", _TEXT),
+            ("version", _TEXT),
             ("person", _TEXT),
             ("reason", _TEXT),
             ("note", _TEXT),
@@ -45,6 +46,8 @@ SCHEMAS = {
             ("at_visit_end", pa.bool_()),
             ("medication", _TEXT),
             ("codings", _CODES),
+            ("mended", _TEXT),
+            ("preliminary", pa.bool_()),
         ]
     ),
     "patients": pa.schema(
@@ -110,7 +113,7 @@ def _add_or_reject(tables: _Tables, found: Extract, *, seq: int, one: Found, con
     except (AttributeError, KeyError, TypeError, ValueError):
         # JSON of another shape than FHIR's: a text where an object should be, and the like.
         if one.kind in PERSONAL:
-            tables.add("resources", seq, one.kind, None, None, None, MISSHAPEN, None)
+            tables.add("resources", seq, one.kind, None, None, None, None, MISSHAPEN, None)
 
 
 class _Tables:
@@ -159,7 +162,7 @@ def _add(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapp
     else:
         mapped = map_resource(kind, content)
         person = _resolved(mapped.person, one.urls)
-        tables.add("resources", seq, kind, id_, _updated(content), person, mapped.reason, mapped.note)
+        tables.add("resources", seq, kind, id_, *_version(content), person, mapped.reason, mapped.note)
         for fact in mapped.facts:
             _add_fact(tables, found, seq=seq, fact=fact, urls=one.urls)
 
@@ -181,6 +184,8 @@ def _add_fact(tables: _Tables, found: Extract, *, seq: int, fact: Fact, urls: Ma
         fact.at_visit_end,
         _resolved(fact.medication, urls),
         _others(fact.coded, fact.answers),
+        fact.mended,
+        fact.preliminary,
     )
 
 
@@ -188,7 +193,7 @@ def _add_patient(
     tables: _Tables, seq: int, *, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
 ) -> None:
     person = people.patient(content)
-    tables.add("resources", seq, "Patient", id_, _updated(content), id_, None if id_ else "no id", None)
+    tables.add("resources", seq, "Patient", id_, *_version(content), id_, None if id_ else "no id", None)
     care_site, provider = _resolved(person.care_site, urls), _resolved(person.provider, urls)
     birth, deceased = _text(person.birth), _text(person.deceased)
     tables.add("patients", seq, birth, deceased, person.dead_without_date, care_site, provider)
@@ -208,7 +213,7 @@ def _add_period(
         tables.add("encounters", seq, visit.code, _text(visit.start), _text(visit.end))
     else:
         tables.add("coverages", seq, *map(_text, people.coverage(content)))
-    tables.add("resources", seq, kind, id_, _updated(content), _resolved(mapped.person, urls), mapped.reason, None)
+    tables.add("resources", seq, kind, id_, *_version(content), _resolved(mapped.person, urls), mapped.reason, None)
 
 
 def _add_name(tables: _Tables, content: Mapping[str, Any], *, id_: str | None) -> None:
@@ -237,9 +242,10 @@ def _resolved(ref: str | None, urls: Mapping[str, str] | None) -> str | None:
     return id_of((urls or {}).get(ref, ref) if ref else None)
 
 
-def _updated(content: Mapping[str, Any]) -> str | None:
+def _version(content: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """When a resource was last updated, and its version, as its server wrote them."""
     meta = content.get("meta")
-    return _text(meta.get("lastUpdated")) if isinstance(meta, dict) else None
+    return (_text(meta.get("lastUpdated")), _text(meta.get("versionId"))) if isinstance(meta, dict) else (None, None)
 
 
 def _text(value: Any) -> str | None:

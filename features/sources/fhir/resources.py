@@ -6,12 +6,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from features.sources.checks import BAD_NUMBER
 from features.sources.fhir.codes import Coded, answers, code_of, coded
+from features.sources.numbers import written_number
 
 ENTERED_IN_ERROR = "entered in error"
 REFUTED = "refuted"
 NO_CODE = "no code"
 NO_VALUE = "no value (a reason is given)"
+NUMBER_AS_TEXT = "number written as text (read)"
+
+
+class Value(NamedTuple):
+    """A measured value. text: a comparator beside a number, else words. from_text: the number was written as text.
+    unread: there is something where a number should be, and it is none.
+    """
+
+    number: float | None = None
+    text: str | None = None
+    unit: str | None = None
+    present: bool = False
+    from_text: bool = False
+    unread: bool = False
 
 
 class Fact(NamedTuple):
@@ -19,6 +35,7 @@ class Fact(NamedTuple):
 
     known: moments at which the fact was known at the latest, beside its start. at_visit_end: it counts as known only
     when its encounter has ended. medication: where the code is that of another resource. answers: codings of the value.
+    mended: what had to be mended to read it. preliminary: a later result of the same thing takes its place.
     """
 
     coded: Coded | None
@@ -31,6 +48,8 @@ class Fact(NamedTuple):
     at_visit_end: bool = False
     medication: str | None = None
     answers: tuple[str, ...] = ()
+    mended: str | None = None
+    preliminary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,53 +173,79 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
     for part in (resource, *components):
         found = coded(part.get("code"), text_prefix="Source/observation")
-        number, text, unit, present = _value(part)
+        value = _value(part)
         # A panel is told by its components; a result that is missing for a reason is no result.
-        empty_panel = part is resource and components and not present
-        if found and not empty_panel and (present or not part.get("dataAbsentReason")):
+        empty_panel = part is resource and components and not value.present
+        if found and not empty_panel and (value.present or not part.get("dataAbsentReason")):
             moments = (end, issued)
             yield Fact(
                 found,
                 start or issued,
                 moments,
-                number,
-                text,
-                unit,
+                value.number,
+                value.text,
+                value.unit,
                 encounter=_encounter(resource),
+                mended=NUMBER_AS_TEXT
+                if value.from_text
+                else BAD_NUMBER
+                if value.unread and not value.present
+                else None,
+                preliminary=resource.get("status") == "preliminary",
                 answers=answers(part.get("valueCodeableConcept")),
             )
 
 
-def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
-    """Number, text, unit, and whether there is a value at all."""
+def _value(part: Mapping[str, Any]) -> Value:
+    """What an Observation or a component of one measured."""
     if isinstance(quantity := part.get("valueQuantity"), dict):
-        number = _number(quantity.get("value"))
         unit = quantity.get("code") or quantity.get("unit")
-        return number, quantity.get("comparator"), unit, number is not None
+        given = quantity.get("value")
+        if isinstance(given, str) and (said := written_number(given)):
+            sign = quantity.get("comparator") or said.sign
+            return Value(said.number, sign, unit or said.unit, present=True, from_text=True)
+        number = _number(given)
+        return Value(number, quantity.get("comparator"), unit, present=number is not None, unread=given is not None)
     if isinstance(concept := part.get("valueCodeableConcept"), dict):
-        said = concept.get("text") or next(
+        words = concept.get("text") or next(
             (one.get("display") or one.get("code") for one in concept.get("coding") or []), None
         )
-        return None, said, None, said is not None
-    for name in ("valueString", "valueDateTime", "valueTime"):
+        return _of_text(words) if isinstance(words, str) else Value(present=words is not None)
+    if isinstance(text := part.get("valueString"), str):
+        return _of_text(text)
+    for name in ("valueDateTime", "valueTime"):
         if isinstance(text := part.get(name), str):
-            return None, text, None, True
+            return Value(text=text, present=True)
     if isinstance(whole := part.get("valueInteger"), int):
-        return float(whole), None, None, True
+        return Value(float(whole), present=True)
     if isinstance(truth := part.get("valueBoolean"), bool):
-        return float(truth), None, None, True
+        return Value(float(truth), present=True)
     if isinstance(ratio := part.get("valueRatio"), dict):
         return _ratio(ratio)
-    return None, None, None, any(name.startswith("value") for name in part)
+    return Value(present=any(name.startswith("value") for name in part))
 
 
-def _ratio(ratio: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
+def _mended(value: Value) -> str | None:
+    if value.from_text:
+        return NUMBER_AS_TEXT
+    return BAD_NUMBER if value.unread and not value.present else None
+
+
+def _of_text(text: str) -> Value:
+    """A text that is a number, with or without a sign and a unit, is that number; every other is itself."""
+    said = written_number(text)
+    if said is None:
+        return Value(text=text, present=True)
+    return Value(said.number, said.sign, said.unit, present=True, from_text=True)
+
+
+def _ratio(ratio: Mapping[str, Any]) -> Value:
     above, below = (ratio.get(name) or {} for name in ("numerator", "denominator"))
     top, bottom = _number(above.get("value")), _number(below.get("value"))
     if top is None or not bottom:
-        return None, None, None, True
+        return Value(present=True)
     units = [part.get("code") or part.get("unit") or "1" for part in (above, below)]
-    return top / bottom, None, None if units == ["1", "1"] else "/".join(units), True
+    return Value(top / bottom, None, None if units == ["1", "1"] else "/".join(units), present=True)
 
 
 def _number(value: Any) -> float | None:
@@ -250,7 +295,10 @@ def _medication(
 
 
 def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    days = _days((resource.get("dispenseRequest") or {}).get("expectedSupplyDuration"))
+    dispense = resource.get("dispenseRequest") or {}
+    days, refills = _days(dispense.get("expectedSupplyDuration")), _number(dispense.get("numberOfRepeatsAllowed"))
+    if days is not None and refills is not None and refills > 0:
+        days *= 1 + refills  # FHIR: repeats are those beyond the first dispense, each of the expected duration
     yield from _medication(resource, resource.get("authoredOn"), known=None, days=days)
 
 

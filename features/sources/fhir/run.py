@@ -50,6 +50,8 @@ KINDS = {
     "procedure": ("Procedure", "Immunization"),
 }
 NO_BIRTH = f"birth {BAD_DATE}"
+UNCOVERED = "people without Coverage: enrolled from their first event to death or the day of the export"
+REPLACED = "a preliminary result, of which there is a final one"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
@@ -94,11 +96,13 @@ class _Run:
         patients, subjects = self._patients(unique)
         known = self._with_people(unique, patients)
         visits = self.con.create_table("visits", self._visits(known))
-        facts = self.con.create_table("facts", self._facts(known, visits))
+        facts = _without_preliminary(self.con, self.con.create_table("facts", self._facts(known, visits)))
         good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts)]
         times = good[0].select("subject_id", "time").union(good[1].select("subject_id", "time"))
-        coverages = self.con.create_table("coverages", self._coverages(known, last_day=self._last_day(times)))
-        periods = self._periods(times, coverages.filter(coverages.reason.isnull()), patients=patients)
+        last_day = self._last_day(times)
+        coverages = self.con.create_table("coverages", self._coverages(known, last_day=last_day))
+        covered = coverages.filter(coverages.reason.isnull())
+        periods = self._periods(times, covered, patients=patients, last_day=last_day)
         parts = {
             "person": _person_events(patients, self.flat["statics"], names=self.flat["names"]),
             "visit": _visit_events(good[0]),
@@ -190,7 +194,8 @@ class _Run:
         """One row a fact: the columns of an event, seq, kind, reason, mended."""
         drugs = self.flat["medications"]
         drugs = drugs.group_by("id").agg(drug=drugs.code.min(), drug_codings=drugs.codings.first(order_by=drugs.code))
-        rows = self.flat["facts"].left_join(drugs, self.flat["facts"].medication == drugs.id).drop("id")
+        flat = self.flat["facts"].rename(fact_mended="mended")
+        rows = flat.left_join(drugs, flat.medication == drugs.id).drop("id")
         rows = rows.join(known, "seq")
         ended = visits.filter(visits.reason.isnull())
         ended = ended.group_by("id", "subject_id").agg(visit_known=ended.end_known.max())
@@ -219,7 +224,8 @@ class _Run:
             reason=ibis.coalesce(
                 _reason(rows), ibis.ifelse(rows.code.isnull() & rows.drug.isnull(), NO_CODE, ibis.null("string"))
             ),
-            mended=ibis.cases((rows.number.notnull() & ~finite, BAD_NUMBER), else_=ibis.null("string")),
+            mended=ibis.cases((rows.number.notnull() & ~finite, BAD_NUMBER), else_=rows.fact_mended),
+            preliminary=rows.preliminary,
             after_death=(rows.day > rows.death).fill_null(False),
         )
 
@@ -256,8 +262,11 @@ class _Run:
             ),
         )
 
-    def _periods(self, times: ir.Table, coverages: ir.Table, *, patients: ir.Table) -> ir.Table:
-        """Enrolment by Coverage; for people without one from their first to their last event, as OMOP advises."""
+    def _periods(self, times: ir.Table, coverages: ir.Table, *, patients: ir.Table, last_day: date | None) -> ir.Table:
+        """Enrolment by Coverage; for people without one from their first event to death or the day of the export.
+
+        A person's own last event ends nothing: who is well does not come.
+        """
         covered = coverages.select("subject_id", "birth", "start", "end")
         seen = (
             times.anti_join(covered, "subject_id")
@@ -266,12 +275,10 @@ class _Run:
         )
         n_derived = int(seen.count().to_pyarrow().as_py())
         if n_derived:
-            self.report.table("Coverage").noted["people without Coverage: enrolled from first to last event"] = (
-                n_derived
-            )
-        seen = seen.join(patients.select("subject_id", "birth"), "subject_id").select(
-            "subject_id", "birth", "start", "end"
-        )
+            self.report.table("Coverage").noted[UNCOVERED] = n_derived
+        seen = seen.join(patients.select("subject_id", "birth", "death"), "subject_id")
+        until = ibis.coalesce(seen.death, ibis.literal(last_day, type="date"), seen.end)
+        seen = seen.select("subject_id", "birth", "start", end=ibis.greatest(until, seen.start))
         merged = self.con.create_table("periods", merged_periods(covered.union(seen)))
         start, end = (moment(merged[name], ibis.null(TIMESTAMP)) for name in ("start", "end"))
         return _event(merged, time=start.time, code="OBSERVATION_PERIOD//START", known=start.known).union(
@@ -342,13 +349,26 @@ class _Run:
                 self.report.table(kind).noted[NOT_IN_LOG] = abs(self.report.tables[kind].rows - expected)
 
 
+def _without_preliminary(con: Backend, facts: ir.Table) -> ir.Table:
+    """A preliminary result is set aside where there is a final one of the same thing, person and moment."""
+    if not bool(facts.preliminary.any().fill_null(False).to_pyarrow().as_py()):
+        return facts
+    same = ibis.window(group_by=["subject_id", "code", "time"])
+    final = (facts.reason.isnull() & ~facts.preliminary).any().over(same)
+    replaced = facts.reason.isnull() & facts.preliminary & final
+    reason = ibis.ifelse(replaced, ibis.literal(REPLACED), facts.reason)
+    return con.create_table("facts_without_preliminary", facts.mutate(reason=reason))
+
+
 def _reason(rows: ir.Table) -> ir.StringValue:
     return ibis.cases(*person_and_date_reasons(rows), else_=ibis.null("string"))
 
 
 def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
     """Resources of which the same id came several times are set aside but for the one updated last, or read first."""
-    order = [ibis.desc(rows.updated, nulls_first=False), rows.seq]
+    # The later moment, whatever its offset, then the higher version: one that is no number counts as none.
+    updated, version = rows.updated.try_cast("timestamp('UTC')"), rows.version.try_cast("int64")
+    order = [ibis.desc(updated, nulls_first=False), ibis.desc(version, nulls_first=False), rows.seq]
     nth = ibis.row_number().over(group_by=[rows.kind, rows.id], order_by=order)
     repeated = rows.id.notnull() & (nth > 0)
     return con.create_table(

@@ -1,0 +1,45 @@
+"""Numbers that a source wrote as text: `7.2`, `<4.0`, `GT 60`, `7,2 %`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_SIGNS = {
+    "<": "<", "<=": "<=", "=<": "<=", "≤": "<=", "⩽": "<=", ">": ">", ">=": ">=", "=>": ">=", "≥": ">=", "⩾": ">=",
+    "lt": "<", "gt": ">", "le": "<=", "ge": ">=", "less than": "<", "greater than": ">", "more than": ">",
+    "below": "<", "above": ">", "over": ">", "under": "<", "=": "", "~": "", "": "",
+}  # fmt: skip
+_NUMBER = re.compile(
+    r"^\s*(?P<sign><=|=<|>=|=>|[<>≤≥⩽⩾=~]|lt|gt|le|ge|less than|greater than|more than|below|above|over|under|)\s*"
+    r"(?P<number>[+-]?\d+(?:[.,]\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>[^\s\d].{0,24})?$",
+    re.IGNORECASE,
+)
+_THOUSANDS = re.compile(r"^[+-]?\d{1,3},\d{3}$")
+
+
+class Written(NamedTuple):
+    """A number as text says it. sign: `<`, `<=`, `>`, `>=` where it is a bound. unit: what stands behind it."""
+
+    number: float
+    sign: str | None
+    unit: str | None
+
+
+def written_number(text: str) -> Written | None:
+    """The number that a text says; None where it says none, several, or one that can be read in two ways.
+
+    >>> written_number("GT 60"), written_number("7,2 %")
+    (Written(number=60.0, sign='>', unit=None), Written(number=7.2, sign=None, unit='%'))
+    >>> written_number("1,200") is None and written_number("120/80") is None and written_number("see note 7") is None
+    True
+    """
+    found = _NUMBER.match(text)
+    if found is None or _THOUSANDS.match(found["number"]):
+        return None
+    unit = (found["unit"] or "").strip()
+    if unit[:1] in {"/", "-", ":", ","} and re.search(r"\d", unit):  # a ratio, a range, a time
+        return None
+    if unit and not re.fullmatch(r"[A-Za-zµμ%/*^.\[\]{}()0-9 ²³-]+", unit):
+        return None
+    return Written(float(found["number"].replace(",", ".")), _SIGNS[found["sign"].lower()] or None, unit or None)
