@@ -103,7 +103,7 @@ def main() -> None:
     people = [a_person(row, asked.events, rng) for row in range(asked.calls + 10)]
     study = read_study(STUDY)
     for name, features in catalogues(study).items():
-        said = timed(lambda one, features=features: build(_index(one), one, features), people)  # type: ignore[misc]
+        said = timed(lambda one, features=features: build(_index(one), one, catalogue=features), people)  # type: ignore[misc]
         same = same_as_batch(people[:20], features)
         print(f"{name:20} {len(features.specs):4} features  {said}  {same}", flush=True)
     population = study.population.model_copy(update={"index": AS_OF})
