@@ -40,10 +40,11 @@ class DosageScore:
     @classmethod
     def read(cls, path: Path) -> DosageScore:
         """What `write` wrote."""
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
         return cls(
             tuple(table["variant"].to_pylist()),
             tuple(table["allele"].to_pylist()),
-            table["mean"].to_numpy(),
-            table["weight"].to_numpy(),
+            np.from_dlpack(table["mean"].combine_chunks()),
+            np.from_dlpack(table["weight"].combine_chunks()),
         )
