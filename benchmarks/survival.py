@@ -21,7 +21,8 @@ import pandas as pd
 from features.frame import FeatureFrame
 from training.cohort import Outcome, RiskCurves
 from training.evaluation import Pairs, concordance, integrated_brier
-from training.learners import Cox, ExtraTrees, Fitted, XGBoostCox, stack_weights
+from training.fitted import Fitted
+from training.learners import Cox, ExtraTrees, XGBoostCox, stack_weights
 from training.learners.targets import targets
 
 TABLES = ("metabric", "gbsg", "support", "whas", "flchain", "nwtco")

@@ -16,6 +16,8 @@ from features.progress import Progress, silent
 from features.record import Record
 from training.bundle import write_bundle
 from training.cohort import Cohort, References, Scheme, make_splits, read_flat
+from training.fitted import SERVABLE
+from training.fitting import Period, fit_pair, followed
 from training.heldout import (
     REFITS,
     Bench,
@@ -39,8 +41,7 @@ from training.heldout import (
 )
 from training.heldout.document import document as document_of
 from training.heldout.refits import refits
-from training.learners import SERVABLE
-from training.models import Pair, Period, fit_pair, followed
+from training.models import Pair
 from training.registry import check_server
 from training.report import Summary, draw
 from training.study import Study, naming_the_study, read_study

@@ -27,8 +27,9 @@ from training.cohort import EVENT, Cohort, Dosages, References
 from training.disclosure import shown_steps, suppress
 from training.elsewhere import Elsewhere, drift, drift_sentence, read_elsewhere, recalibration, sentence
 from training.evaluation import finite, groups_json, metrics_json
+from training.fitting import followed
 from training.heldout import SERVED, Bench, figure_numbers, group_results
-from training.models import LEARNED_FROM, Shape, followed, own_shape
+from training.models import LEARNED_FROM, Shape, own_shape
 from training.registry import find, log_validation
 from training.report import models_table
 

@@ -17,7 +17,7 @@ from features.arrays import Floats, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import Dosages
-from training.learners import read_fitted
+from training.fitted import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
 
 FORMAT = 1

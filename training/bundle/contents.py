@@ -18,9 +18,9 @@ from features.catalogue import Catalogue
 from training.bundle.bundle import Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
-from training.cohort import Cohort, Scheme
+from training.cohort import Cohort, Scheme, common_codes
 from training.disclosure import common_levels
-from training.models import Pair, common_codes
+from training.models import Pair
 from training.study import Study
 
 PACKAGES = ("presage", "numpy", "scikit-learn", "xgboost-cpu", "scipy", "pandas", "pyarrow")

@@ -12,8 +12,10 @@ from features.arrays import Floats, Ints, Strings
 from features.errors import PresageError
 from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
-from training.learners import LEARNERS, SERVABLE, Budget, make_learner
-from training.models import Pair, Shape, fit_clinical, fit_combined, fit_pair, grid_of, learned_shape, own_shape
+from training.fitted import SERVABLE
+from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
+from training.learners import LEARNERS, Budget, make_learner
+from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
 
 
