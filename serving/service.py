@@ -185,13 +185,17 @@ def service(backend: Backend, *, metrics: bool) -> Any:
     made.mount_asgi_app(
         pages(Backstage(backend.door, backend.genetics, backend.models, backend.champions.refused)), path="/"
     )
-    # From the outside in: what stands first sees a request first and its answer last.
+    _guard(made, backend)
+    return made
+
+
+def _guard(made: Any, backend: Backend) -> None:
+    """From the outside in: the first middleware sees a request first and its answer last."""
     made.add_asgi_middleware(SecurityHeaders, secure=backend.settings.secure_cookies)
     made.add_asgi_middleware(Problems)
     made.add_asgi_middleware(Readiness, told=backend.champions.told)
     made.add_asgi_middleware(Bodies)
     made.add_asgi_middleware(Gate, door=backend.door)
-    return made
 
 
 def application(backend: Backend, *, metrics: bool = True) -> Any:
