@@ -28,8 +28,9 @@ with warnings.catch_warnings():
 
 from features.errors import PresageError
 from features.record import Record
-from serving.access import Door, Gate, Signer, problem
+from serving.access import Door, Gate, Signer
 from serving.api import NOBODY, SENT, People, PersonData, ScoreRequest, ScoreResponse, response_of, score_one
+from serving.edge import Bodies, Problems, Readiness, SecurityHeaders, problem
 from serving.flagging import GeneticRecord, genetic_records
 from serving.scoring import NO_ONE, Champion, Champions, Watch, frame_of
 from serving.settings import Settings
@@ -184,8 +185,17 @@ def service(backend: Backend, *, metrics: bool) -> Any:
     made.mount_asgi_app(
         pages(Backstage(backend.door, backend.genetics, backend.models, backend.champions.refused)), path="/"
     )
-    made.add_asgi_middleware(Gate, door=backend.door, told=backend.champions.told)
+    _guard(made, backend)
     return made
+
+
+def _guard(made: Any, backend: Backend) -> None:
+    """From the outside in: the first middleware sees a request first and its answer last."""
+    made.add_asgi_middleware(SecurityHeaders, secure=backend.settings.secure_cookies)
+    made.add_asgi_middleware(Problems)
+    made.add_asgi_middleware(Readiness, told=backend.champions.told)
+    made.add_asgi_middleware(Bodies)
+    made.add_asgi_middleware(Gate, door=backend.door)
 
 
 def application(backend: Backend, *, metrics: bool = True) -> Any:

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from features.arrays import Floats
 from features.errors import PresageError
 from features.progress import Progress, silent
+from features.writing import write_text
 from training.bundle import Bundle
 from training.card import unreachable_words
 from training.cohort import EVENT, Cohort, Dosages, References
@@ -226,7 +227,4 @@ def _against_equation(bench: Bench, risk: Floats, *, references: References) -> 
 def _write(path: Path | None, document: Mapping[str, Any]) -> None:
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

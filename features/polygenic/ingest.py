@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.prs import run_with_rows, whole
+from features.polygenic.prs import run_with_rows
 from features.polygenic.results import alleles, matched_weight, reasons, report_json, spread
 from features.polygenic.run import ScoredSamples, Settings
 from features.progress import Progress, silent
 from features.record import POLYGENIC, TIME, identity
 from features.sources import IngestReport
+from features.writing import whole_files
 
 SOURCE = "genotypes"
 _REJECTS = pa.schema([pa.field("row", pa.string()), pa.field("reason", pa.string())])
@@ -67,7 +68,7 @@ def ingest(
         )
     names = ["genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet"]
     names += [f"rejects/{SOURCE}/samples.parquet", "ingest_report.json"]
-    with whole(record_dir, [record_dir / name for name in names]) as parts:
+    with whole_files(*(record_dir / name for name in names), scratch_in=record_dir) as parts:
         table_part, told_part, rows_part, rejects_part, report_part = parts
         scored = run_with_rows(
             genotypes,

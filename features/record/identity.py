@@ -6,7 +6,6 @@ A person keeps the number for ever, however often the source is read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import ibis
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features.errors import PresageError
 from features.record.schema import IDENTITY
 
 FILE = Path("identity") / "subjects.parquet"
@@ -29,26 +27,6 @@ def read(record_dir: Path, *, source: str | None = None) -> pa.Table:
         return IDENTITY.empty_table()
     known = pq.read_table(path, schema=IDENTITY)
     return known if source is None else known.filter(pc.equal(known["source"], source))
-
-
-def subjects_by_source_id(record_dir: Path, *, source: str | None = None) -> dict[str, int]:
-    """The subject of every source id. PresageError where two sources use one id for two people and none is named."""
-    known = read(record_dir, source=source)
-    ids: list[str] = known["source_id"].to_pylist()
-    numbers: list[int] = known["subject_id"].to_pylist()
-    subjects = dict(zip(ids, numbers, strict=True))
-    if len(set(zip(ids, numbers, strict=True))) > len(subjects):
-        sources = ", ".join(sorted(set(known["source"].to_pylist())))
-        raise PresageError(str(record_dir / FILE), "one id stands for two people", way_out=f"name a source: {sources}")
-    return subjects
-
-
-def source_ids(record_dir: Path, subject_ids: Iterable[int], *, source: str | None = None) -> dict[int, str]:
-    """The source id of these subjects; subjects the map does not know are left out."""
-    wanted = pa.array(list(subject_ids), pa.int64())
-    known = read(record_dir, source=source)
-    known = known.filter(pc.is_in(known["subject_id"], wanted))
-    return dict(zip(known["subject_id"].to_pylist(), known["source_id"].to_pylist(), strict=True))
 
 
 def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> ir.Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -23,6 +22,7 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
 from features.record import TIME, Record
+from features.writing import whole_files
 from serving.scoring.champions import Champion, load_champion
 from serving.scoring.eligible import Eligible, eligible
 from serving.store import Receipt
@@ -165,13 +165,8 @@ def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: d
     columns["risks"] = [list(risks) or None for risks in columns["risks"]]
     about = json.dumps({"model": model, "as_of": as_of.isoformat()}, sort_keys=True)
     table = pa.table(columns, schema=SCORES).replace_schema_metadata({"presage": about})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.part")  # two runs at once write one each
-    try:
+    with whole_files(out) as (scratch,):
         pq.write_table(table, scratch, compression="zstd")
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def moment(as_of: datetime) -> str:

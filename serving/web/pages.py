@@ -68,7 +68,7 @@ def pages(backstage: Backstage) -> FastAPI:
     app = FastAPI(title="Presage worklist", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     view = View(backstage)
-    for add in (_front_door, _worklist, _people, _aggregates, _errors):
+    for add in (_front_door, _worklist, _decisions, _people, _aggregates, _errors):
         add(app, view)
     return app
 
@@ -238,6 +238,8 @@ def _worklist(app: FastAPI, view: View) -> None:
             },
         )
 
+
+def _decisions(app: FastAPI, view: View) -> None:
     @app.post("/flags/{flag_id}/decision")
     def decide(
         request: Request,

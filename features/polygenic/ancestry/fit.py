@@ -17,6 +17,7 @@ from features.polygenic.ancestry.model import AncestryModel, SiteTable, write_mo
 from features.polygenic.columns import Alleles, Codes, Variants
 from features.polygenic.genotypes import Genotypes, Sites
 from features.polygenic.sums import Contribution
+from features.writing import whole_folder
 
 MIN_FREQUENCY = 0.05
 MAX_MISSING = 0.02
@@ -250,12 +251,5 @@ def check_free(out: Path) -> None:
 def freeze(model: AncestryModel, out: Path) -> None:
     """Write a model whole or not at all."""
     check_free(out)
-    part = out.with_name(out.name + ".part")
-    try:
+    with whole_folder(out) as part:
         write_model(model, part)
-        part.rename(out)
-    finally:
-        if part.exists():
-            import shutil
-
-            shutil.rmtree(part)

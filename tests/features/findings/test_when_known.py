@@ -56,7 +56,7 @@ def test_a_report_is_known_from_the_same_moment_by_either_route(tmp_path: Path) 
         (tmp_path / "reports" / f"{n}.json").write_text(reported(n, effective, issued))
     ingest_fhir(tmp_path / "reports", tmp_path / "record")
     ingest_findings(tmp_path / "reports", tmp_path / "record")
-    people = {number: name for name, number in identity.subjects_by_source_id(tmp_path / "record").items()}
+    people = {row["subject_id"]: row["source_id"] for row in identity.read(tmp_path / "record").to_pylist()}
     events = ds.dataset(tmp_path / "record" / "data").to_table(filter=ds.field("code") == "LOINC//51969-4")
     genomic = (pq.read_table(tmp_path / "record" / "genomic" / f"{name}.parquet") for name in ("findings", "coverage"))
     for table in (events, *genomic):
