@@ -30,14 +30,14 @@ demo: .venv/.installed
 		--reference-frequencies $(SOURCE)/scores/reference_frequencies.afreq --record $(RECORD)
 	$(PRESAGE) ingest findings $(SOURCE)/reports --record $(RECORD)
 	for study in $(STUDIES); do \
-		$(PRESAGE) train training/studies/$$study.toml --record $(RECORD) --truth $(SOURCE)/truth.parquet \
+		$(PRESAGE) train $$study --record $(RECORD) --truth $(SOURCE)/truth.parquet \
 			--json $(DEMO)/$$study.json && \
-		{ $(PRESAGE) promote $$study latest --card training/studies/cards/$$study.toml --signed-by demo || \
+		{ $(PRESAGE) promote $$study latest --card $$study --signed-by demo || \
 		  $(PRESAGE) promote $$study latest --signed-by demo \
 			--override --reason "demonstration on $(PEOPLE) simulated people"; } && \
 		$(PRESAGE) report $$study --out $(DEMO)/$$study-report.html && \
 		$(PRESAGE) score $$study --record $(RECORD) --as-of $(AS_OF) --out $(DEMO)/$$study.scores.parquet && \
-		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy serving/policies/$$study.toml --record $(RECORD) \
+		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy $$study --record $(RECORD) \
 		|| exit $$?; \
 	done
 	$(PRESAGE) user demo

@@ -18,7 +18,7 @@ AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: 
 
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
-StudyArgument = Annotated[Path, typer.Argument(help="The study file (TOML).")]
+StudyArgument = Annotated[str, typer.Argument(help="A study that ships (see presage studies), or a study file.")]
 
 NameArgument = Annotated[str, typer.Argument(help="The name that the user signs in with.")]
 

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from features.errors import PresageError
 from features.findings import SOURCE, listed_genes
 from serving.store import PolicyRow
+from training.shipped import Shipped
 
+POLICIES = Shipped("policy", folder=Path(__file__).parents[1] / "policies", own_name="policy.toml")
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
 Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
@@ -100,12 +102,23 @@ class Policy(_Part):
         return next((rule for rule in self.findings if gene in rule.genes), None)
 
 
+def policy_path(target: str | Path) -> Path:
+    """The policy file that a user means: a path that exists, else the shipped policy of that name.
+
+    A folder means the policy.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> policy_path("chd-10y").name
+    'chd-10y.toml'
+    """
+    return POLICIES.find(target)
+
+
 def read_policy(path: Path) -> Policy:
     """A policy file. Raises PresageError naming the first thing to mend."""
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
-        raise PresageError(str(path), "a policy file", way_out="the shipped ones: serving/policies/*.toml") from None
+        raise PresageError(str(path), "a policy file", way_out="see those that ship with: presage studies") from None
     except UnicodeDecodeError:
         raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
     except tomllib.TOMLDecodeError as error:
