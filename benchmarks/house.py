@@ -14,7 +14,7 @@ Imports are read by grimp, functions by `ast`: nothing of what is measured is ru
 like any others, and what the door of a folder (`__init__.pyi`) passes on is an import of the folder.
 
     python benchmarks/house.py                      # the checkout in which this file lies
-    python benchmarks/house.py --before OLDER       # beside an older checkout, column by column
+    python benchmarks/house.py --before OLDER       # beside an older checkout; folders in which a number moved
     python benchmarks/house.py --cpu                # also the CPU seconds of an import and of `presage --help`
 """
 
@@ -183,11 +183,16 @@ def row(*cells: object) -> str:
 
 
 def tables(houses: list[House], starts: Mapping[str, list[float]]) -> Iterator[str]:
-    """Lines of Markdown: a row per folder, a cell per number, in which checkouts stand side by side (before → now)."""
+    """Lines of Markdown: a row per folder, a cell per number, in which checkouts stand side by side (before → now).
+
+    Of two checkouts only the folders are shown in which a number moved.
+    """
     head = ("folder", "files", "boxes", "floors", "circles", "arrows", "ground")
     yield from (row(*head), row("---", *["---:"] * (len(head) - 1)))
     for name in sorted({folder for house in houses for folder in house.folders}):
         plans = [house.folders.get(name) for house in houses]
+        if len(plans) > 1 and len(set(plans)) == 1:
+            continue
         cells = ([getattr(plan, key) if plan else "-" for plan in plans] for key in head[1:])
         yield row(f"`{name}`", *(" → ".join(map(str, cell)) for cell in cells))
     yield ""
