@@ -1,4 +1,4 @@
-"""What fails outside Presage (a full disk, a folder without permission, no memory) as the one line its user gets."""
+"""Faults outside Presage (a full disk, a folder without permission, no memory) as the one line that the user gets."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ WAYS_OUT = {
 
 
 def mendable(error: Exception) -> PresageError | None:
-    """The error as one that its user can mend; None where it is a fault of Presage.
+    """Turn an error into one that its user can mend; None where it is a fault of Presage.
 
-    No text of the original is repeated but the file's name: a driver's message may hold a person's value.
+    Of the original text only the file's name is repeated: a driver's message may hold a person's value.
     """
     if isinstance(error, PresageError):
         return error

@@ -1,4 +1,7 @@
-"""Where this installation keeps its things: home folder, store, secret, record. From the environment, at the door."""
+"""The places where this installation keeps its things: home folder, store, secret, record.
+
+Read from the environment, at the door.
+"""
 
 from __future__ import annotations
 

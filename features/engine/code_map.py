@@ -30,7 +30,11 @@ Row = dict[str, object]
 
 
 class CodeMap:
-    """Answers for a pair of code and unit which sources read it, and how. Remembers what it has answered."""
+    """Answers, for a code and a unit, which sources of a plan read events of that kind and how their values are
+    understood.
+
+    Answers are remembered, so that each pair of code and unit is worked out once.
+    """
 
     def __init__(self, plan: Plan, ancestors: Mapping[str, Iterable[str]]) -> None:
         self._plan = plan
@@ -42,7 +46,9 @@ class CodeMap:
         self._answers: dict[tuple[str, str], list[Row]] = {}
 
     def table(self, pairs: Iterable[tuple[str, str]]) -> pa.Table:
-        """Rows for these pairs of code and unit ('' where none was recorded), in their order, once each."""
+        """Rows of `presage_codes` for these pairs of code and unit ('' where none was recorded), in their order, each
+        pair once.
+        """
         rows = [row for pair in dict.fromkeys(pairs) for row in self._rows(pair)]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -65,7 +71,9 @@ class CodeMap:
 
 
 def texts(plan: Plan) -> pa.Table:
-    """Rows of `presage_texts`: the numbers that stand for recorded text, by source."""
+    """Rows of `presage_texts`: for each source the recorded texts it understands, and the numbers that
+    stand for them.
+    """
     rows = [
         {"source": number, "text": text, "number": level}
         for number, source in enumerate(plan.sources)

@@ -50,13 +50,14 @@ def ingest(
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Score the samples and replace what the record has of these scores for these people.
+    """Score the samples of a genotype file, and replace what the record has of these scores for these people.
 
-    `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's
-    id is its person's. A result is available from the end of the day its sample was collected, by samples.csv or for
-    all others by `collected`; without either from `now`, and at no moment before: somebody has lived to be genotyped,
-    so to count their earlier years as a genotyped person's would be immortal time. Samples of people unknown to the
-    record are counted as rejected. Raises PresageError for a record without people and for what `presage prs` refuses.
+    `samples`: a table of sample_id, person_id and collected; by default samples.csv beside the genotypes; without one a
+    sample's id is its person's. A result is available from the end of the day its sample was collected, by that table
+    or for all others by `collected`; without either it is available from `now`, and at no moment before: somebody has
+    lived to be genotyped, so to count their earlier years as a genotyped person's would be immortal time. Samples of
+    people unknown to the record are counted as rejected. Raises PresageError for a record without people and for
+    whatever `presage prs` refuses.
     """
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"

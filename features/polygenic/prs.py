@@ -1,4 +1,4 @@
-"""What `presage prs` and `presage ancestry fit` do: run, and write the results whole or not at all."""
+"""The commands `presage prs` and `presage ancestry fit`: run, and write the results whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def prs(
     ancestry: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Write one row per sample and score to `out`, and the match report beside it; all of them or none."""
+    """Score the samples of a genotype file, and write one row per sample and score to `out`, with the match report
+    beside it.
+
+    All files are written, or none. Returns the sentences that tell the user what was done.
+    """
     if out.suffix not in (".parquet", ".csv"):
         raise PresageError("--out", "expected a name that ends in .parquet or .csv", way_out="say --out scores.parquet")
     report, rows = report_paths(out)
@@ -62,7 +66,7 @@ def run_with_rows(
     ancestry: Path | None,
     progress: Progress,
 ) -> ScoredSamples:
-    """Compute, writing the report's rows as the scores are matched."""
+    """Compute the scores, and write the rows of the match report while scores are matched."""
     coded = [field.name for field in VARIANT_REPORT if pa.types.is_dictionary(field.type)]
     options = {"compression": "lz4", "use_dictionary": coded, "write_statistics": False}  # a third of the time
     with pq.ParquetWriter(rows, VARIANT_REPORT, **options) as writer:
@@ -78,7 +82,7 @@ def run_with_rows(
 
 
 def report_paths(out: Path) -> tuple[Path, Path]:
-    """Where the match report stands: counts by score in JSON, every row in Parquet."""
+    """The files of the match report: counts by score in JSON, every row in Parquet."""
     return out.with_name(out.stem + ".report.json"), out.with_name(out.stem + ".variants.parquet")
 
 

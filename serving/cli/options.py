@@ -1,4 +1,4 @@
-"""Options and arguments that several commands take, and what commands share."""
+"""Options and arguments that several commands take, and the functions that commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SameNumbersOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed
 
 
 def say(words: str) -> None:
-    """One line, as it is."""
+    """Print one line, without markup or highlighting."""
     console.print(words, highlight=False, markup=False)
 
 

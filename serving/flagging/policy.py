@@ -32,7 +32,7 @@ class _Part(BaseModel):
 
 
 class Action(_Part):
-    """What to do, where that advice comes from, who does it, and within how many days."""
+    """An action that a flag asks for: the text, the source of the advice, who does it, and within how many days."""
 
     text: Words
     source: Words
@@ -62,7 +62,7 @@ class FindingRule(_Part):
 
 
 class Policy(_Part):
-    """A validated policy. `hash` is of what it says, not of how the file is laid out."""
+    """A validated policy. `hash` depends on its content, not on the layout of the file."""
 
     name: Name
     version: Words
@@ -90,15 +90,15 @@ class Policy(_Part):
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """Every gene with a rule: what genetic status means under this policy."""
+        """Every gene with a rule for findings: the genes whose status this policy is about."""
         return tuple(gene for rule in self.findings for gene in rule.genes)
 
     def row(self) -> PolicyRow:
-        """What the store keeps."""
+        """The policy as the store keeps it."""
         return PolicyRow(self.hash, self.name, self.version, self.title, self.model_dump(mode="json"))
 
     def rule_for(self, gene: str) -> FindingRule | None:
-        """The hard-flag rule of a gene, if there is one."""
+        """The rule that raises hard flags for a gene; None where there is none."""
         return next((rule for rule in self.findings if gene in rule.genes), None)
 
 
@@ -114,7 +114,7 @@ def policy_path(target: str | Path) -> Path:
 
 
 def read_policy(path: Path) -> Policy:
-    """A policy file. Raises PresageError naming the first thing to mend."""
+    """Read a policy file. Raises PresageError that names the first thing to mend."""
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
@@ -139,7 +139,9 @@ def read_policy(path: Path) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A scored person: probability at the policy's horizon, and the panel that would do the work."""
+    """A scored person who may be listed: the probability at the policy's horizon, and the panel that would
+    do the work.
+    """
 
     subject_id: int
     panel: str

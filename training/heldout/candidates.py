@@ -71,7 +71,10 @@ class Nested:
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Chance of its own for each piece of work, whatever the order the pieces run in."""
+    """A random generator for one piece of work, from the run's seed and the names of the work.
+
+    Every piece has random numbers of its own, so that the order in which pieces run changes no result.
+    """
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 

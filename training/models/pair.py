@@ -60,8 +60,11 @@ class Combined:
         return self.calibration.apply(self.fitted.risk_at(stage, horizons)).probabilities
 
     def stage(self, frame: FeatureFrame, clinical_risk: Floats, *, dosages: Dosages | None) -> FeatureFrame:
-        """What the model sees of these rows: of the clinical model the hazard it was learned with, whose factor for the
-        last calendar years this model's own calibration applies.
+        """The second stage's input for these rows: the clinical score, the genomic features, the score of the dosages.
+
+        clinical_risk: (n, h) served risks of the clinical model. They may follow the hazards of the record's last
+        calendar years; this factor is taken out again, because the second stage was learned without it and its own
+        calibration applies it.
         """
         score = None if self.dosage_score is None or dosages is None else self.dosage_score.score(dosages)
         risk = clinical_risk[:, -1]
