@@ -62,7 +62,7 @@ class Baseline:
         with pq.ParquetFile(path) as file:
             table = file.read()
         # `read_table` and `to_numpy` would import pandas for a few hundred numbers.
-        columns = [np.from_dlpack(column.combine_chunks()) for column in table.columns]
+        columns = [np.asarray(np.from_dlpack(column.combine_chunks()), np.float64) for column in table.columns]
         return cls(columns[0], np.stack(columns[1:]))
 
 

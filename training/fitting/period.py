@@ -125,7 +125,8 @@ def _cumulative(until: Floats, happened: Bools, *, hazard: Floats) -> Callable[[
     """Estimate by Breslow's method the cumulative hazard over time of a person whose hazard by the horizon is 1.
 
     until: (n,) days from the landmark for which a person counts as at risk. happened: (n,) whether the event ended
-    them. hazard: (n,) each person's cumulative hazard by the horizon. Returns a function of days since the landmark. The
+    them. hazard: (n,) each person's cumulative hazard by the horizon. Returns a function of days since the landmark.
+    The
     cumulative incidence of the whole group would be the wrong shape: people at high risk have the event first, so the
     hazard of those who are left falls although nobody's own hazard does.
     """

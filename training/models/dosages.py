@@ -45,6 +45,6 @@ class DosageScore:
         return cls(
             tuple(table["variant"].to_pylist()),
             tuple(table["allele"].to_pylist()),
-            np.from_dlpack(table["mean"].combine_chunks()),
-            np.from_dlpack(table["weight"].combine_chunks()),
+            np.asarray(np.from_dlpack(table["mean"].combine_chunks()), dtype=np.float64),
+            np.asarray(np.from_dlpack(table["weight"].combine_chunks()), dtype=np.float64),
         )
