@@ -126,9 +126,8 @@ def _cumulative(until: Floats, happened: Bools, *, hazard: Floats) -> Callable[[
 
     until: (n,) days from the landmark for which a person counts as at risk. happened: (n,) whether the event ended
     them. hazard: (n,) each person's cumulative hazard by the horizon. Returns a function of days since the landmark.
-    The
-    cumulative incidence of the whole group would be the wrong shape: people at high risk have the event first, so the
-    hazard of those who are left falls although nobody's own hazard does.
+    The cumulative incidence of the whole group would be the wrong shape: people at high risk have the event first, so
+    the hazard of those who are left falls although nobody's own hazard does.
     """
     times, jumps = baseline_jumps(until, happened, eta=np.log(hazard))
     cumulative = np.append(0.0, np.cumsum(jumps))
