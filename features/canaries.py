@@ -30,9 +30,10 @@ HIGH_Z, MATCHED = 7.5, 0.987
 
 
 def canaries(index: Index, catalogue: Catalogue) -> dict[str, pa.Table]:
-    """Canaries for every row of the index, each available at or after its moment: tables of the record, by name.
+    """Make canaries for every row of the index, each available at or after the row's as-of moment.
 
-    Each source has one in every row, each code of the vocabulary one in one row: counting codes is one expression.
+    Returns tables of the record, by name. Each source of the catalogue has a canary in every row; each code of the
+    vocabulary has one in a single row, since all codes are counted by one expression.
     """
     specs = (*catalogue.helpers, *catalogue.specs)
     first = {Source.of(spec) for spec in specs if spec.aggregate == "years_since_first"}
@@ -42,7 +43,7 @@ def canaries(index: Index, catalogue: Catalogue) -> dict[str, pa.Table]:
 
 
 def earlier(planted: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """The same canaries a year and a microsecond earlier: all of them may be seen."""
+    """The same canaries, moved to a year and a microsecond earlier, where every feature may see them."""
     return {name: _earlier(table) for name, table in planted.items()}
 
 

@@ -1,4 +1,4 @@
-"""What fails outside Presage (a full disk, a folder without permission, no memory) as the one line its user gets."""
+"""Faults outside Presage (a full disk, a folder without permission, no memory) as the one line that the user gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from traceback import extract_tb
 
 from features.errors import PresageError
 
-ROOM = Path(__file__).parents[1]
+HERE = Path(__file__).parents[1]  # a checkout, or the folder where every installed package lies
+OWN = ("features", "training", "serving", "presage.py")
 DISK_FULL = os.strerror(errno.ENOSPC)
 WAYS_OUT = {
     errno.ENOSPC: "free some space; what was there before stands",
@@ -20,9 +21,9 @@ WAYS_OUT = {
 
 
 def mendable(error: Exception) -> PresageError | None:
-    """The error as one that its user can mend; None where it is a fault of Presage.
+    """Turn an error into one that its user can mend; None where it is a fault of Presage.
 
-    No text of the original is repeated but the file's name: a driver's message may hold a person's value.
+    Of the original text only the file's name is repeated: a driver's message may hold a person's value.
     """
     if isinstance(error, PresageError):
         return error
@@ -39,7 +40,7 @@ def mendable(error: Exception) -> PresageError | None:
 def unforeseen(error: Exception) -> str:
     """A fault of Presage in one line: its kind and the innermost line of Presage, without its message."""
     own = [frame for frame in extract_tb(error.__traceback__) if _is_own(frame.filename)]
-    place = f" at {Path(own[-1].filename).relative_to(ROOM)}:{own[-1].lineno}" if own else ""
+    place = f" at {Path(own[-1].filename).relative_to(HERE)}:{own[-1].lineno}" if own else ""
     return (
         f"stopped by a fault of its own: {type(error).__name__}{place} "
         "(its message may hold a person's value and is left out; PRESAGE_TRACEBACK=1 shows everything)"
@@ -47,5 +48,4 @@ def unforeseen(error: Exception) -> str:
 
 
 def _is_own(filename: str) -> bool:
-    path = Path(filename)
-    return path.is_relative_to(ROOM) and not path.is_relative_to(ROOM / ".venv")
+    return any(Path(filename).is_relative_to(HERE / own) for own in OWN)

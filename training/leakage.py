@@ -23,8 +23,8 @@ from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
 from training.cohort import EVENT, Cohort, Scheme, make_splits
+from training.fitting import followed
 from training.heldout import Bench, HeldOut, hold_out, stream
-from training.models import followed
 from training.study import read_study
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction

@@ -14,7 +14,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from features.errors import PresageError
+from training.shipped import Shipped
 
+STUDIES = Shipped("study", folder=Path(__file__).with_name("studies"), own_name="study.toml")
 GENOMIC_WORDS = (
     "genom",
     "genetic",
@@ -190,9 +192,38 @@ class Study(Section):
         """Whether the source is a flat table rather than a record."""
         return self.source is not None
 
+    @property
+    def code_lists(self) -> tuple[str, ...]:
+        """The files of codes that the study names, relative to its own folder, in alphabetical order."""
+        named = [self.outcome.codes, *self.outcome.competing, *self.population.exclude]
+        named.append(self.population.index.removeprefix("first:"))
+        return tuple(sorted({entry for entry in named if entry is not None and entry.endswith(".csv")}))
+
     def digest(self) -> str:
         """SHA-256 of the validated study; the same for files that differ in comments and order only."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def shipped_study(name: str) -> Path:
+    """The file of a study that ships with Presage; the code lists that it names lie beside it.
+
+    Raises PresageError, which lists the names that ship, where none is called so.
+
+    >>> shipped_study("chd-10y").name
+    'chd-10y.toml'
+    """
+    return STUDIES.named(name)
+
+
+def study_path(target: str | Path) -> Path:
+    """The study file that a user means: a path that exists, else the shipped study of that name.
+
+    A folder means the study.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> study_path("chd-10y") == shipped_study("chd-10y")
+    True
+    """
+    return STUDIES.find(target)
 
 
 def read_study(path: Path) -> Study:

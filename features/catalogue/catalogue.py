@@ -33,10 +33,12 @@ FAMILIES = (*_DENSE, "polygenic", "codes")
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """specs: dense features in the order of the frame's columns. helpers: computed for derived features, not shown.
+    """The ordered features of a study, and the vocabulary of its code-based family.
 
-    code_prevalence: None without the code-based family; otherwise the share of index rows that a code must reach to be
-    learned into `vocabulary` (codes, sorted), of which each window of `code_windows_days` is a column.
+    specs: dense features in the order of the frame's columns. helpers: features that derived ones are computed from and
+    that are not shown. code_prevalence: None without the code-based family; otherwise the share of index rows that a
+    code must reach to be learned into `vocabulary` (codes, sorted). Each code has a column for each window of
+    `code_windows_days`.
     """
 
     specs: tuple[FeatureSpec, ...]
@@ -57,11 +59,11 @@ class Catalogue:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 of the catalogue's canonical JSON, which bundles and receipts carry."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Canonical: sorted keys, no blanks, ASCII."""
+        """The catalogue as canonical JSON: sorted keys, no blanks, ASCII."""
         body = {
             "specs": [spec.to_dict() for spec in self.specs],
             "helpers": [spec.to_dict() for spec in self.helpers],
@@ -95,7 +97,10 @@ class Catalogue:
         return replace(self, vocabulary=tuple(sorted(set(codes))))
 
     def only(self, names: Iterable[str]) -> Catalogue:
-        """The same catalogue with these dense features, in its order; what they are derived from is kept as helpers."""
+        """The same catalogue with these dense features only, in the catalogue's order.
+
+        Features they are derived from stay as helpers.
+        """
         kept = set(names)
         specs = tuple(spec for spec in self.specs if spec.name in kept)
         needed = {name for spec in specs for name in spec.inputs} - kept
@@ -103,7 +108,7 @@ class Catalogue:
         return replace(self, specs=specs, helpers=helpers)
 
     def spec(self, name: str) -> FeatureSpec:
-        """The declaration of a feature."""
+        """The declaration of the feature with this name."""
         return next(spec for spec in self.specs if spec.name == name)
 
 
@@ -117,10 +122,14 @@ def catalogue(
     polygenic: Sequence[str] = (),
     code_prevalence: float = CODE_PREVALENCE,
 ) -> Catalogue:
-    """The features of these families, in this order. `polygenic`: ids of scores, each with z, tested, matched weight.
+    """Make the catalogue of these families, in this order, and of these polygenic scores.
 
-    The code-based family is asked for by the name `codes`; its vocabulary is learned later, inside training folds.
-    Raises PresageError for a family that does not exist.
+    `polygenic` holds ids of scores; each gives its z, whether there is one, and its matched weight. The code-based
+    family is asked for by the name `codes`; its vocabulary is learned later, inside training folds. Raises PresageError
+    for a family that does not exist.
+
+    >>> catalogue(["demographics"]).names
+    ('age_years', 'sex_female')
     """
     specs: list[FeatureSpec] = []
     for family in dict.fromkeys(families):
@@ -134,12 +143,12 @@ def catalogue(
 
 
 def dense_families() -> tuple[str, ...]:
-    """Families whose features need no score and no vocabulary."""
+    """Names of the families whose features need neither a polygenic score nor a learned vocabulary."""
     return tuple(_DENSE)
 
 
 def of_names(names: Sequence[str]) -> Catalogue:
-    """The catalogue of exactly these features, in this order: the inputs of an equation, say.
+    """Make the catalogue of exactly these features, in this order; the inputs of an equation, for example.
 
     Raises PresageError for a name that no family declares.
     """

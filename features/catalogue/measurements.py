@@ -121,7 +121,10 @@ LATEST_DAYS = 1825  # what a published equation may read; a shorter one refuses 
 
 
 def measurements() -> tuple[FeatureSpec, ...]:
-    """For every analyte the latest value and the days since it; for the repeated ones the series of five years."""
+    """Features of every analyte: its latest value and the days since it was measured.
+
+    Analytes that are measured again and again also have the mean, range, slope and count over five years.
+    """
     return tuple(spec for analyte in ANALYTES for spec in _specs(analyte))
 
 

@@ -89,12 +89,15 @@ def _prefixes() -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def category_codes(index: str, category: str) -> tuple[str, ...]:
-    """Patterns of `features.codes.lists` for a category of `charlson` or `elixhauser`."""
+    """Code patterns (see `features.codes.lists`) of one category of `charlson` or `elixhauser`."""
     return _prefixes()[index, category]
 
 
 def charlson_index(categories: Mapping[str, Floats]) -> Floats:
-    """(n,) Charlson's sum of weights, 0 to 29, not adjusted for age. categories: 0 or 1 by category, each (n,)."""
+    """Charlson's comorbidity index (n,): the sum of the weights of the categories that are present, 0 to 29.
+
+    categories: 0 or 1 for each person, (n,), by the name of the category. Not adjusted for age.
+    """
     total = np.zeros_like(next(iter(categories.values())))
     for category, (_, weight) in CHARLSON.items():
         graver = OUTRANKED.get(category)
@@ -104,5 +107,5 @@ def charlson_index(categories: Mapping[str, Floats]) -> Floats:
 
 
 def charlson_from_features(columns: Mapping[str, Floats]) -> Floats:
-    """The same from columns named as the catalogue names them."""
+    """Charlson's index (n,) from columns that are named as the catalogue names its features."""
     return charlson_index({category: columns[f"charlson_{category}"] for category in CHARLSON})

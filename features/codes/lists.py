@@ -1,4 +1,4 @@
-"""Code lists: which codes mean something, with provenance, versioned by their hash; and how a code matches.
+"""Code lists: which codes mean something, where the list comes from, its hash as a version, and how a code matches.
 
 A list is CSV with the columns `code,term,include_descendants`; lines before it that start with `#` are its provenance.
 Inside the program a set of codes is written as patterns: `ICD10CM//I21.9` is that code, `ICD10CM//I21*` every code that
@@ -29,7 +29,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
 
 @dataclass(frozen=True, slots=True)
 class Codelist:
-    """A named, versioned set of codes. `patterns` as the module says; `terms` in the same order."""
+    """A named, versioned set of codes. `patterns` are written as the module says; `terms` stand in the same order."""
 
     name: str
     patterns: tuple[str, ...]
@@ -38,12 +38,12 @@ class Codelist:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes as listed, without marks."""
+        """The codes as they are listed, without the marks for prefixes and descendants."""
         return tuple(pattern.removeprefix("<<").removesuffix("*") for pattern in self.patterns)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the list matches; terms and provenance do not change it."""
+        """SHA-256 of the codes that the list matches; changing its terms or its provenance does not change it."""
         return hashlib.sha256("\n".join(sorted(self.patterns)).encode()).hexdigest()
 
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
@@ -53,7 +53,7 @@ class Codelist:
 
 
 class Matcher:
-    """Says which of many patterns a code matches, in time that does not grow with their number."""
+    """Finds which of many patterns a code matches, in time that does not grow with the number of patterns."""
 
     def __init__(self, patterns: Iterable[str], ancestors: Mapping[str, Iterable[str]]) -> None:
         self._exact: set[str] = set()
@@ -92,7 +92,10 @@ def recorded_keys(record: Record, backend: BaseBackend | None = None) -> list[st
 
 
 def ancestors_of(record: Record, backend: BaseBackend | None, *, patterns: Iterable[str]) -> dict[str, list[str]]:
-    """code -> those of its ancestors that some `<<` pattern names. A record in memory needs no backend."""
+    """For each code of the record those of its ancestors that some `<<` pattern names.
+
+    A record in memory needs no backend.
+    """
     wanted = pa.table({"ancestor": sorted({pattern[2:] for pattern in patterns if pattern.startswith("<<")})})
     if not len(wanted):
         return {}
@@ -112,7 +115,7 @@ def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> 
 
 
 def read(path: Path) -> Codelist:
-    """A code list. Raises PresageError with file and line where it is not one."""
+    """Read a code list from its CSV file. Raises PresageError that names file and line where it is not a code list."""
     if not path.is_file():
         raise PresageError(str(path), "a code list; there is no such file")
     lines = path.read_text(encoding="utf-8-sig").splitlines()

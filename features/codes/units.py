@@ -216,9 +216,12 @@ def _atom(atom: str) -> tuple[float, dict[str, int]] | None:
 
 
 def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None:
-    """How a value of `code` (`LOINC//2345-7`) in `unit` becomes one in `target`; None where it cannot.
+    """The factor and offset that turn a value of `code` in `unit` into a value in `target`; None where nothing does.
 
-    A missing unit cannot be converted: what it might be is the caller's assumption to make and to count.
+    A missing unit cannot be converted: which unit was meant is for the caller to assume and to count.
+
+    >>> round(conversion("LOINC//2345-7", "mmol/L", target="mg/dL").factor, 2)  # glucose
+    18.02
     """
     if unit is None:
         return None

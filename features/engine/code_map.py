@@ -67,7 +67,9 @@ class CodeMap:
 
 
 def texts(plan: Plan) -> pa.Table:
-    """Rows of `presage_texts`: the numbers that stand for recorded text, by source."""
+    """Rows of `presage_texts`: for each source the recorded texts it understands, and the numbers that
+    stand for them.
+    """
     rows = [
         {"source": number, "text": text, "number": level}
         for number, source in enumerate(plan.sources)

@@ -23,7 +23,9 @@ GENOMIC_TABLES = ("polygenic", "findings", "coverage")
 
 
 class Engine:
-    """What a catalogue needs computed, and how its columns are filled."""
+    """The plan and the expressions of one catalogue, compiled once, and the way its columns are filled from their
+    results.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -83,7 +85,7 @@ class Engine:
 
 
 def index_rows(index: Index, windows_days: Iterable[int]) -> pa.Table:
-    """Rows of `presage_index`."""
+    """The table `presage_index`: the rows of an index, numbered, with the start of each window."""
     as_of = index.as_of
     columns: dict[str, pa.Array] = {
         "row": pa.array(np.arange(len(index), dtype=np.int32)),
@@ -95,7 +97,7 @@ def index_rows(index: Index, windows_days: Iterable[int]) -> pa.Table:
 
 
 def sparse_counts(long: pa.Table, n: int, *, catalogue: Catalogue) -> sparse.csr_matrix:
-    """(n, windows times codes) counts as float32, columns in the order of `code_names`."""
+    """Counts of codes (n, windows times codes), float32, columns in the order of the catalogue's `code_names`."""
     size = len(catalogue.vocabulary)
     row, number = long["row"].to_numpy(), long["number"].to_numpy()
     data: list[npt.NDArray[np.float32]] = []

@@ -20,7 +20,7 @@ def is_emerge(document: Resource) -> bool:
 
 
 def read(where: str, document: Resource) -> Iterator[Report | Problem]:
-    """The report and what was not understood of it.
+    """Yield the report in an eMERGE document, and a problem for each part of it that was not understood.
 
     Such a report lists only those genes of its panel that were not covered whole; the others, however many, are named
     nowhere, and stay *not known to be tested*.

@@ -44,10 +44,13 @@ class GeneUnclearError(ValueError):
 
 
 def resolve(*, symbol: str | None, hgnc: str | None, variant: str | None = None) -> Gene:
-    """The gene that symbol and HGNC id name. A well-formed HGNC id that the table lacks is taken as it stands.
+    """The gene that a symbol, an HGNC id, or both mean.
 
-    Where the two name different genes, the transcript or the `NM_000059.4(BRCA2)` of the variant decides.
-    Raises GeneUnclearError.
+    A well-formed HGNC id that the table lacks is taken as it stands. Where the two name different genes, the transcript
+    or the `NM_000059.4(BRCA2)` of the variant decides. Raises GeneUnclearError.
+
+    >>> resolve(symbol="BRCA2", hgnc=None).hgnc
+    'HGNC:1101'
     """
     by_symbol = _by_symbol().get((symbol or "").strip().upper())
     by_id = _by_id().get((hgnc or "").strip().upper())

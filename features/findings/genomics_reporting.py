@@ -42,7 +42,11 @@ ABSENT, NO_CALL, INDETERMINATE = "LA9634-2", "LA18198-4", "LA11884-6"
 
 
 def read(documents: Iterable[tuple[str, Resource]]) -> Iterator[Report | Problem]:
-    """Every genomics report of the documents (where, parsed JSON), and what was not understood, with the reason."""
+    """Yield every genomics report of the documents, and a problem with its reason for each part that was not
+    understood.
+
+    documents: pairs of the place a document was read from, for messages, and its parsed JSON.
+    """
     for scope in scopes(documents):
         yield from _read_scope(scope)
 

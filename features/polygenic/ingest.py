@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.prs import run_with_rows, whole
+from features.polygenic.prs import run_with_rows
 from features.polygenic.results import alleles, matched_weight, reasons, report_json, spread
 from features.polygenic.run import ScoredSamples, Settings
 from features.progress import Progress, silent
 from features.record import POLYGENIC, TIME, identity
 from features.sources import IngestReport
+from features.writing import whole_files
 
 SOURCE = "genotypes"
 _REJECTS = pa.schema([pa.field("row", pa.string()), pa.field("reason", pa.string())])
@@ -49,13 +50,14 @@ def ingest(
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Score the samples and replace what the record has of these scores for these people.
+    """Score the samples of a genotype file, and replace what the record has of these scores for these people.
 
-    `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's
-    id is its person's. A result is available from the end of the day its sample was collected, by samples.csv or for
-    all others by `collected`; without either from `now`, and at no moment before: somebody has lived to be genotyped,
-    so to count their earlier years as a genotyped person's would be immortal time. Samples of people unknown to the
-    record are counted as rejected. Raises PresageError for a record without people and for what `presage prs` refuses.
+    `samples`: a table of sample_id, person_id and collected; by default samples.csv beside the genotypes; without one a
+    sample's id is its person's. A result is available from the end of the day its sample was collected, by that table
+    or for all others by `collected`; without either it is available from `now`, and at no moment before: somebody has
+    lived to be genotyped, so to count their earlier years as a genotyped person's would be immortal time. Samples of
+    people unknown to the record are counted as rejected. Raises PresageError for a record without people and for
+    whatever `presage prs` refuses.
     """
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"
@@ -67,7 +69,7 @@ def ingest(
         )
     names = ["genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet"]
     names += [f"rejects/{SOURCE}/samples.parquet", "ingest_report.json"]
-    with whole(record_dir, [record_dir / name for name in names]) as parts:
+    with whole_files(*(record_dir / name for name in names), scratch_in=record_dir) as parts:
         table_part, told_part, rows_part, rejects_part, report_part = parts
         scored = run_with_rows(
             genotypes,

@@ -35,11 +35,11 @@ def fit_reference(
     settings: Settings,
     progress: Progress = silent,
 ) -> str:
-    """Fit and freeze. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them (.UD, .mu, .bed, .V).
+    """Fit an ancestry reference and freeze it. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them.
 
     `labels`: a file of sample and group, or a column of the panel's .psam. `unrelated`: a file of sample ids that the
-    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the
-    panel and for scores that match too little of it.
+    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the panel
+    and for scores that match too little of it. Returns the sentences that tell the user what was done.
     """
     ancestry_fit.check_free(out)
     if Path(f"{panel}.UD").exists():
@@ -91,7 +91,9 @@ def _fit_loadings(prefix: Path, labels: str, *, out: Path, build: str | None, n_
 
 
 def read_labels(labels: str, panel: Path, *, sample_ids: Sequence[str]) -> list[str]:
-    """The group of every sample, from a file whose first columns are sample and group, or a column of the .psam."""
+    """The group of every sample, from a file whose first columns are sample and group, or from a column
+    of the .psam.
+    """
     file = Path(labels)
     if file.is_file():
         rows = [_cells(line) for line in _text(file).splitlines() if line.strip()]

@@ -38,10 +38,11 @@ _WAY_OUT = "give the folder of a MEDS data set: data/**/*.parquet, metadata/code
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a MEDS data set; what the record had from MEDS is replaced. Subjects keep their numbers where they are free.
+    """Read a MEDS data set into the record, in place of what the record had from MEDS.
 
-    Without `available_time` a fact with a clock time was known then, one without at the day's end.
-    Raises PresageError where there are no data, nobody can be read, or a required column is missing.
+    Subjects keep their numbers where they are free. Without `available_time` a fact with a clock time was known at that
+    time, a fact without one at the day's end. Raises PresageError where there are no data, nobody can be read, or a
+    required column is missing.
     """
     shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
     if not shards:

@@ -40,7 +40,7 @@ NOT_ENROLLED = "not enrolled on the day of the scores"
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a run of `presage flag` did."""
+    """The result of a run of `presage flag`: how many people were listed and flagged, and what became of the flags."""
 
     policy: Policy
     listed: int
@@ -70,10 +70,11 @@ def flag(
     now: datetime,
     progress: Progress = silent,
 ) -> Raised:
-    """Apply a policy to a file of receipts. The same file and policy again changes no list.
+    """Apply a policy to a file of receipts, and write the flags. The same file and policy again changes no list.
 
-    Raises PresageError where the policy is of another study, the scores are older than the last run's, of a day to
-    come or of nobody, or a listed person's features are not what they were when scored.
+    Raises PresageError where the policy belongs to another study; where the scores are older than those of the last
+    run, of a day that has not come, or of nobody; or where a listed person's features have changed since the scores
+    were made.
     """
     policy = read_policy(policy_path)
     record = Record.open(record_dir)
@@ -84,7 +85,8 @@ def flag(
     with progress("choosing whom to flag"):
         standing, run_id = _what_stands(engine, policy, scores=scores)
         rest = resting(policy.shortlist, standing, now=now)
-        # The same scores again list nobody: who was decided on since must not make room for the next.
+        # Scores that this policy has flagged before list nobody: a person whose flag was decided on since then would
+        # otherwise leave a place to the next in line.
         listed = [] if run_id is not None else _listed(policy, receipts, panels=panels_of(record_dir), rest=rest)
         found = _findings(record_dir, policy, as_of=scores.as_of)
     named = sorted({*listed, *(one.subject_id for one in found)})

@@ -1,4 +1,4 @@
-"""Who a subject is to the people who care for them: source id and panel, read only at the doors."""
+"""A subject as the people who care for them know them: source id and panel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _PREFERRED = ("omop", "fhir", "meds")  # the clinical record's number before a l
 
 
 def panels_of(record_dir: Path, subject_ids: Iterable[int] | None = None) -> dict[int, str]:
-    """The care site of these people, or of everybody who has one. Of several, the last by name: each run agrees."""
+    """The panel (care site) of each of these subjects, or of everybody who has one.
+
+    Of several, the last by name, in every run.
+    """
     wanted = pc.field("code") == CARE_SITE
     if subject_ids is not None:
         wanted &= pc.field("subject_id").isin(pa.array(list(subject_ids), pa.int64()))
@@ -29,7 +32,10 @@ def panels_of(record_dir: Path, subject_ids: Iterable[int] | None = None) -> dic
 
 
 def persons_of(record_dir: Path, subject_ids: Sequence[int]) -> list[Person]:
-    """These people with their source id and panel; a subject the identity map does not know goes by its number."""
+    """These subjects with their source id and panel.
+
+    A subject that the identity map does not know goes by its number.
+    """
     panels = panels_of(record_dir, subject_ids)
     known = identity.read(record_dir)
     known = known.filter(pc.is_in(known["subject_id"], pa.array(list(subject_ids), pa.int64())))

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from features.errors import PresageError
 from features.findings import SOURCE, listed_genes
 from serving.store import PolicyRow
+from training.shipped import Shipped
 
+POLICIES = Shipped("policy", folder=Path(__file__).parents[1] / "policies", own_name="policy.toml")
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
 Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
@@ -30,7 +32,7 @@ class _Part(BaseModel):
 
 
 class Action(_Part):
-    """What to do, where that advice comes from, who does it, and within how many days."""
+    """An action that a flag asks for: the text, the source of the advice, who does it, and within how many days."""
 
     text: Words
     source: Words
@@ -60,7 +62,7 @@ class FindingRule(_Part):
 
 
 class Policy(_Part):
-    """A validated policy. `hash` is of what it says, not of how the file is laid out."""
+    """A validated policy. `hash` depends on its content, not on the layout of the file."""
 
     name: Name
     version: Words
@@ -88,24 +90,35 @@ class Policy(_Part):
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """Every gene with a rule: what genetic status means under this policy."""
+        """Every gene with a rule for findings: the genes whose status this policy is about."""
         return tuple(gene for rule in self.findings for gene in rule.genes)
 
     def row(self) -> PolicyRow:
-        """What the store keeps."""
+        """The policy as the store keeps it."""
         return PolicyRow(self.hash, self.name, self.version, self.title, self.model_dump(mode="json"))
 
     def rule_for(self, gene: str) -> FindingRule | None:
-        """The hard-flag rule of a gene, if there is one."""
+        """The rule that raises hard flags for a gene; None where there is none."""
         return next((rule for rule in self.findings if gene in rule.genes), None)
 
 
+def policy_path(target: str | Path) -> Path:
+    """The policy file that a user means: a path that exists, else the shipped policy of that name.
+
+    A folder means the policy.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> policy_path("chd-10y").name
+    'chd-10y.toml'
+    """
+    return POLICIES.find(target)
+
+
 def read_policy(path: Path) -> Policy:
-    """A policy file. Raises PresageError naming the first thing to mend."""
+    """Read a policy file. Raises PresageError that names the first thing to mend."""
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
-        raise PresageError(str(path), "a policy file", way_out="the shipped ones: serving/policies/*.toml") from None
+        raise PresageError(str(path), "a policy file", way_out="see those that ship with: presage studies") from None
     except UnicodeDecodeError:
         raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
     except tomllib.TOMLDecodeError as error:
@@ -126,7 +139,9 @@ def read_policy(path: Path) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A scored person: probability at the policy's horizon, and the panel that would do the work."""
+    """A scored person who may be listed: the probability at the policy's horizon, and the panel that would
+    do the work.
+    """
 
     subject_id: int
     panel: str

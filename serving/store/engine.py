@@ -42,14 +42,14 @@ def _unusable(engine: Engine, error: DatabaseError) -> PresageError:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Everything inside happens, audit rows included, or nothing."""
+    """A transaction: everything inside happens, audit rows included, or nothing does."""
     with engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """For questions that write nothing because they look at nobody: does not wait for whoever is writing."""
+    """A connection for questions that write nothing because they look at nobody: it does not wait for a writer."""
     with engine.connect().execution_options(presage_reading=True) as connection, connection.begin():
         yield connection
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import PresageError
-from serving import cli
+from serving import cli, faults
 from serving.faults import mendable, unforeseen
 
 SECRET = "MRN-0815"
@@ -41,7 +41,7 @@ def test_a_fault_of_presage_is_one_line_without_its_message(
     monkeypatch.setattr("features.catalogue.render.markdown", broken)
     code, said = run(["catalogue"], monkeypatch, capsys)
     assert code == 1
-    assert said.startswith("presage: stopped by a fault of its own: ValueError at tests/serving/test_faults.py:")
+    assert said.startswith("presage: stopped by a fault of its own: ValueError at serving/cli/models.py:")
     assert SECRET not in said
     assert said.count("\n") == 1
     monkeypatch.setenv("PRESAGE_TRACEBACK", "1")
@@ -64,6 +64,13 @@ def test_what_the_machine_refuses_is_said_with_a_way_out(error: Exception, expec
     assert found is not None
     assert str(found).startswith(expected)
     assert SECRET not in str(found)
+
+
+def test_the_line_that_a_fault_names_is_of_presage_even_where_other_packages_lie_beside_it() -> None:
+    beside = Path(faults.__file__).parents[1] / "pandas" / "frame.py"
+    with pytest.raises(ValueError, match=SECRET) as caught:
+        exec(compile(f"raise ValueError('{SECRET}')", str(beside), "exec"))
+    assert unforeseen(caught.value).startswith("stopped by a fault of its own: ValueError (")
 
 
 def test_an_error_without_a_place_in_presage_is_still_named() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +15,9 @@ from features.arrays import Floats, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.record import Tells
+from features.writing import whole_folder
 from training.cohort import Dosages
-from training.learners import read_fitted
+from training.fitted import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
 
 FORMAT = 1
@@ -179,17 +178,10 @@ def write(
 
     manifest: what `bundle.json` says besides what is added here. documents: texts by file name; tables: Arrow by name.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
+        scratch.mkdir(mode=0o700)
         _write_files(scratch, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
-        digest = _seal(scratch)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.replace(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return digest
+        return _seal(scratch)
 
 
 def load(folder: Path, *, catalogue_hash: str | None = None) -> Bundle:

@@ -14,7 +14,9 @@ from typing import Any, Literal
 from features.errors import PresageError
 from training.card.facts import facts
 from training.card.items import HTI1, QUESTIONS, TRIPOD_AI, Item
+from training.shipped import Shipped
 
+ANSWERS = Shipped("card", folder=Path(__file__).parents[1] / "studies" / "cards", own_name="card.toml")
 By = Literal["run", "person", "nobody"]
 LISTS = (
     ("HTI-1 source attributes", "45 CFR 170.315(b)(11)(iv)(B)", HTI1),
@@ -83,6 +85,17 @@ def make_card(
         for name, source, items in LISTS
     )
     return Card(study, title or study, lists, signature)
+
+
+def card_path(target: str | Path) -> Path:
+    """The file of a card's answers that a user means: a path that exists, else the shipped card of that name.
+
+    A folder means the card.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> card_path("chd-10y").name
+    'chd-10y.toml'
+    """
+    return ANSWERS.find(target)
 
 
 def read_answers(path: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from features.record import Record
 from training.cohort.index import enrolment_notes, index_facts
 from training.cohort.outcome import CENSORED, COMPETING, EVENT, Outcome
 from training.cohort.rows import Step, people_and_rows
-from training.cohort.splits import sides
+from training.cohort.sides import sides
 from training.study import OutcomeSection, Population, Study
 
 DAY = np.timedelta64(86_400_000_000, "us")

@@ -72,8 +72,8 @@ class Cohort:
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
     described: features by name; codes are not among them.
     tells: what the record that the frame is of can tell. catalogue_json, catalogue_hash: what builds the frame from it.
-    genomic_required: features without which the combined model does not serve. `as_of` is NaT in a flat table without an
-    index date.
+    genomic_required: features without which the combined model does not serve. `as_of` is NaT in a flat table without
+    an index date.
     """
 
     frame: FeatureFrame

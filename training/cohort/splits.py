@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from features.arrays import Bools, Ints, Strings
@@ -14,10 +13,10 @@ from features.errors import PresageError
 from training.cohort.folds import person_folds
 from training.cohort.outcome import EVENT
 from training.cohort.rows import Cohort
+from training.cohort.sides import sides
 from training.study import Validation
 
 FEWEST_EVENTS = 10
-DAY = np.timedelta64(86_400_000_000, "us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,6 @@ def _temporal(cohort: Cohort, validation: Validation, *, rng: np.random.Generato
     train, test = early & ~tested, late & tested
     words = f"temporal: learned before, tested from {validation.test_from}, on other people"
     return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
-
-
-def sides(
-    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], *, validation: Validation
-) -> tuple[Bools, Bools]:
-    """(n,) whose longest window closes by the first test landmark, and (n,) test landmarks."""
-    start = np.datetime64(validation.test_from, "us")
-    closes = as_of + np.int64(np.ceil(max(horizons_days, default=0.0))) * DAY
-    return closes <= start, as_of >= start
 
 
 def _test_column(cohort: Cohort, column: str) -> Scheme:

@@ -12,8 +12,10 @@ from features.arrays import Floats, Ints, Strings
 from features.errors import PresageError
 from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
-from training.learners import LEARNERS, SERVABLE, Budget, make_learner
-from training.models import Pair, Shape, fit_clinical, fit_combined, fit_pair, grid_of, learned_shape, own_shape
+from training.fitted import SERVABLE
+from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
+from training.learners import LEARNERS, Budget, make_learner
+from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
 
 
@@ -69,7 +71,10 @@ class Nested:
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Chance of its own for each piece of work, whatever the order the pieces run in."""
+    """A random generator for one piece of work, from the run's seed and the names of the work.
+
+    Every piece has random numbers of its own, so that the order in which pieces run changes no result.
+    """
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 

@@ -17,9 +17,8 @@ from features.arrays import Floats
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import CENSORED, COMPETING, EVENT, Outcome, RiskCurves, person_folds
-from training.learners.baseline import cumulative_incidence
+from training.fitted import Contributions, cumulative_incidence
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
-from training.learners.protocol import Contributions
 
 GRID = 60
 TREES = 200

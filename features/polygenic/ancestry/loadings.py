@@ -16,9 +16,10 @@ from features.polygenic.columns import chromosome_code
 
 
 def read_loadings(prefix: Path, *, n_components: int | None = None) -> tuple[tuple[str, ...], Components]:
-    """People's ids and their first components (all by default). Counts of the alternate allele are about mu + UD V'.
+    """Read loadings made elsewhere: the people's ids and their first components (all by default).
 
-    Zhang F et al., Genome Research 2020;30:185-94. Raises PresageError where the files do not fit together.
+    Counts of the alternate allele are about mu + UD V'. Zhang F et al., Genome Research 2020;30:185-94. Raises
+    PresageError where the files do not fit together.
     """
     loadings, components = _numbers(prefix, "UD", skip=0), _numbers(prefix, "V", skip=1)
     mean = _numbers(prefix, "mu", skip=1)[:, 0]

@@ -21,7 +21,7 @@ _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
 
 @dataclass(frozen=True, slots=True)
 class FrequencyTable:
-    """One row for each alternate allele of a file. `position`: None without a POS column."""
+    """Allele frequencies of a file, one row for each alternate allele. `position` is None without a POS column."""
 
     path: Path
     chromosome: NDArray[np.int64]
@@ -35,7 +35,7 @@ class FrequencyTable:
         return len(self.frequency)
 
     def of(self, variants: Variants) -> NDArray[np.float64]:
-        """Frequency of each variant's alternate allele, nan where the file does not have it.
+        """The frequency (variant,) of each variant's alternate allele, nan where the file does not have it.
 
         A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file
         has a POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a file that knows none
@@ -56,12 +56,15 @@ class FrequencyTable:
         return found
 
     def sites(self) -> tuple[Ints, Codes, Codes]:
-        """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
+        """Position key, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
         return _positions(self), self.ref, self.alt
 
 
 def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
-    """Raises PresageError for a damaged file, and a frequency outside 0 to 1."""
+    """Read plink2's table of allele frequencies.
+
+    Raises PresageError for a damaged file, or a frequency outside 0 to 1.
+    """
     if not path.exists():
         raise PresageError(str(path), "no such frequency file", way_out="make one: plink2 --freq")
     parts: list[FrequencyTable] = []

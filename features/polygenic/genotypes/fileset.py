@@ -34,8 +34,8 @@ _CHROMOSOMES = (*_AUTOSOMES, "X", "Y")
 def open_genotypes(path: Path, alleles: Alleles, *, request: Request | None = None) -> Iterator[Genotypes]:
     """Open a genotype file (.pgen, .bed, .vcf, .vcf.gz, .bcf), or one per chromosome: `chr{1..22}.pgen`, `chr*.bed`.
 
-    `request`: what is wanted of formats that are read whole; everything that a format can offer without one.
-    Raises PresageError where nothing is there, the format is not one of these, or the files' samples differ.
+    `request`: the sites that are asked of formats that are read whole; without it all sites are read. Raises
+    PresageError where no file is there, the format is not one of these, or the files' samples differ.
     """
     files: list[Genotypes] = []
     try:
@@ -83,7 +83,7 @@ def _complete(path: Path, parts: list[Path], *, files: list[Genotypes], request:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files a name stands for, in chromosome order."""
+    """The files that a name with braces or a star stands for, in the order of chromosomes."""
     name = str(path)
     if _EVERY in name:
         found = [Path(name.replace(_EVERY, chromosome)) for chromosome in _CHROMOSOMES]
@@ -166,43 +166,43 @@ class Fileset:
 
     @property
     def only_variants(self) -> bool:
-        """Of every file."""
+        """Whether every file lists only the sites at which somebody differs from the reference."""
         return all(lists_only_variants(part) for part in self._files)
 
     def reader(self) -> FilesetSites:
-        """A reader of every file, for one thread."""
+        """A reader of all files, for one thread."""
         return FilesetSites([part.reader() for part in self._files], self._starts)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for part in self._files:
             part.close()
 
 
 class FilesetSites:
-    """Reads sites whose rows count through the files."""
+    """Reads sites of several files, whose rows are numbered through."""
 
     def __init__(self, readers: list[SiteReader], starts: NDArray[np.int64]) -> None:
         self._readers = readers
         self._starts = starts
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
-        """Calls in two bits, where every file that has one of the sites can."""
+        """Read calls in two bits; False where a file that has one of the sites cannot."""
         parts = self._parts(sites)
         return all(isinstance(reader, RowSites) and reader.read_rows(part, out[rows]) for reader, part, rows in parts)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
-        """Allele counts, -9 where missing."""
+        """Read allele counts (site, sample), -9 where missing."""
         for reader, part, rows in self._parts(sites):
             reader.read(part, out[rows])
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
-        """Expected allele counts, negative where missing."""
+        """Read expected allele counts (site, sample), negative where missing."""
         for reader, part, rows in self._parts(sites):
             reader.read_dosages(part, out[rows])
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()
 

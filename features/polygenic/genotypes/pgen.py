@@ -50,7 +50,7 @@ class Pgen:
         PgenSites(path, len(samples), n_records=table.n_records, offsets=self._offsets, index=None).close()
 
     def reader(self) -> PgenSites:
-        """A reader of its own for one thread."""
+        """A reader for one thread."""
         from features.polygenic.genotypes.packed import record_index
 
         if not self._index:
@@ -60,7 +60,7 @@ class Pgen:
         )
 
     def close(self) -> None:
-        """Nothing is held open between readers."""
+        """Do nothing: no file is held open between readers."""
 
 
 class PgenSites:
@@ -90,17 +90,17 @@ class PgenSites:
         self._packed = _packed(path, index, n_samples=n_samples)
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
-        """Calls in two bits; False where `read` must."""
+        """Read calls in two bits; False where `read` must be used."""
         return self._packed is not None and bool((sites.allele == 1).all()) and self._packed.read(sites.row, out)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
-        """Allele counts, -9 where missing."""
+        """Read allele counts (site, sample), -9 where missing."""
         self._read(
             sites, out, read_range=self._reader.read_range, read_list=self._reader.read_list, read_one=self._reader.read
         )
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
-        """Expected allele counts, -9 where missing."""
+        """Read expected allele counts (site, sample), -9 where missing."""
         reader = self._reader
         self._read(
             sites,
@@ -126,7 +126,7 @@ class PgenSites:
             ) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._reader.close()
         if self._packed is not None:
             self._packed.close()

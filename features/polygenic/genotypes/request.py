@@ -1,4 +1,4 @@
-"""What a run wants of a genotype file before it is opened: which sites, and what may be taken as reference."""
+"""A run's request to a genotype file before it is opened: the sites it needs, and which may count as reference."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MIN_TURNED, MAX_TURNED = 3, 0.01  # sites, and share of the sites, at which REF 
 
 @dataclass(frozen=True, slots=True)
 class AllelePairs:
-    """Sites and two of their alleles, sorted by site; -1 where a score names no other allele.
+    """Sites with two of their alleles each, sorted by site; -1 where a score names no other allele.
 
-    Of known sites the first is REF; of wanted sites nobody knows which.
+    Of known sites the first allele is REF; of wanted sites it is not known which allele is.
     """
 
     keys: Ints
@@ -32,7 +32,7 @@ class AllelePairs:
 
     @staticmethod
     def of(parts: Iterable[tuple[Ints, Codes, Codes]]) -> AllelePairs:
-        """Together, each pair once; rows without a position are left out."""
+        """Several lists of sites as one, each pair once; rows without a position are left out."""
         empty = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
         keys, first, second = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
         order = np.lexsort((second, first, keys)) if (np.diff(keys) <= 0).any() else np.arange(len(keys))
@@ -43,18 +43,20 @@ class AllelePairs:
         return AllelePairs(keys[new], first[new], second[new])
 
     def between(self, low: int, high: int) -> slice:
-        """The pairs at keys low to high, both included."""
+        """The pairs whose keys lie from `low` to `high`, both included."""
         start, stop = np.searchsorted(self.keys, [low, high + 1])
         return slice(int(start), int(stop))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`wanted`: the scores' sites on the build of a header, if it tells. `known`: sites whose reference allele a
-    reference tells, as REF and ALT.
+    """The sites that a run asks of a genotype file, and the sites that may count as reference where the file does not
+    list them.
 
-    Both are called only by formats that need them. `callable_bed`: regions in which a site that is not
-    listed is reference; `assume_reference`: it is everywhere.
+    `wanted`: gives the sites of the scores, on the build of a header if it tells one. `known`: gives the sites whose
+    reference allele is known from frequencies or an ancestry reference, as REF and ALT. Both are called only by formats
+    that need them. `callable_bed`: regions in which a site that is not listed is reference; `assume_reference`: it is
+    reference everywhere.
     """
 
     wanted: Callable[[str | None], AllelePairs]
@@ -64,10 +66,10 @@ class Request:
 
 
 def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: AllelePairs) -> None:
-    """The sites that a VCF lists show whether the reference's REF is the genome's: else its alleles change places.
+    """Check that the REF of frequencies or of an ancestry reference is the genome's, by the sites that a VCF lists.
 
-    A file that was once a BED may call the commoner allele REF; whoever is reference would then have two copies of the
-    other one. Raises PresageError where that is so at more sites than strands and errors explain.
+    A file that was once a BED may call the commoner allele REF; somebody who is reference would then have two copies of
+    the other one. Raises PresageError where alleles change places at more sites than strands and errors explain.
     """
     order = np.argsort(keys, kind="stable")
     low, high = (np.searchsorted(keys[order], known.keys, side=side) for side in ("left", "right"))
@@ -85,8 +87,9 @@ def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: Al
 
 
 def covered(keys: Ints, bed: Path) -> NDArray[np.bool_]:
-    """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no
-    region.
+    """Whether each site (site,) lies in the regions of a BED file (0-based, half open).
+
+    Raises PresageError for a line that is no region.
     """
     starts, stops = _regions(bed)
     order = np.argsort(starts, kind="stable")

@@ -19,7 +19,7 @@ _WANTED = ("#CHROM", "POS", "ID", "REF", "ALT")
 
 @dataclass(frozen=True, slots=True)
 class VariantTable:
-    """Variants of one PVAR or BIM, its header lines, and how many records it has."""
+    """The variants of a PVAR or BIM, its header lines, and its number of records."""
 
     variants: Variants
     header: tuple[str, ...]
@@ -28,7 +28,7 @@ class VariantTable:
 
 
 def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
-    """A .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
+    """Read a .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
     header: list[str] = []
     columns: list[str] = []
     found = _Found(path, alleles)
@@ -48,7 +48,9 @@ def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
 
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
-    """A .bim: its first allele is what the .bed counts (ALT here), its second REF, as plink2 takes them."""
+    """Read a .bim: its first allele is the one that the .bed counts (ALT here), its second REF, as
+    plink2 takes them.
+    """
     found = _Found(path, alleles)
     for content in _pieces(path):
         found.add(content, ["#CHROM", "ID", "CM", "POS", "ALT", "REF"])
@@ -96,7 +98,7 @@ class _Found:
         self.line += text.n_lines(content)
 
     def table(self, header: tuple[str, ...]) -> VariantTable:
-        """All of them. Raises PresageError where there are none."""
+        """All variants that were read. Raises PresageError where there are none."""
         if not self._parts:
             raise PresageError(str(self._path), "the file lists no variants", way_out="export the genotypes again")
         variants = Variants.concatenate(self._parts)
@@ -108,7 +110,7 @@ class _Found:
 
 
 def read_psam(path: Path) -> Samples:
-    """A .psam, or a .fam where the first line is no header."""
+    """Read the people of a .psam, or of a .fam where the first line is no header."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     lines = [line for line in lines if line.strip() and not line.startswith("##")]
     if not lines:
@@ -126,7 +128,7 @@ def read_psam(path: Path) -> Samples:
 
 
 def read_fam(path: Path) -> Samples:
-    """A .fam: family and individual in the first two columns."""
+    """Read the people of a .fam, whose first two columns are family and individual."""
     rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not rows:
         raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")

@@ -16,8 +16,9 @@ DOSAGES = ("DS", "GP")
 def counts(
     record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int
 ) -> NDArray[np.int8] | NDArray[np.float32]:
-    """Copies of one allele; missing where no field says. A haploid call, dosage or probability counts twice, as
-    plink2 reads it.
+    """Copies (sample,) of one allele in a record; missing where no field tells them.
+
+    A haploid call, dosage or probability counts twice, as plink2 reads it.
     """
     hard = np.full(n_samples, MISSING, np.int8) if calls is None else called(calls, allele)
     dosage = _dosage(record, calls, allele=allele, n_samples=n_samples)
@@ -27,7 +28,7 @@ def counts(
 
 
 def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
-    """From GT. A half-missing call is missing."""
+    """Copies (sample,) of an allele from GT calls. A half-missing call is missing."""
     ploid = calls[:, :-1]
     copies = (ploid == allele).sum(axis=1)
     copies = np.where(_haploid(calls), copies * 2, copies)
@@ -37,7 +38,9 @@ def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
 
 
 def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
-    """Calls, missing where an allele is beyond the named ones: a placeholder, or none that the record lists."""
+    """The calls, missing where an allele is beyond the named ones: a placeholder, or an allele that the record does not
+    list.
+    """
     beyond = calls[:, :-1] > n_named
     if not beyond.any():
         return calls
@@ -47,9 +50,10 @@ def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
 
 
 def reference_calls(record: Any) -> NDArray[np.int8]:
-    """0 for whom a record without alternates calls reference, else missing; also where it stands on no read.
+    """0 (sample,) for each person whom a record without alternates calls reference, else missing.
 
-    GATK calls a stretch without reads 0/0 with GQ 0: that it is reference is then nobody's finding.
+    Missing also without any read. GATK calls a stretch without reads 0/0 with GQ 0: nobody has then found that it is
+    reference.
     """
     calls = record.genotype.array()[:, :-1]
     sure = (calls == 0).any(axis=1) & (calls <= 0).all(axis=1) & (calls != -1).all(axis=1)

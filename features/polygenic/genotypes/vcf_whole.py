@@ -1,4 +1,4 @@
-"""Whether a VCF or BCF is whole, and who is in it."""
+"""Checks that a VCF or BCF is whole, and the people in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 
 
 def check_sample_names(path: Path) -> None:
-    """htslib refuses a header with one sample twice without saying so."""
+    """Raise PresageError where a header names a sample twice: htslib refuses such a file without a reason."""
     opener = gzip.open if path.name.endswith("gz") else open
     with opener(path, "rt", encoding="utf-8", errors="replace") as stream:
         columns = next((line for line in stream if line.startswith("#CHROM")), "").split()
@@ -22,7 +22,7 @@ def check_sample_names(path: Path) -> None:
 
 
 def vcf_samples(path: Path, ids: list[str]) -> Samples:
-    """Who is in a file. Raises PresageError where nobody is, or somebody twice."""
+    """The people of a VCF. Raises PresageError where there is nobody, or somebody twice."""
     if not ids:
         raise PresageError(str(path), "no samples: only sites", way_out="give a VCF with genotypes")
     if len(set(ids)) < len(ids):
@@ -31,7 +31,7 @@ def vcf_samples(path: Path, ids: list[str]) -> Samples:
 
 
 def check_end(path: Path) -> None:
-    """htslib reads a file that is cut short as far as it goes; such a file is refused."""
+    """Raise PresageError for a file that is cut short: htslib would read it as far as it goes."""
     with path.open("rb") as stream:
         start = stream.read(18)
         size = stream.seek(0, 2)

@@ -1,4 +1,4 @@
-"""Palindromes told apart by frequency: off unless asked for, and every one of them on record.
+"""Palindromes whose strand is told by frequencies: off unless asked for, and each of them on record.
 
 The strand of an A/T or C/G variant cannot be seen from its alleles. Where the scoring file tells the effect allele's
 frequency and a reference tells the genotypes', both far from one half, only one strand fits.
@@ -23,9 +23,9 @@ _OTHER_STRAND = np.array([3, 2, 1, 0, 7, 6, 5, 4], np.int8)
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """The audit trail. Per row: index of `OUTCOMES`, -1 where there was nothing to rescue.
+    """The outcome of the rescue for each row of a score: an index of `OUTCOMES`, -1 where there was nothing to rescue.
 
-    `reference`: the reference's frequency of the effect allele as the file names it.
+    `reference`: the reference's frequency of the effect allele, as the file names it.
     """
 
     outcome: NDArray[np.int8]
@@ -33,7 +33,10 @@ class Rescue:
 
 
 def rescue_palindromes(rows: ScoreRows, matches: Matches, *, frequencies: NDArray[np.float64] | None) -> Rescue:
-    """Bring palindromes back into `matches` where frequencies tell the strand. `frequencies`: of each variant's ALT."""
+    """Bring palindromes back into `matches` where frequencies tell their strand.
+
+    `frequencies` (variant,): of each variant's ALT.
+    """
     outcome = np.full(len(rows), -1, np.int8)
     reference = np.full(len(rows), np.nan)
     chosen = np.flatnonzero(matches.reasons == PALINDROME)

@@ -58,9 +58,10 @@ _TRUE = pa.array(["true", "1", "yes"])
 
 
 def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[Score]:
-    """The scores of one file. `build`: the genotypes', which picks between the file's own and harmonised positions.
+    """Read the scores of one file.
 
-    Raises PresageError with file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
+    `build`: the genotypes' build, which picks between a file's own and harmonised positions. Raises PresageError with
+    file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
     """
     parsed = parse(path, alleles)
     if isinstance(parsed, ScoreTable):
@@ -72,7 +73,7 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A scoring file as it is written, before the build is known. `lines`: where its rows stand."""
+    """A scoring file as it is written, before the build is known. `lines`: the lines on which its rows stand."""
 
     path: Path
     header: Mapping[str, str]
@@ -80,7 +81,10 @@ class CatalogueFile:
     lines: range | NDArray[np.int64]
 
     def scores(self, alleles: Alleles, *, build: str | None, last: LastRows | None = None) -> list[Score]:
-        """Its scores. `build`: the genotypes', which picks between the file's own and harmonised positions."""
+        """The scores of the file.
+
+        `build`: the genotypes' build, which picks between the file's own and harmonised positions.
+        """
         table, lines = self.table, self.lines
         if isinstance(lines, range):
             lines = np.arange(lines.start, lines.stop)
@@ -103,7 +107,10 @@ class CatalogueFile:
 def parse(
     path: Path, alleles: Alleles, *, threads: int = 1, last: LastText | None = None
 ) -> CatalogueFile | ScoreTable:
-    """A file of one score or a few; or a table of many, left open, since they may not fit in memory together."""
+    """Read a scoring file: one of one score or a few.
+
+    Or a table of many, left open, since they may not fit in memory together.
+    """
     columns, first_line = _first_columns(path)
     if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
         return ScoreTable(path, columns, first_line=first_line, alleles=alleles, threads=threads)

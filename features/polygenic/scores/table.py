@@ -32,8 +32,10 @@ _AT_ONCE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of each score: `sums` and `squares` (kind, score) of weights without their sign by kind of row, and how many
-    `zeros` there are.
+    """Sums over a table's rows, for each score: absolute weights in `sums` and squared ones in `squares` (kind, score),
+    by kind of row.
+
+    `zeros` (score,) counts the weights that are 0.
     """
 
     sums: NDArray[np.float64]
@@ -42,11 +44,11 @@ class Tally:
 
     @staticmethod
     def nothing(n_scores: int, n_kinds: int) -> Tally:
-        """Of no rows."""
+        """The tally of no rows."""
         return Tally(np.zeros((n_kinds, n_scores)), np.zeros((n_kinds, n_scores)), np.zeros(n_scores, np.int64))
 
     def add(self, weights: NDArray[np.float64], kinds: NDArray[np.uint8]) -> None:
-        """Some rows more (row, score)."""
+        """Add weights (row, score) of some rows of these kinds (row,)."""
         loops.tally_weights(weights, kinds, sums=self.sums, squares=self.squares, zeros=self.zeros)
 
 
@@ -122,7 +124,7 @@ class ScoreTable:
         return PresageError(str(self.path), "expected finite numbers whose sum is one", way_out="mend the weights")
 
     def scores(self) -> Iterator[Score]:
-        """The scores one by one; all share `rows`. As many as fit are read at once."""
+        """Yield the scores one by one; all share `rows`. As many as fit in memory are read at once."""
         at_once = max(1, _AT_ONCE_BYTES // (8 * len(self.rows)))
         for first in range(0, len(self.names), at_once):
             names = self.names[first : first + at_once]
@@ -133,7 +135,7 @@ class ScoreTable:
                 yield Score(ScoreHeader(score_id=name), self.path, self.rows, of_score)
 
     def tally(self, kinds: NDArray[np.uint8], n_kinds: int) -> Tally:
-        """Weights by kind of row (row,), all scores at once."""
+        """Add up the weights of all scores by the kind of each row (row,)."""
         out = Tally.nothing(len(self.names), n_kinds)
         if not kinds.any():
             out.sums[0], out.squares[0], out.zeros[:] = self._all.sums[0], self._all.squares[0], self._all.zeros
@@ -143,7 +145,7 @@ class ScoreTable:
         return out
 
     def weights(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Of rows that rise (row, score)."""
+        """Read the weights (row, score) of these rows, whose numbers rise."""
         cuts = np.searchsorted(rows, self._first_rows)
         out = np.empty((len(rows), len(self.names)))
         for number in np.flatnonzero(np.diff(cuts)).tolist():
@@ -154,7 +156,7 @@ class ScoreTable:
         return out
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._text.close()
 
     def _piece(self, number: int) -> NDArray[np.float64]:

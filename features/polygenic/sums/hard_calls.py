@@ -60,7 +60,7 @@ class HardCalls:
         return out
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()
 

@@ -91,7 +91,7 @@ class Coded:
 
 @lru_cache(maxsize=4096)
 def vocabulary(system: str | None) -> str:
-    """The vocabulary a code system's URI stands for; an unknown system keeps its URI."""
+    """The name of the vocabulary that a code system's URI stands for; an unknown system keeps its URI."""
     if not system:
         return "unknown system"
     key = system.strip().rstrip("/")
@@ -99,7 +99,7 @@ def vocabulary(system: str | None) -> str:
 
 
 def code_of(coding: Mapping[str, Any]) -> str | None:
-    """`VOCABULARY//CODE` of one coding; None where it has no code."""
+    """The code of one coding, written `VOCABULARY//CODE`; None where it has no code."""
     if not isinstance(coding, dict):
         return None
     code = coding.get("code")
@@ -122,7 +122,7 @@ def _plain(text: str) -> str:
 def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | None:
     """A codeable concept as one code: the coding its user chose, else the first of a known vocabulary, else the first.
 
-    One without codings is known by its text, `<text_prefix>//<text>`; None where it has neither.
+    A concept without codings is known by its text, `<text_prefix>//<text>`; the result is None where it has neither.
     """
     if not isinstance(concept, dict):
         return None

@@ -76,7 +76,7 @@ MISSHAPEN = "not shaped as FHIR says"
 
 @dataclass(slots=True)
 class Extract:
-    """Where the flat tables are, and what is small enough to stay in memory.
+    """The flat tables that were written, and the counts and names that are small enough to stay in memory.
 
     rows: resources read, by type. wrong: pieces of files that are no resources, by what their file is named after
     and reason. words: a description for a code.
@@ -88,12 +88,15 @@ class Extract:
     words: dict[str, str] = field(default_factory=dict)
 
     def path(self, table: str) -> Path:
-        """The file of one of SCHEMAS."""
+        """The file of the flat table with this name, one of SCHEMAS."""
         return self.folder / f"{table}.parquet"
 
 
 def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
-    """Read every resource once. `seq` numbers the pieces of the source in the order of reading, broken ones too."""
+    """Read every resource of a source once and write the flat tables.
+
+    `seq` numbers the pieces in order, broken ones too.
+    """
     folder.mkdir()
     found = Extract(folder)
     with _Tables(found) as tables:

@@ -1,4 +1,4 @@
-"""FHIR R4 resources as facts: one pure function a resource type, none of which knows of other resources."""
+"""FHIR R4 resources as facts: one pure function for each resource type, none of which knows of other resources."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Value(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """One event to be. Moments are FHIR's text (a day, a month, a year or a moment), references are FHIR's, too.
+    """A fact that may become an event.
 
     known: moments at which the fact was known at the latest, beside its start. at_visit_end: it counts as known only
     when its encounter has ended. medication: where the code is that of another resource. answers: codings of the value.
@@ -54,7 +54,9 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a resource says of a person (a reference, or an identifier), or the reason why it says nothing."""
+    """The facts that a resource gives about a person (a reference, or an identifier), or the reason why
+    it gives none.
+    """
 
     person: str | None
     facts: tuple[Fact, ...] = ()
@@ -63,7 +65,7 @@ class Mapped:
 
 
 def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
-    """Whose resource it is, whether it is to be used, and its facts where its type has a mapper."""
+    """Map a resource: the person it is about, whether it is to be used, and its facts where its type has a mapper."""
     person = reference(resource.get("subject") or resource.get("patient") or resource.get("beneficiary"))
     reason = _not_to_be_used(kind, resource)
     if reason:
@@ -78,7 +80,9 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
 
 
 def reference(target: Any) -> str | None:
-    """`Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of a logical reference."""
+    """A FHIR reference as text: `Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of
+    a logical reference.
+    """
     if not isinstance(target, dict):
         return None
     literal = target.get("reference")
@@ -91,13 +95,13 @@ def reference(target: Any) -> str | None:
 
 
 def identifier_key(identifier: Mapping[str, Any]) -> str | None:
-    """`identifier:system|value`, by which logical references find a resource."""
+    """An identifier as text, `identifier:system|value`, by which logical references are resolved."""
     value = identifier.get("value")
     return f"identifier:{identifier.get('system') or ''}|{value}" if value else None
 
 
 def id_of(ref: str | None) -> str | None:
-    """The id a literal reference ends with."""
+    """The id at the end of a literal reference."""
     if ref is None or ref.startswith(("#", "identifier:")):
         return ref
     return ref.rsplit("/", 1)[-1].removeprefix("urn:uuid:").removeprefix("urn:oid:")

@@ -1,4 +1,4 @@
-"""One run: resources become flat tables, these are checked as rows of other sources are, and become events."""
+"""The ingest of a FHIR source: resources become flat tables, whose rows are checked and become events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a bulk export (NDJSON) or bundles into the record; what it had from FHIR is replaced.
+    """Read a FHIR bulk export (NDJSON) or bundles into the record, in place of what the record had from FHIR.
 
     Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """

@@ -48,7 +48,10 @@ class Cdm:
         return name in self.names
 
     def table(self, name: str) -> ir.Table:
-        """One table as it stands, in lower case. CSV comes as text. PresageError where a required column is missing."""
+        """One table as it stands, with names in lower case; CSV comes as text.
+
+        Raises PresageError where a required column is missing.
+        """
         staged = f"raw_{name}"
         if name in self.attached:
             schema, table = self.attached[name]
@@ -76,7 +79,10 @@ class Cdm:
         return sorted(path.parent.glob(path.name))
 
     def rows_of_people(self, name: str) -> int | None:
-        """How many rows a table has that is not read; None where it is not about persons, or cannot be read at all."""
+        """The number of rows of a table that is not read.
+
+        None where the table is not about persons, or cannot be read at all.
+        """
         try:
             if self._is_csv(name) and "person_id" not in self._named(name):
                 return None
@@ -139,7 +145,7 @@ class Cdm:
 
 
 def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
-    """Find the tables of a source. Raises PresageError where there is none, or no `person`."""
+    """Find the tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
     if source.is_dir():
         cdm = Cdm(con, scratch, dict(_files(source)))
     elif zipfile.is_zipfile(source):
@@ -154,7 +160,7 @@ def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
 
 
 def mark_absent(cdm: Cdm, report: IngestReport) -> None:
-    """Say in the report which tables the source lacks, and which it has that are not read."""
+    """Write into the report which tables the source lacks, and which tables it has that are not read."""
     for name in REQUIRED:
         if not cdm.has(name):
             report.table(name).status = "absent"

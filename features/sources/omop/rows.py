@@ -25,10 +25,10 @@ OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What rows are checked against.
+    """The persons, visits and concepts that rows are checked against.
 
-    persons: person_key, subject_id, birth (date), death (date). visits: visit_id, visit_subject, visit_known.
-    concepts: concept_id, code, name, vocabulary, bare_code.
+    persons: person_key, subject_id, birth (date), death (date). visits: visit_id, visit_subject, visit_known. concepts:
+    concept_id, code, name, vocabulary, bare_code.
     """
 
     persons: ir.Table
@@ -38,7 +38,9 @@ class World:
 
 
 def with_person(rows: ir.Table, world: World) -> ir.Table:
-    """Rows (with person_key) and their person: subject_id, birth, death; null where there is no such person."""
+    """Rows (with person_key) joined to their person: subject_id, birth and death, null where there is
+    no such person.
+    """
     return rows.left_join(world.persons, "person_key").drop("person_key_right")
 
 

@@ -1,4 +1,4 @@
-"""OMOP CDM 5.3 and 5.4 into the record."""
+"""The ingest of an OMOP source: CDM 5.3 and 5.4 into the record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ SOURCE = "omop"
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a folder or zip of CSV or Parquet, or a DuckDB file, into the record; what it had from OMOP is replaced.
+    """Read an OMOP source (a folder or zip of CSV or Parquet, or a DuckDB file) into the record, in place of what it
+    had from OMOP.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """

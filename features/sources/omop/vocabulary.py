@@ -32,7 +32,10 @@ _EVERYWHERE = (
 
 
 def concepts(cdm: Cdm) -> ir.Table:
-    """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, without 0 ('no matching concept')."""
+    """The concepts of a source: concept_id, code, name, vocabulary and bare_code.
+
+    One row each, without 0 ('no matching concept').
+    """
     columns = ("concept_id", "vocabulary", "bare_code", "name")
     rows = [dict(zip(columns, row, strict=True)) for row in _EVERYWHERE]
     known = ibis.memtable(pa.Table.from_pylist(rows)).select("concept_id", "vocabulary", "bare_code", "name")
@@ -55,7 +58,7 @@ def concepts(cdm: Cdm) -> ir.Table:
 
 
 def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[ir.Table, ir.Table]:
-    """Tables of the shapes CODES and ANCESTORS for the codes that events use.
+    """The codes that events use, and their ancestors: tables of the shapes CODES and ANCESTORS.
 
     used: columns code and concept_id (null where nothing resolved). What stands beside a code in one row says nothing
     of that code in another: only concept_relationship's 'Maps to' and concept_ancestor do.

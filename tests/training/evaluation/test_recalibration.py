@@ -12,7 +12,8 @@ from scipy.special import expit, logit
 
 from features.errors import PresageError
 from training.cohort.outcome import Outcome, RiskCurves
-from training.models.calibration import Calibration, Calibrator, Method, learn_calibration, learn_calibrator
+from training.fitting.calibration import Method, learn_calibration, learn_calibrator
+from training.models.calibration import Calibration, Calibrator
 
 
 @settings(deadline=None, max_examples=25)

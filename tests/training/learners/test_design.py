@@ -11,7 +11,8 @@ from scipy import sparse
 
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.learners.design import Design, learn_design
+from training.fitted.design import Design
+from training.learners.design import learn_design
 
 
 def frame_of(values: npt.ArrayLike, **more: object) -> FeatureFrame:

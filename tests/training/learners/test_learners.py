@@ -14,7 +14,8 @@ from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
-from training.learners import LEARNERS, Fitted, Learner, read_fitted
+from training.fitted import Fitted, read_fitted
+from training.learners import LEARNERS, Learner
 from training.learners.extra_trees import ExtraTrees
 from training.learners.xgboost_horizon import XGBoostHorizon
 

@@ -11,9 +11,9 @@ from features.frame import FeatureFrame
 from training.cohort.censoring import known_by, known_controls, marginal, reachable
 from training.cohort.outcome import Outcome
 from training.evaluation import Ask, evaluate
+from training.fitting.calibration import learn_calibration
 from training.learners import make_learner
 from training.learners.censoring import conditional
-from training.models.calibration import learn_calibration
 
 Floats = npt.NDArray[np.float64]
 HORIZON = 5 * 365.0
