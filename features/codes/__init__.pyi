@@ -2,8 +2,11 @@ from .comorbidity import CHARLSON as CHARLSON
 from .comorbidity import INDICES as INDICES
 from .comorbidity import category_codes as category_codes
 from .comorbidity import charlson_from_features as charlson_from_features
+from .drug_names import ingredients as ingredients
 from .lists import Matcher as Matcher
 from .lists import ancestors_of as ancestors_of
 from .lists import read as read
+from .lists import spelled_out as spelled_out
+from .shipped import patterns as patterns
 from .units import Conversion as Conversion
 from .units import conversion as conversion

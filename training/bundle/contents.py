@@ -15,6 +15,7 @@ import numpy as np
 
 from features.arrays import Ints
 from features.catalogue import Catalogue
+from features.codes import spelled_out
 from training.bundle.bundle import Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
@@ -115,11 +116,11 @@ def levels_of(cohort: Cohort, rows: Ints) -> Mapping[str, tuple[str, ...]]:
 
 
 def code_lists(study: Study, folder: Path) -> Mapping[str, str]:
-    """Copies of the code lists of the population, so that a bundle can tell who is eligible by itself."""
+    """The code lists of the population as they mean today, so that a bundle can tell who is eligible by itself."""
     entries = [study.outcome.codes, *study.outcome.competing, *study.population.exclude]
     entries.append(study.population.index.removeprefix("first:"))
     files = sorted({entry for entry in entries if entry is not None and entry.endswith(".csv")})
-    return {f"codelist_{Path(entry).name}": (folder / entry).read_text(encoding="utf-8") for entry in files}
+    return {f"codelist_{Path(entry).name}": spelled_out(folder / entry) for entry in files}
 
 
 def versions() -> dict[str, str]:
