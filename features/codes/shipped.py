@@ -82,7 +82,7 @@ def shipped_codes() -> tuple[ShippedCode, ...]:
 @cache
 def sources() -> Mapping[str, tuple[str, str]]:
     """Key -> what it is (with its list and version) and under which terms."""
-    return {row["key"]: (row["title"], row["licence"]) for row in _table("sources.csv")}
+    return {row["key"]: (row["title"], row["terms"]) for row in _table("sources.csv")}
 
 
 @cache

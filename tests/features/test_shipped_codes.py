@@ -93,7 +93,7 @@ def test_every_shipped_code_stands_with_its_source() -> None:
     used = {source for code in shipped_codes() for source in code.sources}
     used |= {source for row in table("drug_names.csv") for source in row["source"].split()}
     assert used == set(known), "a source that no code has, or a code whose source is not there"
-    assert all(title and licence for title, licence in known.values())
+    assert all(title and terms for title, terms in known.values())
 
 
 def table(file: str) -> list[dict[str, str]]:
