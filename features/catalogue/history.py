@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from features.catalogue.spec import FeatureSpec
+from features.codes import patterns
 
 RACES = (
     ("Race//1", "american indian or alaska native"),
@@ -29,7 +30,7 @@ SMOKING_TEXTS = {
         "smokes tobacco daily",
     ),
 }
-SMOKING_CODES = {"never": "SNOMED//266919005", "former": "SNOMED//8517006", "current": "SNOMED//449868002"}
+SMOKING_STATUS = "LOINC//72166-2"
 OMB = "OMB 1997 categories, OMOP vocabularies Race and Ethnicity"
 
 
@@ -85,26 +86,38 @@ def _category(name: str, label: str, *, categories: tuple[tuple[str, str], ...])
 def family_history() -> tuple[FeatureSpec, ...]:
     """Features of first-degree relatives: 1 where the answer was yes, 0 where it was no, missing where nobody asked."""
     asked = (
-        ("chd", "CHD", "coronary disease", ("ICD10CM//Z82.4*", "ICD9CM//V17.3*")),
-        ("diabetes", "DIABETES", "diabetes", ("ICD10CM//Z83.3*", "ICD9CM//V18.0*")),
-        ("breast_cancer", "BREAST_CANCER", "breast cancer", ("ICD10CM//Z80.3*", "ICD9CM//V16.3*")),
+        ("chd", "coronary disease", "coronary_disease", ("no_family_history_chd",)),
+        ("diabetes", "diabetes", "diabetes", ("no_family_history_diabetes",)),
+        ("breast_cancer", "breast cancer", "breast_cancer", ()),
     )
     return tuple(
-        FeatureSpec(
-            f"family_history_{name}",
-            "family_history",
-            f"family history of {words}",
-            unit="1",
-            missing="never asked",
-            aggregate="latest",
-            codes=(f"Presage//FAMILY_HISTORY_{code}", *icd),
-            value_unit="1",
-            valid=(0, 1),
-            values=tuple((pattern, 1.0) for pattern in icd),
-            monotone=1,
-        )
-        for name, code, words, icd in asked
+        _family_history(name, words, condition=condition, denied=denied) for name, words, condition, denied in asked
     )
+
+
+def _family_history(name: str, words: str, *, condition: str, denied: tuple[str, ...]) -> FeatureSpec:
+    """A code that says so, or a relative's condition: `FAMILY_HISTORY//<code>`, whatever the relative."""
+    said = (*patterns(f"family_history_{name}"), *(f"FAMILY_HISTORY//{each}" for each in _alone(condition)))
+    no = tuple(pattern for one in denied for pattern in patterns(one))
+    return FeatureSpec(
+        f"family_history_{name}",
+        "family_history",
+        f"family history of {words}",
+        unit="1",
+        missing="never asked",
+        aggregate="latest",
+        codes=(f"Presage//FAMILY_HISTORY_{name.upper()}", *said, *no),
+        value_unit="1",
+        valid=(0, 1),
+        values=(*((pattern, 1.0) for pattern in said), *((pattern, 0.0) for pattern in no)),
+        monotone=1,
+    )
+
+
+def _alone(condition: str) -> tuple[str, ...]:
+    """Its patterns without a hierarchy, as no hierarchy holds the codes of relatives' conditions."""
+    listed = patterns(condition, vocabularies=("ICD10CM", "ICD10", "ICD10GM", "ICD9CM", "SNOMED"))
+    return tuple(dict.fromkeys(pattern.removeprefix("<<") for pattern in listed))
 
 
 def social() -> tuple[FeatureSpec, ...]:
@@ -122,12 +135,16 @@ def social() -> tuple[FeatureSpec, ...]:
     )
     return (
         deprivation,
-        _smoking("smoking_current", "smokes now", numbers={"never": 0, "former": 0, "current": 1}),
-        _smoking("smoking_ever", "smokes or has smoked", numbers={"never": 0, "former": 1, "current": 1}),
+        _smoking("smoking_current", "smokes now", numbers={"never": 0, "former": 0, "current": 1, "not_now": 0}),
+        _smoking("smoking_ever", "smokes or has smoked", numbers={"never": 0, "former": 1, "current": 1, "ever": 1}),
     )
 
 
 def _smoking(name: str, label: str, *, numbers: dict[str, int]) -> FeatureSpec:
+    """By the status's own code, or by the code or text of an observed status. What says no more is not a value."""
+    values = tuple(
+        (pattern, float(number)) for status, number in numbers.items() for pattern in patterns(f"smoking_{status}")
+    )
     return FeatureSpec(
         name,
         "social",
@@ -135,10 +152,12 @@ def _smoking(name: str, label: str, *, numbers: dict[str, int]) -> FeatureSpec:
         unit="1",
         missing="smoking status never recorded",
         aggregate="latest",
-        codes=("LOINC//72166-2", *SMOKING_CODES.values()),
-        values=tuple((SMOKING_CODES[status], float(number)) for status, number in numbers.items()),
-        levels=tuple((text, float(number)) for status, number in numbers.items() for text in SMOKING_TEXTS[status]),
+        codes=(SMOKING_STATUS, *(pattern for pattern, _ in values)),
+        values=values,
+        levels=tuple(
+            (text, float(number)) for status, number in numbers.items() for text in SMOKING_TEXTS.get(status, ())
+        ),
         monotone=1,
         modifiable=True,
-        reference="LOINC 72166-2; SNOMED CT 266919005, 8517006, 449868002",
+        reference="LOINC 72166-2 and its answers; SNOMED CT; CTV3",
     )

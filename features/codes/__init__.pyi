@@ -2,10 +2,13 @@ from .comorbidity import CHARLSON as CHARLSON
 from .comorbidity import INDICES as INDICES
 from .comorbidity import category_codes as category_codes
 from .comorbidity import charlson_from_features as charlson_from_features
+from .drug_names import ingredients as ingredients
 from .lists import Matcher as Matcher
 from .lists import ancestors_of as ancestors_of
 from .lists import read as read
 from .lists import recorded_keys as recorded_keys
+from .lists import spelled_out as spelled_out
+from .shipped import patterns as patterns
 from .spelling import canonical_bare as canonical_bare
 from .spelling import canonical_code as canonical_code
 from .units import Conversion as Conversion

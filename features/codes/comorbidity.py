@@ -1,7 +1,8 @@
-"""Comorbidity: Charlson's index with its weights, and Elixhauser's categories, by ICD-9-CM and ICD-10.
+"""Comorbidity: Charlson's index with its weights, and Elixhauser's categories.
 
 Charlson ME et al., J Chronic Dis 1987;40:373-83 (weights); Elixhauser A et al., Med Care 1998;36:8-27 (categories);
-Quan H et al., Med Care 2005;43:1130-9 (codes of both). A record that codes conditions otherwise has none of them.
+Quan H et al., Med Care 2005;43:1130-9 (codes of both in ICD-9-CM and ICD-10). SNOMED CT and CTV3 come from the lists
+that ship, by category the same for both indices; two of Elixhauser's categories have none (`READ_BY_ICD_ALONE`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from importlib import resources
 import numpy as np
 
 from features.arrays import Floats
+from features.codes.shipped import patterns
 
 # category -> words, weight.
 CHARLSON: Mapping[str, tuple[str, int]] = {
@@ -70,6 +72,63 @@ ELIXHAUSER: Mapping[str, str] = {
     "psycho": "psychosis",
     "depre": "depression",
 }
+
+_CHRONIC_LUNG = ("copd", "asthma", "chronic_bronchitis")
+_PERIPHERAL = ("peripheral_artery_disease", "aortic_atherosclerosis", "aortic_aneurysm")
+_RHEUMATIC = ("rheumatoid_arthritis", "connective_tissue_disease")
+_RENAL = ("chronic_kidney_disease", "renal_replacement")
+_LIVER, _GRAVE_LIVER = ("chronic_liver_disease", "chronic_viral_hepatitis"), ("severe_liver_disease", "varices")
+_SOLID = ("breast_cancer", "solid_cancer")
+# (index, category) -> lists that ship, of which the codes beside ICD count.
+SHIPPED: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("charlson", "ami"): ("myocardial_infarction",),
+    ("charlson", "chf"): ("heart_failure",),
+    ("charlson", "pvd"): _PERIPHERAL,
+    ("charlson", "cevd"): ("stroke", "tia", "cerebrovascular_disease"),
+    ("charlson", "dementia"): ("dementia",),
+    ("charlson", "copd"): _CHRONIC_LUNG,
+    ("charlson", "rheumd"): _RHEUMATIC,
+    ("charlson", "pud"): ("peptic_ulcer",),
+    ("charlson", "mld"): _LIVER,
+    ("charlson", "diab"): ("diabetes_uncomplicated", "diabetes_acute", "diabetes_other"),
+    ("charlson", "diabwc"): ("diabetes_complicated",),
+    ("charlson", "hp"): ("paralysis",),
+    ("charlson", "rend"): _RENAL,
+    ("charlson", "canc"): (*_SOLID, "lymphoma", "myeloma", "leukaemia"),
+    ("charlson", "msld"): _GRAVE_LIVER,
+    ("charlson", "metacanc"): ("metastatic_cancer",),
+    ("charlson", "aids"): ("hiv",),
+    ("elixhauser", "chf"): ("heart_failure",),
+    ("elixhauser", "carit"): ("atrial_fibrillation", "arrhythmia"),
+    ("elixhauser", "valv"): ("valvular_heart_disease",),
+    ("elixhauser", "pcd"): ("pulmonary_hypertension", "pulmonary_embolism"),
+    ("elixhauser", "pvd"): _PERIPHERAL,
+    ("elixhauser", "hypunc"): ("essential_hypertension",),
+    ("elixhauser", "hypc"): ("complicated_hypertension",),
+    ("elixhauser", "para"): ("paralysis",),
+    ("elixhauser", "ond"): ("epilepsy", "neurological_disease"),
+    ("elixhauser", "cpd"): _CHRONIC_LUNG,
+    ("elixhauser", "diabunc"): ("diabetes_uncomplicated", "diabetes_acute"),
+    ("elixhauser", "diabc"): ("diabetes_complicated", "diabetes_other"),
+    ("elixhauser", "hypothy"): ("hypothyroidism",),
+    ("elixhauser", "rf"): _RENAL,
+    ("elixhauser", "ld"): (*_LIVER, *_GRAVE_LIVER),
+    ("elixhauser", "pud"): ("ulcer_without_bleeding",),
+    ("elixhauser", "aids"): ("hiv",),
+    ("elixhauser", "lymph"): ("lymphoma", "myeloma"),
+    ("elixhauser", "metacanc"): ("metastatic_cancer",),
+    ("elixhauser", "solidtum"): _SOLID,
+    ("elixhauser", "rheumd"): _RHEUMATIC,
+    ("elixhauser", "coag"): ("coagulopathy",),
+    ("elixhauser", "obes"): ("obesity",),
+    ("elixhauser", "wloss"): ("weight_loss",),
+    ("elixhauser", "dane"): ("deficiency_anaemia",),
+    ("elixhauser", "alcohol"): ("alcohol_misuse",),
+    ("elixhauser", "drug"): ("drug_misuse",),
+    ("elixhauser", "psycho"): ("psychosis",),
+    ("elixhauser", "depre"): ("depression", "dysthymia"),
+}
+READ_BY_ICD_ALONE = frozenset({"fed", "blane"})
 INDICES: Mapping[str, Mapping[str, str]] = {
     "charlson": {category: words for category, (words, _) in CHARLSON.items()},
     "elixhauser": ELIXHAUSER,
@@ -82,15 +141,16 @@ def _prefixes() -> dict[tuple[str, str], tuple[str, ...]]:
     found: dict[tuple[str, str], list[str]] = {}
     text = resources.files("features.codes").joinpath("comorbidity.csv").read_text()
     for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
-        vocabularies = ("ICD10CM", "ICD10") if row["vocabulary"] == "ICD10CM" else ("ICD9CM",)
-        patterns = [f"{vocabulary}//{code}*" for vocabulary in vocabularies for code in row["prefixes"].split()]
-        found.setdefault((row["index"], row["category"]), []).extend(patterns)
-    return {key: tuple(patterns) for key, patterns in found.items()}
+        vocabularies = ("ICD10CM", "ICD10", "ICD10GM") if row["vocabulary"] == "ICD10CM" else ("ICD9CM",)
+        listed = [f"{vocabulary}//{code}*" for vocabulary in vocabularies for code in row["prefixes"].split()]
+        found.setdefault((row["index"], row["category"]), []).extend(listed)
+    return {key: tuple(listed) for key, listed in found.items()}
 
 
 def category_codes(index: str, category: str) -> tuple[str, ...]:
-    """Code patterns (see `features.codes.lists`) of one category of `charlson` or `elixhauser`."""
-    return _prefixes()[index, category]
+    """Patterns of `features.codes.lists` for a category of `charlson` or `elixhauser`."""
+    shipped = (patterns(name, vocabularies=("SNOMED", "CTV3")) for name in SHIPPED.get((index, category), ()))
+    return tuple(dict.fromkeys([*_prefixes()[index, category], *(each for one in shipped for each in one)]))
 
 
 def charlson_index(categories: Mapping[str, Floats]) -> Floats:

@@ -3,13 +3,15 @@
 A list is CSV with the columns `code,term,include_descendants`; lines before it that start with `#` are its provenance.
 Inside the program a set of codes is written as patterns: `ICD10CM//I21.9` is that code, `ICD10CM//I21*` every code that
 starts so, `<<SNOMED//22298006` the concept and everything below it in the record's hierarchy. In classifications whose
-codes spell their own hierarchy (ICD, ATC) `<<` also means the prefix.
+codes spell their own hierarchy (ICD, ATC) `<<` also means the prefix. A row `Seed//diabetes` stands for every code of
+that list that ships (`features.codes.shipped`).
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.backends import BaseBackend
 
+from features.codes import shipped
 from features.errors import PresageError
 from features.record import ANCESTORS, Record, codes_of
 
-SPELLED = ("ICD10CM//", "ICD10//", "ICD9CM//", "ICD9//", "ATC//")
+SPELLED = ("ICD10CM//", "ICD10//", "ICD10GM//", "ICD9CM//", "ICD9//", "ATC//")
+SEED = "Seed//"
 _COLUMNS = ["code", "term", "include_descendants"]
 _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
 
@@ -127,10 +131,29 @@ def read(path: Path) -> Codelist:
     entries = [_entry(row, f"{path}, line {header + 2 + i}") for i, row in enumerate(rows[1:]) if any(row)]
     if not entries:
         raise PresageError(str(path), "at least one code")
-    patterns, terms = zip(*entries, strict=True)
-    if len(set(patterns)) < len(patterns):
+    if len({pattern for pattern, _ in entries}) < len(entries):
         raise PresageError(str(path), "every code once")
-    return Codelist(path.stem, patterns, terms, provenance)
+    spelled = {pattern: term for entry in entries for pattern, term in _spelled(*entry)}
+    return Codelist(path.stem, tuple(spelled), tuple(spelled.values()), provenance)
+
+
+def spelled_out(path: Path) -> str:
+    """The text of a code list that means the same for ever: its rows of lists that ship written as their codes."""
+    listed = read(path)
+    lines = [f"# {line}" for line in listed.provenance.splitlines()]
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for pattern, term in zip(listed.patterns, listed.terms, strict=True):
+        writer.writerow([pattern.removeprefix("<<"), term, "true" if pattern.startswith("<<") else "false"])
+    return "\n".join([*lines, rows.getvalue()])
+
+
+def _spelled(pattern: str, term: str) -> list[tuple[str, str]]:
+    name = pattern.removeprefix("<<")
+    if not name.startswith(SEED):
+        return [(pattern, term)]
+    return [(each, term) for each in shipped.patterns(name.removeprefix(SEED))]
 
 
 def _entry(row: list[str], where: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.codes.lists import Matcher, read
+from features.codes.lists import Matcher, read, spelled_out
 from features.errors import PresageError
 from features.record.record import Record
 from features.record.schema import EVENTS
@@ -50,6 +50,25 @@ def test_descendants_come_by_prefix_in_icd_and_by_the_hierarchy_elsewhere(tmp_pa
         links=(("SNOMED//401303003", "SNOMED//22298006"), ("SNOMED//1", "SNOMED//2")),
     )  # fmt: skip
     assert read(write(tmp_path, LIST)).expand(record) == ["ICD10CM//I21.9", "ICD10CM//I25.10", "SNOMED//401303003"]
+
+
+def test_a_row_of_the_seed_is_every_code_of_the_list_that_ships(tmp_path: Path) -> None:
+    seeded = "# Version 1\ncode,term,include_descendants\nSeed//tia,TIA,true\nICD10CM//Z86.73,Past,false\n"
+    listed = read(write(tmp_path, seeded))
+    assert {"ICD10CM//G45*", "<<SNOMED//266257000", "ICD10CM//Z86.73"} <= set(listed.patterns)
+    assert len(set(listed.patterns)) == len(listed.patterns) == len(listed.terms)
+    record = a_record("ICD10CM//G45.9", "ICD10GM//G45.92", "SNOMED//266257000", "ICD10CM//Z86.73", "ICD10CM//G46.0")
+    assert listed.expand(record) == ["ICD10CM//G45.9", "ICD10CM//Z86.73", "ICD10GM//G45.92", "SNOMED//266257000"]
+    with pytest.raises(PresageError, match="Seed//gout: a list that ships"):
+        read(write(tmp_path, seeded.replace("tia", "gout")))
+
+
+@pytest.mark.parametrize("text", [LIST, "code,term,include_descendants\nSeed//diabetes,diabetes,true\nX//1,a,no\n"])
+def test_a_list_spelled_out_matches_the_same_and_names_no_list_that_ships(tmp_path: Path, text: str) -> None:
+    before = read(write(tmp_path, text))
+    after = read(write(tmp_path, spelled_out(tmp_path / "coronary.csv")))
+    assert (after.patterns, after.terms, after.provenance) == (before.patterns, before.terms, before.provenance)
+    assert not any("Seed//" in pattern for pattern in after.patterns)
 
 
 @pytest.mark.parametrize(

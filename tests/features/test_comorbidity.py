@@ -55,7 +55,7 @@ def test_every_mapped_code_counts_for_its_category_and_for_what_else_the_map_say
 
 
 def test_an_unknown_code_changes_nothing() -> None:
-    frame = of_codes(["ICD10CM//Z99.9", "X//I21", "ICD10CM//", "I21.9", "SNOMED//22298006"])
+    frame = of_codes(["ICD10CM//Z99.9", "X//I21", "ICD10CM//", "I21.9", "SNOMED//404684003", "CTV3//xxxxx"])
     assert not frame.values.any()
 
 

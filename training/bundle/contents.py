@@ -15,6 +15,7 @@ import numpy as np
 
 from features.arrays import Ints
 from features.catalogue import Catalogue
+from features.codes import spelled_out
 from training.bundle.bundle import Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
@@ -116,8 +117,8 @@ def levels_of(cohort: Cohort, rows: Ints) -> Mapping[str, tuple[str, ...]]:
 
 
 def code_lists(study: Study, folder: Path) -> Mapping[str, str]:
-    """Copies of the code lists of the population, so that a bundle can tell who is eligible by itself."""
-    return {f"codelist_{Path(entry).name}": (folder / entry).read_text(encoding="utf-8") for entry in study.code_lists}
+    """The code lists of the population as they mean today, so that a bundle can tell who is eligible by itself."""
+    return {f"codelist_{Path(entry).name}": spelled_out(folder / entry) for entry in study.code_lists}
 
 
 def versions() -> dict[str, str]:
