@@ -62,8 +62,8 @@ class CodeMap:
     def _answer(self, code: str, unit: str) -> list[Row]:
         readers: dict[int, list[str]] = {}
         for pattern in self._matcher(code):
-            for number, found in self._readers[pattern]:
-                readers.setdefault(number, []).append(found)
+            for number, reader in self._readers[pattern]:
+                readers.setdefault(number, []).append(reader)
         return [
             _row(code, unit, number=number, source=self._plan.sources[number], patterns=patterns)
             for number, patterns in sorted(readers.items())
@@ -83,15 +83,15 @@ def texts(plan: Plan) -> pa.Table:
 
 
 def _row(code: str, unit: str, *, number: int, source: Source, patterns: list[str]) -> Row:
-    found = _conversion(code, unit, source=source)
+    converted = _conversion(code, unit, source=source)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
     return {
         "code": code,
         "unit": unit,
         "source": number,
-        "factor": found.factor if found else None,
-        "offset": found.offset if found else None,
+        "factor": converted.factor if converted else None,
+        "offset": converted.offset if converted else None,
         "constant": next((constants[pattern] for pattern in patterns if pattern in constants), None),
         "low": low,
         "high": high,

@@ -119,7 +119,7 @@ def _checked(raw: ir.Table) -> ir.Table:
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
     found = good.select("source_subject").distinct()
     found = found.select(source_id=found.source_subject.cast("string"), wish=found.source_subject)
-    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, found=found)
+    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=found)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
     events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
     return space.con.create_table("events", events), subjects

@@ -138,7 +138,7 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     values = known.select(value_resolved=known.concept_id, value_name=known.name)
     rows = rows.left_join(units, rows.unit_concept == units.unit_resolved)
     rows = rows.left_join(values, rows.value_concept == values.value_resolved)
-    said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
+    answer = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
     # A value as the source wrote it only repeats the number where there is one.
     written = ibis.ifelse(rows.numeric_value.isnull(), rows.written, ibis.null("string"))
     bound = ibis.cases(
@@ -147,6 +147,6 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
-        text_value=ibis.coalesce(rows.text, bound, said, written),
+        text_value=ibis.coalesce(rows.text, bound, answer, written),
         unit=ibis.coalesce(rows.ucum, rows.unit_text),
     )
