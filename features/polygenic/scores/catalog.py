@@ -203,7 +203,7 @@ def _content(path: Path) -> bytes:
     if not content or content.isspace():
         raise PresageError(str(path), "a scoring file", found="an empty file", way_out="download it again")
     if b"\0" in content[:4096]:
-        raise PresageError(str(path), "a text file", found="another", way_out="give a PGS Catalog scoring file")
+        raise PresageError(str(path), "a text file", found="a binary one", way_out="give a PGS Catalog scoring file")
     return content.removeprefix(text.BOM)
 
 
