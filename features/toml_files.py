@@ -93,7 +93,9 @@ that is meant)
     try:
         yield
     except ValidationError as error:
-        raise _as_ours(error.errors(include_url=False)[0], path, model=model) from None
+        found = error.errors(include_url=False)
+        misspelt = (one for one in found if one["type"] == "extra_forbidden")  # which leaves another key missing
+        raise _as_ours(next(misspelt, found[0]), path, model=model) from None
 
 
 def unmet(key: str, expected: str, *, found: str | None = None, way_out: str | None = None) -> PydanticCustomError:

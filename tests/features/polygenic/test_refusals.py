@@ -117,7 +117,7 @@ def test_a_scoring_file_cut_short_is_refused(panel, tmp_path):
 def test_a_score_given_twice_is_refused(panel, score, tmp_path):
     again = tmp_path / "again.txt"
     again.write_text(SCORE + ROWS)
-    with pytest.raises(PresageError, match="again.txt: expected every score once, found S1, which is also in"):
+    with pytest.raises(PresageError, match=r"again\.txt: expected every score once, found S1, which is also in"):
         prs(panel.path, [score, again], out=tmp_path / "out.parquet", settings=Settings())
 
 
