@@ -55,14 +55,14 @@ class PresageError(Exception):
         """
         return f"{self.where}: expected {self.rule}"
 
-    def at(self, where: str) -> PresageError:
-        """The same error, said of another place: a caller may know the file of which a key is wrong.
+    def at(self, where: str, *, way_out: str | None = None) -> PresageError:
+        """The same error of another place: a caller may know the file of which a key is wrong, or a better way out.
 
         >>> error = PresageError("[validation] folds", "2 folds or more", found="1")
         >>> str(error.at(f"aml.toml, {error.where}"))
         'aml.toml, [validation] folds: expected 2 folds or more, found 1'
         """
-        return PresageError(where, self.expected, found=self.found, way_out=self.way_out)
+        return PresageError(where, self.expected, found=self.found, way_out=way_out or self.way_out)
 
 
 def meant(name: str, known: Iterable[str]) -> str | None:
