@@ -70,9 +70,11 @@ def _values(node: ast.expr, names: dict[str, list[ast.expr]]) -> list[str | None
             return [(one or GAP) + (other or GAP) for one, other in both]
         case ast.Name(id=name) if name in names:
             return [said for value in names[name] for said in _values(value, names)]
-        case ast.Subscript(value=table):  # one of the texts of a dictionary
+        case ast.Subscript(value=ast.Name(id=name) as table) if name.isupper():  # one of the texts of a dictionary
             return _values(table, names)
-        case ast.Call(func=ast.Attribute(value=table, attr="get"), args=[_, default]):
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name) as table, attr="get"), args=[_, default]) if (
+            name.isupper()
+        ):
             return [*_values(table, names), *_values(default, names)]
         case ast.Dict(values=parts):
             return [said for part in parts for said in _values(part, names)]
