@@ -258,7 +258,7 @@ def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict
     assert not refused.promoted
     assert verdicts["model card signed"] == "fail"
     assert verdicts["beats the reference equation"] == "not applicable"
-    with pytest.raises(PresageError, match="no version of it is the champion"):
+    with pytest.raises(PresageError, match="expected a version that is the champion, found none"):
         champion_version("drawn")
     with pytest.raises(PresageError, match="a reason"):
         promote("drawn", version, now=NOW, signed_by="ada", override=True)

@@ -122,7 +122,7 @@ def test_the_wrong_kind_of_source_and_too_few_events_are_one_clear_error(at_home
         validate("drawn", "latest", now=NOW, record_dir=tmp_path)
     with pytest.raises(PresageError, match="at least 10 events"):
         elsewhere(tmp_path, draw_people(400, seed=3).query("status != 1 or index < 8"))
-    with pytest.raises(PresageError, match="no version of it is the champion"):
+    with pytest.raises(PresageError, match="expected a version that is the champion, found none"):
         validate("drawn", now=NOW, table=tmp_path / "other.csv")
 
 

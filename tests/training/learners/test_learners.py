@@ -163,12 +163,14 @@ def test_too_few_events_are_refused_and_so_are_unusable_times(name: str) -> None
     whole = outcomes["survival"]
     never = Outcome(whole.time_days, np.zeros(200, dtype=np.int8), HORIZONS)
     three = Outcome(whole.time_days, (np.arange(200) < 3).astype(np.int8), HORIZONS)
-    for outcome, number in ((never, "got 0"), (three, "got 3")):
+    for outcome, number in ((never, "found 0"), (three, "found 3")):
         with pytest.raises(PresageError, match=number):
             learner_of(name).fit(frame, outcome, persons=frame.subject_ids, rng=np.random.default_rng(1))
     time = whole.time_days.copy()
     time[0] = -1
-    with pytest.raises(PresageError, match="zero or more days"):
+    with pytest.raises(
+        PresageError, match=r"\[outcome\] time: expected a time of zero or more days in every row, found 1 rows without"
+    ):
         learner_of(name).fit(
             frame, Outcome(time, whole.event, HORIZONS), persons=frame.subject_ids, rng=np.random.default_rng(1)
         )
@@ -178,7 +180,9 @@ def test_too_few_events_are_refused_and_so_are_unusable_times(name: str) -> None
 def test_only_one_class_is_refused(name: str) -> None:
     frame, _, _ = world(100)
     everybody = Outcome(np.full(100, np.nan), np.ones(100, dtype=np.int8), ())
-    with pytest.raises(PresageError, match="with and without the event"):
+    with pytest.raises(
+        PresageError, match="expected people with the event and people without it, found only people with it"
+    ):
         learner_of(name).fit(frame, everybody, persons=frame.subject_ids, rng=np.random.default_rng(1))
 
 
