@@ -93,9 +93,14 @@ that is meant)
     try:
         yield
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        misspelt = (one for one in found if one["type"] == "extra_forbidden")  # which leaves another key missing
-        raise _as_ours(next(misspelt, found[0]), path, model=model) from None
+        raise wrong_key(error, str(path), model=model) from None
+
+
+def wrong_key(error: ValidationError, where: str, *, model: type[BaseModel]) -> PresageError:
+    """The first key that `model` refused, of a document that errors call `where`; a key that it does not know first."""
+    found = error.errors(include_url=False)
+    misspelt = (one for one in found if one["type"] == "extra_forbidden")  # which leaves another key missing
+    return _as_ours(next(misspelt, found[0]), where, model=model)
 
 
 def unmet(key: str, expected: str, *, found: str | None = None, way_out: str | None = None) -> PydanticCustomError:
@@ -125,14 +130,14 @@ def spelt(pattern: str, expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _as_ours(first: ErrorDetails, path: Path, *, model: type[BaseModel]) -> PresageError:
+def _as_ours(first: ErrorDetails, document: str, *, model: type[BaseModel]) -> PresageError:
     kind, told, steps = first["type"], dict(first.get("ctx", {})), list(first["loc"])
     if kind == _UNMET:
         steps += [step for step in str(told["key"]).split(".") if step]
-        where = _where(path, model, steps=steps)
+        where = _where(document, model, steps=steps)
         return PresageError(where, told["expected"], found=told["found"] or None, way_out=told["way_out"] or None)
     is_section = kind == "extra_forbidden" and isinstance(first["input"], dict)
-    where = _where(path, model, steps=steps, is_section=is_section)
+    where = _where(document, model, steps=steps, is_section=is_section)
     if kind == "extra_forbidden":
         known = _keys(model, steps[:-1])
         what = "section" if is_section else "key"
@@ -144,9 +149,9 @@ def _as_ours(first: ErrorDetails, path: Path, *, model: type[BaseModel]) -> Pres
     return PresageError(where, message[:1].lower() + message[1:])
 
 
-def _where(path: Path, model: type[BaseModel], *, steps: Sequence[int | str], is_section: bool = False) -> str:
-    """The file, then `[section] key, item 2` or `[[section]] 2, key`, as TOML writes them."""
-    parts, tables, key = [str(path)], list[str](), ""
+def _where(document: str, model: type[BaseModel], *, steps: Sequence[int | str], is_section: bool = False) -> str:
+    """The document, then `[section] key, item 2` or `[[section]] 2, key`, as TOML writes them."""
+    parts, tables, key = [document], list[str](), ""
     opened: list[str] = []  # the table whose header is written already
     kind: Any = model
     for position, step in enumerate(steps):
