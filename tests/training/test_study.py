@@ -72,7 +72,11 @@ def test_both_shapes_of_the_contract_are_read(tmp_path: Path) -> None:
         (FLAT.replace("folds = 5", 'folds = "five"'), "[validation] folds", "a whole number"),
         (FLAT.replace("[365, 1095]", "[1095, 365]"), "[outcome] horizons_days", "days that increase"),
         (FLAT.replace('event = "status"', ""), "[outcome] event", "the column that holds the outcome"),
-        (FLAT.replace("folds = 5", 'folds = 5\nsite_column = "trial"'), "[validation]", "one scheme, found folds and site_column"),
+        (
+            FLAT.replace("folds = 5", 'folds = 5\nsite_column = "trial"'),
+            "[validation]",
+            "one scheme, found folds and site_column",
+        ),
         (RECORD.replace('"yearly"', '"monthly"'), "[population] index", "'yearly'"),
         (RECORD.replace('codes = "codelists/coronary.csv"', ""), "[outcome] codes", "the outcome's code list"),
         (RECORD.replace("[40, 79]", "[79, 40]"), "[population] age_years", "the lower age first, found 79 and 40"),
