@@ -24,6 +24,8 @@ from features.sources import meds
 from serving.access.roles import hash_password
 from serving.faults import mendable
 from serving.flagging.policy import read_policy
+from training.bundle import load
+from training.card import read_answers
 from training.simulation.effects import effects_of
 from training.study import read_study
 from training.train import train
@@ -117,6 +119,9 @@ LINES: dict[str, Callable[[], object]] = {
     "aml.toml, [features.blocks] clinical: expected names of features, or patterns of them, found 'ages', which is like none (write 'age' if that is meant)": (
         lambda: _trained(more='[features.blocks]\nclinical = ["ages"]\n')
     ),
+    "aml.toml, [models] candidates: expected learners among cox, logistic, xgboost, xgboost_cox, extra_trees, stack, found 'xgbost' (write 'xgboost' if that is meant)": (
+        lambda: _trained(more='[models]\ncandidates = ["xgbost"]\n')
+    ),
     # A table: the row and the column, and never what the cell holds.
     "aml.csv, row 9, column 'status': expected 0 or 1 (name the values that count as the event: [outcome] positive = [\"...\"])": (
         lambda: _trained(old="p7,47,1", new="p7,47,relapsed")
@@ -137,9 +142,15 @@ LINES: dict[str, Callable[[], object]] = {
     "chd.csv, line 2, column 'code': expected a code as VOCABULARY//CODE (write it as in ICD10CM//I21.9)": (
         lambda: codes.read(_written("chd.csv", CODES + "I21,infarction,true\n"))
     ),
-    # Records, genotypes and scores.
+    "card.toml, funding: expected a text in quotes": (
+        lambda: read_answers(_written("card.toml", "funding = 3\n"))
+    ),
+    # Records, bundles, genotypes and scores.
     "record: expected the folder of a record, found no data/*.parquet in it (make one: presage ingest omop SRC)": (
         lambda: Record.open(Path("record"))
+    ),
+    "bundle: expected the folder of a bundle, found no digests.json in it": (
+        lambda: load(Path("bundle"))
     ),
     "source/data: expected the columns subject_id, time, code, found no column 'code' (give the folder of a MEDS data set: data/**/*.parquet, metadata/codes.parquet)": (
         _meds

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("features", "serving")
+ROOMS = ("features", "training", "serving")
 GAP = "\N{WHITE SQUARE}"  # stands for what is only known when the error is raised
 
 # What makes such an error, and which of its positional arguments is which text.
@@ -27,18 +27,19 @@ TEXTS = ("expected", "found", "way_out")
 HANDS_ON = {"features/errors.py", "features/toml_files.py"}
 
 COMPLAINTS = {
-    "absent", "another", "broken", "cannot", "cut", "damaged", "different", "it", "lacks", "missing",
-    "neither", "no", "nobody", "none", "nor", "not", "nothing", "only", "refused", "there", "unknown", "wrong",
+    "absent", "another", "broken", "cannot", "cut", "damaged", "different", "it", "lacks", "missing", "neither",
+    "no", "nobody", "none", "nor", "not", "nothing", "only", "refused", "there", "unknown", "wrong",
 }  # fmt: skip
 WAYS = {
-    "add", "ask", "call", "check", "choose", "convert", "copy", "download", "export", "fetch", "first", "fit", "flag",
-    "free", "give", "install", "keep", "label", "leave", "lift", "link", "make", "mend", "merge", "move", "name",
-    "run", "save", "score", "send", "set", "start", "take", "train", "unpack", "use", "write",
+    "add", "ask", "build", "call", "check", "choose", "convert", "copy", "download", "exclude", "export", "fetch",
+    "first", "fit", "flag", "free", "give", "install", "keep", "label", "leave", "lift", "link", "make", "mend",
+    "merge", "move", "name", "promote", "rename", "run", "save", "score", "send", "set", "start", "take", "train",
+    "unpack", "use", "widen", "write",
 }  # fmt: skip
 # Places that are no file, option, variable, argument or section of a study.
 PLACES = {
-    "families", "features/polygenic/columns/loops.c", "memory", "names", "password", "subject_id", "the ancestry panel",
-    "the file system", "the store",
+    "capacities", "families", "features/polygenic/columns/loops.c", "horizons_days", "memory", "names", "password",
+    "risk", "subject_id", "the ancestry panel", "the file system", "the record", "the store", "thresholds",
 }  # fmt: skip
 
 

@@ -178,6 +178,17 @@ def test_a_bad_request_gets_one_clear_error_that_repeats_nothing_it_sent(
     assert SECRET not in caplog.text
 
 
+def test_an_error_that_its_sender_can_mend_is_answered_in_three_keys(api: TestClient) -> None:
+    answer = api.post("/api/score", json=GOOD | {"model": "chd-10"})
+    assert answer.json() == {
+        "error": {
+            "where": "chd-10",
+            "expected": "a registered model among chd-10y, found none of that name",
+            "way_out": "write 'chd-10y' if that is meant",
+        }
+    }
+
+
 @pytest.mark.parametrize(
     "media_type",
     ["application/vnd.bentoml+pickle", "application/octet-stream", "text/plain", "multipart/form-data", ""],
