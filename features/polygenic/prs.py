@@ -37,7 +37,7 @@ def prs(
         raise PresageError("--out", "a name that ends in .parquet or .csv", way_out="write --out scores.parquet")
     report, rows = report_paths(out)
     if not out.parent.is_dir():
-        raise PresageError(str(out.parent), "no such folder", way_out="make it first")
+        raise PresageError(str(out.parent), "a folder to write in", found="no such folder", way_out="make it first")
     with whole_files(out, report, rows) as (out_part, report_part, rows_part):
         scored = run_with_rows(
             genotypes,

@@ -52,7 +52,7 @@ def _named(name: str, champion: Champion) -> Champion:
     from features.errors import PresageError
 
     if name != champion.name:
-        raise PresageError(name, "no such registered model")
+        raise PresageError(name, "a registered model", found="none of that name", way_out="train it first")
     return champion
 
 
@@ -183,8 +183,8 @@ def test_an_error_that_its_sender_can_mend_is_answered_in_three_keys(api: TestCl
     assert answer.json() == {
         "error": {
             "where": "chd-10",
-            "expected": "a registered model among chd-10y, found none of that name",
-            "way_out": "write 'chd-10y' if that is meant",
+            "expected": "a registered model, found none of that name",
+            "way_out": "train it first",
         }
     }
 
