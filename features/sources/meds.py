@@ -44,7 +44,9 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     """
     shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
     if not shards:
-        raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
+        raise PresageError(
+            str(source), "the folder of a MEDS data set", found="no data/*.parquet in it", way_out=_WAY_OUT
+        )
     check_parquet(shards)
     with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
@@ -52,7 +54,12 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")
             missing = [name for name in _REQUIRED if name not in raw.columns]
             if missing:
-                raise PresageError(f"{source}/data", f"column '{missing[0]}' is missing", way_out=_WAY_OUT)
+                raise PresageError(
+                    f"{source}/data",
+                    f"the columns {', '.join(_REQUIRED)}",
+                    found=f"no column '{missing[0]}'",
+                    way_out=_WAY_OUT,
+                )
             rows = _checked(raw)
             staged = space.con.create_table("checked", rows.drop("source_row"))
             account(space, report, name="data", staged=staged, rows=rows)
