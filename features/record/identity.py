@@ -32,7 +32,7 @@ def read(record_dir: Path, *, source: str | None = None) -> pa.Table:
     return known if source is None else known.filter(pc.equal(known["source"], source))
 
 
-def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> ir.Table:
+def assign(con: Backend, record_dir: Path, *, source: str, people: ir.Table) -> ir.Table:
     """Give a subject to every `source_id` that a source holds, the known number or a new one.
 
     people: one row for each `source_id`, perhaps with `wish`, the number that a person would like to keep; a wish is
