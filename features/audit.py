@@ -33,11 +33,11 @@ def audit(record: Record, catalogue: Catalogue, *, backend: BaseBackend | None =
     session = duckdb_session() if backend is None else IbisSession(backend)
     Reading(record, engine, session=session)
     session.put("presage_events", record.events(session.backend))
-    found = {row["source"]: row for row in session.run(_counts()).to_pylist()}
+    counts = {row["source"]: row for row in session.run(_counts()).to_pylist()}
     rows = [
-        {"feature": _first(engine, source), **found[number]}
+        {"feature": _first(engine, source), **counts[number]}
         for number, source in enumerate(engine.plan.sources)
-        if source.value_unit is not None and number in found
+        if source.value_unit is not None and number in counts
     ]
     return pa.Table.from_pylist(rows, schema=COUNTS)
 

@@ -34,7 +34,12 @@ def whole_files(*paths: Path, scratch_in: Path | None = None) -> Iterator[tuple[
     """
     for path in paths:
         if path.is_dir():
-            raise PresageError(str(path), "a folder has this name", way_out="write elsewhere, or move the folder")
+            raise PresageError(
+                str(path),
+                "the name of a file",
+                found="a folder of that name",
+                way_out="write elsewhere, or move the folder",
+            )
     with _scratch(paths[0], inside=scratch_in or paths[0].parent) as folder:
         parts = tuple(folder / path.name for path in paths)
         yield parts

@@ -193,7 +193,9 @@ class People:
     def known(self, subject_id: int) -> Record:
         """The tables of a person in the record."""
         if self.record_dir is None:
-            raise PresageError("subject_id", "a service that was started with a record", way_out="send `person`")
+            raise PresageError(
+                "subject_id", "a service that was started with a record", found="one without", way_out="send `person`"
+            )
         settle(self.record_dir)
         tables = {name: self._person(name, subject_id) for name in GENOMIC}
         whole = self._of_everybody(self.record_dir)

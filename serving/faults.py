@@ -12,6 +12,16 @@ from features.errors import PresageError
 HERE = Path(__file__).parents[1]  # a checkout, or the folder where every installed package lies
 OWN = ("features", "training", "serving", "presage.py")
 DISK_FULL = os.strerror(errno.ENOSPC)
+ALLOWED = {
+    errno.ENOSPC: "room on the disk",
+    errno.EACCES: "the permission to use it",
+    errno.EPERM: "the permission to use it",
+    errno.EROFS: "a place that can be written",
+    errno.ENAMETOOLONG: "a shorter name",
+    errno.ENOENT: "a file or folder of this name",
+    errno.EISDIR: "a file",
+    errno.ENOTDIR: "a folder",
+}
 WAYS_OUT = {
     errno.ENOSPC: "free some space; what was there before stands",
     errno.EACCES: "ask for the permission, or name another place",
@@ -28,12 +38,24 @@ def mendable(error: Exception) -> PresageError | None:
     if isinstance(error, PresageError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
-        return PresageError("memory", "more than this machine has left", way_out="fewer people at once, or more memory")
+        return PresageError(
+            "memory",
+            "as much as the work needs",
+            found="less than that on this machine",
+            way_out="take fewer people at once, or more memory",
+        )
     if isinstance(error, OSError) and error.errno is not None:
         where = str(error.filename2 or error.filename or "the file system")
-        return PresageError(where, os.strerror(error.errno).lower(), way_out=WAYS_OUT.get(error.errno))
+        return PresageError(
+            where,
+            ALLOWED.get(error.errno, "a file or folder that can be used"),
+            found=os.strerror(error.errno).lower(),
+            way_out=WAYS_OUT.get(error.errno),
+        )
     if DISK_FULL in str(error):  # DuckDB's and SQLite's errors are none of the operating system's
-        return PresageError("the file system", DISK_FULL.lower(), way_out=WAYS_OUT[errno.ENOSPC])
+        return PresageError(
+            "the file system", ALLOWED[errno.ENOSPC], found=DISK_FULL.lower(), way_out=WAYS_OUT[errno.ENOSPC]
+        )
     return None
 
 

@@ -173,7 +173,7 @@ def service(backend: Backend, *, metrics: bool) -> Any:
             except UnseenError as error:
                 refusal = problem(404, "subject_id", expected=str(error))
             except PresageError as error:
-                refusal = problem(422, error.where, expected=error.expected, way_out=error.way_out)
+                refusal = problem(422, error.where, expected=error.rule, way_out=error.way_out)
             ctx.response.status_code = refusal.status_code
             return refusal  # type: ignore[return-value]  # BentoML sends a ready answer as it is
 
@@ -244,7 +244,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind)
     except (OSError, UnicodeError):
-        raise PresageError(f"--host {host}", "an address of this machine", way_out="127.0.0.1") from None
+        raise PresageError("--host", "an address of this machine", found=host, way_out="give 127.0.0.1") from None
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -254,7 +254,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         why = os.strerror(error.errno or 0).lower()
         raise PresageError(
-            f"{host}:{port}", f"an address and a port that are free here: {why}", way_out="choose another --port"
+            f"{host}:{port}", "an address and a port that are free here", found=why, way_out="choose another --port"
         ) from None
     return listening
 

@@ -49,7 +49,7 @@ class Settings:
         given = os.environ.get("PRESAGE_SECRET")
         if given is not None:
             if len(given) < 32:
-                raise PresageError("PRESAGE_SECRET", "at least 32 characters", way_out="openssl rand -hex 32")
+                raise PresageError("PRESAGE_SECRET", "32 characters or more", way_out="make one: openssl rand -hex 32")
             return given.encode()
         path = self.home / "secret"
         self.home.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,8 @@ def init(name: str, *, out: Path | None = None) -> Copy:
         if (folder / file).exists() or (folder / file).is_symlink():
             raise PresageError(
                 str(folder / file),
-                "a name that is free: nothing is overwritten, and nothing was written",
+                "a name that is free",
+                found="a file, which is not overwritten: nothing was written",
                 way_out="write to another folder with --out",
             )
     for file, shipped in files.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 
-WAY_OUT = "see what ships with: presage studies"
+WAY_OUT = "choose from what ships: presage studies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,12 @@ class Shipped:
         Raises PresageError, which lists the names that ship, where none is called so.
         """
         if name not in self.names:
-            raise PresageError(name, f"the name of a shipped {self.kind}: {', '.join(self.names)}", way_out=WAY_OUT)
+            raise PresageError(
+                name,
+                f"the name of a shipped {self.kind} among {', '.join(self.names)}",
+                found="none of that name",
+                way_out=meant(name, self.names),
+            )
         return self.folder / f"{name}.toml"
 
     def find(self, target: str | Path) -> Path:
@@ -46,12 +51,20 @@ class Shipped:
         path, own = Path(target), Path(target) / self.own_name
         if path.is_dir():
             if not own.is_file():
-                expected = f"a {self.kind} file, or a folder with {self.own_name} in it"
-                raise PresageError(str(target), expected, way_out=f"name the {self.kind} file itself")
+                raise PresageError(
+                    str(target),
+                    f"a {self.kind} file, or a folder with {self.own_name} in it",
+                    found="a folder without",
+                    way_out=f"name the {self.kind} file itself",
+                )
             return own
         if path.exists():
             return path
         if str(target) not in self.names:
-            expected = f"a {self.kind} file, or the name of a shipped {self.kind}: {', '.join(self.names)}"
-            raise PresageError(str(target), expected, way_out=WAY_OUT)
+            raise PresageError(
+                str(target),
+                f"a {self.kind} file, or the name of a shipped {self.kind} among {', '.join(self.names)}",
+                found="neither",
+                way_out=meant(str(target), self.names) or WAY_OUT,
+            )
         return self.named(str(target))

@@ -184,7 +184,12 @@ def _cohort(
         with progress("reading the table"):
             return read_flat(study, folder), References()
     if record_dir is None:
-        raise PresageError("--record", f"a record: study {study.name} has no [source] table")
+        raise PresageError(
+            "--record",
+            f"a record, as study {study.name} has no [source] table",
+            found="none",
+            way_out="give --record DIR",
+        )
     from training.cohort import read_record
 
     return read_record(study, folder, record_dir=record_dir, truth=truth, progress=progress)

@@ -162,10 +162,10 @@ def _period_notes(bundle: Bundle) -> list[str]:
 
 def _enough(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64]) -> None:
     if len(rows) == 0:
-        raise PresageError(bundle.name, "somebody there who can be scored; there is nobody")
+        raise PresageError(bundle.name, "at least one person there who can be scored", found="nobody")
     events = int((cohort.outcome.event[rows] == EVENT).sum())
     if events < FEWEST_EVENTS:
-        raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there; there are fewer")
+        raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there", found="fewer")
 
 
 def _bench(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boot: int, seed: int) -> Bench:

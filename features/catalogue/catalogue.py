@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from features.catalogue import clinical, comorbidity, equations, genomic, history, measurements
 from features.catalogue.spec import FeatureSpec
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.record import READING
 
 CODE_WINDOWS_DAYS: tuple[int | None, ...] = (365, None)
@@ -136,7 +136,9 @@ def catalogue(
         if family in _DENSE:
             specs.extend(_DENSE[family]())
         elif family not in FAMILIES:
-            raise PresageError(f"family '{family}'", f"one of {', '.join(FAMILIES)}")
+            raise PresageError(
+                "families", f"names among {', '.join(FAMILIES)}", found=f"'{family}'", way_out=meant(family, FAMILIES)
+            )
     for score in dict.fromkeys(polygenic):
         specs.extend(genomic.polygenic(score))
     return Catalogue(tuple(specs), code_prevalence if "codes" in families else None, helpers=_helpers(specs))
@@ -155,7 +157,12 @@ def of_names(names: Sequence[str]) -> Catalogue:
     known = _declared()
     for name in names:
         if name not in known:
-            raise PresageError(f"feature '{name}'", "a feature of the catalogue", way_out="see presage catalogue")
+            raise PresageError(
+                "names",
+                "features of the catalogue",
+                found=f"'{name}'",
+                way_out=meant(name, known) or "choose from the list of: presage catalogue",
+            )
     specs = [known[name] for name in names]
     return Catalogue(tuple(specs), helpers=_helpers(specs))
 

@@ -129,7 +129,7 @@ def measurements() -> tuple[FeatureSpec, ...]:
 
 
 def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
-    found = [
+    specs = [
         FeatureSpec(
             f"{analyte.name}_latest_{LATEST_DAYS}d",
             "measurements",
@@ -152,7 +152,7 @@ def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
             **_reads(analyte),
         ),
     ]
-    return (*found, *(_series(analyte) if analyte.series else ()))
+    return (*specs, *(_series(analyte) if analyte.series else ()))
 
 
 def _series(analyte: Analyte) -> tuple[FeatureSpec, ...]:

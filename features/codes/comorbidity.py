@@ -138,13 +138,13 @@ INDICES: Mapping[str, Mapping[str, str]] = {
 @cache
 def _prefixes() -> dict[tuple[str, str], tuple[str, ...]]:
     """(index, category) -> patterns of codes."""
-    found: dict[tuple[str, str], list[str]] = {}
+    by_category: dict[tuple[str, str], list[str]] = {}
     text = resources.files("features.codes").joinpath("comorbidity.csv").read_text()
     for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
         vocabularies = ("ICD10CM", "ICD10", "ICD10GM") if row["vocabulary"] == "ICD10CM" else ("ICD9CM",)
         listed = [f"{vocabulary}//{code}*" for vocabulary in vocabularies for code in row["prefixes"].split()]
-        found.setdefault((row["index"], row["category"]), []).extend(listed)
-    return {key: tuple(listed) for key, listed in found.items()}
+        by_category.setdefault((row["index"], row["category"]), []).extend(listed)
+    return {key: tuple(listed) for key, listed in by_category.items()}
 
 
 def category_codes(index: str, category: str) -> tuple[str, ...]:

@@ -121,18 +121,19 @@ def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> 
 def read(path: Path) -> Codelist:
     """Read a code list from its CSV file. Raises PresageError that names file and line where it is not a code list."""
     if not path.is_file():
-        raise PresageError(str(path), "a code list; there is no such file")
+        raise PresageError(str(path), "a code list", found="no such file")
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     header = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
     provenance = "\n".join(line.removeprefix("#").strip() for line in lines[:header])
     rows = list(csv.reader(lines[header:]))
     if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS:
-        raise PresageError(f"{path}, line {header + 1}", f"the columns {','.join(_COLUMNS)}")
+        raise PresageError(f"{path}, line {header + 1}", f"the columns {','.join(_COLUMNS)} and no others")
     entries = [_entry(row, f"{path}, line {header + 2 + i}") for i, row in enumerate(rows[1:]) if any(row)]
     if not entries:
-        raise PresageError(str(path), "at least one code")
+        raise PresageError(str(path), "at least one code", found="none")
     if len({pattern for pattern, _ in entries}) < len(entries):
-        raise PresageError(str(path), "every code once")
+        repeats = len(entries) - len({pattern for pattern, _ in entries})
+        raise PresageError(str(path), "every code once", found=f"{repeats} rows that repeat one")
     spelled = {pattern: term for entry in entries for pattern, term in _spelled(*entry)}
     return Codelist(path.stem, tuple(spelled), tuple(spelled.values()), provenance)
 
@@ -158,11 +159,13 @@ def _spelled(pattern: str, term: str) -> list[tuple[str, str]]:
 
 def _entry(row: list[str], where: str) -> tuple[str, str]:
     if len(row) != len(_COLUMNS):
-        raise PresageError(where, f"{len(_COLUMNS)} columns, found {len(row)}")
+        raise PresageError(where, f"{len(_COLUMNS)} columns", found=str(len(row)))
     code, term, descendants = (cell.strip() for cell in row)
     vocabulary, separator, bare = code.partition("//")
     if not code.startswith("MEDS_") and not (vocabulary and separator and bare):
-        raise PresageError(f"{where}, column 'code'", "VOCABULARY//CODE", way_out="as in ICD10CM//I21.9")
+        raise PresageError(
+            f"{where}, column 'code'", "a code as VOCABULARY//CODE", way_out="write it as in ICD10CM//I21.9"
+        )
     if descendants.lower() not in _TRUE | _FALSE:
         raise PresageError(f"{where}, column 'include_descendants'", "true or false")
     return (f"<<{code}" if descendants.lower() in _TRUE and not code.endswith("*") else code), term

@@ -174,10 +174,10 @@ def _parsed(written: str) -> Unit | None:
         bare = _ANNOTATION.sub("", token)
         if not bare:
             continue
-        found = _component(bare)
-        if found is None:
+        component = _component(bare)
+        if component is None:
             return None
-        factor, powers, atom = found
+        factor, powers, atom = component
         size *= factor**sign
         zero = _ZERO.get(atom, 0.0)
         for base, power in powers.items():

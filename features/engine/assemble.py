@@ -123,10 +123,10 @@ class Group:
 
     def moment(self, kind: str) -> Moments:
         """Moments (k,) of one kind of aggregate; NaT for static facts and for facts outside the feature's window."""
-        found = self.long.moments[kind][self.at]
+        moments = self.long.moments[kind][self.at]
         if self.spec.window_days is not None:
-            found = np.where(found >= self.as_of - self.spec.window_days * DAY, found, np.datetime64("NaT"))
-        return found
+            moments = np.where(moments >= self.as_of - self.spec.window_days * DAY, moments, np.datetime64("NaT"))
+        return moments
 
 
 def _latest(group: Group) -> Floats:

@@ -58,8 +58,8 @@ class CodeMap:
         readers: dict[int, list[tuple[str, str]]] = {}
         for code in codes_of(key):
             for pattern in self._matcher(code):
-                for number, found in self._readers[pattern]:
-                    readers.setdefault(number, []).append((code, found))
+                for number, reader in self._readers[pattern]:
+                    readers.setdefault(number, []).append((code, reader))
         return [
             _row(key, unit, number=number, source=self._plan.sources[number], matches=matches)
             for number, matches in sorted(readers.items())
@@ -83,7 +83,7 @@ def _row(key: str, unit: str, *, number: int, source: Source, matches: list[tupl
     that can be converted.
     """
     codes = dict.fromkeys(code for code, _ in matches)
-    found = next((each for code in codes if (each := _conversion(code, unit, source=source))), None)
+    converted = next((each for code in codes if (each := _conversion(code, unit, source=source))), None)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
     if not unit and source.value_unit is not None and source.other_units:
@@ -93,8 +93,8 @@ def _row(key: str, unit: str, *, number: int, source: Source, matches: list[tupl
         "code": key,
         "unit": unit,
         "source": number,
-        "factor": found.factor if found else None,
-        "offset": found.offset if found else None,
+        "factor": converted.factor if converted else None,
+        "offset": converted.offset if converted else None,
         "constant": next((constants[pattern] for _, pattern in matches if pattern in constants), None),
         "low": low,
         "high": high,

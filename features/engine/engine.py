@@ -109,9 +109,9 @@ def sparse_counts(long: pa.Table, n: int, *, catalogue: Catalogue) -> sparse.csr
         at.append((row[there], number[there] + position * size))
     rows, columns = (np.concatenate(each) for each in zip(*at, strict=True))
     shape = (n, size * len(catalogue.code_windows_days))
-    found = sparse.csr_matrix((np.concatenate(data), (rows, columns)), shape=shape, dtype=np.float32)
-    found.sort_indices()
-    return found
+    matrix = sparse.csr_matrix((np.concatenate(data), (rows, columns)), shape=shape, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix
 
 
 def _genomic_tables(catalogue: Catalogue) -> Iterable[str]:

@@ -61,8 +61,8 @@ def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Act
     for row in _newest(row for row in findings.to_pylist() if _known(row, as_of)):
         if _harmful(row):
             by_gene.setdefault((row["subject_id"], row["gene_hgnc"]), []).append(row)
-    found = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
-    return [judged for judged in found if judged is not None]
+    judgements = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
+    return [judged for judged in judgements if judged is not None]
 
 
 def listed_genes() -> frozenset[str]:
@@ -142,11 +142,11 @@ def is_truncating(variant: str) -> bool:
         return True
     if re.search(r"c\.-?\d+(?:_-?\d+)?[+-][12](?!\d)", variant):
         return True
-    if found := re.search(r"c\.(\d+)(?:_(\d+))?(del|dup)(?!ins)", variant):
-        length = int(found[2] or found[1]) - int(found[1]) + 1
+    if change := re.search(r"c\.(\d+)(?:_(\d+))?(del|dup)(?!ins)", variant):
+        length = int(change[2] or change[1]) - int(change[1]) + 1
         return length % 3 != 0
-    found = re.search(r"c\.\d+_\d+ins([ACGT]+)", variant)
-    return found is not None and len(found[1]) % 3 != 0
+    change = re.search(r"c\.\d+_\d+ins([ACGT]+)", variant)
+    return change is not None and len(change[1]) % 3 != 0
 
 
 @functools.cache

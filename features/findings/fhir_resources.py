@@ -76,8 +76,8 @@ def items(holder: Resource, key: str) -> list[Resource]:
 
     An entry that is not a list, and members that are not objects, are left out.
     """
-    found = holder.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    members = holder.get(key)
+    return [item for item in members if isinstance(item, dict)] if isinstance(members, list) else []
 
 
 def profiles(resource: Resource) -> set[str]:

@@ -22,10 +22,12 @@ def report_files(source: Path) -> list[Path]:
     Raises PresageError where the source is not there, or holds no file that could be a report.
     """
     if not source.exists():
-        raise PresageError(str(source), "no such file or folder")
+        raise PresageError(str(source), "a report or a folder of reports", found="no such file or folder")
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
     if not any(path.suffix.lower() in SUFFIXES for path in files):
-        raise PresageError(str(source), "no report in it", way_out=f"reports are files {', '.join(SUFFIXES)}")
+        raise PresageError(
+            str(source), f"at least one report, a file {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}", found="none"
+        )
     return files
 
 

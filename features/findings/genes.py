@@ -100,10 +100,10 @@ def _settle(by_symbol: Gene, by_id: Gene | None, *, variant: str | None) -> Gene
 
 
 def _named_in(variant: str | None) -> Gene | None:
-    if found := re.search(r"[NX]M_\d+(?:\.\d+)?\((\w[\w-]*)\)", variant or ""):
-        return _by_symbol().get(found[1].upper())
-    if found := re.search(r"NM_\d+", variant or ""):
-        return _by_symbol().get(TRANSCRIPTS.get(found[0], ""))
+    if named := re.search(r"[NX]M_\d+(?:\.\d+)?\((\w[\w-]*)\)", variant or ""):
+        return _by_symbol().get(named[1].upper())
+    if named := re.search(r"NM_\d+", variant or ""):
+        return _by_symbol().get(TRANSCRIPTS.get(named[0], ""))
     return None
 
 

@@ -40,7 +40,7 @@ def read(path: Path, *, where: str, encoding: str = "utf-8-sig") -> Iterator[Rep
             yield Problem("table that is no laboratory's report", where)
             return
         if missing:
-            raise PresageError(where, f"no column {missing[0]!r}", way_out=f"expected columns: {', '.join(COLUMNS)}")
+            raise PresageError(where, f"the columns {', '.join(COLUMNS)}", found=f"no column '{missing[0]}'")
         yield from _reports(table, where)
 
 

@@ -57,19 +57,19 @@ class Report:
 
         A gene with a finding was looked at, whether the report lists it or not.
         """
-        found: dict[str, set[str | None]] = {}
+        classifications: dict[str, set[str | None]] = {}
         symbols: dict[str, str] = {}
         for finding in self.findings:
-            found.setdefault(finding.gene_hgnc, set()).add(finding.classification)
+            classifications.setdefault(finding.gene_hgnc, set()).add(finding.classification)
             symbols[finding.gene_hgnc] = finding.gene_symbol
         listed = {covered.gene_hgnc: covered for covered in self.coverage}
-        unlisted = [Covered(gene, symbols[gene]) for gene in found if gene not in listed]
+        unlisted = [Covered(gene, symbols[gene]) for gene in classifications if gene not in listed]
         return tuple(
             Covered(
                 covered.gene_hgnc,
                 covered.gene_symbol,
                 covered.limitation,
-                covered.result or result_of(found.get(covered.gene_hgnc, set())),
+                covered.result or result_of(classifications.get(covered.gene_hgnc, set())),
             )
             for covered in [*listed.values(), *unlisted]
         )

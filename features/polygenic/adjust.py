@@ -75,9 +75,9 @@ def adjust_all(
     return Adjusted(model, placement, **out, withheld=tuple(withheld), beyond=far, unplaced=unplaced)
 
 
-def unplaced(found: float) -> str:
+def unplaced(share_found: float) -> str:
     """The reason for placing nobody where too small a share of the reference's sites is in the genotypes."""
-    return f"{found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
+    return f"{share_found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
 
 
 def _withheld(score: ScoredScore, model: AncestryModel) -> str | None:

@@ -296,7 +296,10 @@ def _check_distinct(scores: Sequence[ScoredScore]) -> None:
         name = score.header.score_id
         if name in seen:
             raise PresageError(
-                str(score.path), f"the score {name} is also in {seen[name]}", way_out="give each score once"
+                str(score.path),
+                "every score once",
+                found=f"{name}, which is also in {seen[name]}",
+                way_out="give each score once",
             )
         seen[name] = score.path
 
@@ -306,5 +309,8 @@ def _check_usable(scores: Sequence[ScoredScore]) -> None:
     if all(score.summary is None for score in scores):
         first = scores[0]
         raise PresageError(
-            str(first.path), f"no score can be computed: {first.not_scored}", way_out="give other scores"
+            str(first.path),
+            "at least one score that can be computed",
+            found=f"none: {first.not_scored}",
+            way_out="give other scores",
         )

@@ -34,10 +34,10 @@ def prs(
     All files are written, or none. Returns the sentences that tell the user what was done.
     """
     if out.suffix not in (".parquet", ".csv"):
-        raise PresageError("--out", "expected a name that ends in .parquet or .csv", way_out="say --out scores.parquet")
+        raise PresageError("--out", "a name that ends in .parquet or .csv", way_out="write --out scores.parquet")
     report, rows = report_paths(out)
     if not out.parent.is_dir():
-        raise PresageError(str(out.parent), "no such folder", way_out="make it first")
+        raise PresageError(str(out.parent), "a folder to write in", found="no such folder", way_out="make it first")
     with whole_files(out, report, rows) as (out_part, report_part, rows_part):
         scored = run_with_rows(
             genotypes,

@@ -67,7 +67,7 @@ def compute(
     the ancestry reference, then of the samples themselves.
     """
     if not score_paths:
-        raise PresageError("--scores", "expected at least one scoring file", way_out="give --scores FILE")
+        raise PresageError("--scores", "at least one scoring file", found="none", way_out="give --scores FILE")
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
     with ExitStack() as held:
@@ -207,7 +207,8 @@ def _build(genotypes: Genotypes, named: str | None, *, model: AncestryModel | No
     if model is not None and model.build and build and model.build != build:
         raise PresageError(
             "--ancestry",
-            f"the reference is on {model.build}, the genotypes are on {build}",
+            f"a reference on the build of the genotypes, {build}",
+            found=f"one on {model.build}",
             way_out="fit one on their build",
         )
     return build
@@ -220,7 +221,10 @@ def panel_build(genotypes: Genotypes, named: str | None) -> str | None:
         build = required_build(named)
         if genotypes.build is not None and genotypes.build != build:
             raise PresageError(
-                genotypes.name, f"its header says {genotypes.build}, --build says {build}", way_out="leave --build out"
+                "--build",
+                f"the build that the header of {genotypes.name} names, {genotypes.build}",
+                found=build,
+                way_out="leave --build out",
             )
     return build
 

@@ -32,7 +32,7 @@ def read(record_dir: Path, *, source: str | None = None) -> pa.Table:
     return known if source is None else known.filter(pc.equal(known["source"], source))
 
 
-def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> ir.Table:
+def assign(con: Backend, record_dir: Path, *, source: str, people: ir.Table) -> ir.Table:
     """Give a subject to every `source_id` that a source holds, the known number or a new one.
 
     people: one row for each `source_id`, perhaps with `wish`, the number that a person would like to keep; a wish is
@@ -44,9 +44,9 @@ def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> i
     everyone = everyone.cast(pa.schema([column.with_nullable(True) for column in IDENTITY]))
     taken = con.create_table(f"taken_{source}", everyone, overwrite=True)
     known = taken.filter(taken.source == source)
-    new = found.anti_join(known, "source_id")
+    new = people.anti_join(known, "source_id")
     last = everyone["subject_id"]
-    if "wish" in found.columns:
+    if "wish" in people.columns:
         granted = new.anti_join(taken, new.wish == taken.subject_id)
         granted = granted.select(subject_id=granted.wish, source=ibis.literal(source), source_id=granted.source_id)
         known = con.create_table(f"granted_{source}", known.union(granted), overwrite=True)

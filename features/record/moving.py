@@ -66,7 +66,8 @@ def settle(record_dir: Path) -> None:
     except PermissionError:
         raise PresageError(
             str(record_dir),
-            "a whole record; an ingest was broken off while it moved this one into place",
+            "a whole record",
+            found="one that an ingest was moving into place when it was broken off",
             way_out="run any presage command on it as somebody who may write there: that finishes the move",
         ) from None
 

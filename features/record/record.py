@@ -38,7 +38,10 @@ class Record:
         settle(path)
         if not any((path / "data").rglob("*.parquet")):
             raise PresageError(
-                str(path), "not a record: no data/*.parquet in it", way_out="make one with: presage ingest omop SRC"
+                str(path),
+                "the folder of a record",
+                found="no data/*.parquet in it",
+                way_out="make one: presage ingest omop SRC",
             )
         tells = path / TELLS_FILE
         if not tells.is_file():

@@ -46,7 +46,9 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     """
     shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
     if not shards:
-        raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
+        raise PresageError(
+            str(source), "the folder of a MEDS data set", found="no data/*.parquet in it", way_out=_WAY_OUT
+        )
     check_parquet(shards)
     with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
@@ -54,7 +56,12 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")
             missing = [name for name in _REQUIRED if name not in raw.columns]
             if missing:
-                raise PresageError(f"{source}/data", f"column '{missing[0]}' is missing", way_out=_WAY_OUT)
+                raise PresageError(
+                    f"{source}/data",
+                    f"the columns {', '.join(_REQUIRED)}",
+                    found=f"no column '{missing[0]}'",
+                    way_out=_WAY_OUT,
+                )
             spelt = _spelt(source, raw)
             rows = _checked(raw, spelt)
             staged = space.con.create_table("checked", rows.drop("source_row"))
@@ -127,7 +134,7 @@ def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
     found = good.select("source_subject").distinct()
     found = found.select(source_id=found.source_subject.cast("string"), wish=found.source_subject)
-    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, found=found)
+    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=found)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
     events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
     return space.con.create_table("events", events), subjects

@@ -146,11 +146,12 @@ def _nobody(space: Workspace, report: IngestReport) -> PresageError:
         for name, table in report.tables.items()
         for reason, rows in sorted(table.rejected.items())
     ]
-    why = f"; set aside were {'; '.join(aside[:5])}" if aside else ""
+    why = f"; {'; '.join(aside[:5])}" if aside else ""
     return PresageError(
         str(space.origin),
-        f"at least one person was expected, none could be read{why}",
-        way_out="the record stands as it was; check that this is the whole source",
+        "at least one person",
+        found=f"none that could be read{why}",
+        way_out="check that this is the whole source; the record stands as it was",
     )
 
 

@@ -66,7 +66,7 @@ def may(viewer: Viewer, what: str) -> bool:
 def hash_password(password: str) -> str:
     """An argon2id hash. Raises PresageError for a password too short to protect a person."""
     if len(password) < SHORTEST_PASSWORD:
-        raise PresageError("password", f"at least {SHORTEST_PASSWORD} characters")
+        raise PresageError("password", f"{SHORTEST_PASSWORD} characters or more")
     return _HASHER.hash(password)
 
 

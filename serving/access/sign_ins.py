@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, Engine
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from serving.access.roles import hash_password, new_token, token_hash
 from serving.flagging import panels_of
 from serving.store import ROLES, UNASSIGNED, reading, repository, transaction
@@ -46,9 +46,11 @@ def add(engine: Engine, *, name: str, role: str, password: str | None, panels: S
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise PresageError("NAME", f"1 to {LONGEST_NAME} printable characters")
     if role not in ROLES:
-        raise PresageError("--role", f"one of: {', '.join(ROLES)}")
+        raise PresageError("--role", f"a role among {', '.join(ROLES)}", way_out=meant(role, ROLES))
     if (role == "machine") != (password is None):
-        raise PresageError("password", "one for people, none for machines", way_out="presage user token NAME")
+        raise PresageError(
+            "password", "one for people, none for machines", way_out="make a machine's token: presage user token NAME"
+        )
     hashed = None if password is None else hash_password(password)
     with transaction(engine) as connection:
         repository.add_user(connection, name=name, role=role, password_hash=hashed, panel_names=panels)
@@ -142,12 +144,19 @@ def demo(engine: Engine) -> DemoSignIns:
 
 def _known(connection: Connection, name: str) -> str:
     if repository.sign_in_by_name(connection, name) is None:
-        raise PresageError("user", "the name of a sign-in", way_out="presage user list")
+        raise PresageError(
+            "NAME",
+            "the name of a sign-in",
+            found="no sign-in of that name",
+            way_out="choose from the list of: presage user list",
+        )
     return name
 
 
 def _enabled(connection: Connection, name: str) -> str:
     found = repository.sign_in_by_name(connection, _known(connection, name))
     if found is not None and found.disabled:
-        raise PresageError("user", "a sign-in that is not disabled", way_out="add one of another name")
+        raise PresageError(
+            "NAME", "a sign-in that can be used", found="one that is disabled", way_out="add one of another name"
+        )
     return name

@@ -166,5 +166,7 @@ def _remark(store: Engine, panels: list[str], name: str) -> None:
 def _password() -> str:
     given = os.environ.get("PRESAGE_PASSWORD")
     if given is None and not sys.stdin.isatty():
-        raise PresageError("password", "a terminal to ask at, or PRESAGE_PASSWORD")
+        raise PresageError(
+            "password", "a terminal to ask at, or PRESAGE_PASSWORD", found="neither", way_out="set PRESAGE_PASSWORD"
+        )
     return given if given is not None else str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -63,9 +63,9 @@ class GeneticRecord:
 
         The word is finding, uncertain, negative or not tested.
         """
-        found = [f for f in self.findings if _concerns(f.gene, genes) and f.actionable]
-        if found:
-            return "finding", "; ".join(dict.fromkeys(f"{f.gene} {f.classification}" for f in found))
+        actionable_findings = [f for f in self.findings if _concerns(f.gene, genes) and f.actionable]
+        if actionable_findings:
+            return "finding", "; ".join(dict.fromkeys(f"{f.gene} {f.classification}" for f in actionable_findings))
         looked_at = {c.gene: c for c in reversed(self.coverage) if _concerns(c.gene, genes)}
         open_genes = sorted(
             {f.gene for f in self.findings if _concerns(f.gene, genes) and "uncertain" in f.classification.lower()}

@@ -25,8 +25,8 @@ def panels_of(record_dir: Path, subject_ids: Iterable[int] | None = None) -> dic
     if subject_ids is not None:
         wanted &= pc.field("subject_id").isin(pa.array(list(subject_ids), pa.int64()))
     events = ds.dataset(record_dir / "data", format="parquet")
-    found = events.to_table(columns=["subject_id", "text_value"], filter=wanted)
-    ordered = found.sort_by([("subject_id", "ascending"), ("text_value", "ascending")])
+    care_sites = events.to_table(columns=["subject_id", "text_value"], filter=wanted)
+    ordered = care_sites.sort_by([("subject_id", "ascending"), ("text_value", "ascending")])
     pairs = zip(ordered["subject_id"].to_pylist(), ordered["text_value"].to_pylist(), strict=True)
     return {subject_id: site for subject_id, site in pairs if site}
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.findings import SOURCE, listed_genes
+from features.toml_files import naming_keys, read_toml, spelt, unmet
 from serving.store import PolicyRow
 from training.shipped import Shipped
 
 POLICIES = Shipped("policy", folder=Path(__file__).parents[1] / "policies", own_name="policy.toml")
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
-Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
+Name = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    spelt("[a-z0-9][a-z0-9-]*", "small letters, digits and hyphens, a letter or digit first"),
+]
+Gene = Annotated[
+    str, StringConstraints(max_length=30), spelt("[A-Z][A-Z0-9-]*", "a gene's symbol in capitals, as LDLR")
+]
 
 
-_EXPECTED = {"extra_forbidden": "a key that a policy has; this one is unknown", "missing": "this key, which is missing"}
+_WHOLE_ACTION = "give every flag an action with text, source, owner and deadline_days"
 
 
 class _Part(BaseModel):
@@ -76,10 +82,15 @@ class Policy(_Part):
         genes = Counter(gene for rule in self.findings for gene in rule.genes)
         twice = sorted(gene for gene, times in genes.items() if times > 1)
         if twice:
-            raise ValueError(f"each gene once in the findings rules, but more often: {', '.join(twice)}")
+            raise unmet("findings", "each gene in one rule", found=f"{', '.join(twice)} more often")
         never = sorted(genes.keys() - listed_genes())
         if never:
-            raise ValueError(f"genes of {SOURCE}; nobody could ever be flagged for {', '.join(never)}")
+            raise unmet(
+                "findings",
+                f"genes of {SOURCE}",
+                found=f"{', '.join(never)}, for which nobody could ever be flagged",
+                way_out=meant(never[0], listed_genes()),
+            )
         return self
 
     @property
@@ -115,26 +126,14 @@ def policy_path(target: str | Path) -> Path:
 
 def read_policy(path: Path) -> Policy:
     """Read a policy file. Raises PresageError that names the first thing to mend."""
+    written = read_toml(path, expected="a policy file", way_out="choose from those that ship: presage studies")
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise PresageError(str(path), "a policy file", way_out="see those that ship with: presage studies") from None
-    except UnicodeDecodeError:
-        raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PresageError(str(path), f"TOML: {error}") from None
-    try:
-        return Policy.model_validate_json(json.dumps(written, default=str))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the policy"
-        raise PresageError(
-            f"{path}, {place}",
-            _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, ")),
-            way_out="every flag needs an action with text, source, owner and deadline_days"
-            if "action" in place
-            else None,
-        ) from None
+        with naming_keys(path, Policy):
+            return Policy.model_validate_json(json.dumps(written, default=str))
+    except PresageError as error:
+        if "action" not in error.where or error.way_out is not None:
+            raise
+        raise error.at(error.where, way_out=_WHOLE_ACTION) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,10 @@ def load_champion(name: str) -> Champion:
         bundle = bundle_of(name, version)
     except MlflowException as error:
         raise PresageError(
-            f"{name} version {version}", "a bundle that the registry can hand out", way_out=str(error.error_code)
+            f"{name} version {version}",
+            "a bundle that the registry can hand out",
+            found=f"what the registry calls {error.error_code}",
+            way_out="check the registry's store of artefacts",
         ) from None
     return champion_of(name, str(version), bundle=bundle)
 
@@ -92,12 +95,16 @@ def champion_of(name: str, version: str, *, bundle: Bundle) -> Champion:
     if bundle.manifest.get("flat", False):
         raise PresageError(
             f"{name} version {version}",
-            "a model that was trained on a record; this one comes from a flat table, which has nobody to score",
+            "a model that was trained on a record",
+            found="one of a flat table, which has nobody to score",
         )
     catalogue = Catalogue.from_json(bundle.catalogue_json())
     if catalogue.hash != bundle.catalogue_hash:
         raise PresageError(
-            f"{name} version {version}", "refused: its catalogue does not have the hash that the bundle names"
+            f"{name} version {version}",
+            "the catalogue whose hash the bundle names",
+            found="another, so it is refused",
+            way_out="train it again",
         )
     return Champion(name, version, bundle, catalogue)
 

@@ -46,8 +46,9 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record)
     frame = frame_of(champion, record, subject_ids=subject_ids, as_of=as_of)
     if feature_hashes(frame) != [one.feature_hash for one in listed]:
         raise PresageError(
-            "scores",
-            "the features that these people had when they were scored; the record has changed since",
+            "SCORES",
+            "the features that these people had when they were scored",
+            found="others, as the record has changed since",
             way_out="score again, then flag",
         )
     combined = np.array([one.model == "combined" for one in listed])

@@ -27,7 +27,7 @@ from serving.scoring.champions import Champion, load_champion
 from serving.scoring.eligible import Eligible, eligible
 from serving.store import Receipt
 
-ENROLLED = "the record's observation periods say who is enrolled when"
+ENROLLED = "name a day of the record's observation periods, which say who is enrolled when"
 SCORES = pa.schema(
     [
         pa.field("subject_id", pa.int64(), nullable=False),
@@ -74,13 +74,13 @@ def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress:
     Raises PresageError where nobody is enrolled then.
     """
     if out.is_dir() or out.suffix != ".parquet":
-        raise PresageError("--out", "the name of a file that ends in .parquet")
+        raise PresageError("--out", "the name of a file that ends in .parquet", way_out="write --out scores.parquet")
     with progress(f"loading {model}"):
         champion = load_champion(model)
     receipts = score_record(champion, Record.open(record_dir), as_of=as_of, progress=progress)
     if not receipts:
         raise PresageError(
-            "--as-of", f"a moment at which somebody is enrolled, which nobody is at {moment(as_of)}", way_out=ENROLLED
+            "--as-of", "a moment at which somebody is enrolled", found=f"nobody at {moment(as_of)}", way_out=ENROLLED
         )
     with progress("writing the receipts"):
         write_scores(out, receipts, model=model, as_of=as_of)
@@ -191,16 +191,20 @@ def read_scores(path: Path) -> Scores:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid):
-        raise PresageError(str(path), "a Parquet file of receipts", way_out=way_out) from None
+        raise PresageError(
+            str(path), "a Parquet file of receipts", found="no whole Parquet file", way_out=way_out
+        ) from None
     about = (table.schema.metadata or {}).get(b"presage")
     if about is None or table.schema.names != SCORES.names:
-        raise PresageError(str(path), "the columns and the stamp of a file of receipts", way_out=way_out)
+        raise PresageError(str(path), "a file of receipts", found="other columns, or no stamp", way_out=way_out)
     try:
         stamp = json.loads(about)
         model, as_of = str(stamp["model"]), datetime.fromisoformat(stamp["as_of"])
         table = table.cast(SCORES)
     except (ValueError, KeyError, TypeError):
-        raise PresageError(str(path), "the types and the stamp of a file of receipts", way_out=way_out) from None
+        raise PresageError(
+            str(path), "a file of receipts", found="other types, or another stamp", way_out=way_out
+        ) from None
     receipts = tuple(
         Receipt(
             **row

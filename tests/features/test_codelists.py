@@ -74,18 +74,24 @@ def test_a_list_spelled_out_matches_the_same_and_names_no_list_that_ships(tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("term,code\n", r"line 1: the columns code,term,include_descendants"),
-        ("code,term,include_descendants\n", "at least one code"),
-        ("code,term,include_descendants\nI21,x,true\n", r"line 2, column 'code': VOCABULARY//CODE"),
-        ("code,term,include_descendants\nX//1,x,perhaps\n", r"line 2, column 'include_descendants': true or false"),
-        ("code,term,include_descendants\nX//1,x\n", "line 2: 3 columns, found 2"),
-        ("code,term,include_descendants\nX//1,x,no\nX//1,y,no\n", "every code once"),
+        ("term,code\n", r"line 1: expected the columns code,term,include_descendants"),
+        ("code,term,include_descendants\n", "expected at least one code, found none"),
+        ("code,term,include_descendants\nI21,x,true\n", r"line 2, column 'code': expected a code as VOCABULARY//CODE"),
+        (
+            "code,term,include_descendants\nX//1,x,perhaps\n",
+            r"line 2, column 'include_descendants': expected true or false",
+        ),
+        ("code,term,include_descendants\nX//1,x\n", "line 2: expected 3 columns, found 2"),
+        (
+            "code,term,include_descendants\nX//1,x,no\nX//1,y,no\n",
+            "expected every code once, found 1 rows that repeat one",
+        ),
     ],
 )
 def test_a_bad_list_is_one_error_that_says_where(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(PresageError, match=message):
         read(write(tmp_path, text))
-    with pytest.raises(PresageError, match="no such file"):
+    with pytest.raises(PresageError, match="expected a code list, found no such file"):
         read(tmp_path / "absent.csv")
 
 

@@ -118,7 +118,7 @@ def test_who_may_not_write_is_told_how_it_is_mended(states: Callable[[int], tupl
         folder.chmod(0o555)
     with (
         _as_anybody(record),
-        pytest.raises(PresageError, match="an ingest was broken off"),
+        pytest.raises(PresageError, match="an ingest was moving into place when it was broken off"),
     ):
         Record.open(record)
 

@@ -69,7 +69,10 @@ def test_two_that_write_one_file_at_once_do_not_disturb_each_other(tmp_path: Pat
 
 def test_a_folder_with_the_name_of_a_file_is_told_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "out.csv").mkdir()
-    with pytest.raises(PresageError, match="a folder has this name"), whole_files(tmp_path / "out.csv"):
+    with (
+        pytest.raises(PresageError, match="expected the name of a file, found a folder of that name"),
+        whole_files(tmp_path / "out.csv"),
+    ):
         pytest.fail("the work has begun")
 
 

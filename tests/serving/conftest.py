@@ -418,7 +418,7 @@ def backend_of(hospital: Hospital, champions: Champions | None = None) -> Backen
 
 
 def _no_model(name: str) -> Champion:
-    raise PresageError(name, "no such registered model")
+    raise PresageError(name, "a registered model", found="none of that name", way_out="train it first")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_a_place_that_cannot_be_written_is_one_line_that_names_it(
     out = tmp_path / "no-such-folder" / "features.md"
     code, said = run(["catalogue", "--out", str(out)], monkeypatch, capsys)
     assert code == 2
-    assert said == f"presage: {out}: no such file or directory\n"
+    assert said == f"presage: {out}: expected a file or folder of this name, found no such file or directory\n"
 
 
 def test_a_fault_of_presage_is_one_line_without_its_message(
@@ -52,11 +52,17 @@ def test_a_fault_of_presage_is_one_line_without_its_message(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (PermissionError(13, "Permission denied", "rec/data"), "rec/data: permission denied (ask"),
-        (OSError(28, "x", "a", None, "b"), "b: no space left on device (free"),
-        (RuntimeError(f'Could not write "{SECRET}": No space left on device'), "the file system: no space left"),
-        (MemoryError(SECRET), "memory: more than this machine has left"),
-        (PresageError("person.csv", "a column"), "person.csv: a column"),
+        (
+            PermissionError(13, "Permission denied", "rec/data"),
+            "rec/data: expected the permission to use it, found permission denied (ask",
+        ),
+        (OSError(28, "x", "a", None, "b"), "b: expected room on the disk, found no space left on device (free"),
+        (
+            RuntimeError(f'Could not write "{SECRET}": No space left on device'),
+            "the file system: expected room on the disk, found no space left",
+        ),
+        (MemoryError(SECRET), "memory: expected as much as the work needs, found less"),
+        (PresageError("person.csv", "a column"), "person.csv: expected a column"),
     ],
 )
 def test_what_the_machine_refuses_is_said_with_a_way_out(error: Exception, expected: str) -> None:

@@ -122,7 +122,7 @@ def test_a_copy_overwrites_nothing_and_is_written_whole_or_not_at_all(there: str
 def test_a_copy_of_a_study_that_does_not_ship_is_refused_with_the_names_that_do(elsewhere: Path) -> None:
     (elsewhere / "mine").write_text("")
     for name in ("mine", "chd"):
-        with pytest.raises(PresageError, match=rf"^{name}: .*the name of a shipped study: {', '.join(NAMES)}"):
+        with pytest.raises(PresageError, match=rf"^{name}: .*the name of a shipped study among {', '.join(NAMES)}"):
             init(name)
 
 

@@ -205,7 +205,7 @@ def lists_of(predicted: Predicted, count: Floats, *, ask: Ask) -> dict[float, Fl
     """
     for share in ask.capacities:
         if not 0 < share <= 1:
-            raise PresageError("capacities", "a share of people above 0 and at most 1")
+            raise PresageError("capacities", "shares of people above 0 and at most 1", found=f"{share:g}")
     return {share: on_the_list(predicted.falling, count, share=share, rank=predicted.rank) for share in ask.capacities}
 
 
@@ -215,7 +215,7 @@ def _flaggings(
     found: dict[str, float] = {}
     for threshold in ask.thresholds:
         if not 0 < threshold < 1:
-            raise PresageError("thresholds", "a risk between 0 and 1")
+            raise PresageError("thresholds", "risks between 0 and 1", found=f"{threshold:g}")
         at = at_threshold(
             predicted.risk,
             observed.label,

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.disclosure import recoded
 
@@ -49,13 +48,13 @@ class Columns:
         if not self.code_names:
             return dense
         if frame.codes is None:
-            raise PresageError("features", "the code columns the model was fitted on")
+            raise ValueError("the frame lacks the code columns on which the model was fitted")
         if frame.code_names == self.code_names:
             return _joined(dense, frame.codes)
         where = {name: i for i, name in enumerate(frame.code_names)}
         lacking = [name for name in self.code_names if name not in where]
         if lacking:
-            raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
+            raise ValueError(f"the frame lacks code columns on which the model was fitted ({len(lacking)} are absent)")
         return _joined(dense, frame.codes[:, [where[name] for name in self.code_names]])
 
     def to_json(self) -> dict[str, Any]:
@@ -76,9 +75,7 @@ def _dense(
     known = set(frame.names)
     lacking = [name for name in names if name not in known]
     if lacking:
-        raise PresageError(
-            "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
-        )
+        raise ValueError(f"the frame lacks '{lacking[0]}', on which the model was fitted ({len(lacking)} are absent)")
     return np.ascontiguousarray(recoded(frame, names, levels=levels))
 
 

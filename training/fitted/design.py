@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from features.arrays import Floats, Ints
-from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.disclosure import recoded
 
@@ -96,8 +95,8 @@ class Design:
         known = set(frame.names)
         lacking = [name for name in self.names if name not in known]
         if lacking:
-            raise PresageError(
-                "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
+            raise ValueError(
+                f"the frame lacks '{lacking[0]}', on which the model was fitted ({len(lacking)} are absent)"
             )
         return recoded(frame, self.names, levels=self.levels).astype(np.float64)
 
@@ -123,7 +122,7 @@ class Design:
         where = {name: i for i, name in enumerate(frame.code_names)}
         lacking = [name for name in self.code_names if name not in where]
         if frame.codes is None or lacking:
-            raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
+            raise ValueError(f"the frame lacks code columns on which the model was fitted ({len(lacking)} are absent)")
         counts = frame.codes[:, [where[name] for name in self.code_names]].toarray().astype(np.float64)
         return (np.log1p(counts) - self.code_mean) / self.code_scale
 

@@ -23,7 +23,10 @@ def rising(learned: tuple[float, ...], risks: Floats, *, asked: tuple[float, ...
     for horizon in asked:
         if horizon not in learned:
             raise PresageError(
-                "horizons_days", "a horizon the model was fitted for", way_out="train it for that horizon"
+                "horizons_days",
+                "horizons that the model was fitted for",
+                found=f"{horizon:g}",
+                way_out="train it for that horizon",
             )
         positions.append(learned.index(horizon))
     return RiskCurves(asked, np.maximum.accumulate(risks, axis=1)[:, positions])

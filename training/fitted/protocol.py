@@ -53,7 +53,7 @@ class Fitted(Protocol):
     def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
         """Cumulative incidence of the event, competing events counted; binary outcomes: horizons (nan,).
 
-        Raises PresageError where the frame lacks a feature, or the horizon was not learned.
+        Raises PresageError where the horizon was not learned, ValueError where the frame lacks a feature.
         """
         ...
 

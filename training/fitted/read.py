@@ -14,7 +14,12 @@ def read_fitted(folder: Path) -> Fitted:
     """The model a learner wrote into this folder. Raises PresageError where there is none."""
     name = read_learner(folder)["learner"]
     if name not in _READERS:
-        raise PresageError(str(folder), f"a learner among {', '.join(SERVABLE)}")
+        raise PresageError(
+            str(folder),
+            f"a learner among {', '.join(SERVABLE)}",
+            found=f"'{name}'",
+            way_out="use the Presage that wrote it, or a later one",
+        )
     return _READERS[name](folder)
 
 

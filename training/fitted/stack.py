@@ -39,7 +39,7 @@ class StackFit:
         return mixed(parts, np.array([w for _, w in self._used()]), horizon_days=self.horizon_days)
 
     def write(self, folder: Path) -> None:
-        """`learner.json` and one folder per member with a weight. Raises PresageError if one cannot be written."""
+        """`learner.json` and one folder per member with a weight. Raises ValueError if one cannot be written."""
         used = self._used()
         for i, (member, _) in enumerate(used):
             member.write(folder / f"member_{i}")

@@ -22,6 +22,6 @@ def read_learner(folder: Path) -> dict[str, Any]:
     """What `write_learner` wrote."""
     path = folder / LEARNER_FILE
     if not path.is_file():
-        raise PresageError(str(path), "a learner written by Presage")
+        raise PresageError(str(path), "a learner that Presage wrote", found="a file of another kind")
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return stored

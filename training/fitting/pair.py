@@ -55,7 +55,7 @@ def fit_pair(
             cohort, rows, clinical=clinical, names=cohort.genomic_names, uncensored=uncensored, rng=rng
         )
     except PresageError as error:
-        return Pair(candidate, clinical, None, f"{error.where}: {error.expected}")
+        return Pair(candidate, clinical, None, error.fault)
     return Pair(candidate, clinical, combined)
 
 
@@ -89,7 +89,7 @@ def fit_combined(
 ) -> Combined:
     """Learn what these genomic features add to the held-out clinical score, on people who have them."""
     if clinical.out_of_fold is None:
-        raise PresageError("combined model", "held-out clinical risks")
+        raise ValueError("a combined model is learned on the held-out risks of the clinical model")
     has = np.flatnonzero(cohort.genotyped[rows])
     outcome, persons = cohort.outcome.take(rows[has]), cohort.persons[rows[has]]
     risk = clinical.out_of_fold[has, -1]
@@ -109,7 +109,7 @@ def fit_combined(
 def _calibrated(fitted: Fitted, outcome: Outcome, *, uncensored: Uncensored | None) -> tuple[Calibration, Floats]:
     """On held-out risks, the censored stood in for by people like them."""
     if fitted.out_of_fold is None:
-        raise PresageError(fitted.name, "a learner that gives held-out risks")
+        raise ValueError(f"{fitted.name} was to give held-out risks to calibrate on")
     calibration = learn_calibration(fitted.out_of_fold, outcome, uncensored=uncensored)
     return calibration, calibration.apply(fitted.out_of_fold).probabilities
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Floats, Ints, Strings
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
 from training.fitted import SERVABLE
@@ -239,7 +239,7 @@ class _Climb:
                              else self._partly_clinical(split, clinical, followed=followed, rng=rng))  # fmt: skip
             except PresageError as error:
                 parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
-                reason = f"{error.where}: {error.expected}"
+                reason = error.fault
         return np.concatenate(parts), reason
 
     def _partly_clinical(
@@ -272,7 +272,16 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
         return ("cox", "xgboost") if cohort.outcome.horizons_days else ("logistic", "xgboost")
     for name in study.models.candidates:
         if name not in LEARNERS:
-            raise PresageError("[models] candidates", f"a learner among {', '.join(LEARNERS)}; there is no '{name}'")
+            raise PresageError(
+                "[models] candidates",
+                f"learners among {', '.join(LEARNERS)}",
+                found=f"'{name}'",
+                way_out=meant(name, LEARNERS),
+            )
     if not set(study.models.candidates) & set(SERVABLE):
-        raise PresageError("[models] candidates", f"one that can be served at least: {', '.join(SERVABLE)}")
+        raise PresageError(
+            "[models] candidates",
+            f"at least one that can be served, among {', '.join(SERVABLE)}",
+            found="comparators alone",
+        )
     return study.models.candidates

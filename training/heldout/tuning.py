@@ -21,7 +21,7 @@ def budget_of(study: Study, trials: int | None, *, advance: Advance) -> Budget |
     if trials is None:
         return None
     if trials < 1:
-        raise PresageError("--tune", "at least one trial for each candidate")
+        raise PresageError("--tune", "at least one trial for each candidate", found=str(trials))
     storage = f"sqlite:///{made_home() / TRIALS_FILE}"
     return Budget(trials, storage, purpose=f"{study.name} {study.digest()[:12]}", advance=advance)
 

@@ -36,7 +36,12 @@ class Cox:
     ) -> CoxFit:
         """Coefficients for the event and, with competing events, for what competes with it."""
         if outcome.kind == "binary":
-            raise PresageError("models", "a time-to-event outcome for 'cox'", way_out="name 'logistic' instead")
+            raise PresageError(
+                "[models] candidates",
+                "learners of a binary outcome",
+                found="'cox', which needs times",
+                way_out="name 'logistic' instead",
+            )
         check_learnable(frame, outcome, persons=persons)
         rows = _Followed(frame, outcome, persons, weights)
         return fit_with_held_out(_fit_causes, rows, outcome, persons=persons, rng=rng)

@@ -44,8 +44,9 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
         for found, lacking, other in ((label, "events by", "longer"), (~label, "rows free of the event at", "shorter")):
             if int((found & (weight > 0)).sum()) < MIN_EVENTS:
                 raise PresageError(
-                    "horizons_days",
+                    "[outcome] horizons_days",
                     f"at least {MIN_EVENTS} {lacking} each horizon, among those who can be followed to it",
+                    found="fewer",
                     way_out=f"give a {other} horizon",
                 )
         made.append(Target(horizon, label, weight * own))

@@ -42,7 +42,12 @@ class XGBoostCox:
     ) -> XGBoostCoxFit:
         """Boosters with rounds and depth by the inner folds; slopes and baselines on their out-of-fold margins."""
         if outcome.kind == "binary":
-            raise PresageError("models", "a time-to-event outcome for 'xgboost_cox'", way_out="name 'xgboost' instead")
+            raise PresageError(
+                "[models] candidates",
+                "learners of a binary outcome",
+                found="'xgboost_cox', which needs times",
+                way_out="name 'xgboost' instead",
+            )
         prepared = Prepared.of(frame, outcome, persons=persons, rng=rng)
         own = np.ones(len(frame)) if weights is None else weights
         competing = np.unique(persons[outcome.event == COMPETING])

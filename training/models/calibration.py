@@ -71,7 +71,12 @@ class Calibration:
         for known, calibrator in zip(self.horizons_days, self.calibrators, strict=True):
             if known == horizon or (math.isnan(known) and math.isnan(horizon)):
                 return calibrator
-        raise PresageError("horizons_days", "a horizon that was calibrated", way_out="train the model for that horizon")
+        raise PresageError(
+            "horizons_days",
+            "horizons that were calibrated",
+            found=f"{horizon:g}",
+            way_out="train the model for that horizon",
+        )
 
     def to_json(self) -> list[dict[str, float | None]]:
         """One row per horizon; a binary outcome's horizon is None."""

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Floats, Ints
-from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import CARRIER, Cohort, Dosages
 from training.fitted import Fitted
@@ -107,7 +106,7 @@ class Pair:
     def served_out_of_fold(self) -> Floats:
         """(n, h) held-out risks of the training rows by the model that would serve each."""
         if self.clinical.out_of_fold is None:
-            raise PresageError("pair", "a pair fitted here, not one read from a bundle")
+            raise ValueError("a pair that was read from a bundle has no held-out risks")
         served = self.clinical.out_of_fold.copy()
         if self.combined is not None and self.combined.out_of_fold is not None:
             served[self.combined.rows] = self.combined.out_of_fold

@@ -74,7 +74,8 @@ def check_server() -> None:
     except (OSError, ValueError):
         raise PresageError(
             "MLFLOW_TRACKING_URI",
-            f"a tracking server at {place}, which gave no answer within {PATIENCE_S:g} seconds",
+            f"a tracking server at {place}",
+            found=f"no answer within {PATIENCE_S:g} seconds",
             way_out="start it, or unset the variable to keep runs in $PRESAGE_HOME",
         ) from None
 

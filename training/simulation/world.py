@@ -141,6 +141,11 @@ def _in_fhir(world: World) -> list[int]:
 
 def _check(out: Path, people: int) -> None:
     if people < FEWEST_PEOPLE:
-        raise PresageError("--people", f"at least {FEWEST_PEOPLE}")
+        raise PresageError("--people", f"{FEWEST_PEOPLE:,} or more", found=f"{people:,}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "truth.parquet").exists())):
-        raise PresageError(str(out), "a folder that is new, empty, or an earlier simulation", way_out="name another")
+        raise PresageError(
+            str(out),
+            "a folder that is new, empty, or an earlier simulation",
+            found="another one",
+            way_out="name another",
+        )

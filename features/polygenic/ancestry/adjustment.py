@@ -67,8 +67,10 @@ class Adjustment:
         return np.where(np.isnan(z), np.nan, found)
 
 
-def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
+def fit_adjustment(sums: Floats, components: Floats, *, where: str = "the ancestry panel") -> Adjustment:
     """Fit the adjustment of a score to a reference: sums (person,), standardised components (person, component).
+
+    `where`: how an error names the reference and the score.
 
     Assumes that the score's mean and its log variance are linear in the components; groups that depart from this keep a
     mean that is not 0. A score of few variants that a group lacks has no variance there, and a carrier would be
@@ -77,15 +79,18 @@ def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
     """
     n, k = components.shape
     if n < MIN_REFERENCE:
-        raise PresageError(
-            "the ancestry panel", f"expected {MIN_REFERENCE} people or more", way_out="use a larger panel"
-        )
+        raise PresageError(where, f"{MIN_REFERENCE} people or more", found=str(n), way_out="use a larger panel")
     design = _design(components)
     mean: Floats = np.linalg.lstsq(design, sums, rcond=None)[0].astype(np.float64)
     residual = sums - design @ mean
     sd = float(residual.std())
     if sd <= 1e-12 * max(1.0, float(np.abs(sums).max())):
-        raise PresageError("the ancestry panel", "a score has no variance in it", way_out="check the panel's genotypes")
+        raise PresageError(
+            where,
+            "a score that differs between people",
+            found="the same sum in everybody",
+            way_out="check the panel's genotypes",
+        )
     theta = _maximise(sums / sd, design, start=np.concatenate([mean / sd, [0.0], np.zeros(k)]))
     joint_mean, log_variance = theta[: k + 1] * sd, theta[k + 1 :].copy()
     log_variance[0] += 2 * np.log(sd)

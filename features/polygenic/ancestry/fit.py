@@ -54,7 +54,8 @@ def principal_components(genotypes: Genotypes, alleles: Alleles, *, n_components
     if len(chosen) < 10 * n_components or len(genotypes.samples) <= 2 * n_components:
         raise PresageError(
             genotypes.name,
-            f"{len(chosen)} common sites of {len(genotypes.samples)} people are too few for {n_components} components",
+            f"{10 * n_components} common sites and more than {2 * n_components} people for {n_components} components",
+            found=f"{len(chosen)} common sites of {len(genotypes.samples)} people",
             way_out="use a larger panel or fewer --components",
         )
     thin = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), MAX_SITES)).astype(int))
@@ -155,7 +156,8 @@ def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str,
         if len(members) < MIN_GROUP:
             raise PresageError(
                 "--labels",
-                f"group {group} has {len(members)} people, expected {MIN_GROUP} or more",
+                f"{MIN_GROUP} people or more in each group",
+                found=f"{len(members)} in group {group}",
                 way_out="merge groups",
             )
         centres.append(members.mean(axis=0))
@@ -230,7 +232,8 @@ def assemble(
     mean, sd, standard = standardised(components.people, chosen)
     groups, centres, covariances = describe_groups(standard, labels)
     fits: dict[str, Adjustment] = {
-        score_id: fit_adjustment(sums[chosen], standard[chosen]) for score_id, sums in sorted(scores.items())
+        score_id: fit_adjustment(sums[chosen], standard[chosen], where=f"{name}, score {score_id}")
+        for score_id, sums in sorted(scores.items())
     }
     return AncestryModel(
         name=name,
@@ -252,7 +255,10 @@ def check_free(out: Path) -> None:
     """Raise PresageError where the place of the reference is taken: before hours of fitting, not after."""
     if out.exists():
         raise PresageError(
-            str(out), "there is something already", way_out="a frozen reference is not overwritten: name another"
+            str(out),
+            "a name that is free",
+            found="something of that name, and a frozen reference is not overwritten",
+            way_out="name another",
         )
 
 

@@ -105,10 +105,10 @@ def _find(table: pa.Table, variants: Variants, *, variant: NDArray[np.int64], al
     own, keys = table["key"].to_numpy()[order], variants.keys[variant]
     ref, alt = (alleles.encode(table[name])[order] for name in ("ref", "alt"))
     low = np.arange(len(own)) if np.array_equal(own, keys) else np.searchsorted(own, keys)
-    found = np.full(len(keys), -1, np.int64)
-    one, two = variants.ref[variant], variants.alt[variant]
-    for first, second in ((one, two), (alleles.complement(one), alleles.complement(two))):
-        left, step = np.flatnonzero(found < 0), 0
+    places = np.full(len(keys), -1, np.int64)
+    ref_here, alt_here = variants.ref[variant], variants.alt[variant]
+    for first, second in ((ref_here, alt_here), (alleles.complement(ref_here), alleles.complement(alt_here))):
+        left, step = np.flatnonzero(places < 0), 0
         while len(left):
             candidate = low[left] + step
             inside = candidate < len(own)
@@ -116,9 +116,9 @@ def _find(table: pa.Table, variants: Variants, *, variant: NDArray[np.int64], al
             left, candidate = left[inside], candidate[inside]
             as_written = (ref[candidate] == first[left]) & (alt[candidate] == second[left])
             fits = as_written | ((ref[candidate] == second[left]) & (alt[candidate] == first[left]))
-            found[left[fits]] = order[candidate[fits]]
+            places[left[fits]] = order[candidate[fits]]
             left, step = left[~fits], step + 1
-    return found
+    return places
 
 
 def _reweighted(
@@ -140,5 +140,5 @@ def _reweighted(
 
 
 def _palindromes(table: pa.Table, alleles: Alleles) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = alleles.complement(alleles.encode(table["ref"])) == alleles.encode(table["alt"])
-    return found
+    palindromic: NDArray[np.bool_] = alleles.complement(alleles.encode(table["ref"])) == alleles.encode(table["alt"])
+    return palindromic

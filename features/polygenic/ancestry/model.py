@@ -248,19 +248,29 @@ def read_model(folder: Path) -> AncestryModel:
     try:
         told: dict[str, Any] = json.loads(path.read_text())
         if told["format"] != FORMAT:
-            raise PresageError(str(path), f"format {told['format']} is not {FORMAT}", way_out="fit the reference again")
+            raise PresageError(
+                str(path),
+                f"an ancestry reference of format {FORMAT}",
+                found=f"format {told['format']}",
+                way_out="fit the reference again",
+            )
         for name, digest in told["files"].items():
             if _digest(folder / name) != digest:
                 raise PresageError(
-                    str(folder / name), "not the file that was frozen", way_out="fit the reference again"
+                    str(folder / name), "the file that was frozen", found="another", way_out="fit the reference again"
                 )
         return _from_json(told, folder)
     except FileNotFoundError as error:
         raise PresageError(
-            str(error.filename), "no such file", way_out="make a reference: presage ancestry fit PANEL --out MODEL"
+            str(error.filename),
+            "a file of an ancestry reference",
+            found="no such file",
+            way_out="make a reference: presage ancestry fit PANEL --out MODEL",
         ) from error
     except (KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
-        raise PresageError(str(path), "not an ancestry reference", way_out="fit the reference again") from error
+        raise PresageError(
+            str(path), "an ancestry reference", found="a file of another kind", way_out="fit the reference again"
+        ) from error
 
 
 def _as_json(model: AncestryModel, folder: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def required_build(name: str) -> str:
     """The build that a user named. Raises PresageError for a name that means none."""
     build = canonical_build(name)
     if build not in (GRCH37, GRCH38):
-        raise PresageError("--build", "expected GRCh37 or GRCh38", way_out="lift other builds over first")
+        raise PresageError("--build", "GRCh37 or GRCh38", way_out="lift other builds over first")
     return build
 
 
@@ -74,8 +74,9 @@ def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
     if len(found) > 1:
         raise PresageError(
             where,
-            f"the header names {' and '.join(sorted(found))} at once",
-            way_out="say which with --build after mending the header",
+            "a header that names one build",
+            found=" and ".join(sorted(found)),
+            way_out="mend the header, or name the build with --build",
         )
     return found.pop() if found else None
 

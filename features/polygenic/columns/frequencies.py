@@ -17,6 +17,8 @@ from features.polygenic.columns.explode import split_alternates
 from features.polygenic.columns.variants import Alleles, Codes, Variants, position_keys, split_key
 
 _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
+_CUT = "one that is cut short or damaged"
+_AGAIN = "make it again: plink2 --freq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class FrequencyTable:
         if len(variants) and np.isnan(found).all():
             raise PresageError(
                 str(self.path),
-                "it has none of the genotypes' variants",
+                "frequencies of the genotypes' variants",
+                found="none of them",
                 way_out="make it from a reference of the same build and ids",
             )
         return found
@@ -66,7 +69,7 @@ def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
     Raises PresageError for a damaged file, or a frequency outside 0 to 1.
     """
     if not path.exists():
-        raise PresageError(str(path), "no such frequency file", way_out="make one: plink2 --freq")
+        raise PresageError(str(path), "a file of frequencies", found="no such file", way_out="make one: plink2 --freq")
     parts: list[FrequencyTable] = []
     columns: list[str] = []
     rows = 0
@@ -80,20 +83,16 @@ def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
                 parts.append(_read_piece(path, content, columns=columns, alleles=alleles))
                 rows += len(parts[-1])
     except (text.BadLineError, OSError) as error:
-        raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq") from error
+        raise PresageError(str(path), "a whole .afreq file", found=_CUT, way_out=_AGAIN) from error
     except text.BadCellError as error:
         where = f"{path}, row {rows + error.number + 1}"
-        raise PresageError(where, "expected numbers", way_out="make it again: plink2 --freq") from error
+        raise PresageError(where, "numbers", way_out=_AGAIN) from error
     if not parts:
-        raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq")
+        raise PresageError(str(path), "a whole .afreq file", found=_CUT, way_out=_AGAIN)
     table = _joined(parts)
     outside = np.flatnonzero((table.frequency < 0) | (table.frequency > 1))
     if len(outside):
-        raise PresageError(
-            f"{path}, row {outside[0] + 1}, column ALT_FREQS",
-            "expected a frequency from 0 to 1",
-            way_out="make it again",
-        )
+        raise PresageError(f"{path}, row {outside[0] + 1}, column ALT_FREQS", "a frequency from 0 to 1", way_out=_AGAIN)
     return table
 
 
@@ -101,7 +100,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     for name in _NAMED:
         if name not in columns:
             raise PresageError(
-                f"{path}, line 1", f"the header has no column {name}", way_out="make it with plink2 --freq"
+                f"{path}, line 1", f"the columns {', '.join(_NAMED)}", found=f"no column {name}", way_out=_AGAIN
             )
 
 

@@ -42,7 +42,10 @@ def _library() -> ctypes.CDLL:
     found = find_spec("features.polygenic._loops")
     if found is None or found.origin is None:
         raise PresageError(
-            "features/polygenic/columns/loops.c", "it is not compiled", way_out="install Presage again: pip"
+            "features/polygenic/columns/loops.c",
+            "its compiled library",
+            found="none",
+            way_out="install Presage again with pip",
         )
     return ctypes.CDLL(found.origin)
 

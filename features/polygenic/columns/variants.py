@@ -86,9 +86,9 @@ class Alleles:
     def code(self, name: str) -> int:
         """The code of one allele, upper-cased."""
         key = name.upper()
-        found = self.codes.get(key)
-        if found is not None:
-            return found
+        known = self.codes.get(key)
+        if known is not None:
+            return known
         with self._lock:
             if key not in self.codes:
                 self.names.append(key)

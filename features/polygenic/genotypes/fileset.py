@@ -28,6 +28,7 @@ from features.polygenic.genotypes.request import Request
 _EVERY = "{1..22}"
 _AUTOSOMES = tuple(str(i) for i in range(1, 23))
 _CHROMOSOMES = (*_AUTOSOMES, "X", "Y")
+_FORMATS_READ = "give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def _check_asked(path: Path, files: list[Genotypes], *, request: Request) -> Non
     asked = "--assume-reference" if request.assume_reference else "--callable-bed" if request.callable_bed else None
     if asked is not None and not any(isinstance(file, ListsSites) for file in files):
         raise PresageError(
-            asked, f"expected a VCF or BCF, since {path.name} has a call at every site", way_out="leave it out"
+            asked, "a VCF or BCF", found=f"{path.name}, which has a call at every site", way_out="leave the option out"
         )
 
 
@@ -72,7 +73,8 @@ def _complete(path: Path, parts: list[Path], *, files: list[Genotypes], request:
         if absent:
             raise PresageError(
                 str(path),
-                f"no file of chromosome {', '.join(absent)}, all of whose sites would count as reference",
+                "a file of every chromosome, as all sites of an absent one would count as reference",
+                found=f"no file of chromosome {', '.join(absent)}",
                 way_out=f"add the files, or name those that are there: {path.name.replace(_EVERY, '*')}",
             )
     elsewhere = np.unique(np.concatenate([file.said() for file in listing])) if assumes else None
@@ -93,7 +95,7 @@ def expand(path: Path) -> list[Path]:
     else:
         found = [_with_suffix(path)]
     if not found or not found[0].exists():
-        raise PresageError(name, "no such genotype file", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf")
+        raise PresageError(name, "a file of genotypes", found="no such file", way_out=_FORMATS_READ)
     return found
 
 
@@ -110,14 +112,13 @@ def _open_one(path: Path, alleles: Alleles, *, request: Request | None, alone: b
     if name.endswith((".bgen", ".bgen.gz")):
         raise PresageError(
             str(path),
-            "BGEN is not read",
+            "a format of genotypes that is read",
+            found="BGEN",
             way_out=f"convert it: plink2 --bgen {path.name} ref-first --sample FILE.sample --make-pgen --out genotypes",
         )
     opener = next((opener for suffixes, opener in _FORMATS if name.endswith(suffixes)), None)
     if opener is None:
-        raise PresageError(
-            str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
-        )
+        raise PresageError(str(path), "a format of genotypes that is read", found="another", way_out=_FORMATS_READ)
     return opener(path, alleles, request=request, alone=alone)
 
 
@@ -125,7 +126,12 @@ def _open_vcf(path: Path, alleles: Alleles, *, request: Request | None, alone: b
     from features.polygenic.genotypes.vcf import Vcf
 
     if request is None:
-        raise PresageError(str(path), "a VCF is read for the sites of scores", way_out="convert it: plink2 --make-pgen")
+        raise PresageError(
+            str(path),
+            "a .pgen or .bed, which can be read as a whole",
+            found="a VCF",
+            way_out="convert it: plink2 --make-pgen",
+        )
     return Vcf(path, alleles, request=request, alone=alone)
 
 
@@ -151,12 +157,15 @@ class Fileset:
             if part.samples.ids != self.samples.ids:
                 raise PresageError(
                     part.name,
-                    f"its samples are not those of {files[0].name}",
+                    f"the samples of {files[0].name} in the same order",
+                    found="others",
                     way_out="export all chromosomes together",
                 )
         builds = {part.build for part in files if part.build}
         if len(builds) > 1:
-            raise PresageError(name, "its files are of different builds", way_out="lift them to one build")
+            raise PresageError(
+                name, "files of one build", found=" and ".join(sorted(builds)), way_out="lift them to one build"
+            )
         self.build: str | None = builds.pop() if builds else None
         self.has_dosages: bool = any(part.has_dosages for part in files)
         self.n_records: int = sum(part.n_records for part in files)

@@ -31,7 +31,9 @@ class Pgen:
         table = read_pvar(pvar if pvar.exists() else path.with_suffix(".pvar.zst"), alleles)
         psam = path.with_suffix(".psam")
         if not psam.exists():
-            raise PresageError(str(psam), "no such file", way_out="a .pgen needs its .psam beside it")
+            raise PresageError(
+                str(psam), "the .psam beside the .pgen", found="no such file", way_out="copy all files of the set"
+            )
         self._open(path, table, samples=read_psam(psam))
         self.build: str | None = build_of_header(table.header, where=str(pvar))
         self.has_dosages: bool = _has_dosages(path)
@@ -85,7 +87,10 @@ class PgenSites:
             )
         except (RuntimeError, MemoryError, OSError) as error:
             raise PresageError(
-                str(path), _reason(error, n_samples, n_records=n_records), way_out="export the genotypes again"
+                str(path),
+                f"a whole genotype file of {n_samples:,} samples and {n_records:,} records",
+                found=f"what its reader calls '{str(error).strip()}'",
+                way_out="export the genotypes again",
             ) from error
         self._packed = _packed(path, index, n_samples=n_samples)
 
@@ -122,7 +127,10 @@ class PgenSites:
                 read_list(rows.astype(np.uint32), out)
         except RuntimeError as error:
             raise PresageError(
-                str(self._path), f"damaged between records {rows[0] + 1} and {rows[-1] + 1}", way_out="export it again"
+                str(self._path),
+                "a whole genotype file",
+                found=f"damage between records {rows[0] + 1} and {rows[-1] + 1}",
+                way_out="export it again",
             ) from error
 
     def close(self) -> None:
@@ -138,10 +146,6 @@ def _packed(path: Path, index: RecordIndex | None, *, n_samples: int) -> PackedR
     from features.polygenic.genotypes.packed import PackedReader
 
     return PackedReader(path, index, n_samples=n_samples)
-
-
-def _reason(error: Exception, n_samples: int, *, n_records: int) -> str:
-    return f"not a whole genotype file of {n_samples:,} samples and {n_records:,} records ({str(error).strip()})"
 
 
 def _has_dosages(path: Path) -> bool:

@@ -80,8 +80,8 @@ def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: Al
     if turned >= MIN_TURNED and turned > MAX_TURNED * (same + turned):
         raise PresageError(
             name,
-            f"at {turned} of {same + turned} sites the frequencies or the ancestry reference name its ALT as REF: "
-            "theirs is not the genome's, and does not say what a site that is not listed is",
+            "the genome's REF in the frequencies and the reference: they tell what a site that is not listed is",
+            found=f"its ALT as their REF at {turned} of {same + turned} sites",
             way_out="make them again from files with the genome's REF (plink2 --ref-from-fa)",
         )
 
@@ -108,24 +108,24 @@ def _lines(bed: Path) -> list[str]:
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
         return content.decode("utf-8-sig").splitlines()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise PresageError(str(bed), "not a whole gzip file", way_out="copy it again") from error
+        raise PresageError(str(bed), "a whole gzip file", found="a damaged one", way_out="copy it again") from error
     except UnicodeDecodeError as error:
-        raise PresageError(str(bed), "not a text file", way_out="give the BED of callable regions") from error
+        raise PresageError(
+            str(bed), "text in UTF-8", found="another encoding", way_out="give the BED of callable regions"
+        ) from error
 
 
 def _regions(bed: Path) -> tuple[Ints, Ints]:
     """First and last site of each region, as keys."""
     if not bed.exists():
-        raise PresageError(str(bed), "no such file", way_out="give the BED of callable regions")
+        raise PresageError(str(bed), "the BED of callable regions", found="no such file")
     starts, stops = [], []
     for number, line in enumerate(_lines(bed), start=1):
         cells = line.split()
         if not cells or cells[0].startswith(("#", "track", "browser")):
             continue
         if len(cells) < 3 or not (cells[1].isdigit() and cells[2].isdigit()) or int(cells[1]) >= int(cells[2]):
-            raise PresageError(
-                f"{bed}, line {number}", "expected chromosome, start and a later end", way_out="mend the line"
-            )
+            raise PresageError(f"{bed}, line {number}", "chromosome, start and a later end", way_out="mend the line")
         chromosome = chromosome_code(cells[0]) << 32
         starts.append(chromosome | (int(cells[1]) + 1))
         stops.append(chromosome | min(int(cells[2]), _POSITION))

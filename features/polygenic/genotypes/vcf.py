@@ -110,7 +110,12 @@ class Vcf:
             source = VCF(str(path), gts012=True)
         except Exception as error:  # cyvcf2 raises bare exceptions for a header it cannot parse
             check_sample_names(path)
-            raise PresageError(str(path), "not a VCF or BCF file", way_out="export the genotypes again") from error
+            raise PresageError(
+                str(path),
+                "a VCF or BCF file",
+                found="a header that is none of theirs",
+                way_out="export the genotypes again",
+            ) from error
         self.name: str = str(path)
         self.samples: Samples = vcf_samples(path, source.samples)
         self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
@@ -198,11 +203,17 @@ class Vcf:
                     columns.number += [place] * (len(columns.keys) - len(columns.number))
         except Exception as error:
             raise PresageError(
-                f"{path}, record {number + 1}", "damaged or cut short", way_out="export it again"
+                f"{path}, record {number + 1}",
+                "a whole record",
+                found="a damaged one, or one cut short",
+                way_out="export it again",
             ) from error
         if self._only_calls and _dosage_fields(source):  # htslib notes what it met
             raise PresageError(
-                str(path), f"records have {' or '.join(DOSAGES)} that the header does not declare", way_out=_DECLARE
+                f"{path}, header",
+                f"a declaration of {' or '.join(DOSAGES)}, which its records have",
+                found="none",
+                way_out=_DECLARE,
             )
         return number
 

@@ -33,8 +33,8 @@ def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
     copies = (ploid == allele).sum(axis=1)
     copies = np.where(_haploid(calls), copies * 2, copies)
     absent = (ploid == -1).any(axis=1)
-    found: NDArray[np.int8] = np.where(absent, MISSING, copies).astype(np.int8)
-    return found
+    counted: NDArray[np.int8] = np.where(absent, MISSING, copies).astype(np.int8)
+    return counted
 
 
 def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
@@ -61,32 +61,32 @@ def reference_calls(record: Any) -> NDArray[np.int8]:
     for name in ("GQ", "DP"):
         if name in fields:
             sure &= record.format(name)[:, 0] != 0
-    found: NDArray[np.int8] = np.where(sure, 0, MISSING).astype(np.int8)
-    return found
+    reference: NDArray[np.int8] = np.where(sure, 0, MISSING).astype(np.int8)
+    return reference
 
 
 def _haploid(calls: NDArray[np.int16]) -> NDArray[np.bool_]:
     ploid = calls[:, :-1]
-    found: NDArray[np.bool_] = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
-    return found
+    haploid: NDArray[np.bool_] = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
+    return haploid
 
 
 def _dosage(record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int) -> NDArray[np.float64] | None:
     """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
     names = record.FORMAT
-    found = np.full(n_samples, np.nan)
+    dosage = np.full(n_samples, np.nan)
     haploid = np.zeros(n_samples, np.bool_) if calls is None else _haploid(calls)
     if "DS" in names:
         dosages = record.format("DS").astype(float)
         dosages[haploid] *= 2
         if allele > 0 and dosages.shape[1] >= allele:
-            found = dosages[:, allele - 1]
+            dosage = dosages[:, allele - 1]
         elif allele == 0 and dosages.shape[1] == len(record.ALT):
-            found = 2 - dosages.sum(axis=1)  # nan where any of them is
+            dosage = 2 - dosages.sum(axis=1)  # nan where any of them is
     if "GP" in names and len(record.ALT) == 1:
-        found = np.where(np.isnan(found), _expected(record.format("GP").astype(float), haploid), found)
-    found = np.where((found > -1e-3) & (found < 2.001), np.clip(found, 0, 2), np.nan)
-    return None if np.isnan(found).all() else found
+        dosage = np.where(np.isnan(dosage), _expected(record.format("GP").astype(float), haploid), dosage)
+    dosage = np.where((dosage > -1e-3) & (dosage < 2.001), np.clip(dosage, 0, 2), np.nan)
+    return None if np.isnan(dosage).all() else dosage
 
 
 def _expected(chances: NDArray[np.float64], haploid: NDArray[np.bool_]) -> NDArray[np.float64]:

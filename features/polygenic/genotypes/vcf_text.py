@@ -161,8 +161,8 @@ def member(values: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.bo
     """Whether each of `asked` is among `values`, which are sorted."""
     if not len(values):
         return np.zeros(len(asked), np.bool_)
-    found: NDArray[np.bool_] = values[np.minimum(np.searchsorted(values, asked), len(values) - 1)] == asked
-    return found
+    among: NDArray[np.bool_] = values[np.minimum(np.searchsorted(values, asked), len(values) - 1)] == asked
+    return among
 
 
 def _each(column: pa.Array, rule: Callable[[str], bool]) -> NDArray[np.bool_]:

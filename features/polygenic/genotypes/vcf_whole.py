@@ -24,9 +24,14 @@ def check_sample_names(path: Path) -> None:
 def vcf_samples(path: Path, ids: list[str]) -> Samples:
     """The people of a VCF. Raises PresageError where there is nobody, or somebody twice."""
     if not ids:
-        raise PresageError(str(path), "no samples: only sites", way_out="give a VCF with genotypes")
+        raise PresageError(str(path), "at least one sample", found="sites only", way_out="give a VCF with genotypes")
     if len(set(ids)) < len(ids):
-        raise PresageError(f"{path}, header", "a sample id occurs twice", way_out="give every sample its own id")
+        raise PresageError(
+            f"{path}, header",
+            "every sample once",
+            found="one that is there twice",
+            way_out="give every sample its own id",
+        )
     return Samples(tuple(ids))
 
 
@@ -38,8 +43,8 @@ def check_end(path: Path) -> None:
         stream.seek(max(size - len(_BGZF_END), 0))
         end = stream.read()
     if not start:
-        raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
-    cut = PresageError(str(path), "cut short: its end is missing", way_out="copy or export it again")
+        raise PresageError(str(path), "a VCF or BCF file", found="an empty file", way_out="export the genotypes again")
+    cut = PresageError(str(path), "a whole file", found="one whose end is missing", way_out="copy or export it again")
     if start[:2] == b"\x1f\x8b" and start[12:14] == b"BC":
         if end != _BGZF_END:
             raise cut

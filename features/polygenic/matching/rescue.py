@@ -46,10 +46,10 @@ def rescue_palindromes(rows: ScoreRows, matches: Matches, *, frequencies: NDArra
     reference[chosen] = named
     minor = np.maximum(np.minimum(told, 1 - told), np.minimum(named, 1 - named))
     same, other = np.abs(told - named), np.abs(told - (1 - named))
-    found = np.where(same <= other, 0, 1)
-    found = np.where(np.minimum(same, other) > MAX_DIFFERENCE, 3, found)
-    found = np.where(minor > MAX_MINOR_FREQUENCY, 2, found)
-    outcome[chosen] = np.where(np.isnan(told) | np.isnan(named), 4, found)
+    decided = np.where(same <= other, 0, 1)
+    decided = np.where(np.minimum(same, other) > MAX_DIFFERENCE, 3, decided)
+    decided = np.where(minor > MAX_MINOR_FREQUENCY, 2, decided)
+    outcome[chosen] = np.where(np.isnan(told) | np.isnan(named), 4, decided)
     turned = outcome == 1
     matches.kind[turned] = _OTHER_STRAND[matches.kind[turned]]
     matches.reasons[(outcome == 0) | turned] = 0

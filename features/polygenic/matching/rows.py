@@ -88,10 +88,10 @@ class MatchCounts:
         """Count the matches of some rows."""
         kind = leading_reasons(matches.reasons)
         rows = np.bincount(kind, minlength=KINDS)
-        found = rows.sum() - sum(rows[_NAMES.index(name)] for name in _WITHOUT_POSITION)
+        n_positions_found = rows.sum() - sum(rows[_NAMES.index(name)] for name in _WITHOUT_POSITION)
         ways = np.bincount(matches.kind[matches.used], minlength=len(MATCH_TYPES))
         matched = {name: int(n) for name, n in zip(MATCH_TYPES, ways, strict=True) if n}
-        return MatchCounts(kind.astype(np.uint8), rows, matched, float(found / max(rows.sum(), 1)))
+        return MatchCounts(kind.astype(np.uint8), rows, matched, float(n_positions_found / max(rows.sum(), 1)))
 
 
 def summarise(score: Score, counts: MatchCounts) -> MatchSummary:

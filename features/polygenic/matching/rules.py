@@ -155,12 +155,12 @@ def _kinds(
         (0, effect, other),
     ]
     named = other >= 0
-    for base, one, two in strands:  # the later overwrite: better kinds last
-        is_ref, is_alt = one == ref, one == alt
+    for base, effect_here, other_here in strands:  # the later overwrite: better kinds last
+        is_ref, is_alt = effect_here == ref, effect_here == alt
         kind[~named & is_alt] = _NO_OTHER + base + 1
         kind[~named & is_ref] = _NO_OTHER + base
-        kind[named & is_alt & (two == ref)] = base + 1
-        kind[named & is_ref & (two == alt)] = base
+        kind[named & is_alt & (other_here == ref)] = base + 1
+        kind[named & is_ref & (other_here == alt)] = base
     return kind
 
 

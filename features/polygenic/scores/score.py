@@ -48,7 +48,7 @@ class ScoreRows:
         if self is other:
             return True
         pairs = [(getattr(self, name), getattr(other, name)) for name in ScoreRows.__slots__]
-        return all(np.array_equal(one, two, equal_nan=one.dtype.kind == "f") for one, two in pairs)
+        return all(np.array_equal(own, theirs, equal_nan=own.dtype.kind == "f") for own, theirs in pairs)
 
     @staticmethod
     def none() -> ScoreRows:

@@ -82,7 +82,10 @@ class ScoreTable:
         self.names = columns[2:]
         if len(set(columns)) < len(columns) or not self.names:
             raise PresageError(
-                f"{path}, line {first_line - 1}", "expected one name for each score", way_out="mend the header"
+                f"{path}, line {first_line - 1}",
+                "at least one score, each of its own name",
+                found="a name twice" if self.names else "none",
+                way_out="mend the header",
             )
         self._columns = columns
         self._first_line = first_line
@@ -93,7 +96,9 @@ class ScoreTable:
         except OSError as error:
             self.close()
             if error.errno is None:  # not the system's: what is read makes no sense
-                raise PresageError(str(path), "not a whole compressed file", way_out="copy it again") from error
+                raise PresageError(
+                    str(path), "a whole compressed file", found="a damaged one", way_out="copy it again"
+                ) from error
             raise
         except BaseException:
             self.close()
@@ -119,9 +124,11 @@ class ScoreTable:
             if not np.isfinite(row).all():
                 name = self.names[int(np.argmin(np.isfinite(row)))]
                 return PresageError(
-                    f"{self.path}, line {line}, column {name}", "expected a finite number", way_out="mend the row"
+                    f"{self.path}, line {line}, column {name}", "a finite number", way_out="mend the row"
                 )
-        return PresageError(str(self.path), "expected finite numbers whose sum is one", way_out="mend the weights")
+        return PresageError(
+            str(self.path), "weights with a finite sum", found="an infinite one", way_out="mend the weights"
+        )
 
     def scores(self) -> Iterator[Score]:
         """Yield the scores one by one; all share `rows`. As many as fit in memory are read at once."""
@@ -166,7 +173,12 @@ class ScoreTable:
             start, size = self._places[number]
             lines = self._lines(os.pread(self._text.fileno(), size, start))
             if lines is None or len(lines.weights) != self._first_rows[number + 1] - self._first_rows[number]:
-                raise PresageError(str(self.path), "the file changed while it was read", way_out="start again")
+                raise PresageError(
+                    str(self.path),
+                    "a file that stays as it is while it is read",
+                    found="one that changed",
+                    way_out="start again",
+                )
             self._own.number, self._own.piece = number, lines.weights
         piece: NDArray[np.float64] = self._own.piece
         return piece
@@ -183,7 +195,9 @@ class ScoreTable:
                 if isinstance(piece, text.BadCellError):
                     where = f"{self.path}, line {line + piece.number}, column ID"
                     raise PresageError(
-                        where, "expected chromosome:position:allele:allele", way_out="or use the PGS Catalog's columns"
+                        where,
+                        "chromosome:position:allele:allele",
+                        way_out="mend the id, or use the PGS Catalog's columns",
                     )
                 if piece is None:
                     raise _bad_line(self.path, self._columns, first_line=self._first_line)
@@ -191,7 +205,7 @@ class ScoreTable:
                 pieces.append(piece)
                 line += piece.n_lines
         if not any(len(piece.rows) for piece in pieces):
-            raise PresageError(str(self.path), "the scoring file has no rows", way_out="export it again")
+            raise PresageError(str(self.path), "at least one row", found="none", way_out="export it again")
         return pieces
 
     def _parse(self, content: bytes, start: int, *, alleles: Alleles) -> _Piece | text.BadCellError | None:
@@ -256,12 +270,14 @@ def _bad_line(path: Path, columns: list[str], *, first_line: int) -> PresageErro
         for row in content.decode("utf-8", "replace").removesuffix("\n").split("\n"):
             cells = row.removesuffix("\r").split("\t")
             if cells != [""] and len(cells) != len(columns):
-                rule = f"expected {len(columns)} columns, found {len(cells)}"
-                return PresageError(f"{path}, line {line}", rule, way_out="export the table again")
+                return PresageError(
+                    f"{path}, line {line}",
+                    f"{len(columns)} columns",
+                    found=str(len(cells)),
+                    way_out="export the table again",
+                )
             for name, cell in zip(columns[2:], cells[2:], strict=False):  # none of an empty line
                 if cell not in _NULLS and not text.is_number(cell):
-                    return PresageError(
-                        f"{path}, line {line}, column {name}", "expected a number", way_out="mend the row"
-                    )
+                    return PresageError(f"{path}, line {line}, column {name}", "a number", way_out="mend the row")
             line += 1
-    return PresageError(str(path), "not a tab-separated table of scores", way_out="export the table again")
+    return PresageError(str(path), "a tab-separated table of scores", way_out="export the table again")

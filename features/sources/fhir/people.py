@@ -70,8 +70,8 @@ def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], *, prefix: 
     codings = [part.get("valueCoding") or {} for part in parts if part.get("url") == "ombCategory"]
     codes = [known.get(str(coding.get("code"))) or code_of(coding) for coding in codings]
     text = next((part.get("valueString") for part in parts if part.get("url") == "text"), None)
-    found = sorted({code for code in codes if code})
-    yield from found or ([f"{prefix}//{text}"] if text else [])
+    distinct = sorted({code for code in codes if code})
+    yield from distinct or ([f"{prefix}//{text}"] if text else [])
 
 
 def encounter(resource: Mapping[str, Any]) -> Encounter:

@@ -73,7 +73,7 @@ def resources(source: Path, wanted: frozenset[str], *, advance: Advance) -> Iter
             yield from read(called, lines, wanted=wanted)
         advance(size)
     if not any_file:
-        raise PresageError(str(source), "no FHIR file in it", way_out=_WAY_OUT)
+        raise PresageError(str(source), "at least one FHIR file", found="none", way_out=_WAY_OUT)
 
 
 def read_log(source: Path) -> Log:
@@ -111,7 +111,7 @@ def _members(source: Path) -> list[tuple[str, int]]:
     elif source.is_file():
         found = [("", source.stat().st_size)] if source.name.lower().endswith(_ENDS) else []
     else:
-        raise PresageError(str(source), "no such file or folder", way_out=_WAY_OUT)
+        raise PresageError(str(source), "a source in FHIR", found="no such file or folder", way_out=_WAY_OUT)
     single = not source.is_dir() and found[:1] and found[0][0] == ""
     return sorted(
         (name, size)

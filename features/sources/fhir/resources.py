@@ -164,11 +164,11 @@ def _encounter(resource: Mapping[str, Any]) -> str | None:
 
 
 def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("code"), text_prefix="Source/condition")
+    condition = coded(resource.get("code"), text_prefix="Source/condition")
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
-    if found:
-        yield Fact(found, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
+    if condition:
+        yield Fact(condition, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
 
 
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
@@ -176,14 +176,14 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     issued = resource.get("issued")
     components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
     for part in (resource, *components):
-        found = coded(part.get("code"), text_prefix="Source/observation")
+        observed = coded(part.get("code"), text_prefix="Source/observation")
         value = _value(part)
         # A panel is told by its components; a result that is missing for a reason is no result.
         empty_panel = part is resource and components and not value.present
-        if found and not empty_panel and (value.present or not part.get("dataAbsentReason")):
+        if observed and not empty_panel and (value.present or not part.get("dataAbsentReason")):
             moments = (end, issued)
             yield Fact(
-                found,
+                observed,
                 start or issued,
                 moments,
                 value.number,
@@ -212,7 +212,7 @@ def _value(part: Mapping[str, Any]) -> Value:
         return Value(number, quantity.get("comparator"), unit, present=number is not None, unread=given is not None)
     if isinstance(concept := part.get("valueCodeableConcept"), dict):
         words = concept.get("text") or next(
-            (one.get("display") or one.get("code") for one in concept.get("coding") or []), None
+            (coding.get("display") or coding.get("code") for coding in concept.get("coding") or []), None
         )
         return _of_text(words) if isinstance(words, str) else Value(present=words is not None)
     if isinstance(text := part.get("valueString"), str):
@@ -257,17 +257,17 @@ def _number(value: Any) -> float | None:
 
 
 def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("code"), text_prefix="Source/procedure")
+    procedure = coded(resource.get("code"), text_prefix="Source/procedure")
     start, _ = _when(resource, "performed")
-    if found:
-        yield Fact(found, start, encounter=_encounter(resource), at_visit_end=True)
+    if procedure:
+        yield Fact(procedure, start, encounter=_encounter(resource), at_visit_end=True)
 
 
 def _immunization(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("vaccineCode"), text_prefix="Source/immunization")
+    vaccine = coded(resource.get("vaccineCode"), text_prefix="Source/immunization")
     start, _ = _when(resource, "occurrence")
-    if found:
-        yield Fact(found, start, (resource.get("recorded"),), encounter=_encounter(resource))
+    if vaccine:
+        yield Fact(vaccine, start, (resource.get("recorded"),), encounter=_encounter(resource))
 
 
 _DAYS = {"d": 1.0, "wk": 7.0, "mo": 30.4375, "a": 365.25, "h": 1 / 24, "day": 1.0, "days": 1.0}
@@ -285,17 +285,15 @@ def _days(quantity: Any) -> float | None:
 def _medication(
     resource: Mapping[str, Any], start: str | None, *, known: str | None, days: float | None
 ) -> Iterator[Fact]:
-    found = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
+    drug = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
     pointed = reference(resource.get("medicationReference"))
     if pointed and pointed.startswith("#"):
-        held = [one for one in resource.get("contained") or [] if one.get("id") == pointed[1:]]
-        found = found or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
+        held = [inner for inner in resource.get("contained") or [] if inner.get("id") == pointed[1:]]
+        drug = drug or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
         pointed = None
-    if found or pointed:
+    if drug or pointed:
         unit = None if days is None else "d"
-        yield Fact(
-            found, start, (known,), days, None, unit, _encounter(resource), medication=None if found else pointed
-        )
+        yield Fact(drug, start, (known,), days, None, unit, _encounter(resource), medication=None if drug else pointed)
 
 
 def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
@@ -325,28 +323,28 @@ def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:
     relation = code_of(next(iter((resource.get("relationship") or {}).get("coding") or [{}])))
     relative = relation.split("//")[-1] if relation else (resource.get("relationship") or {}).get("text")
     for condition in resource.get("condition") or []:
-        if found := coded(condition.get("code"), text_prefix="Source/condition"):
-            kept = _prefixed("FAMILY_HISTORY", found)
+        if disease := coded(condition.get("code"), text_prefix="Source/condition"):
+            kept = _prefixed("FAMILY_HISTORY", disease)
             yield Fact(kept, resource.get("date"), number=1.0, text=relative)
 
 
 def _allergy(resource: Mapping[str, Any]) -> Iterator[Fact]:
     """`ALLERGY//<code>`: an allergy to a drug is not a prescription of it."""
-    found = coded(resource.get("code"), text_prefix="Source/allergy")
+    allergen = coded(resource.get("code"), text_prefix="Source/allergy")
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
-    if found:
-        kept = _prefixed("ALLERGY", found)
+    if allergen:
+        kept = _prefixed("ALLERGY", allergen)
         yield Fact(kept, onset or recorded, (recorded,), encounter=_encounter(resource))
 
 
 def _report(resource: Mapping[str, Any]) -> Iterator[Fact]:
     """That the report was made; its results are Observations."""
-    found = coded(resource.get("code"), text_prefix="Source/report")
+    report = coded(resource.get("code"), text_prefix="Source/report")
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
-    if found:
-        yield Fact(found, start or issued, (end, issued), encounter=_encounter(resource))
+    if report:
+        yield Fact(report, start or issued, (end, issued), encounter=_encounter(resource))
 
 
 def _prefixed(prefix: str, found: Coded) -> Coded:

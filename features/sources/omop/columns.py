@@ -100,10 +100,10 @@ def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:
     """Whether any of these columns holds a value, readable or not."""
-    found: ir.BooleanValue = ibis.literal(False)
+    filled: ir.BooleanValue = ibis.literal(False)
     for name in names:
-        found = found | text(raw, name).notnull()
-    return found
+        filled = filled | text(raw, name).notnull()
+    return filled
 
 
 def _readable(value: ir.Value) -> ir.Value:

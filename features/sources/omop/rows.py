@@ -68,7 +68,7 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tab
         "concept_id",
         "standard_id",
         available_time=known,
-        codings=codings_of(rows.beside, rows.answer),
+        codings=codings_of(rows.beside, rows.coded_answer),
         reason=ibis.cases(*reasons, else_=ibis.null("string")),
         mended=ibis.cases((rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
         note_after_death=(rows.day > rows.death).fill_null(False),
@@ -144,13 +144,13 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     if not spec.has_value:
         unit = ibis.literal(spec.number_unit).cast("string") if spec.number_unit else ibis.null("string")
         unit = ibis.ifelse(rows.numeric_value.notnull(), unit, ibis.null("string"))
-        return rows.mutate(bound=False, text_value=ibis.null("string"), unit=unit, answer=ibis.null("string"))
+        return rows.mutate(bound=False, text_value=ibis.null("string"), unit=unit, coded_answer=ibis.null("string"))
     units = known.filter(known.vocabulary == "UCUM")
     units = units.select(unit_resolved=units.concept_id, ucum=units.bare_code)
     values = known.select(value_resolved=known.concept_id, value_name=known.name, value_code=known.code)
     rows = rows.left_join(units, rows.unit_concept == units.unit_resolved)
     rows = rows.left_join(values, rows.value_concept == values.value_resolved)
-    said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
+    answer = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
     # A value as the source wrote it only repeats the number where there is one.
     written = ibis.ifelse(rows.numeric_value.isnull(), rows.written, ibis.null("string"))
     bound = ibis.cases(
@@ -159,8 +159,8 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
-        answer="Answer//" + rows.value_code,
-        text_value=ibis.coalesce(rows.text, bound, said, written),
+        coded_answer="Answer//" + rows.value_code,
+        text_value=ibis.coalesce(rows.text, bound, answer, written),
         unit=ibis.coalesce(rows.ucum, rows.unit_text),
     )
 

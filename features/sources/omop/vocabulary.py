@@ -39,7 +39,7 @@ def concepts(cdm: Cdm) -> ir.Table:
     columns = ("concept_id", "vocabulary", "bare_code", "name")
     rows = [dict(zip(columns, row, strict=True)) for row in _EVERYWHERE]
     known = ibis.memtable(pa.Table.from_pylist(rows)).select("concept_id", "vocabulary", "bare_code", "name")
-    found = known
+    resolved = known
     if cdm.has("concept"):
         raw = cdm.table("concept")
         theirs = raw.select(
@@ -52,9 +52,11 @@ def concepts(cdm: Cdm) -> ir.Table:
         theirs = theirs.group_by("concept_id").agg(
             vocabulary=theirs.vocabulary.min(), bare_code=theirs.bare_code.min(), name=theirs.name.min()
         )
-        found = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
-    found = found.mutate(code=found.vocabulary + "//" + canonical_bare(found.vocabulary, found.bare_code))
-    return cdm.con.create_table("concepts", found, overwrite=True)
+        resolved = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
+    resolved = resolved.mutate(
+        code=resolved.vocabulary + "//" + canonical_bare(resolved.vocabulary, resolved.bare_code)
+    )
+    return cdm.con.create_table("concepts", resolved, overwrite=True)
 
 
 def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[ir.Table, ir.Table]:

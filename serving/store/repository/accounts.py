@@ -34,7 +34,12 @@ def add_user(
 ) -> int:
     """Add a user. Raises PresageError where the name is taken."""
     if connection.scalar(select(users.c.id).where(users.c.name == name)) is not None:
-        raise PresageError("user", "a name that is not taken", way_out="presage user list")
+        raise PresageError(
+            "NAME",
+            "a name that is not taken",
+            found="one that is",
+            way_out="choose one beside those of: presage user list",
+        )
     added = connection.execute(insert(users).values(name=name, role=role, password_hash=password_hash))
     user_id = new_id(added)
     for panel in dict.fromkeys(panel_names):
@@ -142,7 +147,12 @@ def add_token(
     """
     user_id = connection.scalar(select(users.c.id).where(users.c.name == name))
     if user_id is None:
-        raise PresageError("user", "the name of a sign-in", way_out="presage user add NAME --role machine")
+        raise PresageError(
+            "NAME",
+            "the name of a sign-in",
+            found="no sign-in of that name",
+            way_out="add it: presage user add NAME --role machine",
+        )
     connection.execute(
         insert(tokens).values(user_id=user_id, token_hash=token_hash, label=label, made_at=now, expires_at=expires_at)
     )

@@ -48,7 +48,8 @@ def add_policy(connection: Connection, policy: PolicyRow) -> None:
     if known is not None:
         raise PresageError(
             f"policy {policy.name}, version {policy.version}",
-            "the content this version had when it was first used",
+            "what this version said when it was first used",
+            found="something else",
             way_out="give the changed policy a new version",
         )
     connection.execute(
@@ -77,7 +78,8 @@ def add_persons(connection: Connection, people: Sequence[Person]) -> None:
         elif known[someone.subject_id] != (someone.source, someone.source_id):
             raise PresageError(
                 "the store",
-                "flags of one record only, and it holds those of another",
+                "flags of this record only",
+                found="those of another",
                 way_out="set PRESAGE_HOME or PRESAGE_STORE_URL to a store of this record's own",
             )
         else:

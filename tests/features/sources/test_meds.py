@@ -157,9 +157,9 @@ def test_two_sources_share_a_record_and_their_people_do_not_mix(cdm: Cdm, tmp_pa
 
 
 def test_what_is_not_meds_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match=r"no data/\*.parquet"):
+    with pytest.raises(PresageError, match=r"found no data/\*.parquet"):
         meds.ingest(tmp_path, tmp_path / "record")
     (tmp_path / "data").mkdir()
     pq.write_table(pa.table({"subject_id": [1], "time": [None]}), tmp_path / "data" / "0.parquet")
-    with pytest.raises(PresageError, match="column 'code' is missing"):
+    with pytest.raises(PresageError, match="data: expected the columns subject_id, time, code, found no column 'code'"):
         meds.ingest(tmp_path, tmp_path / "record")

@@ -69,7 +69,7 @@ def test_curves_are_calibrated_by_horizon_still_rise_and_survive_json() -> None:
     found = again.apply(wrong).probabilities
     assert np.abs(found - truth).mean() < 0.02
     assert (np.diff(found, axis=1) >= 0).all()
-    with pytest.raises(PresageError, match="calibrated"):
+    with pytest.raises(PresageError, match="horizons_days: expected horizons that were calibrated, found 3"):
         again.apply(RiskCurves((3.0,), truth[:, :1]))
 
 
