@@ -18,6 +18,7 @@ NOTES = {
     "note_visit": "its visit is not among the visits",
     "note_bound": "number is a bound (its text says <, <=, >= or >)",
     "note_open": "visit has no end",
+    "note_sentinel": "born on 1 January 1900 or 1800, which some systems write where nobody knows (kept)",
 }
 
 

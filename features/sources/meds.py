@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ibis
@@ -53,8 +54,9 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
     with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
-            raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")
-            missing = [name for name in _REQUIRED if name not in raw.columns]
+            columns = _check_types(source, shards)
+            raw = space.con.read_parquet([str(path) for path in shards], table_name="raw_data", union_by_name=True)
+            missing = [name for name in _REQUIRED if name not in columns]
             if missing:
                 raise PresageError(
                     f"{source}/data",
@@ -79,6 +81,51 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             report=report,
             progress=progress,
         )
+
+
+def _whole(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind))
+
+
+def _number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _words(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+# What each column holds, as MEDS says: the words of an error, and the Arrow types that hold it.
+_TYPES: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
+    "subject_id": ("whole numbers", _whole),
+    "time": ("timestamps", pa.types.is_timestamp),
+    "code": ("text", _words),
+    "numeric_value": ("numbers", _number),
+    "text_value": ("text", _words),
+    "available_time": ("timestamps", pa.types.is_timestamp),
+    "unit": ("text", _words),
+}
+
+
+def _check_types(source: Path, shards: Sequence[Path]) -> set[str]:
+    """The columns of all parts together. Raises PresageError, which names the part and the column, for a wrong type.
+
+    A part may lack a column that another has, and a column that is empty in a part may have no type there.
+    """
+    columns: set[str] = set()
+    for path in shards:
+        for column in pq.read_schema(path):
+            kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+            expected, holds = _TYPES.get(column.name, ("", None))
+            if holds is not None and not pa.types.is_null(kind) and not holds(kind):
+                raise PresageError(
+                    f"{path.relative_to(source)}, column '{column.name}'",
+                    expected,
+                    found=f"the type {column.type}",
+                    way_out="write the column with its type in the MEDS schema",
+                )
+            columns.add(column.name)
+    return columns
 
 
 def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
@@ -140,6 +187,12 @@ def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table
     return space.con.create_table("events", events), subjects
 
 
+# Sex as other writers of MEDS code it (MIMIC-IV's: https://github.com/Medical-Event-Data-Standard/MIMIC_IV_MEDS).
+_OTHER_WORDS = {
+    f"{prefix}//{written}": f"Gender//{kept}"
+    for prefix in ("GENDER", "SEX")
+    for written, kept in (("F", "F"), ("FEMALE", "F"), ("M", "M"), ("MALE", "M"))
+}
 SPELT = pa.schema([("written", pa.string()), ("code", pa.string()), ("codings", pa.list_(pa.string()))])
 
 
@@ -165,7 +218,7 @@ def _kept(code: str) -> str:
     """A code as the record spells it; MEDS writes parents as VOCABULARY/CODE."""
     if "//" not in code and code.count("/") == 1 and not code.startswith("MEDS_"):
         code = code.replace("/", "//")
-    return canonical_code("".join(char for char in code if char.isprintable()))
+    return _OTHER_WORDS.get(code.upper()) or canonical_code("".join(char for char in code if char.isprintable()))
 
 
 def _vocabulary(code: str) -> str:

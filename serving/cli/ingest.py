@@ -22,12 +22,14 @@ ancestry = typer.Typer(help="The reference that polygenic scores are adjusted by
 
 @ingest.command("omop")
 def ingest_omop(
-    source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")], record: RecordOption
+    source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")],
+    record: RecordOption,
+    schema: Annotated[str | None, typer.Option(help="The schema of a DuckDB file that holds several.")] = None,
 ) -> None:
     """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file."""
     from features.sources.omop import ingest as run
 
-    console.print(run(source, record, progress=progress))
+    console.print(run(source, record, schema=schema, progress=progress))
 
 
 @ingest.command("fhir")

@@ -57,9 +57,9 @@ class Cdm:
             schema, table = self.attached[name]
             raw = self.con.table(table, database=("cdm_source", schema))
         elif self.files[name][0] == "parquet":
-            path = self.files[name][1]
             check_parquet(self._parts(name))
-            raw = self.con.read_parquet(str(path), table_name=staged)
+            parts = [str(part) for part in self._parts(name)]
+            raw = self.con.read_parquet(parts, table_name=staged, union_by_name=True, hive_partitioning=False)
         else:
             self._stage_csv(name, staged)
             raw = self.con.table(staged)
@@ -88,7 +88,9 @@ class Cdm:
 
     def _parts(self, name: str) -> list[Path]:
         path = self.files[name][1]
-        return sorted(path.parent.glob(path.name))
+        if "**" in path.parts:
+            return sorted(part for part in path.parent.parent.rglob("*.parquet") if part.is_file())
+        return [path]
 
     def rows_of_people(self, name: str) -> int | None:
         """The number of rows of a table that is not read.
@@ -159,14 +161,14 @@ class Cdm:
         )
 
 
-def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
+def open_source(source: Path, con: Backend, *, scratch: Path, schema: str | None = None) -> Cdm:
     """Find the tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
     if source.is_dir():
         cdm = Cdm(con, scratch, dict(_files(source)))
     elif zipfile.is_zipfile(source):
         cdm = Cdm(con, scratch, dict(_unzipped(source, scratch)))
     elif source.is_file():
-        cdm = Cdm(con, scratch, {}, _attach(source, con))
+        cdm = Cdm(con, scratch, {}, _attach(source, con, schema=schema))
     else:
         raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
     if not cdm.has("person"):
@@ -187,8 +189,8 @@ def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
     seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         found = _NAME.match(path.name)
-        if found is None and path.is_dir() and any(path.glob("*.parquet")):
-            name, kind, path = path.name.lower(), "parquet", path / "*.parquet"
+        if path.is_dir() and any(path.rglob("*.parquet")):  # parts, as Spark and Hive write them
+            name, kind, path = path.name.lower().removesuffix(".parquet"), "parquet", path / "**" / "*.parquet"
         elif found is not None and path.is_file():
             name, kind = found["table"].lower(), found["format"].lower()
         else:
@@ -222,7 +224,7 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
     yield from _files(folder)
 
 
-def _attach(source: Path, con: Backend) -> dict[str, tuple[str, str]]:
+def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tuple[str, str]]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
     except duckdb.Error as error:
@@ -231,7 +233,23 @@ def _attach(source: Path, con: Backend) -> dict[str, tuple[str, str]]:
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
         " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
     ).fetchall()
-    return {table.lower(): (schema, table) for schema, table in sorted(rows)}
+    with_people = sorted({place for place, table in rows if table.lower() == "person"})
+    if schema is not None and schema not in {place for place, _ in rows}:
+        raise PresageError(
+            str(source),
+            f"the schema '{schema}'",
+            found="none of that name",
+            way_out=f"name one: {', '.join(with_people)}",
+        )
+    if schema is None and len(with_people) > 1:
+        raise PresageError(
+            str(source),
+            "one schema with a table person",
+            found=f"{len(with_people)}: {', '.join(with_people)}",
+            way_out=f"say which: --schema {with_people[0]}",
+        )
+    chosen = schema or next(iter(with_people), None)
+    return {table.lower(): (place, table) for place, table in sorted(rows) if chosen is None or place == chosen}
 
 
 def _header(path: Path, kind: Format) -> tuple[list[str], str]:

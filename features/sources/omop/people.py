@@ -54,9 +54,11 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
     year, month, dom = (c.integer(raw, f"{part}_of_birth") for part in ("year", "month", "day"))
     month = ibis.ifelse(month.between(1, 12), month, 1).fill_null(1)
     dom = ibis.ifelse(dom.between(1, 31), dom, 1).fill_null(1)
-    written = year.cast("string") + "-" + month.cast("string").lpad(2, "0") + "-" + dom.cast("string").lpad(2, "0")
+    first_of_month = year.cast("string") + "-" + month.cast("string").lpad(2, "0") + "-"
+    known = ibis.ifelse(year.between(FIRST_YEAR, LAST_YEAR), first_of_month, ibis.null("string"))
+    # A 30th of February leaves the month.
     birth = ibis.coalesce(
-        day, ibis.ifelse(year.between(FIRST_YEAR, LAST_YEAR), written, ibis.null("string")).try_cast("date")
+        day, (known + dom.cast("string").lpad(2, "0")).try_cast("date"), (known + "01").try_cast("date")
     )
     stamp = c.clock(raw, "birth_datetime")
     rows = raw.select(
@@ -81,6 +83,7 @@ def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
         source_id=rows.person_key.cast("string"),
         reason=ibis.cases((rows.person_key.isnull(), NO_PERSON), (~first, SECOND_ROW), else_=ibis.null("string")),
         mended=ibis.cases((rows.birth.isnull(), NO_BIRTH), else_=ibis.null("string")),
+        note_sentinel=rows.birth.isin([date(1800, 1, 1), date(1900, 1, 1)]),
     )
 
 

@@ -20,6 +20,8 @@ from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
 
 # operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
+NEGATIVE_SUPPLY = "supply of less than no days"
+LONGEST_SUPPLY_DAYS = 730
 OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 
 
@@ -52,7 +54,11 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tab
     rows = with_person(_typed(raw, spec, world=world), world)
     rows = _with_visit(rows, world)
     rows = _with_codes(rows, spec, world=world)
-    reasons = [*person_and_date_reasons(rows), (rows.code.isnull(), NO_CONCEPT)]
+    reasons = [
+        *person_and_date_reasons(rows),
+        (rows.code.isnull(), NO_CONCEPT),
+        (rows.negative, NEGATIVE_SUPPLY),
+    ]
     known = rows.known
     if spec.known == "at the end of its visit":
         known = ibis.greatest(rows.known, ibis.coalesce(rows.visit_known, rows.known))
@@ -84,8 +90,11 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     when = moment(date, stamp)
     number = c.number(raw, spec.number) if spec.number else ibis.null("float32")
     bad_number = c.has_value(raw, *filter(None, [spec.number])) & number.isnull()
+    negative = ibis.literal(False)
     if spec.number == "days_supply":
-        number = ibis.ifelse(number > 0, number, ibis.null("float32"))  # 0 says unknown
+        # OHDSI drops a negative supply (github.com/OHDSI/CommonDataModel, issue 625); 0 says unknown.
+        negative = (number < 0).fill_null(False)
+        number = _with_refills(ibis.ifelse(number > 0, number, ibis.null("float32")), c.number(raw, "refills"))
     return raw.select(
         source_row=row_as_text(raw),
         row_key=c.key(raw, spec.key),
@@ -100,6 +109,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
         known=when.known,
         numeric_value=number,
         bad_number=bad_number,
+        negative=negative,
         text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
         written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
         operator=c.concept(raw, "operator_concept_id") if spec.has_value else ibis.null("int64"),
@@ -107,6 +117,12 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
         unit_concept=c.concept(raw, "unit_concept_id") if spec.has_value else ibis.null("int64"),
         unit_text=c.text(raw, "unit_source_value") if spec.has_value else ibis.null("string"),
     )
+
+
+def _with_refills(days: ir.FloatingValue, refills: ir.FloatingValue) -> ir.FloatingValue:
+    """Days of supply of a prescription with its refills; refills that would last beyond two years are not believed."""
+    whole = days * (1 + ibis.greatest(refills.fill_null(0), 0))
+    return ibis.ifelse(whole <= LONGEST_SUPPLY_DAYS, whole, days).cast("float32")
 
 
 def _with_visit(rows: ir.Table, world: World) -> ir.Table:
