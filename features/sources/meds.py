@@ -38,7 +38,7 @@ _REQUIRED = ("subject_id", "time", "code")
 _WAY_OUT = "give the folder of a MEDS data set: data/**/*.parquet, metadata/codes.parquet"
 
 
-def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
+def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: Progress = silent) -> IngestReport:
     """Read a MEDS data set into the record, in place of what the record had from MEDS.
 
     Subjects keep their numbers where they are free. Without `available_time` a fact with a clock time was known at that
@@ -51,7 +51,7 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             str(source), "the folder of a MEDS data set", found="no data/*.parquet in it", way_out=_WAY_OUT
         )
     check_parquet(shards)
-    with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
+    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
             columns = _check_types(source, shards)

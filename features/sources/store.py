@@ -35,6 +35,7 @@ from features.sources.report import IngestReport
 
 EVENTS_PER_SHARD = 1_000_000
 MEMORY_LIMIT = "900MB"
+FEWEST_AGAIN = 0.9  # share of the people known of a source that the whole source holds again
 MEDS_VERSION = "0.4.0"
 
 FIXED_CODES = {
@@ -60,6 +61,7 @@ class Workspace:
     source: str
     origin: Path
     rejects: list[ir.Table] = field(default_factory=list)
+    replace: bool = False
 
     @property
     def ready(self) -> Path:
@@ -75,7 +77,7 @@ class Workspace:
 
 
 @contextmanager
-def workspace(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspace]:
+def workspace(record_dir: Path, source: str, *, origin: Path, replace: bool = False) -> Iterator[Workspace]:
     """A workspace that disappears afterwards, whatever happened.
 
     A record that was not there before disappears with it.
@@ -84,7 +86,7 @@ def workspace(record_dir: Path, source: str, *, origin: Path) -> Iterator[Worksp
     record_dir.mkdir(parents=True, exist_ok=True)
     settle(record_dir)
     try:
-        with _scratch(record_dir, source, origin=origin) as space:
+        with _scratch(record_dir, source, origin=origin, replace=replace) as space:
             yield space
     finally:
         if is_new and not any(record_dir.iterdir()):
@@ -92,7 +94,7 @@ def workspace(record_dir: Path, source: str, *, origin: Path) -> Iterator[Worksp
 
 
 @contextmanager
-def _scratch(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspace]:
+def _scratch(record_dir: Path, source: str, *, origin: Path, replace: bool) -> Iterator[Workspace]:
     with scratch(record_dir) as folder:
         (folder / "ready").mkdir()
         con = ibis.duckdb.connect(
@@ -103,7 +105,7 @@ def _scratch(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspa
         )
         con.raw_sql("SET TimeZone = 'UTC'")  # moments with an offset, whatever machine this is
         try:
-            yield Workspace(con, folder, record_dir, source, origin)
+            yield Workspace(con, folder, record_dir, source, origin, replace=replace)
         finally:
             con.disconnect()
 
@@ -128,6 +130,8 @@ def write(
     _write_shards(space, events, report=report, progress=progress)
     if not report.people:
         raise _nobody(space, report)
+    if not space.replace:
+        _check_people(space, events)
     _write_metadata(space, codes, ancestors=ancestors, report=report)
     _write_tells(space, kinds)
     _write_table(
@@ -137,6 +141,26 @@ def write(
     (space.ready / "rejects" / space.source).mkdir(parents=True, exist_ok=True)  # those of last time go
     move_in(space.ready, space.record_dir)
     return report
+
+
+def _check_people(space: Workspace, events: ir.Table) -> None:
+    """Raise PresageError where the source lacks more than a tenth of the people that the record has of it: what came
+    since the last ingest is a part of the source, and would replace the whole.
+    """
+    parts = sorted((space.record_dir / "data" / space.source).rglob("*.parquet"))
+    if not parts:
+        return
+    before = space.con.read_parquet([str(part) for part in parts]).select("subject_id").distinct()
+    before = space.con.create_table("people_before", before)
+    known = int(space.con.to_pyarrow(before.count()).as_py())
+    again = int(space.con.to_pyarrow(before.semi_join(events, "subject_id").count()).as_py())
+    if again < FEWEST_AGAIN * known:
+        raise PresageError(
+            str(space.origin),
+            f"at least nine in ten of the {known:,} people whom the record has of this source",
+            found=f"{again:,} of them",
+            way_out="give the whole source, or --replace to put what is there in the place of all of them",
+        )
 
 
 def _nobody(space: Workspace, report: IngestReport) -> PresageError:

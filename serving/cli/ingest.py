@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ScoresOption, now
+from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ReplaceOption, ScoresOption, now
 from serving.cli.polygenic import BuildOption, with_polygenic_settings
 from serving.console import console, progress
 
@@ -25,29 +25,36 @@ def ingest_omop(
     source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")],
     record: RecordOption,
     schema: Annotated[str | None, typer.Option(help="The schema of a DuckDB file that holds several.")] = None,
+    replace: ReplaceOption = False,
 ) -> None:
     """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file."""
     from features.sources.omop import ingest as run
 
-    console.print(run(source, record, schema=schema, progress=progress))
+    console.print(run(source, record, schema=schema, replace=replace, progress=progress))
 
 
 @ingest.command("fhir")
-def ingest_fhir(source: Annotated[Path, typer.Argument(help="The folder, zip or file.")], record: RecordOption) -> None:
+def ingest_fhir(
+    source: Annotated[Path, typer.Argument(help="The folder, zip or file.")],
+    record: RecordOption,
+    replace: ReplaceOption = False,
+) -> None:
     """FHIR R4: a bulk-export folder (NDJSON) or bundles (folder or zip)."""
     from features.sources.fhir import ingest as run
 
-    console.print(run(source, record, progress=progress))
+    console.print(run(source, record, replace=replace, progress=progress))
 
 
 @ingest.command("meds")
 def ingest_meds(
-    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")], record: RecordOption
+    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")],
+    record: RecordOption,
+    replace: ReplaceOption = False,
 ) -> None:
     """A MEDS data set made elsewhere."""
     from features.sources import ingest as run
 
-    console.print(run(source, record, progress=progress))
+    console.print(run(source, record, replace=replace, progress=progress))
 
 
 @ingest.command("genotypes")

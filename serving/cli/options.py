@@ -16,6 +16,9 @@ FrequenciesOption = Annotated[Path | None, typer.Option(help="plink2 .afreq of a
 
 AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: presage ancestry fit.")]
 
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Replace what the record has of this source although people are missing.")
+]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
 StudyArgument = Annotated[str, typer.Argument(help="A study that ships (see presage studies), or a study file.")]

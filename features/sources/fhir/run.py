@@ -55,12 +55,12 @@ REPLACED = "a preliminary result, of which there is a final one"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
-def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
+def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: Progress = silent) -> IngestReport:
     """Read a FHIR bulk export (NDJSON) or bundles into the record, in place of what the record had from FHIR.
 
     Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """
-    with workspace(record_dir, SOURCE, origin=source) as space:
+    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
         with progress("reading FHIR resources", total=size_of(source)) as advance:
             extracted = extract(source, space.folder / "extract", advance=advance)
         report = IngestReport(SOURCE, "R4")

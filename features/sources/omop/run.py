@@ -27,13 +27,20 @@ from features.sources.store import FIXED_CODES, Workspace, workspace, write
 SOURCE = "omop"
 
 
-def ingest(source: Path, record_dir: Path, *, schema: str | None = None, progress: Progress = silent) -> IngestReport:
+def ingest(
+    source: Path,
+    record_dir: Path,
+    *,
+    schema: str | None = None,
+    replace: bool = False,
+    progress: Progress = silent,
+) -> IngestReport:
     """Read an OMOP source (a folder or zip of CSV or Parquet, or a DuckDB file) into the record, in place of what it
     had from OMOP. schema: of a DuckDB file that holds several.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
-    with workspace(record_dir, SOURCE, origin=source) as space:
+    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
         cdm = open_source(source, space.con, scratch=space.folder, schema=schema)
         with damage_named(cdm.parquet_files):
             report = IngestReport(SOURCE, _version(cdm))
