@@ -11,7 +11,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test check lint types lock clean
+.PHONY: demo test quick check lint types lock clean
 
 SOURCE := $(DEMO)/source
 RECORD := $(DEMO)/record
@@ -30,14 +30,14 @@ demo: .venv/.installed
 		--reference-frequencies $(SOURCE)/scores/reference_frequencies.afreq --record $(RECORD)
 	$(PRESAGE) ingest findings $(SOURCE)/reports --record $(RECORD)
 	for study in $(STUDIES); do \
-		$(PRESAGE) train training/studies/$$study.toml --record $(RECORD) --truth $(SOURCE)/truth.parquet \
+		$(PRESAGE) train $$study --record $(RECORD) --truth $(SOURCE)/truth.parquet \
 			--json $(DEMO)/$$study.json && \
-		{ $(PRESAGE) promote $$study latest --card training/studies/cards/$$study.toml --signed-by demo || \
+		{ $(PRESAGE) promote $$study latest --card $$study --signed-by demo || \
 		  $(PRESAGE) promote $$study latest --signed-by demo \
 			--override --reason "demonstration on $(PEOPLE) simulated people"; } && \
 		$(PRESAGE) report $$study --out $(DEMO)/$$study-report.html && \
 		$(PRESAGE) score $$study --record $(RECORD) --as-of $(AS_OF) --out $(DEMO)/$$study.scores.parquet && \
-		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy serving/policies/$$study.toml --record $(RECORD) \
+		$(PRESAGE) flag $(DEMO)/$$study.scores.parquet --policy $$study --record $(RECORD) \
 		|| exit $$?; \
 	done
 	$(PRESAGE) user demo
@@ -49,6 +49,20 @@ endif
 
 test: .venv/.installed-for-tests
 	$(BIN)/pytest -q
+
+# For while one works: pure functions, readers, laws and the store; no whole training, ingest or service.
+QUICK := tests/test_docs.py tests/test_rooms.py \
+	tests/features/test_*.py tests/features/catalogue tests/features/engine tests/features/equations \
+	tests/features/findings tests/features/sources/test_person_ids.py \
+	$(addprefix tests/features/polygenic/test_,dosage_weights.py laws.py lookup.py packed.py rescue.py text.py vcf_text.py) \
+	tests/training/evaluation \
+	$(addprefix tests/training/learners/test_,censoring.py design.py partial_likelihood.py stack.py) \
+	$(addprefix tests/training/test_,card.py choose.py cohort_index.py cohort_record.py curves.py flat_horizon.py \
+		group_labels.py registry.py run_figures.py splits.py study.py summary.py suppression.py) \
+	$(addprefix tests/serving/test_,console.py faults.py options.py policy.py serve.py store.py)
+
+quick: .venv/.installed-for-tests
+	$(BIN)/pytest -q -m "not slow and not realdata" $(QUICK)
 
 check: .venv/.installed-for-tests lint types
 	$(BIN)/lint-imports --no-cache

@@ -28,9 +28,8 @@ from features.index import Index
 from features.leakage import moved
 from features.record import EVENTS, GENOMIC, Record
 from training.cohort import allowed_names, index_facts
-from training.study import Study, read_study
+from training.study import Study, read_study, shipped_study
 
-STUDY = Path(__file__).parents[1] / "training" / "studies" / "chd-10y.toml"
 READ = ("LOINC//8480-6", "LOINC//2093-3", "LOINC//2085-9", "LOINC//4548-4", "LOINC//33914-3", "LOINC//39156-5",
         "RxNorm//83367", "ICD10CM//E11.9", "ICD10CM//I10", "Visit//OP", "VISIT_END//OP", "Visit//IP")  # fmt: skip
 CODES = (*READ, *(f"LOINC//9{number:04d}" for number in range(60)))
@@ -101,9 +100,9 @@ def main() -> None:
     asked = parser.parse_args()
     rng = np.random.default_rng(7)
     people = [a_person(row, asked.events, rng) for row in range(asked.calls + 10)]
-    study = read_study(STUDY)
+    study = read_study(shipped_study("chd-10y"))
     for name, features in catalogues(study).items():
-        said = timed(lambda one, features=features: build(_index(one), one, features), people)  # type: ignore[misc]
+        said = timed(lambda one, features=features: build(_index(one), one, catalogue=features), people)  # type: ignore[misc]
         same = same_as_batch(people[:20], features)
         print(f"{name:20} {len(features.specs):4} features  {said}  {same}", flush=True)
     population = study.population.model_copy(update={"index": AS_OF})

@@ -26,7 +26,8 @@ from scipy import sparse
 from features.frame import FeatureFrame
 from training.cohort import Outcome, person_folds
 from training.evaluation import evaluate
-from training.learners import INNER_FOLDS, PATIENCE, Columns, XGBoostHorizon
+from training.fitted import Columns
+from training.learners import INNER_FOLDS, PATIENCE, XGBoostHorizon
 
 SEED = 11
 TIMES_OF_BARE, TIMES_OF_MATRIX = 1.3, 2.0  # goals

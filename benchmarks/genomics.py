@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from real_data import folder_of
 
 from training.train import train
 
@@ -59,12 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("metabric", "penncath"))
     arguments = parser.parse_args()
-    data = Path(os.environ.get("PRESAGE_DATA", "../shared/data")).absolute()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["PRESAGE_HOME"] = str(folder / "home")
         if arguments.only != "penncath":
-            women(data / "cancer_metabric").to_csv(folder / "metabric.csv", index=False)
+            women(folder_of("cancer_metabric")).to_csv(folder / "metabric.csv", index=False)
             naive = report("METABRIC, mutations among the clinical columns", folder, METABRIC)
             block = report("METABRIC, mutations as a block", folder, METABRIC + BLOCKS)
             together, apart = (found["chosen"]["metrics"]["c_harrell"]["value"] for found in (naive, block))
@@ -73,7 +73,7 @@ def main() -> None:
             good = delta["low"] <= 0 <= delta["high"] or delta["low"] > 0
             print(f"goal, not worse by the block: {'met' if good and delta['value'] > -0.002 else 'missed'}\n")
         if arguments.only != "metabric":
-            found = report("PennCATH", folder, PENNCATH.format(folder=data / "geno_penncath_lite"))
+            found = report("PennCATH", folder, PENNCATH.format(folder=folder_of("geno_penncath_lite")))
             good = "adds nothing here" in found["blocks"][0]["sentence"]
             print(f"goal, the sentence says that nothing is added: {'met' if good else 'missed'}")
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 SCENARIOS = ("default", "no-genomic-effect")
-PRESAGE = [sys.executable, "-c", "from serving.cli import main; main()"]
+PRESAGE = [sys.executable, "-P", "-c", "from serving.cli import main; main()"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=41, help="lower ones were looked at in development")
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
-    parser.add_argument("--study", default="training/studies/chd-10y.toml")
+    parser.add_argument("--study", default="chd-10y", help="a study that ships, or a study file")
     arguments = parser.parse_args()
     print("scenario            seed  combined  oracle   share  slope (95 % interval)    credits genomics  seconds")
     wanted = [

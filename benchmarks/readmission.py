@@ -9,7 +9,6 @@ people together, with an interval over patients. Recalibration is learned inside
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from real_data import folder_of
 
 from features.progress import silent
 from training.cohort import make_splits, read_flat
@@ -82,7 +82,7 @@ def main() -> None:
 
 def encounters() -> pd.DataFrame:
     """Everything recorded of each stay; readmitted within 30 days or not."""
-    path = Path(os.environ.get("PRESAGE_DATA", "../shared/data")) / "clin_diabetes130" / "dataset_diabetes.zip"
+    path = folder_of("clin_diabetes130") / "dataset_diabetes.zip"
     with zipfile.ZipFile(path) as archive, archive.open("dataset_diabetes/diabetic_data.csv") as source:
         table = pd.read_csv(source, na_values=["?"], keep_default_na=False, low_memory=False)
     table = table[~table["discharge_disposition_id"].isin(DEATH_OR_HOSPICE)]

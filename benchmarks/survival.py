@@ -10,18 +10,19 @@ quantile, weights from the test set's censoring Kaplan-Meier, weighted by time.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from real_data import folder_of
 
 from features.frame import FeatureFrame
 from training.cohort import Outcome, RiskCurves
 from training.evaluation import Pairs, concordance, integrated_brier
-from training.learners import Cox, ExtraTrees, Fitted, XGBoostCox, stack_weights
+from training.fitted import Fitted
+from training.learners import Cox, ExtraTrees, XGBoostCox, stack_weights
 from training.learners.targets import targets
 
 TABLES = ("metabric", "gbsg", "support", "whas", "flchain", "nwtco")
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one repeat: the first three folds of each table")
     parser.add_argument("--tables", nargs="*", default=TABLES)
     arguments = parser.parse_args()
-    folder = Path(os.environ.get("PRESAGE_DATA", "../shared/data")) / "survival_benchmark"
+    folder = folder_of("survival_benchmark")
     started = time.perf_counter()
     rows = [row for table in arguments.tables for row in run_table(folder, table, quick=arguments.quick)]
     report(pd.DataFrame(rows), folder, time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""What of the recorded values a catalogue can use: results read and set aside, by feature and reason."""
+"""How many recorded values a catalogue can use: results read and results set aside, by feature and reason."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ COUNTS = pa.schema(
 
 
 def audit(record: Record, catalogue: Catalogue, *, backend: BaseBackend | None = None) -> pa.Table:
-    """Over the whole record, for each group of features that read values: how many, and how many were set aside."""
+    """Count, over the whole record, the results that features read and those that were set aside, with the reason.
+
+    Returns one row for each group of features that read the same values (columns of COUNTS). Results without a unit are
+    taken to be in the feature's unit; those in a unit that cannot be converted, and implausible ones, are set aside.
+    """
     engine = Engine(catalogue)
     session = duckdb_session() if backend is None else IbisSession(backend)
     Reading(record, engine, session=session)
     session.put("presage_events", record.events(session.backend))
-    found = {row["source"]: row for row in session.run(_counts()).to_pylist()}
+    counts = {row["source"]: row for row in session.run(_counts()).to_pylist()}
     rows = [
-        {"feature": _first(engine, source), **found[number]}
+        {"feature": _first(engine, source), **counts[number]}
         for number, source in enumerate(engine.plan.sources)
-        if source.value_unit is not None and number in found
+        if source.value_unit is not None and number in counts
     ]
     return pa.Table.from_pylist(rows, schema=COUNTS)
 

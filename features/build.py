@@ -36,12 +36,12 @@ def build(
     backend: BaseBackend | None = None,
     max_memory: str | None = None,
 ) -> FeatureFrame:
-    """The catalogue's features for every row of the index, in its order, float32.
+    """Compute the catalogue's features for every row of the index, in the index's order.
 
-    A row sees what was available strictly before its moment. The bits are the same whether a person is alone or in a
-    batch, and in whatever order events stand. By default a DuckDB of its own runs in shards of people, with at most
-    `max_memory` (`"2GB"`); `backend` runs the same expressions elsewhere. A record in memory is answered by a warm
-    connection.
+    Returns a frame with one row per index row and one float32 column per feature. A row sees what was available
+    strictly before its as-of moment. The bits are the same whether a person is alone or in a batch, and in whatever
+    order events stand. By default a DuckDB of its own runs in shards of people, with at most `max_memory` (`"2GB"`);
+    `backend` runs the same expressions elsewhere. A record in memory is answered by a connection that is kept warm.
     """
     if record.path is None and backend is None:
         return _warm(catalogue).build(index, record)
@@ -58,9 +58,10 @@ def build(
 def learn_vocabulary(
     index: Index, record: Record, *, catalogue: Catalogue, backend: BaseBackend | None = None
 ) -> Catalogue:
-    """The catalogue with its vocabulary: codes that at least `code_prevalence` of these index rows have ever had.
+    """Learn which codes at least `code_prevalence` of these index rows have ever had: the vocabulary.
 
-    Call it with the rows of training folds only. A catalogue without the code-based family comes back as it is.
+    Returns the catalogue with these codes frozen in. Call it with the rows of training folds only. A catalogue without
+    the code-based family comes back as it is.
     """
     if catalogue.code_prevalence is None:
         return catalogue
@@ -78,7 +79,11 @@ def learn_vocabulary(
 
 
 def shard_rows(index: Index, record: Record, *, largest: int = SHARD_PAIRS) -> list[Positions]:
-    """Rows of the index in shards of whole people, in order of subject; `largest`: index rows times events, about."""
+    """Part the rows of an index into shards of whole people, in order of subject.
+
+    Each shard is an array of positions in the index. `largest` bounds index rows times events of a shard, roughly, and
+    with it the memory that a shard takes.
+    """
     order = np.argsort(index.subject_ids, kind="stable")
     subjects = np.unique(index.subject_ids)
     pairs = _count_events(record) * max(1.0, len(index) / max(1, len(subjects)))
@@ -100,7 +105,7 @@ def _session(backend: BaseBackend | None, max_memory: str | None) -> IbisSession
 
 
 class Reading:
-    """A record being read by an engine through a session: codes resolved once, events shard by shard."""
+    """A record being read by an engine through a session: codes are resolved once, events are shown shard by shard."""
 
     def __init__(
         self, record: Record, engine: Engine, *, session: IbisSession, pairs: list[tuple[str, str]] | None = None
@@ -118,12 +123,15 @@ class Reading:
         }
 
     def frame(self, index: Index) -> FeatureFrame:
-        """The frame of one shard."""
+        """Compute the feature frame of one shard of the index."""
         self.show(index)
         return self._engine.frame(index, self.session, genomic_tables=self._genomic)
 
     def show(self, index: Index | None = None) -> None:
-        """Make the events of the people of this shard `presage_events`; everybody's without an index."""
+        """Make the events of the shard's people the table `presage_events`, which the engine's expressions read.
+
+        Without an index the table holds everybody's events; with an empty index it holds none.
+        """
         events = self._events
         if index is not None and len(index):
             events = events.filter(
@@ -176,7 +184,10 @@ class Warm:
         self._code_map = CodeMap(self._engine.plan, {})
 
     def build(self, index: Index, record: Record) -> FeatureFrame:
-        """As `build` says. One caller at a time; others wait."""
+        """Compute the features of an index from a record in memory, as the function `build` does.
+
+        One caller at a time; others wait.
+        """
         events = record.tables["events"]
         units = (unit or "" for unit in events["unit"].to_pylist())
         with self._lock:

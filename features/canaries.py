@@ -30,9 +30,10 @@ HIGH_Z, MATCHED = 7.5, 0.987
 
 
 def canaries(index: Index, catalogue: Catalogue) -> dict[str, pa.Table]:
-    """Canaries for every row of the index, each available at or after its moment: tables of the record, by name.
+    """Make canaries for every row of the index, each available at or after the row's as-of moment.
 
-    Each source has one in every row, each code of the vocabulary one in one row: counting codes is one expression.
+    Returns tables of the record, by name. Each source of the catalogue has a canary in every row; each code of the
+    vocabulary has one in a single row, since all codes are counted by one expression.
     """
     specs = (*catalogue.helpers, *catalogue.specs)
     first = {Source.of(spec) for spec in specs if spec.aggregate == "years_since_first"}
@@ -42,7 +43,7 @@ def canaries(index: Index, catalogue: Catalogue) -> dict[str, pa.Table]:
 
 
 def earlier(planted: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """The same canaries a year and a microsecond earlier: all of them may be seen."""
+    """The same canaries, moved to a year and a microsecond earlier, where every feature may see them."""
     return {name: _earlier(table) for name, table in planted.items()}
 
 
@@ -102,17 +103,18 @@ def _genomic(index: Index, specs: tuple[FeatureSpec, ...]) -> dict[str, pa.Table
     """Rows of the genomic tables for the scores and genes that these features read."""
     scores = dict.fromkeys(spec.codes[0] for spec in specs if spec.aggregate.startswith("polygenic_"))
     panels = dict.fromkeys(spec.codes for spec in specs if spec.aggregate in {"carrier", "tested"})
-    one, other = (index.take(np.flatnonzero(np.arange(len(index)) % 2 == half)) for half in (0, 1))
+    carriers, cleared = (index.take(np.flatnonzero(np.arange(len(index)) % 2 == half)) for half in (0, 1))
     polygenic = [
         _results(POLYGENIC, rows, score_id=score, z=z, matched_weight=MATCHED)
         for score in scores
-        for rows, z in ((one, None), (other, HIGH_Z))
+        for rows, z in ((carriers, None), (cleared, HIGH_Z))
     ]
     findings = [
-        _results(FINDINGS, one, gene_symbol=genes[0], variant="canary", classification="pathogenic") for genes in panels
+        _results(FINDINGS, carriers, gene_symbol=genes[0], variant="canary", classification="pathogenic")
+        for genes in panels
     ]
     looked = dict.fromkeys(gene for genes in panels for gene in genes)
-    coverage = [_results(COVERAGE, other, gene_symbol=gene, result="negative") for gene in looked]
+    coverage = [_results(COVERAGE, cleared, gene_symbol=gene, result="negative") for gene in looked]
     made = {"polygenic": polygenic, "findings": findings, "coverage": coverage}
     return {name: pa.concat_tables(tables) for name, tables in made.items() if tables}
 
@@ -129,6 +131,6 @@ def _table(
     columns: dict[str, pa.Array] = {"subject_id": pa.array(subjects), "available_time": pa.array(available)}
     for field in schema:
         fact = facts.get(field.name)
-        said = fact if isinstance(fact, pa.Array) else pa.repeat(pa.scalar(fact, field.type), len(subjects))
-        columns.setdefault(field.name, said)
+        values = fact if isinstance(fact, pa.Array) else pa.repeat(pa.scalar(fact, field.type), len(subjects))
+        columns.setdefault(field.name, values)
     return pa.table({field.name: columns[field.name] for field in schema}, schema=schema)

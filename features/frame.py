@@ -32,11 +32,11 @@ class FeatureFrame:
         return len(self.subject_ids)
 
     def column(self, name: str) -> npt.NDArray[np.float32]:
-        """(n,) one feature."""
+        """Values (n,) of one feature, float32, NaN where the fact is absent."""
         return self.values[:, self.names.index(name)]
 
     def take(self, rows: npt.NDArray[np.intp]) -> FeatureFrame:
-        """The same features for these rows."""
+        """The same features for the index rows at these positions."""
         codes = None if self.codes is None else self.codes[rows]
         return FeatureFrame(
             self.subject_ids[rows],

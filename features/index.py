@@ -28,7 +28,13 @@ class Index:
 
     @classmethod
     def at(cls, subject_ids: npt.ArrayLike, as_of: npt.ArrayLike) -> Index:
-        """These people at these moments, or all at one moment (anything that numpy reads as a date or time)."""
+        """Make an index of these people at these moments, or of all of them at one moment.
+
+        Moments are anything that NumPy reads as a date or a time.
+
+        >>> len(Index.at([7, 7, 9], "2024-12-31"))
+        3
+        """
         subjects = np.atleast_1d(np.asarray(subject_ids, dtype=np.int64))
         moments = np.asarray(as_of, dtype="datetime64[us]")
         return cls(subjects, np.ascontiguousarray(np.broadcast_to(moments, subjects.shape)))
@@ -37,5 +43,5 @@ class Index:
         return len(self.subject_ids)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Index:
-        """The same index for these rows."""
+        """The index rows at these positions."""
         return Index(self.subject_ids[rows], self.as_of[rows])

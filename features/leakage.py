@@ -25,11 +25,11 @@ PEOPLE = 100
 
 @dataclass(frozen=True, slots=True)
 class CanaryProof:
-    """What came of planting canaries.
+    """The result of planting canaries in a record.
 
-    moved: features that changed by canaries from the moment on; the guard holds where there are none.
-    proven: how many features the same canaries move when they stand before the moment; unproven: the features that they
-    do not move even then, of which this proof says nothing.
+    moved: names of features that were changed by canaries from the as-of moment on; the guard holds where there are
+    none. proven: how many features the same canaries move when they stand before the moment. unproven: names of
+    features that the canaries do not move even then, about which this proof therefore says nothing.
     """
 
     rows: int
@@ -53,12 +53,14 @@ def prove_no_movement(
     people: int = PEOPLE,
     progress: Progress = silent,
 ) -> CanaryProof:
-    """Build features of some people's last index rows from three records, which differ by what is in them.
+    """Show that no feature of a catalogue is moved by facts from the as-of moment on.
 
-    First what was known before the moment, and nothing else. Then all that these people's record holds, what became
-    known later too, and canaries from the moment on: the same features must come out. Third, the positive control, the
-    first record with the canaries before the moment: one that moves nothing when it may be seen proves nothing by
-    moving nothing. Only a person's last row is asked: for an earlier one a canary after the last would be none.
+    The features of some people's last index rows are built from three records. The first holds what was known before
+    the moment and nothing else. The second holds all that these people's record holds, what became known later too, and
+    canaries from the moment on: the same features must come out. The third, the positive control, is the first record
+    with the canaries before the moment: canaries that move nothing when they may be seen prove nothing by moving
+    nothing. Only a person's last row is asked, because for an earlier row a canary after the last one would be a fact
+    of the past.
     """
     chosen = _last_rows(index, people, rng=rng)
     whole = _in_memory(record, chosen, backend=ibis.duckdb.connect())
@@ -107,7 +109,7 @@ def _joined(record: Record, more: Mapping[str, pa.Table]) -> Record:
 
 
 def moved(before: FeatureFrame, after: FeatureFrame) -> list[str]:
-    """Names of the features that differ in any row, by bits."""
+    """Names of the features whose values differ in any row, compared bit by bit."""
     same = (before.values == after.values) | (np.isnan(before.values) & np.isnan(after.values))
     names = [name for name, column in zip(before.names, same.T, strict=True) if not bool(column.all())]
     if before.codes is not None and after.codes is not None:
@@ -118,7 +120,7 @@ def moved(before: FeatureFrame, after: FeatureFrame) -> list[str]:
 
 
 def shifted(index: Index, days: int) -> Index:
-    """The same people, `days` earlier: a fall in performance betrays facts that were recorded late."""
+    """The same people, each `days` earlier: a fall in performance there betrays facts that were recorded late."""
     return Index(index.subject_ids, index.as_of - days * DAY)
 
 

@@ -19,5 +19,5 @@ class Progress(Protocol):
 
 @contextmanager
 def silent(stage: str, *, total: int | None = None) -> Iterator[Advance]:
-    """The progress nobody watches: the default below the door."""
+    """Report no progress: what every function below the command line does unless it is given something better."""
     yield lambda done: None

@@ -69,7 +69,7 @@ class PolygenicResult(_Part):
 
 
 class FindingResult(_Part):
-    """A reported variant."""
+    """A variant that a laboratory reported."""
 
     gene_symbol: Annotated[str, Field(min_length=1, max_length=30)]
     gene_hgnc: Annotated[str, Field(max_length=30)] | None = None
@@ -91,7 +91,7 @@ class CoverageResult(_Part):
 
 
 class PersonData(_Part):
-    """What is known of one person."""
+    """The events and genomic results of one person."""
 
     events: Annotated[list[Event], Field(min_length=1, max_length=20_000)]
     polygenic: Annotated[list[PolygenicResult], Field(max_length=100)] = []
@@ -132,7 +132,7 @@ class ScoreResponse(BaseModel):
 
 
 def response_of(receipt: Receipt, *, subject_id: int | None) -> ScoreResponse:
-    """The receipt as it is sent."""
+    """A receipt in the shape in which it is sent."""
     return ScoreResponse.model_validate(
         {
             "subject_id": subject_id,
@@ -152,7 +152,7 @@ def response_of(receipt: Receipt, *, subject_id: int | None) -> ScoreResponse:
 
 
 def score_one(champion: Champion, record: Record, *, as_of: datetime, subject_id: int) -> Receipt:
-    """The receipt of the one person in `record`, by the same code as the batch."""
+    """Score the one person in `record`, by the same code as the batch, and return the receipt."""
     found = score_record(champion, record, as_of=as_of)
     if found:
         return found[0]
@@ -174,14 +174,14 @@ def score_one(champion: Champion, record: Record, *, as_of: datetime, subject_id
 
 @dataclass(slots=True)
 class People:
-    """One person's tables at a time, out of a record on disk or out of a request."""
+    """Gives the tables of one person at a time, out of a record on disk or out of a request."""
 
     record_dir: Path | None
     _whole: dict[str, pa.Table] = field(default_factory=dict)
     _read_at: tuple[int, ...] = ()
 
     def panel(self, subject_id: int) -> str | None:
-        """The care site of somebody in the record; None where the record knows nobody of this number."""
+        """The care site of a person in the record; None where the record has nobody with this number."""
         if self.record_dir is None:
             return None
         settle(self.record_dir)
@@ -191,16 +191,21 @@ class People:
         return panel or UNASSIGNED
 
     def known(self, subject_id: int) -> Record:
-        """The tables of somebody in the record."""
+        """The tables of a person in the record."""
         if self.record_dir is None:
-            raise PresageError("subject_id", "a service that was started with a record", way_out="send `person`")
+            raise PresageError(
+                "subject_id", "a service that was started with a record", found="one without", way_out="send `person`"
+            )
         settle(self.record_dir)
         tables = {name: self._person(name, subject_id) for name in GENOMIC}
         whole = self._of_everybody(self.record_dir)
         return Record.in_memory(self._person("events", subject_id), **tables, **whole)
 
     def sent(self, person: PersonData, *, as_of: datetime) -> Record:
-        """The tables of a person whose events came with the request. Who says nothing of enrolment is enrolled."""
+        """The tables of a person whose events came with a request.
+
+        Without events of enrolment the person counts as enrolled.
+        """
         events = [_event(event) for event in person.events]
         codes = {event.code for event in person.events}
         times = [event.time for event in person.events if event.time is not None and event.time <= as_of]

@@ -1,4 +1,4 @@
-"""What the command line looks like: one console, and progress of long work on stderr."""
+"""The looks of the command line: one console, and progress of long work on stderr."""
 
 from __future__ import annotations
 

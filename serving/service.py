@@ -28,8 +28,9 @@ with warnings.catch_warnings():
 
 from features.errors import PresageError
 from features.record import Record
-from serving.access import Door, Gate, Signer, problem
+from serving.access import Door, Gate, Signer
 from serving.api import NOBODY, SENT, People, PersonData, ScoreRequest, ScoreResponse, response_of, score_one
+from serving.edge import Bodies, Problems, Readiness, SecurityHeaders, problem
 from serving.flagging import GeneticRecord, genetic_records
 from serving.scoring import NO_ONE, Champion, Champions, Watch, frame_of
 from serving.settings import Settings
@@ -54,7 +55,7 @@ class UnseenError(Exception):
 
 @dataclass(frozen=True)
 class Backend:
-    """What the service stands on, opened when first needed."""
+    """The parts that the service stands on (record, store, champions), opened when they are first needed."""
 
     settings: Settings
     champions: Champions = field(default_factory=Champions)
@@ -71,7 +72,7 @@ class Backend:
         return Door(open_store(self.settings.store_url), Signer(self.settings.secret()), self.settings.secure_cookies)
 
     def door(self) -> Door:
-        """As `opened`, for whoever asks later."""
+        """The store and the signing secret, for code that asks for them later."""
         return self.opened
 
     def genetics(self, subject_id: int, now: datetime) -> GeneticRecord:
@@ -82,9 +83,10 @@ class Backend:
         return found.get(subject_id, GeneticRecord())
 
     def score(self, viewer: Viewer, request: ScoreRequest) -> ScoreResponse:
-        """A receipt. The audit row is written before anything of a person is read; without it nothing is.
+        """Score a person and return the receipt.
 
-        Raises UnseenError for somebody who is on none of the viewer's panels, or of whom the record knows nothing.
+        The audit row is written before anything about a person is read; without it nothing is read. Raises UnseenError
+        for somebody who is on none of the viewer's panels, or whom the record does not know.
         """
         champion = self.champions.get(request.model)
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -111,9 +113,10 @@ class Backend:
         return response_of(receipt, subject_id=request.subject_id)
 
     def warm(self, champion: Champion) -> None:
-        """Score somebody made up, so that the first person does not wait for statements to be planned.
+        """Score a made-up person with a champion, so that the first real person does not wait until statements are
+        planned.
 
-        Whoever it is: in the population or not, every step is gone once.
+        Whether the made-up person belongs to the studied population or not, every step of scoring is gone through once.
         """
         as_of = datetime.fromisoformat(NOBODYS_DAY)
         record = self.people.sent(PersonData.model_validate({"events": NOBODYS_EVENTS}), as_of=as_of)
@@ -125,7 +128,7 @@ class Backend:
             self.people.known(NO_ONE)
 
     def models(self) -> list[ModelRow]:
-        """The champions as a data scientist sees them."""
+        """The champions as the models page shows them to a data scientist."""
         return [
             ModelRow(
                 name=champion.name,
@@ -170,7 +173,7 @@ def service(backend: Backend, *, metrics: bool) -> Any:
             except UnseenError as error:
                 refusal = problem(404, "subject_id", expected=str(error))
             except PresageError as error:
-                refusal = problem(422, error.where, expected=error.expected, way_out=error.way_out)
+                refusal = problem(422, error.where, expected=error.rule, way_out=error.way_out)
             ctx.response.status_code = refusal.status_code
             return refusal  # type: ignore[return-value]  # BentoML sends a ready answer as it is
 
@@ -184,8 +187,17 @@ def service(backend: Backend, *, metrics: bool) -> Any:
     made.mount_asgi_app(
         pages(Backstage(backend.door, backend.genetics, backend.models, backend.champions.refused)), path="/"
     )
-    made.add_asgi_middleware(Gate, door=backend.door, told=backend.champions.told)
+    _guard(made, backend)
     return made
+
+
+def _guard(made: Any, backend: Backend) -> None:
+    """From the outside in: the first middleware sees a request first and its answer last."""
+    made.add_asgi_middleware(SecurityHeaders, secure=backend.settings.secure_cookies)
+    made.add_asgi_middleware(Problems)
+    made.add_asgi_middleware(Readiness, told=backend.champions.told)
+    made.add_asgi_middleware(Bodies)
+    made.add_asgi_middleware(Gate, door=backend.door)
 
 
 def application(backend: Backend, *, metrics: bool = True) -> Any:
@@ -198,9 +210,9 @@ def application(backend: Backend, *, metrics: bool = True) -> Any:
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Run the service in this process until it is stopped. No access log: addresses name people.
+    """Run the service in this process until it is stopped. There is no access log, because addresses name people.
 
-    What is amiss is said before anything is loaded: a record that is none, a port that is taken, a short secret.
+    A record that is none, a port that is taken and a short secret are told before anything is loaded.
     """
     import uvicorn
 
@@ -232,7 +244,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind)
     except (OSError, UnicodeError):
-        raise PresageError(f"--host {host}", "an address of this machine", way_out="127.0.0.1") from None
+        raise PresageError("--host", "an address of this machine", found=host, way_out="give 127.0.0.1") from None
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -242,7 +254,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         why = os.strerror(error.errno or 0).lower()
         raise PresageError(
-            f"{host}:{port}", f"an address and a port that are free here: {why}", way_out="choose another --port"
+            f"{host}:{port}", "an address and a port that are free here", found=why, way_out="choose another --port"
         ) from None
     return listening
 

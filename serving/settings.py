@@ -1,4 +1,7 @@
-"""Where this installation keeps its things: home folder, store, secret, record. From the environment, at the door."""
+"""The places where this installation keeps its things: home folder, store, secret, record.
+
+Read from the environment, at the door.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import PresageError
+from training.registry import presage_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """PRESAGE_HOME (./.presage), PRESAGE_STORE_URL (SQLite in home), PRESAGE_RECORD, PRESAGE_SECURE_COOKIES."""
-        home = Path(os.environ.get("PRESAGE_HOME", ".presage")).absolute()
+        home = presage_home()
         record = os.environ.get("PRESAGE_RECORD")
         return cls(
             home=home,
@@ -45,7 +49,7 @@ class Settings:
         given = os.environ.get("PRESAGE_SECRET")
         if given is not None:
             if len(given) < 32:
-                raise PresageError("PRESAGE_SECRET", "at least 32 characters", way_out="openssl rand -hex 32")
+                raise PresageError("PRESAGE_SECRET", "32 characters or more", way_out="make one: openssl rand -hex 32")
             return given.encode()
         path = self.home / "secret"
         self.home.mkdir(parents=True, exist_ok=True)

@@ -23,9 +23,9 @@ from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
 from training.cohort import EVENT, Cohort, Scheme, make_splits
+from training.fitting import followed
 from training.heldout import Bench, HeldOut, hold_out, stream
-from training.models import followed
-from training.study import read_study
+from training.study import naming_the_study, read_study
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 MIN_EVENTS = 20
@@ -112,12 +112,21 @@ def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progre
 
     Raises PresageError for a study of a flat table, which has no times.
     """
+    with naming_the_study(study_path):
+        return _check(study_path, record_dir=record_dir, seed=seed, progress=progress)
+
+
+def _check(study_path: Path, *, record_dir: Path, seed: int, progress: Progress) -> Leakage:
     from training.cohort import read_record
     from training.heldout import candidates_of
 
     study, folder = read_study(study_path), study_path.parent
     if study.is_flat:
-        raise PresageError(str(study_path), "a study of a record: a flat table has no times to prove anything with")
+        raise PresageError(
+            str(study_path),
+            "a study of a record",
+            found="one of a flat table, which has no times to prove anything with",
+        )
     cohort, _ = read_record(study, folder, record_dir=record_dir, truth=None, progress=progress)
     scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
     record = Record.open(record_dir)
@@ -136,7 +145,7 @@ def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progre
 
 def _catalogue(cohort: Cohort) -> Catalogue:
     if cohort.catalogue_json is None:
-        raise PresageError("cohort", "one that was built from a record")
+        raise ValueError("leakage is proved on a cohort that was built from a record")
     return Catalogue.from_json(cohort.catalogue_json)
 
 

@@ -69,9 +69,16 @@ def promote(
     challenger. Raises PresageError for an unknown model or version, or an override without a reason or a name.
     """
     if override and not (reason or "").strip():
-        raise PresageError("--override", "a reason", way_out="add --reason '...'; it is recorded with the model")
+        raise PresageError(
+            "--override", "a reason", found="none", way_out="add --reason '...', which is recorded with the model"
+        )
     if override and not (signed_by or "").strip():
-        raise PresageError("--override", "who overrides", way_out="add --signed-by NAME; it is recorded with the model")
+        raise PresageError(
+            "--override",
+            "the name of who overrides",
+            found="none",
+            way_out="add --signed-by NAME, which is recorded with the model",
+        )
     bundle = bundle_of(model, version)
     card = _signed(model, version, bundle=bundle, answers=answers, signed_by=signed_by, ask=ask, now=now)
     signer = None if card.signature is None else card.signature.name

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import PresageError
+from features.toml_files import naming_keys, read_toml, spelt, unmet
+from training.shipped import Shipped
 
+STUDIES = Shipped("study", folder=Path(__file__).with_name("studies"), own_name="study.toml")
 GENOMIC_WORDS = (
     "genom",
     "genetic",
@@ -31,7 +33,7 @@ GENOMIC_WORDS = (
 
 def _increasing(days: tuple[float, ...]) -> tuple[float, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(days)):
-        raise ValueError("horizons must increase")
+        raise unmet("", "days that increase")
     return days
 
 
@@ -59,12 +61,12 @@ class Population(Section):
     @model_validator(mode="after")
     def _check(self) -> Population:
         if self.age_years[0] > self.age_years[1]:
-            raise ValueError("age_years: the first age must not be above the second")
+            raise unmet("age_years", "the lower age first", found=" and ".join(map(str, self.age_years)))
         if self.index != "yearly" and not self.index.startswith("first:"):
             try:
                 date.fromisoformat(self.index)
             except ValueError:
-                raise ValueError('index: expected "yearly", "first:CODELIST" or a date YYYY-MM-DD') from None
+                raise unmet("index", "'yearly', 'first:CODELIST' or a date YYYY-MM-DD") from None
         return self
 
 
@@ -138,7 +140,7 @@ class Validation(Section):
         names = ("folds", "fold_column", "fold_file", "test_from", "test_column", "site_column")
         chosen = [name for name in names if getattr(self, name) is not None]
         if len(chosen) > 1:
-            raise ValueError(f"one scheme only, found {' and '.join(chosen)}")
+            raise unmet("", "one scheme", found=" and ".join(chosen))
         return self
 
 
@@ -162,7 +164,10 @@ class Gate(Section):
 class Study(Section):
     """The whole file. `path` and `digest` say which file it was."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[
+        str,
+        spelt(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, dots, hyphens and underscores, a letter or digit first"),
+    ]
     title: str = ""
     kind: Literal["predictive"] = "predictive"
     source: Source | None = None
@@ -178,11 +183,11 @@ class Study(Section):
     def _check(self) -> Study:
         if self.source is None:
             if self.outcome.codes is None:
-                raise ValueError("outcome.codes: a study of a record needs the outcome's code list")
+                raise unmet("outcome.codes", "the outcome's code list, as the study is of a record", found="none")
             if not self.outcome.horizons_days:
-                raise ValueError("outcome.horizons_days: a study of a record needs at least one horizon")
+                raise unmet("outcome.horizons_days", "at least one horizon, as the study is of a record", found="none")
         elif self.outcome.event is None:
-            raise ValueError("outcome.event: a study of a flat table needs the column that holds the outcome")
+            raise unmet("outcome.event", "the column that holds the outcome", found="none")
         return self
 
     @property
@@ -190,31 +195,45 @@ class Study(Section):
         """Whether the source is a flat table rather than a record."""
         return self.source is not None
 
+    @property
+    def code_lists(self) -> tuple[str, ...]:
+        """The files of codes that the study names, relative to its own folder, in alphabetical order."""
+        named = [self.outcome.codes, *self.outcome.competing, *self.population.exclude]
+        named.append(self.population.index.removeprefix("first:"))
+        return tuple(sorted({entry for entry in named if entry is not None and entry.endswith(".csv")}))
+
     def digest(self) -> str:
         """SHA-256 of the validated study; the same for files that differ in comments and order only."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+def shipped_study(name: str) -> Path:
+    """The file of a study that ships with Presage; the code lists that it names lie beside it.
+
+    Raises PresageError, which lists the names that ship, where none is called so.
+
+    >>> shipped_study("chd-10y").name
+    'chd-10y.toml'
+    """
+    return STUDIES.named(name)
+
+
+def study_path(target: str | Path) -> Path:
+    """The study file that a user means: a path that exists, else the shipped study of that name.
+
+    A folder means the study.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> study_path("chd-10y") == shipped_study("chd-10y")
+    True
+    """
+    return STUDIES.find(target)
+
+
 def read_study(path: Path) -> Study:
     """Read and validate. Raises PresageError naming the file and the first key that is wrong."""
-    if not path.is_file():
-        raise PresageError(str(path), "no such study file")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise PresageError(str(path), "not UTF-8", way_out="save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PresageError(str(path), f"not valid TOML: {error}") from None
-    try:
+    document = read_toml(path, expected="a study file")
+    with naming_keys(path, Study):
         return Study.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "study"
-        if first["type"] == "extra_forbidden":
-            message, way_out = "unknown key", f"known here: {', '.join(_siblings(first['loc']))}"
-        else:
-            message, way_out = first["msg"].removeprefix("Value error, "), None
-        raise PresageError(f"{path}, key '{key}'", message, way_out=way_out) from None
 
 
 @contextmanager
@@ -225,13 +244,4 @@ def naming_the_study(path: Path) -> Iterator[None]:
     except PresageError as error:
         if not error.where.startswith("["):
             raise
-        raise PresageError(f"{path}, {error.where}", error.expected, way_out=error.way_out) from None
-
-
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] = Study
-    for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
-        section = next(a for a in inner if issubclass(a, BaseModel))
-    return list(section.model_fields)
+        raise error.at(f"{path}, {error.where}") from None

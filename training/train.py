@@ -14,8 +14,11 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from features.record import Record
+from features.writing import write_text
 from training.bundle import write_bundle
 from training.cohort import Cohort, References, Scheme, make_splits, read_flat
+from training.fitted import SERVABLE
+from training.fitting import Period, fit_pair, followed
 from training.heldout import (
     REFITS,
     Bench,
@@ -39,8 +42,7 @@ from training.heldout import (
 )
 from training.heldout.document import document as document_of
 from training.heldout.refits import refits
-from training.learners import SERVABLE
-from training.models import Pair, Period, fit_pair, followed
+from training.models import Pair
 from training.registry import check_server
 from training.report import Summary, draw
 from training.study import Study, naming_the_study, read_study
@@ -182,7 +184,12 @@ def _cohort(
         with progress("reading the table"):
             return read_flat(study, folder), References()
     if record_dir is None:
-        raise PresageError("--record", f"a record: study {study.name} has no [source] table")
+        raise PresageError(
+            "--record",
+            f"a record, as study {study.name} has no [source] table",
+            found="none",
+            way_out="give --record DIR",
+        )
     from training.cohort import read_record
 
     return read_record(study, folder, record_dir=record_dir, truth=truth, progress=progress)
@@ -245,7 +252,4 @@ def _register(
 def _write(path: Path | None, document: Mapping[str, Any]) -> None:
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -21,14 +21,16 @@ from threadpoolctl import threadpool_limits
 from features.arrays import Floats
 from features.errors import PresageError
 from features.progress import Progress, silent
+from features.writing import write_text
 from training.bundle import Bundle
 from training.card import unreachable_words
 from training.cohort import EVENT, Cohort, Dosages, References
 from training.disclosure import shown_steps, suppress
 from training.elsewhere import Elsewhere, drift, drift_sentence, read_elsewhere, recalibration, sentence
 from training.evaluation import finite, groups_json, metrics_json
+from training.fitting import followed
 from training.heldout import SERVED, Bench, figure_numbers, group_results
-from training.models import LEARNED_FROM, Shape, followed, own_shape
+from training.models import LEARNED_FROM, Shape, own_shape
 from training.registry import find, log_validation
 from training.report import models_table
 
@@ -160,10 +162,10 @@ def _period_notes(bundle: Bundle) -> list[str]:
 
 def _enough(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64]) -> None:
     if len(rows) == 0:
-        raise PresageError(bundle.name, "somebody there who can be scored; there is nobody")
+        raise PresageError(bundle.name, "at least one person there who can be scored", found="nobody")
     events = int((cohort.outcome.event[rows] == EVENT).sum())
     if events < FEWEST_EVENTS:
-        raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there; there are fewer")
+        raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there", found="fewer")
 
 
 def _bench(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boot: int, seed: int) -> Bench:
@@ -225,7 +227,4 @@ def _against_equation(bench: Bench, risk: Floats, *, references: References) -> 
 def _write(path: Path | None, document: Mapping[str, Any]) -> None:
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from features.catalogue import clinical, comorbidity, equations, genomic, history, measurements
 from features.catalogue.spec import FeatureSpec
-from features.errors import PresageError
+from features.errors import PresageError, meant
 
 CODE_WINDOWS_DAYS: tuple[int | None, ...] = (365, None)
 CODE_PREVALENCE = 0.01
@@ -32,10 +32,12 @@ FAMILIES = (*_DENSE, "polygenic", "codes")
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """specs: dense features in the order of the frame's columns. helpers: computed for derived features, not shown.
+    """The ordered features of a study, and the vocabulary of its code-based family.
 
-    code_prevalence: None without the code-based family; otherwise the share of index rows that a code must reach to be
-    learned into `vocabulary` (codes, sorted), of which each window of `code_windows_days` is a column.
+    specs: dense features in the order of the frame's columns. helpers: features that derived ones are computed from and
+    that are not shown. code_prevalence: None without the code-based family; otherwise the share of index rows that a
+    code must reach to be learned into `vocabulary` (codes, sorted). Each code has a column for each window of
+    `code_windows_days`.
     """
 
     specs: tuple[FeatureSpec, ...]
@@ -56,11 +58,11 @@ class Catalogue:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 of the catalogue's canonical JSON, which bundles and receipts carry."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Canonical: sorted keys, no blanks, ASCII."""
+        """The catalogue as canonical JSON: sorted keys, no blanks, ASCII."""
         body = {
             "specs": [spec.to_dict() for spec in self.specs],
             "helpers": [spec.to_dict() for spec in self.helpers],
@@ -72,7 +74,7 @@ class Catalogue:
 
     @classmethod
     def from_json(cls, text: str) -> Catalogue:
-        """The inverse of `to_json`."""
+        """Read a catalogue from the JSON that `to_json` writes."""
         body = json.loads(text)
         return cls(
             tuple(FeatureSpec.from_dict(row) for row in body["specs"]),
@@ -87,7 +89,10 @@ class Catalogue:
         return replace(self, vocabulary=tuple(sorted(set(codes))))
 
     def only(self, names: Iterable[str]) -> Catalogue:
-        """The same catalogue with these dense features, in its order; what they are derived from is kept as helpers."""
+        """The same catalogue with these dense features only, in the catalogue's order.
+
+        Features they are derived from stay as helpers.
+        """
         kept = set(names)
         specs = tuple(spec for spec in self.specs if spec.name in kept)
         needed = {name for spec in specs for name in spec.inputs} - kept
@@ -95,7 +100,7 @@ class Catalogue:
         return replace(self, specs=specs, helpers=helpers)
 
     def spec(self, name: str) -> FeatureSpec:
-        """The declaration of a feature."""
+        """The declaration of the feature with this name."""
         return next(spec for spec in self.specs if spec.name == name)
 
 
@@ -109,36 +114,47 @@ def catalogue(
     polygenic: Sequence[str] = (),
     code_prevalence: float = CODE_PREVALENCE,
 ) -> Catalogue:
-    """The features of these families, in this order. `polygenic`: ids of scores, each with z, tested, matched weight.
+    """Make the catalogue of these families, in this order, and of these polygenic scores.
 
-    The code-based family is asked for by the name `codes`; its vocabulary is learned later, inside training folds.
-    Raises PresageError for a family that does not exist.
+    `polygenic` holds ids of scores; each gives its z, whether there is one, and its matched weight. The code-based
+    family is asked for by the name `codes`; its vocabulary is learned later, inside training folds. Raises PresageError
+    for a family that does not exist.
+
+    >>> catalogue(["demographics"]).names
+    ('age_years', 'sex_female')
     """
     specs: list[FeatureSpec] = []
     for family in dict.fromkeys(families):
         if family in _DENSE:
             specs.extend(_DENSE[family]())
         elif family not in FAMILIES:
-            raise PresageError(f"family '{family}'", f"one of {', '.join(FAMILIES)}")
+            raise PresageError(
+                "families", f"names among {', '.join(FAMILIES)}", found=f"'{family}'", way_out=meant(family, FAMILIES)
+            )
     for score in dict.fromkeys(polygenic):
         specs.extend(genomic.polygenic(score))
     return Catalogue(tuple(specs), code_prevalence if "codes" in families else None, helpers=_helpers(specs))
 
 
 def dense_families() -> tuple[str, ...]:
-    """Families whose features need no score and no vocabulary."""
+    """Names of the families whose features need neither a polygenic score nor a learned vocabulary."""
     return tuple(_DENSE)
 
 
 def of_names(names: Sequence[str]) -> Catalogue:
-    """The catalogue of exactly these features, in this order: the inputs of an equation, say.
+    """Make the catalogue of exactly these features, in this order; the inputs of an equation, for example.
 
     Raises PresageError for a name that no family declares.
     """
     known = _declared()
     for name in names:
         if name not in known:
-            raise PresageError(f"feature '{name}'", "a feature of the catalogue", way_out="see presage catalogue")
+            raise PresageError(
+                "names",
+                "features of the catalogue",
+                found=f"'{name}'",
+                way_out=meant(name, known) or "choose from the list of: presage catalogue",
+            )
     specs = [known[name] for name in names]
     return Catalogue(tuple(specs), helpers=_helpers(specs))
 

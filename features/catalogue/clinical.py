@@ -58,7 +58,7 @@ INPATIENT, EMERGENCY, OUTPATIENT = ("Visit//IP", "Visit//ERIP"), ("Visit//ER", "
 
 
 def conditions() -> tuple[FeatureSpec, ...]:
-    """Ever recorded: a condition nobody has coded counts as absent."""
+    """Features that say whether a condition was ever recorded. A condition that nobody has coded counts as absent."""
     return tuple(
         FeatureSpec(
             f"{name}_ever",
@@ -76,7 +76,7 @@ def conditions() -> tuple[FeatureSpec, ...]:
 
 
 def medications() -> tuple[FeatureSpec, ...]:
-    """Supplied now, and share of the year covered by supply."""
+    """Features of drugs: whether somebody is supplied now, and the share of the last year covered by supply."""
     return tuple(spec for row in MEDICATIONS for spec in _medication(*row))
 
 
@@ -116,7 +116,7 @@ def _medication(name: str, words: str) -> tuple[FeatureSpec, FeatureSpec]:
 
 
 def utilisation() -> tuple[FeatureSpec, ...]:
-    """Admissions, emergency and outpatient visits, bed days."""
+    """Features of the use of care: admissions, emergency and outpatient visits, days in bed."""
     visits = (
         ("admissions", "admissions", INPATIENT, (90, 365, 1095)),
         ("unplanned_admissions", "unplanned admissions", ("Visit//ERIP",), (365, 1095)),

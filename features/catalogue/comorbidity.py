@@ -12,7 +12,7 @@ REFERENCES = {
 
 
 def comorbidity() -> tuple[FeatureSpec, ...]:
-    """Categories ever recorded, and the index over them."""
+    """Features of comorbidity: Charlson's and Elixhauser's categories ever recorded, and Charlson's index."""
     categories = tuple(
         FeatureSpec(
             f"{index}_{category}",

@@ -7,7 +7,7 @@ from features.equations import EQUATIONS
 
 
 def equations() -> tuple[FeatureSpec, ...]:
-    """Every equation that ships: its risk, missing where it refuses."""
+    """One feature for every published equation that ships: its risk, missing where the equation refuses."""
     return tuple(
         FeatureSpec(
             f"{name}_risk" if not equation.points else f"{name}_points",

@@ -13,7 +13,7 @@ CONDITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 def polygenic(score: str) -> tuple[FeatureSpec, ...]:
-    """Of one score: standing among people of like ancestry, whether there is one, and how much of it was measured."""
+    """Features of one polygenic score: its ancestry-adjusted z, whether the person has one, and the matched weight."""
     return (
         FeatureSpec(
             f"prs_{score}_z",
@@ -49,7 +49,11 @@ def polygenic(score: str) -> tuple[FeatureSpec, ...]:
 
 
 def monogenic() -> tuple[FeatureSpec, ...]:
-    """Carrier of a pathogenic or likely pathogenic variant, by condition; and whether its genes were looked at."""
+    """Features of carrier status, by condition.
+
+    One says whether somebody carries a (likely) pathogenic variant, another whether the condition's genes were looked
+    at.
+    """
     return tuple(spec for row in CONDITIONS for spec in _condition(*row))
 
 

@@ -1,4 +1,4 @@
-"""What a person is and has told: demographics, groups for equity, family history, social circumstances."""
+"""Features of who a person is: demographics, groups for equity, family history, social circumstances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OMB = "OMB 1997 categories, OMOP vocabularies Race and Ethnicity"
 
 
 def demographics() -> tuple[FeatureSpec, ...]:
-    """Age and sex."""
+    """Features of age and sex."""
     return (
         FeatureSpec(
             "age_years",
@@ -61,7 +61,7 @@ def demographics() -> tuple[FeatureSpec, ...]:
 
 
 def groups() -> tuple[FeatureSpec, ...]:
-    """Race and ethnicity as recorded: to look at fairness with, not to predict from."""
+    """Features of race and ethnicity as they were recorded: to look at fairness with, not to predict from."""
     return (
         _category("race", "race as recorded", categories=RACES),
         _category("ethnicity", "ethnicity as recorded", categories=ETHNICITIES),
@@ -84,7 +84,7 @@ def _category(name: str, label: str, *, categories: tuple[tuple[str, str], ...])
 
 
 def family_history() -> tuple[FeatureSpec, ...]:
-    """First-degree relatives: asked and yes is 1, asked and no is 0, never asked is missing."""
+    """Features of first-degree relatives: 1 where the answer was yes, 0 where it was no, missing where nobody asked."""
     asked = (
         ("chd", "coronary disease", "coronary_disease", ("no_family_history_chd",)),
         ("diabetes", "diabetes", "diabetes", ("no_family_history_diabetes",)),
@@ -121,7 +121,7 @@ def _alone(condition: str) -> tuple[str, ...]:
 
 
 def social() -> tuple[FeatureSpec, ...]:
-    """Deprivation and smoking."""
+    """Features of deprivation and smoking."""
     deprivation = FeatureSpec(
         "deprivation_quintile",
         "social",

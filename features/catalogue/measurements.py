@@ -59,12 +59,15 @@ LATEST_DAYS = 1825  # what a published equation may read; a shorter one refuses 
 
 
 def measurements() -> tuple[FeatureSpec, ...]:
-    """For every analyte the latest value and the days since it; for the repeated ones the series of five years."""
+    """Features of every analyte: its latest value and the days since it was measured.
+
+    Analytes that are measured again and again also have the mean, range, slope and count over five years.
+    """
     return tuple(spec for analyte in ANALYTES for spec in _specs(analyte))
 
 
 def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
-    found = [
+    specs = [
         FeatureSpec(
             f"{analyte.name}_latest_{LATEST_DAYS}d",
             "measurements",
@@ -87,7 +90,7 @@ def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
             **_reads(analyte),
         ),
     ]
-    return (*found, *(_series(analyte) if analyte.series else ()))
+    return (*specs, *(_series(analyte) if analyte.series else ()))
 
 
 def _series(analyte: Analyte) -> tuple[FeatureSpec, ...]:

@@ -1,4 +1,4 @@
-"""The catalogue in words: docs/features.md."""
+"""The catalogue as a page: docs/features.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMPARISON = {-1: "falls", 0: "", 1: "rises"}
 
 
 def markdown() -> str:
-    """Every family and feature, as a page."""
+    """Every family and every feature of the catalogue, as a Markdown page."""
     parts = [_HEAD, *(_section(family, catalogue([family]).specs) for family in dense_families())]
     parts.append(_section("polygenic", polygenic("ID"), lead="For each score of a study, here called ID."))
     parts.append(_codes())

@@ -1,4 +1,4 @@
-"""A feature, declared once: what it is called, measures, reads, means when missing, and where that comes from."""
+"""The declaration of a feature: name, unit, the codes it reads, the meaning of a missing value, and its source."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FeatureSpec:
         return bool(self.value_unit is not None or self.values or self.levels) and self.default_value is None
 
     def to_dict(self) -> dict[str, object]:
-        """JSON's types only; what is as by default is left out."""
+        """The declaration as JSON's types; fields that have their default value are left out."""
         default = {each.name: each.default for each in fields(self)}
         row = {
             name: value
@@ -94,7 +94,7 @@ class FeatureSpec:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, object]) -> FeatureSpec:
-        """The inverse of `to_dict`."""
+        """Read a declaration from what `to_dict` gives."""
         values = {name: _tuples(value) for name, value in row.items()}
         return cls(**cast("dict[str, Any]", values))
 

@@ -138,23 +138,26 @@ INDICES: Mapping[str, Mapping[str, str]] = {
 @cache
 def _prefixes() -> dict[tuple[str, str], tuple[str, ...]]:
     """(index, category) -> patterns of codes."""
-    found: dict[tuple[str, str], list[str]] = {}
+    by_category: dict[tuple[str, str], list[str]] = {}
     text = resources.files("features.codes").joinpath("comorbidity.csv").read_text()
     for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
         vocabularies = ("ICD10CM", "ICD10", "ICD10GM") if row["vocabulary"] == "ICD10CM" else ("ICD9CM",)
         listed = [f"{vocabulary}//{code}*" for vocabulary in vocabularies for code in row["prefixes"].split()]
-        found.setdefault((row["index"], row["category"]), []).extend(listed)
-    return {key: tuple(listed) for key, listed in found.items()}
+        by_category.setdefault((row["index"], row["category"]), []).extend(listed)
+    return {key: tuple(listed) for key, listed in by_category.items()}
 
 
 def category_codes(index: str, category: str) -> tuple[str, ...]:
-    """Patterns of `features.codes.lists` for a category of `charlson` or `elixhauser`."""
+    """Code patterns (see `features.codes.lists`) of one category of `charlson` or `elixhauser`."""
     shipped = (patterns(name, vocabularies=("SNOMED", "CTV3")) for name in SHIPPED.get((index, category), ()))
     return tuple(dict.fromkeys([*_prefixes()[index, category], *(each for one in shipped for each in one)]))
 
 
 def charlson_index(categories: Mapping[str, Floats]) -> Floats:
-    """(n,) Charlson's sum of weights, 0 to 29, not adjusted for age. categories: 0 or 1 by category, each (n,)."""
+    """Charlson's comorbidity index (n,): the sum of the weights of the categories that are present, 0 to 29.
+
+    categories: 0 or 1 for each person, (n,), by the name of the category. Not adjusted for age.
+    """
     total = np.zeros_like(next(iter(categories.values())))
     for category, (_, weight) in CHARLSON.items():
         graver = OUTRANKED.get(category)
@@ -164,5 +167,5 @@ def charlson_index(categories: Mapping[str, Floats]) -> Floats:
 
 
 def charlson_from_features(columns: Mapping[str, Floats]) -> Floats:
-    """The same from columns named as the catalogue names them."""
+    """Charlson's index (n,) from columns that are named as the catalogue names its features."""
     return charlson_index({category: columns[f"charlson_{category}"] for category in CHARLSON})

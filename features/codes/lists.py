@@ -1,4 +1,4 @@
-"""Code lists: which codes mean something, with provenance, versioned by their hash; and how a code matches.
+"""Code lists: which codes mean something, where the list comes from, its hash as a version, and how a code matches.
 
 A list is CSV with the columns `code,term,include_descendants`; lines before it that start with `#` are its provenance.
 Inside the program a set of codes is written as patterns: `ICD10CM//I21.9` is that code, `ICD10CM//I21*` every code that
@@ -33,7 +33,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
 
 @dataclass(frozen=True, slots=True)
 class Codelist:
-    """A named, versioned set of codes. `patterns` as the module says; `terms` in the same order."""
+    """A named, versioned set of codes. `patterns` are written as the module says; `terms` stand in the same order."""
 
     name: str
     patterns: tuple[str, ...]
@@ -42,23 +42,23 @@ class Codelist:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes as listed, without marks."""
+        """The codes as they are listed, without the marks for prefixes and descendants."""
         return tuple(pattern.removeprefix("<<").removesuffix("*") for pattern in self.patterns)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the list matches; terms and provenance do not change it."""
+        """SHA-256 of the codes that the list matches; changing its terms or its provenance does not change it."""
         return hashlib.sha256("\n".join(sorted(self.patterns)).encode()).hexdigest()
 
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
-        """The record's codes that the list means, sorted. Codes the record has never seen are left out."""
+        """The record's codes that the list matches, sorted. Codes that the record has never seen are left out."""
         known = recorded_codes(record, backend)
         matcher = Matcher(self.patterns, ancestors_of(record, backend, patterns=self.patterns))
         return sorted(code for code in known if matcher(code))
 
 
 class Matcher:
-    """Says which of many patterns a code matches, in time that does not grow with their number."""
+    """Finds which of many patterns a code matches, in time that does not grow with the number of patterns."""
 
     def __init__(self, patterns: Iterable[str], ancestors: Mapping[str, Iterable[str]]) -> None:
         self._exact: set[str] = set()
@@ -97,7 +97,10 @@ def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[s
 
 
 def ancestors_of(record: Record, backend: BaseBackend | None, *, patterns: Iterable[str]) -> dict[str, list[str]]:
-    """code -> those of its ancestors that some `<<` pattern names. A record in memory needs no backend."""
+    """For each code of the record those of its ancestors that some `<<` pattern names.
+
+    A record in memory needs no backend.
+    """
     wanted = pa.table({"ancestor": sorted({pattern[2:] for pattern in patterns if pattern.startswith("<<")})})
     if not len(wanted):
         return {}
@@ -117,20 +120,21 @@ def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> 
 
 
 def read(path: Path) -> Codelist:
-    """A code list. Raises PresageError with file and line where it is not one."""
+    """Read a code list from its CSV file. Raises PresageError that names file and line where it is not a code list."""
     if not path.is_file():
-        raise PresageError(str(path), "a code list; there is no such file")
+        raise PresageError(str(path), "a code list", found="no such file")
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     header = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
     provenance = "\n".join(line.removeprefix("#").strip() for line in lines[:header])
     rows = list(csv.reader(lines[header:]))
     if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS:
-        raise PresageError(f"{path}, line {header + 1}", f"the columns {','.join(_COLUMNS)}")
+        raise PresageError(f"{path}, line {header + 1}", f"the columns {','.join(_COLUMNS)} and no others")
     entries = [_entry(row, f"{path}, line {header + 2 + i}") for i, row in enumerate(rows[1:]) if any(row)]
     if not entries:
-        raise PresageError(str(path), "at least one code")
+        raise PresageError(str(path), "at least one code", found="none")
     if len({pattern for pattern, _ in entries}) < len(entries):
-        raise PresageError(str(path), "every code once")
+        repeats = len(entries) - len({pattern for pattern, _ in entries})
+        raise PresageError(str(path), "every code once", found=f"{repeats} rows that repeat one")
     spelled = {pattern: term for entry in entries for pattern, term in _spelled(*entry)}
     return Codelist(path.stem, tuple(spelled), tuple(spelled.values()), provenance)
 
@@ -156,11 +160,13 @@ def _spelled(pattern: str, term: str) -> list[tuple[str, str]]:
 
 def _entry(row: list[str], where: str) -> tuple[str, str]:
     if len(row) != len(_COLUMNS):
-        raise PresageError(where, f"{len(_COLUMNS)} columns, found {len(row)}")
+        raise PresageError(where, f"{len(_COLUMNS)} columns", found=str(len(row)))
     code, term, descendants = (cell.strip() for cell in row)
     vocabulary, separator, bare = code.partition("//")
     if not code.startswith("MEDS_") and not (vocabulary and separator and bare):
-        raise PresageError(f"{where}, column 'code'", "VOCABULARY//CODE", way_out="as in ICD10CM//I21.9")
+        raise PresageError(
+            f"{where}, column 'code'", "a code as VOCABULARY//CODE", way_out="write it as in ICD10CM//I21.9"
+        )
     if descendants.lower() not in _TRUE | _FALSE:
         raise PresageError(f"{where}, column 'include_descendants'", "true or false")
     return (f"<<{code}" if descendants.lower() in _TRUE and not code.endswith("*") else code), term

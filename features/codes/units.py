@@ -156,13 +156,13 @@ _ANNOTATION = re.compile(r"\{[^}]*\}")
 
 
 def canonical(unit: str) -> str:
-    """The UCUM way to write a unit that a record system wrote in its own; unknown ones as they are."""
+    """The UCUM spelling of a unit that a record system wrote in its own way; an unknown unit comes back as it is."""
     return _SYNONYMS.get("".join(unit.split()).lower(), unit.strip())
 
 
 @lru_cache(maxsize=4096)
 def parse(unit: str) -> Unit | None:
-    """A UCUM expression, after `canonical`; None where it is not one that is known here."""
+    """Parse a UCUM expression, after `canonical`; None where the unit is not known here."""
     size, zero, dimension, per, sign = 1.0, 0.0, Counter[str](), set[str](), 1
     written = canonical(unit)
     if not written:
@@ -175,10 +175,10 @@ def parse(unit: str) -> Unit | None:
         bare = _ANNOTATION.sub("", token)
         if not bare:
             continue
-        found = _component(bare)
-        if found is None:
+        component = _component(bare)
+        if component is None:
             return None
-        factor, powers, atom = found
+        factor, powers, atom = component
         size *= factor**sign
         zero = _ZERO.get(atom, 0.0)
         for base, power in powers.items():
@@ -215,9 +215,12 @@ def _atom(atom: str) -> tuple[float, dict[str, int]] | None:
 
 
 def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None:
-    """How a value of `code` (`LOINC//2345-7`) in `unit` becomes one in `target`; None where it cannot.
+    """The factor and offset that turn a value of `code` in `unit` into a value in `target`; None where nothing does.
 
-    A missing unit cannot be converted: what it might be is the caller's assumption to make and to count.
+    A missing unit cannot be converted: which unit was meant is for the caller to assume and to count.
+
+    >>> round(conversion("LOINC//2345-7", "mmol/L", target="mg/dL").factor, 2)  # glucose
+    18.02
     """
     if unit is None:
         return None

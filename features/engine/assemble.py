@@ -21,7 +21,11 @@ STATIC = np.datetime64("1800-01-01", "us")
 
 @dataclass(frozen=True, slots=True)
 class Long:
-    """The long form as arrays. row, source: (m,). columns: (m,) floats by name, NaN where null; moments: (m,), NaT."""
+    """The long form of aggregates as arrays: m rows, one for each index row and source that has events.
+
+    row, source: (m,) numbers of the index row and of the source (or code). columns: (m,) floats by the name of the
+    aggregate, NaN where null. moments: (m,) moments by name, NaT where null.
+    """
 
     row: Ints
     source: Ints
@@ -30,7 +34,7 @@ class Long:
 
     @classmethod
     def of(cls, table: pa.Table) -> Long:
-        """The result of `expression.aggregates` or `code_values`: row, source or number of the code, aggregates."""
+        """Read the long form from the table that `expression.aggregates` or `expression.code_values` gives."""
         columns: dict[str, Floats] = {}
         moments: dict[str, Moments] = {}
         for name in table.column_names[2:]:
@@ -90,7 +94,9 @@ def fill(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The long rows `at` of one source, seen as one feature."""
+    """The rows of the long form, at positions `at`, that belong to one source, seen as the aggregates
+    of one feature.
+    """
 
     long: Long
     at: npt.NDArray[np.intp]
@@ -98,15 +104,15 @@ class Group:
     spec: FeatureSpec
 
     def column(self, kind: str) -> Floats:
-        """(k,) an aggregate over the feature's window."""
+        """Values (k,) of one kind of aggregate over the feature's window."""
         return self.long.columns[column_name(kind, window_of(kind, self.spec))][self.at]
 
     def moment(self, kind: str) -> Moments:
-        """(k,) a moment; NaT for static facts and outside the feature's window."""
-        found = self.long.moments[kind][self.at]
+        """Moments (k,) of one kind of aggregate; NaT for static facts and for facts outside the feature's window."""
+        moments = self.long.moments[kind][self.at]
         if self.spec.window_days is not None:
-            found = np.where(found >= self.as_of - self.spec.window_days * DAY, found, np.datetime64("NaT"))
-        return found
+            moments = np.where(moments >= self.as_of - self.spec.window_days * DAY, moments, np.datetime64("NaT"))
+        return moments
 
 
 def _latest(group: Group) -> Floats:

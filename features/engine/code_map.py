@@ -30,7 +30,11 @@ Row = dict[str, object]
 
 
 class CodeMap:
-    """Answers for a pair of code and unit which sources read it, and how. Remembers what it has answered."""
+    """Answers, for a code and a unit, which sources of a plan read events of that kind and how their values are
+    understood.
+
+    Answers are remembered, so that each pair of code and unit is worked out once.
+    """
 
     def __init__(self, plan: Plan, ancestors: Mapping[str, Iterable[str]]) -> None:
         self._plan = plan
@@ -42,7 +46,9 @@ class CodeMap:
         self._answers: dict[tuple[str, str], list[Row]] = {}
 
     def table(self, pairs: Iterable[tuple[str, str]]) -> pa.Table:
-        """Rows for these pairs of code and unit ('' where none was recorded), in their order, once each."""
+        """Rows of `presage_codes` for these pairs of code and unit ('' where none was recorded), in their order, each
+        pair once.
+        """
         rows = [row for pair in dict.fromkeys(pairs) for row in self._rows(pair)]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -56,8 +62,8 @@ class CodeMap:
     def _answer(self, code: str, unit: str) -> list[Row]:
         readers: dict[int, list[str]] = {}
         for pattern in self._matcher(code):
-            for number, found in self._readers[pattern]:
-                readers.setdefault(number, []).append(found)
+            for number, reader in self._readers[pattern]:
+                readers.setdefault(number, []).append(reader)
         return [
             _row(code, unit, number=number, source=self._plan.sources[number], patterns=patterns)
             for number, patterns in sorted(readers.items())
@@ -65,7 +71,9 @@ class CodeMap:
 
 
 def texts(plan: Plan) -> pa.Table:
-    """Rows of `presage_texts`: the numbers that stand for recorded text, by source."""
+    """Rows of `presage_texts`: for each source the recorded texts it understands, and the numbers that
+    stand for them.
+    """
     rows = [
         {"source": number, "text": text, "number": level}
         for number, source in enumerate(plan.sources)
@@ -75,15 +83,15 @@ def texts(plan: Plan) -> pa.Table:
 
 
 def _row(code: str, unit: str, *, number: int, source: Source, patterns: list[str]) -> Row:
-    found = _conversion(code, unit, source=source)
+    converted = _conversion(code, unit, source=source)
     constants = dict(source.values)
     low, high = source.valid or (-LARGEST, LARGEST)
     return {
         "code": code,
         "unit": unit,
         "source": number,
-        "factor": found.factor if found else None,
-        "offset": found.offset if found else None,
+        "factor": converted.factor if converted else None,
+        "offset": converted.offset if converted else None,
         "constant": next((constants[pattern] for pattern in patterns if pattern in constants), None),
         "low": low,
         "high": high,

@@ -22,7 +22,9 @@ GENOMIC_TABLES = ("polygenic", "findings", "coverage")
 
 
 class Engine:
-    """What a catalogue needs computed, and how its columns are filled."""
+    """The plan and the expressions of one catalogue, compiled once, and the way its columns are filled from their
+    results.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -38,7 +40,10 @@ class Engine:
         )
 
     def frame(self, index: Index, session: Session, *, genomic_tables: Mapping[str, pa.Table]) -> FeatureFrame:
-        """The frame of an index whose events, codes and vocabulary the session holds."""
+        """Compute the feature frame of an index.
+
+        The session holds the events, codes and vocabulary that the expressions read.
+        """
         session.put("presage_index", self._index_table(index))
         out = np.empty((len(index), len(self.specs)), dtype=np.float32)
         if self.plan.sources:
@@ -59,7 +64,7 @@ class Engine:
         )
 
     def vocabulary_table(self) -> pa.Table:
-        """Rows of `presage_vocabulary`."""
+        """The table `presage_vocabulary`: the codes of the code-based family, numbered."""
         codes = self.catalogue.vocabulary
         return pa.table(
             {"code": pa.array(codes, pa.string()), "number": pa.array(np.arange(len(codes), dtype=np.int32))}
@@ -76,7 +81,7 @@ class Engine:
 
 
 def index_rows(index: Index, windows_days: Iterable[int]) -> pa.Table:
-    """Rows of `presage_index`."""
+    """The table `presage_index`: the rows of an index, numbered, with the start of each window."""
     as_of = index.as_of
     columns: dict[str, pa.Array] = {
         "row": pa.array(np.arange(len(index), dtype=np.int32)),
@@ -88,7 +93,7 @@ def index_rows(index: Index, windows_days: Iterable[int]) -> pa.Table:
 
 
 def sparse_counts(long: pa.Table, n: int, *, catalogue: Catalogue) -> sparse.csr_matrix:
-    """(n, windows times codes) counts as float32, columns in the order of `code_names`."""
+    """Counts of codes (n, windows times codes), float32, columns in the order of the catalogue's `code_names`."""
     size = len(catalogue.vocabulary)
     row, number = long["row"].to_numpy(), long["number"].to_numpy()
     data: list[npt.NDArray[np.float32]] = []
@@ -100,9 +105,9 @@ def sparse_counts(long: pa.Table, n: int, *, catalogue: Catalogue) -> sparse.csr
         at.append((row[there], number[there] + position * size))
     rows, columns = (np.concatenate(each) for each in zip(*at, strict=True))
     shape = (n, size * len(catalogue.code_windows_days))
-    found = sparse.csr_matrix((np.concatenate(data), (rows, columns)), shape=shape, dtype=np.float32)
-    found.sort_indices()
-    return found
+    matrix = sparse.csr_matrix((np.concatenate(data), (rows, columns)), shape=shape, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix
 
 
 def _genomic_tables(catalogue: Catalogue) -> Iterable[str]:

@@ -64,7 +64,7 @@ VOCABULARY = ibis.table({"code": "string", "number": "int32"}, name="presage_voc
 
 
 def index_table(windows_days: Iterable[int]) -> ir.Table:
-    """The index with the start of each window."""
+    """The table `presage_index` as an expression, with the start of each of these windows."""
     starts = {f"from_{days}": "timestamp(6)" for days in windows_days}
     return ibis.table(
         {"row": "int32", "subject_id": "int64", "as_of": "timestamp(6)", "as_of_day": "int32", **starts},
@@ -73,23 +73,26 @@ def index_table(windows_days: Iterable[int]) -> ir.Table:
 
 
 def known_events(events: ir.Table) -> ir.Table:
-    """Events with `time` never null and `known`: the moment from which a feature may see them.
+    """Events with a `time` that is never null, and with `known`: the moment from which a feature may see the event.
 
-    A fact is seen when it was available and had happened: an appointment that is known today lies ahead.
+    An event is seen when it was available and had happened: an appointment that is known today lies ahead.
     """
     time = events.time.coalesce(BEFORE_ALL)
     return events.mutate(time=time, known=ibis.greatest(events.available_time.coalesce(time), time))
 
 
 def seen(events: ir.Table, index: ir.Table, *columns: str) -> ir.Table:
-    """Pairs of index row and event that was known strictly before the row's moment."""
+    """Pairs of an index row and an event that was known strictly before the row's moment."""
     joined = events.inner_join(index, "subject_id")
     moments = (name for name in index.columns if name.startswith("from_"))
     return joined.filter(joined.known < joined.as_of).select(*columns, "row", "time", "as_of_day", *moments)
 
 
 def valued(plan: Plan) -> ir.Table:
-    """Events that some source reads, with `source` and `value` in whole millionths; null: no usable value."""
+    """Events that some source of the plan reads, with the number of the `source`, and the `value` in whole millionths.
+
+    The value is null where the event has none that can be used.
+    """
     events = known_events(EVENTS.mutate(unit=EVENTS.unit.coalesce(""), text=EVENTS.text_value.lower()))
     joined = events.inner_join(CODES, ["code", "unit"])
     if any(source.levels for source in plan.sources):
@@ -107,7 +110,9 @@ def valued(plan: Plan) -> ir.Table:
 
 
 def aggregates(plan: Plan) -> ir.Table:
-    """Long form: one row for each index row and source that has events, one column for each of the plan's columns."""
+    """The plan's aggregates in long form: one row for each index row and source that has events, one column for each
+    aggregate.
+    """
     pairs = seen(valued(plan), index_table(plan.windows_days), "source", "value")
     day = (pairs.time.epoch_seconds() / DAY_SECONDS).floor().cast("int64")
     pairs = pairs.mutate(days=day - pairs.as_of_day)
@@ -145,9 +150,10 @@ def _moment_and_value(time: ir.TimestampValue, value: ir.IntegerValue) -> ir.Dec
 
 
 def code_values(windows_days: Iterable[int | None], kinds: Iterable[str]) -> ir.Table:
-    """Long form: for each index row and code of `presage_vocabulary` these kinds of aggregates by window.
+    """These kinds of aggregates of each code of `presage_vocabulary`, by window, in long form: a row for each index row
+    and code.
 
-    Rows are those that have an event in the widest window; kinds that look at the whole history have no window.
+    Rows are those with an event in the widest window; kinds that look at the whole history have no window.
     """
     windows = tuple(windows_days)
     finite = [days for days in windows if days is not None]
@@ -166,7 +172,9 @@ def code_values(windows_days: Iterable[int | None], kinds: Iterable[str]) -> ir.
 
 
 def code_counts(windows_days: Iterable[int | None]) -> ir.Table:
-    """Long form: for each index row and code of `presage_vocabulary` how often it stands in each window."""
+    """How often each code of `presage_vocabulary` was recorded in each window, in long form: a row for each index row
+    and code.
+    """
     windows = tuple(windows_days)
     coded = known_events(EVENTS).inner_join(VOCABULARY, "code").select("subject_id", "number", "time", "known")
     pairs = seen(coded, index_table(days for days in windows if days is not None), "number")

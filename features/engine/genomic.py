@@ -89,9 +89,9 @@ def _genes(genes: tuple[str, ...], index: Index, *, findings: pa.Table, coverage
     for row, (subject, as_of) in enumerate(zip(index.subject_ids.tolist(), index.as_of, strict=True)):
         covered = {gene for when, gene, result in looked.get(subject, ()) if when < as_of and result != INCONCLUSIVE}
         newest = {variant: word for when, variant, word in reported.get(subject, ()) if when < as_of}
-        found = any(word in POSITIVE for word in newest.values())
-        tested[row] = float(found or covered >= set(genes))
-        carrier[row] = 1.0 if found else 0.0 if covered >= set(genes) else np.nan
+        carries = any(word in POSITIVE for word in newest.values())
+        tested[row] = float(carries or covered >= set(genes))
+        carrier[row] = 1.0 if carries else 0.0 if covered >= set(genes) else np.nan
     return {"carrier": carrier, "tested": tested}
 
 
@@ -100,11 +100,11 @@ def _by_subject(
 ) -> dict[int, list[tuple[np.datetime64, str, str]]]:
     """subject -> (available, and two columns), oldest first."""
     mine = table.filter(pc.is_in(table["gene_symbol"], value_set=pa.array(genes, pa.string())))
-    found: dict[int, list[tuple[np.datetime64, str, str]]] = {}
+    by_subject: dict[int, list[tuple[np.datetime64, str, str]]] = {}
     first, second = (mine[name].to_pylist() for name in names)
-    for subject, when, one, other in sorted(
+    for subject, when, first_value, second_value in sorted(
         zip(mine["subject_id"].to_pylist(), _moments(mine["available_time"]), first, second, strict=True),
         key=lambda row: (row[0], row[1], row[2] or "", row[3] or ""),
     ):
-        found.setdefault(subject, []).append((when, one or "", other or ""))
-    return found
+        by_subject.setdefault(subject, []).append((when, first_value or "", second_value or ""))
+    return by_subject

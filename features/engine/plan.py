@@ -1,4 +1,4 @@
-"""What must be aggregated for a catalogue: sources (what is read), windows, and the columns each feature needs."""
+"""The plan of a catalogue: the sources that are read, their windows, and the aggregates that each feature needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONCE = frozenset({"late", "last", "first"})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a group of features reads: codes, how values are understood, and which are plausible."""
+    """The events that a group of features reads: codes, how values are understood, and which are plausible."""
 
     codes: tuple[str, ...]
     value_unit: str | None
@@ -42,7 +42,7 @@ class Source:
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Source:
-        """What this feature reads."""
+        """The source that a feature reads."""
         return cls(
             spec.codes, spec.value_unit, spec.valid, spec.values, spec.levels, spec.default_value, spec.needs_value
         )
@@ -50,7 +50,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """sources: by number. windows_days: the distinct finite windows. columns: (kind, window) to aggregate."""
+    """The aggregates that a catalogue needs.
+
+    sources: in the order of their numbers. windows_days: the distinct finite windows. columns: (kind, window) of each
+    aggregate.
+    """
 
     sources: tuple[Source, ...]
     windows_days: tuple[int, ...]
@@ -58,7 +62,7 @@ class Plan:
 
     @classmethod
     def of(cls, specs: Iterable[FeatureSpec]) -> Plan:
-        """The plan for the features that are read from events."""
+        """Make the plan for those of these features that are read from events."""
         sources: dict[Source, None] = {}
         columns: set[tuple[str, int | None]] = set()
         windows: set[int] = set()
@@ -73,7 +77,7 @@ class Plan:
         return cls(tuple(sources), tuple(sorted(windows)), tuple(ordered))
 
     def numbers(self, specs: Iterable[FeatureSpec]) -> tuple[int, ...]:
-        """The number of each feature's source; -1 for features that read no events."""
+        """The number of each feature's source in the plan; -1 for features that are not read from events."""
         at = {source: number for number, source in enumerate(self.sources)}
         return tuple(
             -1 if spec.aggregate in GENOMIC or spec.aggregate == "derived" else at[Source.of(spec)] for spec in specs
@@ -86,5 +90,9 @@ def window_of(kind: str, spec: FeatureSpec) -> int | None:
 
 
 def column_name(kind: str, window_days: int | None) -> str:
-    """`n_365`, `late`, `hi_ever`."""
+    """The column of an aggregate in the long form, from its kind and window: `n_365`, `hi_ever`, `late`.
+
+    >>> column_name("n", 365), column_name("hi", None)
+    ('n_365', 'hi_ever')
+    """
     return kind if kind in ONCE else f"{kind}_{'ever' if window_days is None else window_days}"

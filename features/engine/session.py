@@ -14,19 +14,19 @@ from ibis.backends.duckdb import Backend as DuckDBBackend
 
 
 class Session(Protocol):
-    """Holds named tables and answers expressions over them."""
+    """Holds tables by name, and runs Ibis expressions that read them."""
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
-        """Make `table` known by `name`, in place of what had the name."""
+        """Give `table` this name, in place of the table that had it."""
         ...
 
     def run(self, expression: ir.Table) -> pa.Table:
-        """Rows of an expression over the named tables."""
+        """Run an expression over the named tables, and return its rows."""
         ...
 
 
 class IbisSession:
-    """Any backend. On DuckDB an expression is compiled once, however many shards it runs over."""
+    """A session on any Ibis backend. On DuckDB an expression is compiled once, however many shards it runs over."""
 
     def __init__(self, backend: BaseBackend) -> None:
         self.backend = backend
@@ -34,7 +34,7 @@ class IbisSession:
         self._compiled = _Once(lambda expression: str(ibis.to_sql(expression, dialect="duckdb")))
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
-        """As a view, overwriting."""
+        """Give a table this name, as a view that takes the place of an earlier one."""
         if isinstance(table, ir.Table):
             self._forget(name)
             self.backend.create_view(name, table, overwrite=True)
@@ -48,7 +48,7 @@ class IbisSession:
             self.backend.create_view(name, ibis.memtable(table), overwrite=True)
 
     def run(self, expression: ir.Table) -> pa.Table:
-        """As Arrow."""
+        """Run an expression on the backend and return its rows as an Arrow table."""
         if self.backend.name == "duckdb":
             return self.backend.con.sql(self._compiled(expression)).to_arrow_table()
         return self.backend.to_pyarrow(expression)
@@ -87,10 +87,11 @@ class _Shown:
 
 
 class WarmSession:
-    """One DuckDB connection on one thread, for a few people at a time. An expression is compiled and planned once.
+    """A session on one DuckDB connection and one thread, for a few people at a time.
 
-    Planning costs ten times what reading one person does. A statement prepared over a registered Arrow table would
-    go on reading that very table, so what is registered is a `_Shown`, whose table is exchanged.
+    An expression is compiled and planned once. Planning costs ten times as much as reading one person's events. A
+    statement that was prepared over a registered Arrow table would go on reading that very table; therefore a `_Shown`
+    is registered, whose table is exchanged.
     """
 
     def __init__(self) -> None:
@@ -100,7 +101,10 @@ class WarmSession:
         self._prepared = _Once(self._prepare)
 
     def put(self, name: str, table: pa.Table | ir.Table) -> None:
-        """Without a copy; columns of the types that the name's first table had."""
+        """Give a table this name without copying it.
+
+        Its columns take the types that the first table of this name had.
+        """
         if isinstance(table, ir.Table):
             raise TypeError("a warm session takes Arrow tables")
         if name not in self._shown:
@@ -112,7 +116,10 @@ class WarmSession:
         self._shown[name].table = table if same else table.select(planned.names).cast(planned)
 
     def run(self, expression: ir.Table) -> pa.Table:
-        """As Arrow. The same expression object is prepared once; its tables have been put before."""
+        """Run an expression and return its rows as an Arrow table.
+
+        An expression object is prepared when it is first run; the tables it reads have to be put before.
+        """
         return self._connection.sql(self._prepared(expression)).to_arrow_table()
 
     def _prepare(self, expression: ir.Table) -> str:
@@ -122,7 +129,10 @@ class WarmSession:
 
 
 def duckdb_session(*, max_memory: str | None = None, threads: int | None = None) -> IbisSession:
-    """A DuckDB of its own: results do not depend on insertion order, and memory is bounded where asked for."""
+    """A session on a DuckDB of its own.
+
+    Results do not depend on the order of insertion; memory is bounded where asked for.
+    """
     backend: DuckDBBackend = ibis.duckdb.connect()
     backend.raw_sql("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
     if max_memory is not None:

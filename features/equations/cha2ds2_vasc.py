@@ -23,7 +23,10 @@ def cha2ds2_vasc(
     thromboembolism: Floats,
     vascular_disease: Floats,
 ) -> Floats:
-    """(n,) points, 0 to 9. 0 or 1 for everything but age; thromboembolism includes stroke and TIA and counts double."""
+    """CHA2DS2-VASc score (n,), 0 to 9 points.
+
+    Every argument is (n,) and 0 or 1, except age. `thromboembolism` includes stroke and TIA and counts double.
+    """
     age = np.where(age_years >= 75, 2.0, np.where(age_years >= 65, 1.0, 0.0))
     return age + female + heart_failure + hypertension + diabetes + 2 * thromboembolism + vascular_disease
 

@@ -26,7 +26,9 @@ SURVIVAL: Mapping[tuple[str, int], float] = {
 def kidney_failure(
     *, age_years: Floats, female: Floats, egfr: Floats, urine_acr_mg_g: Floats, survival: float
 ) -> Floats:
-    """(n,) probability of kidney failure by the horizon of `survival`, the baseline of region and horizon."""
+    """Probability (n,) of kidney failure by the horizon that `survival`, the baseline of a region and horizon, belongs
+    to.
+    """
     predictor = (
         -0.2201 * (age_years / 10 - 7.036)
         + 0.2467 * ((1 - female) - 0.5642)

@@ -48,7 +48,10 @@ def pooled_cohort(
     smoking: Floats,
     diabetes: Floats,
 ) -> Floats:
-    """(n,) 10-year probability of a first hard event. 0 or 1 for female, black, treatment, smoking, diabetes."""
+    """10-year probability (n,) of a first hard cardiovascular event.
+
+    `female`, `black`, `antihypertensive`, `smoking` and `diabetes` are 0 or 1.
+    """
     age, tc, hdl, sbp = (np.log(value) for value in (age_years, total_cholesterol_mg_dl, hdl_mg_dl, sbp_mmhg))
     treated, untreated = antihypertensive * sbp, (1 - antihypertensive) * sbp
     values = (

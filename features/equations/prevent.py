@@ -91,7 +91,7 @@ def terms(
 
 
 def log_odds(outcome: str, years: int, *, female: Floats, **factors: Floats) -> Floats:
-    """(n,) log-odds of `outcome` within `years`. Factors as `terms` takes them; not checked against valid ranges."""
+    """Log-odds (n,) of `outcome` within `years`, from the factors that `terms` takes; valid ranges are not checked."""
     term = terms(**factors)
     by_sex = []
     for sex in ("female", "male"):
@@ -104,10 +104,10 @@ def log_odds(outcome: str, years: int, *, female: Floats, **factors: Floats) -> 
 
 
 def prevent(outcome: str, years: int, *, female: Floats, **factors: Floats) -> Floats:
-    """(n,) probability of `outcome` (`cvd`, `ascvd`, `hf`, `chd`, `stroke`) within `years` (10 or 30).
+    """Probability (n,) of `outcome` (`cvd`, `ascvd`, `hf`, `chd` or `stroke`) within `years` (10 or 30).
 
-    Factors as `terms` takes them, 0 or 1 for diabetes, smoking and treatments. Not checked against valid ranges:
-    `EQUATIONS` refuses outside them.
+    The factors are those that `terms` takes; diabetes, smoking and treatments are 0 or 1. Valid ranges are not checked
+    here: `EQUATIONS` refuses values outside them.
     """
     return np.asarray(1 / (1 + np.exp(-log_odds(outcome, years, female=female, **factors))), dtype=np.float64)
 

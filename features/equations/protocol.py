@@ -1,4 +1,4 @@
-"""What an equation is: inputs with the ranges it was derived over, its horizon, and a risk or a refusal per person."""
+"""The protocol of an equation: inputs with their valid ranges, a horizon, and a risk or a refusal for each person."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Column = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class EquationRisk:
-    """One answer per row.
+    """The answers of an equation for n people.
 
-    risk: (n,) probability by the horizon (a score for equations that give points), NaN where refused.
-    reason: (n,) why it was refused, empty where it was not. Names inputs, never values.
+    risk: (n,) probability by the horizon (points, for equations that give points), NaN where the equation refuses.
+    reason: (n,) why it refuses, empty where it does not. Reasons name inputs, never values.
     """
 
     risk: Floats
@@ -35,12 +35,12 @@ class Input:
     below: bool = False  # the upper end itself is outside
 
     def usable(self, values: Floats) -> npt.NDArray[np.bool_]:
-        """(n,) whether a value is there and within the range."""
+        """Whether each value (n,) is there and within the range."""
         low, high = self.valid
         return np.asarray((values >= low) & (values < high if self.below else values <= high), dtype=np.bool_)
 
     def reason(self, values: Floats) -> npt.NDArray[np.str_]:
-        """(n,) why a value cannot be used, empty where it can."""
+        """Why each value (n,) cannot be used; empty where it can."""
         low, high = self.valid
         outside = f"{self.words} outside {low:g} to {'below ' if self.below else ''}{high:g}"
         if low == high:
@@ -52,7 +52,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """A published equation. `points`: it gives a score, not a probability."""
+    """A published equation. `points` says that it gives a number of points rather than a probability."""
 
     name: str
     label: str
@@ -64,11 +64,11 @@ class Equation:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Feature names of the catalogue."""
+        """Names of the catalogue's features that the equation reads."""
         return tuple(each.feature for each in self.inputs_valid)
 
     def value(self, columns: Mapping[str, Column]) -> Floats:
-        """(n,) the risk (or points) by the horizon, NaN where it is refused."""
+        """The risk (or the points) by the horizon (n,), NaN where the equation refuses."""
         values = self._values(columns)
         usable = np.logical_and.reduce([each.usable(values[each.feature]) for each in self.inputs_valid])
         filled = {name: np.where(usable, value, 1.0) for name, value in values.items()}
@@ -76,7 +76,10 @@ class Equation:
             return np.where(usable, self.compute(filled), np.nan)
 
     def risk(self, columns: Mapping[str, Column]) -> EquationRisk:
-        """Risk by the horizon for each row. Assumes the columns of `inputs`, of one length; NaN is missing."""
+        """The risk by the horizon, or the reason for refusing it, for each of n people.
+
+        `columns` holds at least the columns of `inputs`, each (n,); NaN is a missing value.
+        """
         values = self._values(columns)
         reasons = [each.reason(values[each.feature]) for each in self.inputs_valid]
         reason = np.array(["; ".join(filter(None, row)) for row in zip(*reasons, strict=True)], dtype=np.str_)

@@ -1,7 +1,7 @@
 """Which findings somebody can act on: (likely) pathogenic variants by the ACMG secondary findings list v3.3.
 
-acmg_sf.csv is that list (Lee K et al., Genet Med 2025): gene, condition, inheritance and, as a rule, which
-variants it wants reported. TRDN, listed with "all", is recessive like CASQ2 and held to two variants here.
+acmg_sf.csv is that list (Lee K et al., Genet Med 2025): gene, condition, inheritance and, as a rule, which variants it
+asks to be reported. TRDN, listed with "all", is recessive like CASQ2 and held to two variants here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOT_ACTIONABLE_CONDITION = "hypobetalipoproteinemia"
 
 @dataclass(frozen=True, slots=True)
 class Actionable:
-    """One person's actionable variants in one gene. `available_time`: when the last needed of them was known."""
+    """A person's actionable variants in one gene. `available_time`: when the last variant that is needed was known."""
 
     subject_id: int
     gene_symbol: str
@@ -50,18 +50,19 @@ class _Entry:
 
 
 def actionable(findings: pa.Table, *, as_of: datetime | None = None) -> list[Actionable]:
-    """What of the findings (columns of `features.record.schema.FINDINGS`) is actionable, by subject and gene.
+    """The actionable findings, by subject and gene, among these (columns of `features.record.schema.FINDINGS`).
 
-    With `as_of`, only what was available strictly before. A laboratory's newest word on a variant replaces its earlier
-    ones, of other reports too; where two laboratories disagree, one that calls it harmful is enough. A gene whose list
-    entry wants two variants needs a homozygous or hemizygous one or two different ones; their phase is not known.
+    With `as_of`, only findings that were available strictly before it count. A laboratory's newest classification of a
+    variant replaces its earlier ones, of other reports too; where two laboratories disagree, one that calls the variant
+    harmful is enough. A gene whose list entry asks for two variants needs a homozygous or hemizygous one or two
+    different ones; their phase is not known.
     """
     by_gene: dict[tuple[int, str], list[Row]] = {}
     for row in _newest(row for row in findings.to_pylist() if _known(row, as_of)):
         if _harmful(row):
             by_gene.setdefault((row["subject_id"], row["gene_hgnc"]), []).append(row)
-    found = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
-    return [judged for judged in found if judged is not None]
+    judgements = (_judge(rows, _entries()[gene]) for (_, gene), rows in sorted(by_gene.items()))
+    return [judged for judged in judgements if judged is not None]
 
 
 def listed_genes() -> frozenset[str]:
@@ -133,16 +134,19 @@ def _fits(row: Row, rule: str) -> bool:
 
 
 def is_truncating(variant: str) -> bool:
-    """Whether HGVS says so: frameshift or stop, a canonical splice site, or a coding length that is no triple."""
+    """Whether an HGVS name means a truncated protein.
+
+    That is a frameshift or stop, a canonical splice site, or a change of coding length that is no multiple of three.
+    """
     if re.search(r"fs|Ter|\*(?!\d)|p\.\(?[A-Z][a-z]{0,2}\d+X", variant):
         return True
     if re.search(r"c\.-?\d+(?:_-?\d+)?[+-][12](?!\d)", variant):
         return True
-    if found := re.search(r"c\.(\d+)(?:_(\d+))?(del|dup)(?!ins)", variant):
-        length = int(found[2] or found[1]) - int(found[1]) + 1
+    if change := re.search(r"c\.(\d+)(?:_(\d+))?(del|dup)(?!ins)", variant):
+        length = int(change[2] or change[1]) - int(change[1]) + 1
         return length % 3 != 0
-    found = re.search(r"c\.\d+_\d+ins([ACGT]+)", variant)
-    return found is not None and len(found[1]) % 3 != 0
+    change = re.search(r"c\.\d+_\d+ins([ACGT]+)", variant)
+    return change is not None and len(change[1]) % 3 != 0
 
 
 @functools.cache

@@ -20,7 +20,7 @@ def is_emerge(document: Resource) -> bool:
 
 
 def read(where: str, document: Resource) -> Iterator[Report | Problem]:
-    """The report and what was not understood of it.
+    """Yield the report in an eMERGE document, and a problem for each part of it that was not understood.
 
     Such a report lists only those genes of its panel that were not covered whole; the others, however many, are named
     nowhere, and stay *not known to be tested*.
@@ -113,11 +113,11 @@ def _hgvs(variant: Resource) -> str | None:
 
 def _date(text: str | None) -> datetime | None:
     """ISO, or the American order that these reports use (04/17/2020)."""
-    if found := re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})", text or ""):
-        return moment(f"{found[3]}-{found[1]}-{found[2]}")
+    if parts := re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})", text or ""):
+        return moment(f"{parts[3]}-{parts[1]}-{parts[2]}")
     return moment(text)
 
 
 def _text(holder: Resource, key: str) -> str | None:
-    found = holder.get(key)
-    return found.strip() or None if isinstance(found, str) else None
+    value = holder.get(key)
+    return value.strip() or None if isinstance(value, str) else None

@@ -19,7 +19,7 @@ class Scope:
     origin: dict[int, str] = field(default_factory=dict)
 
     def add(self, resource: Resource, *, full_url: str | None = None, where: str | None = None) -> None:
-        """Take a resource in, findable by Type/id and by its full URL."""
+        """Add a resource to the scope, to be found by `Type/id` and by its full URL."""
         self.resources.append(resource)
         self.origin[id(resource)] = where or self.where
         if resource.get("id"):
@@ -32,7 +32,10 @@ class Scope:
         return (resource for resource in self.resources if resource.get("resourceType") == name)
 
     def find(self, reference: object, *, holder: Resource | None = None) -> Resource | None:
-        """What a Reference points to: in the bundle or folder, or (`#id`) contained in the holder."""
+        """The resource that a FHIR Reference points to: in the bundle or folder, or (`#id`) contained in the `holder`.
+
+        None if absent.
+        """
         target = reference.get("reference") if isinstance(reference, dict) else None
         if not isinstance(target, str):
             return None
@@ -64,18 +67,21 @@ def _bundle(where: str, document: Resource) -> Scope:
 
 
 def contained(resource: Resource | None) -> list[Resource]:
-    """Resources inside a resource."""
+    """The resources that are contained in a resource."""
     return items(resource or {}, "contained")
 
 
 def items(holder: Resource, key: str) -> list[Resource]:
-    """The objects of a list; a list that is none, and members that are none, are left out."""
-    found = holder.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    """The objects of a list under `key`.
+
+    An entry that is not a list, and members that are not objects, are left out.
+    """
+    members = holder.get(key)
+    return [item for item in members if isinstance(item, dict)] if isinstance(members, list) else []
 
 
 def profiles(resource: Resource) -> set[str]:
-    """The last parts of the profiles a resource claims."""
+    """The last parts of the URLs of the profiles that a resource claims to follow."""
     meta = resource.get("meta")
     claimed = meta.get("profile") if isinstance(meta, dict) else None
     return {str(url).rsplit("/", 1)[-1] for url in claimed} if isinstance(claimed, list) else set()
@@ -91,7 +97,7 @@ def codes(concept: object) -> list[tuple[str, str, str | None]]:
 
 
 def words(concept: object) -> str | None:
-    """A CodeableConcept's text, else the first display."""
+    """The text of a CodeableConcept, else the first display of its codings; None where it has neither."""
     if not isinstance(concept, dict):
         return None
     text = concept.get("text") or next((display for _, _, display in codes(concept) if display), None)
@@ -104,7 +110,7 @@ def has_code(resource: Resource, code: str) -> bool:
 
 
 def components(observation: Resource, code: str) -> list[object]:
-    """The values of an Observation's components of this code."""
+    """The values of all components of an Observation that have this code."""
     return [
         next((part[key] for key in part if key.startswith("value")), None)
         for part in items(observation, "component")
@@ -113,10 +119,10 @@ def components(observation: Resource, code: str) -> list[object]:
 
 
 def component(observation: Resource, code: str) -> object:
-    """The first value of that code that is there."""
+    """The value of the first component of an Observation that has this code and a value."""
     return next((value for value in components(observation, code) if value is not None), None)
 
 
 def extensions(resource: Resource, name: str) -> list[Resource]:
-    """Extensions whose URL ends in `name`."""
+    """The extensions of a resource whose URL ends in `name`."""
     return [e for e in items(resource, "extension") if str(e.get("url", "")).rsplit("/", 1)[-1] == name]

@@ -1,4 +1,4 @@
-"""Report files of a folder, each read by the module of its shape; what has no known shape is counted, never fatal."""
+"""Report files of a folder, each read by the module of its shape; files without a known shape are counted."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ SUFFIXES = (".json", ".ndjson", ".csv")
 
 
 def report_files(source: Path) -> list[Path]:
-    """The file itself, or all files below the folder in the order of their names. PresageError where there is none."""
+    """The report files of a source: the file itself, or all files below a folder in the order of their names.
+
+    Raises PresageError where the source is not there, or holds no file that could be a report.
+    """
     if not source.exists():
-        raise PresageError(str(source), "no such file or folder")
+        raise PresageError(str(source), "a report or a folder of reports", found="no such file or folder")
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
     if not any(path.suffix.lower() in SUFFIXES for path in files):
-        raise PresageError(str(source), "no report in it", way_out=f"reports are files {', '.join(SUFFIXES)}")
+        raise PresageError(
+            str(source), f"at least one report, a file {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}", found="none"
+        )
     return files
 
 
 def read(source: Path, files: list[Path], *, advance: Advance) -> Iterator[Report | Problem]:
-    """Reports and problems of all files. Loose FHIR resources come last: those of several files may belong together."""
+    """Yield the reports of all files, and a problem for each part that is set aside.
+
+    Loose FHIR resources come last: those of several files may belong together.
+    """
     root = source if source.is_dir() else source.parent
     loose: list[tuple[str, Resource]] = []
     for path in files:
@@ -51,7 +59,9 @@ def read(source: Path, files: list[Path], *, advance: Advance) -> Iterator[Repor
 
 
 def encoding_of(path: Path) -> str:
-    """UTF-8, or UTF-16 where the file starts as Windows starts it."""
+    """The encoding of a report file: UTF-16 where it begins with a byte order mark of UTF-16, as Windows writes it,
+    else UTF-8.
+    """
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
 

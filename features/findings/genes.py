@@ -44,10 +44,13 @@ class GeneUnclearError(ValueError):
 
 
 def resolve(*, symbol: str | None, hgnc: str | None, variant: str | None = None) -> Gene:
-    """The gene that symbol and HGNC id name. A well-formed HGNC id that the table lacks is taken as it stands.
+    """The gene that a symbol, an HGNC id, or both mean.
 
-    Where the two name different genes, the transcript or the `NM_000059.4(BRCA2)` of the variant decides.
-    Raises GeneUnclearError.
+    A well-formed HGNC id that the table lacks is taken as it stands. Where the two name different genes, the transcript
+    or the `NM_000059.4(BRCA2)` of the variant decides. Raises GeneUnclearError.
+
+    >>> resolve(symbol="BRCA2", hgnc=None).hgnc
+    'HGNC:1101'
     """
     by_symbol = _by_symbol().get((symbol or "").strip().upper())
     by_id = _by_id().get((hgnc or "").strip().upper())
@@ -97,10 +100,10 @@ def _settle(by_symbol: Gene, by_id: Gene | None, *, variant: str | None) -> Gene
 
 
 def _named_in(variant: str | None) -> Gene | None:
-    if found := re.search(r"[NX]M_\d+(?:\.\d+)?\((\w[\w-]*)\)", variant or ""):
-        return _by_symbol().get(found[1].upper())
-    if found := re.search(r"NM_\d+", variant or ""):
-        return _by_symbol().get(TRANSCRIPTS.get(found[0], ""))
+    if named := re.search(r"[NX]M_\d+(?:\.\d+)?\((\w[\w-]*)\)", variant or ""):
+        return _by_symbol().get(named[1].upper())
+    if named := re.search(r"NM_\d+", variant or ""):
+        return _by_symbol().get(TRANSCRIPTS.get(named[0], ""))
     return None
 
 

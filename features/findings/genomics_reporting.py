@@ -42,7 +42,11 @@ ABSENT, NO_CALL, INDETERMINATE = "LA9634-2", "LA18198-4", "LA11884-6"
 
 
 def read(documents: Iterable[tuple[str, Resource]]) -> Iterator[Report | Problem]:
-    """Every genomics report of the documents (where, parsed JSON), and what was not understood, with the reason."""
+    """Yield every genomics report of the documents, and a problem with its reason for each part that was not
+    understood.
+
+    documents: pairs of the place a document was read from, for messages, and its parsed JSON.
+    """
     for scope in scopes(documents):
         yield from _read_scope(scope)
 
@@ -113,8 +117,8 @@ def _moments(report: Resource) -> tuple[datetime | None, datetime | None]:
     start, end = (period.get("start"), period.get("end")) if isinstance(period, dict) else (None, None)
     issued = report.get("issued")
     taken = next((text for text in (report.get("effectiveDateTime"), start, end, issued) if isinstance(text, str)), "")
-    said = max(filter(None, (moment(text) for text in (end, issued) if isinstance(text, str))), default=None)
-    known = said if said and said >= (first_moment(taken) or said) else moment(taken)
+    stated = max(filter(None, (moment(text) for text in (end, issued) if isinstance(text, str))), default=None)
+    known = stated if stated and stated >= (first_moment(taken) or stated) else moment(taken)
     return min(filter(None, (moment(taken), known)), default=None), known
 
 
@@ -173,11 +177,13 @@ def _variant(
 
 def _not_germline(observation: Resource) -> str | None:
     stated = component(observation, SOURCE_CLASS)
-    found = [vocabulary.origin(code=c, text=d) for _, c, d in codes(stated)] or [vocabulary.origin(text=words(stated))]
-    if found[0] is None:
+    origins = [vocabulary.origin(code=c, text=d) for _, c, d in codes(stated)] or [
+        vocabulary.origin(text=words(stated))
+    ]
+    if origins[0] is None:
         has_state = component(observation, ALLELIC_STATE) is not None
         return None if has_state else "variant that does not say whether it is germline"
-    return None if found[0] == "germline" else f"variant not germline: {found[0]}"
+    return None if origins[0] == "germline" else f"variant not germline: {origins[0]}"
 
 
 def _presence(observation: Resource) -> str:
@@ -191,14 +197,14 @@ def _implications(
     scope: Scope, report: Resource, *, variant: Resource, observations: list[Resource]
 ) -> list[tuple[object, object]]:
     """Significance and condition of each diagnostic implication of the variant; its own where it has none."""
-    found = [
+    judged = [
         (component(implication, SIGNIFICANCE), component(implication, CONDITION))
         for implication in observations
         if _is_implication(implication)
         and component(implication, SIGNIFICANCE) is not None
         and any(scope.find(r, holder=report) is variant for r in items(implication, "derivedFrom"))
     ]
-    return found or [(component(variant, SIGNIFICANCE), component(variant, CONDITION))]
+    return judged or [(component(variant, SIGNIFICANCE), component(variant, CONDITION))]
 
 
 def _classification(significance: object) -> str | None:
@@ -208,8 +214,8 @@ def _classification(significance: object) -> str | None:
 
 def _mondo(gene: Gene, condition: object) -> str | None:
     given = codes(condition)
-    found = (mondo(gene, system=system, code=code, text=display) for system, code, display in given)
-    return next((m for m in found if m), None) or mondo(gene, system="", code=None, text=words(condition))
+    ids = (mondo(gene, system=system, code=code, text=display) for system, code, display in given)
+    return next((m for m in ids if m), None) or mondo(gene, system="", code=None, text=words(condition))
 
 
 def _hgvs(observation: Resource) -> str | None:
@@ -278,20 +284,20 @@ def _analysis(analysis: Resource) -> Iterator[Covered]:
 
 def _observations(scope: Scope, report: Resource) -> list[Resource]:
     """The report's results, their members, and the implications drawn from them, each once."""
-    found = {id(r): r for r in contained(report) if r.get("resourceType") == "Observation"}
+    by_id = {id(r): r for r in contained(report) if r.get("resourceType") == "Observation"}
     waiting = [scope.find(reference, holder=report) for reference in items(report, "result")]
     while waiting:
         resource = waiting.pop(0)
-        if resource is None or id(resource) in found or resource.get("resourceType") != "Observation":
+        if resource is None or id(resource) in by_id or resource.get("resourceType") != "Observation":
             continue
-        found[id(resource)] = resource
+        by_id[id(resource)] = resource
         waiting += [scope.find(r, holder=report) for key in ("hasMember", "derivedFrom") for r in items(resource, key)]
     for implication in scope.of_type("Observation"):
-        if _is_implication(implication) and id(implication) not in found:
+        if _is_implication(implication) and id(implication) not in by_id:
             sources = (scope.find(r, holder=report) for r in items(implication, "derivedFrom"))
-            if any(id(source) in found for source in sources if source is not None):
-                found[id(implication)] = implication
-    return list(found.values())
+            if any(id(source) in by_id for source in sources if source is not None):
+                by_id[id(implication)] = implication
+    return list(by_id.values())
 
 
 def _is_genomic(report: Resource) -> bool:

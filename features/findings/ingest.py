@@ -68,7 +68,10 @@ def _subjects(record_dir: Path) -> dict[str, set[int]]:
     known = identity.read(record_dir)
     if not known.num_rows:
         raise PresageError(
-            str(record_dir), "no people in this record", way_out="first: presage ingest omop|fhir|meds SRC"
+            str(record_dir),
+            "a record with people in it",
+            found="nobody",
+            way_out="first make one: presage ingest omop|fhir|meds SRC",
         )
     subjects: dict[str, set[int]] = {}
     for source_id, subject in zip(known["source_id"].to_pylist(), known["subject_id"].to_pylist(), strict=True):

@@ -25,9 +25,10 @@ Key = tuple[str, ...]  # laboratory, accession, mrn, collected, reported, status
 
 
 def read(path: Path, *, where: str, encoding: str = "utf-8-sig") -> Iterator[Report | Problem]:
-    """The file's reports, in its order. PresageError naming the column where one of this shape's is missing.
+    """Yield the reports of a laboratory's CSV in the order of the file, and a problem for each broken row.
 
-    A CSV that has nothing of this shape is a Problem. Broken rows are Problems; the report's other rows count.
+    A CSV with none of this shape's columns is one problem. The other rows of a report with a broken row count. Raises
+    PresageError that names the column where only some of this shape's columns are there.
     """
     with path.open(encoding=encoding, errors="replace", newline="") as stream:
         first = stream.readline()
@@ -39,7 +40,7 @@ def read(path: Path, *, where: str, encoding: str = "utf-8-sig") -> Iterator[Rep
             yield Problem("table that is no laboratory's report", where)
             return
         if missing:
-            raise PresageError(where, f"no column {missing[0]!r}", way_out=f"expected columns: {', '.join(COLUMNS)}")
+            raise PresageError(where, f"the columns {', '.join(COLUMNS)}", found=f"no column '{missing[0]}'")
         yield from _reports(table, where)
 
 

@@ -1,4 +1,4 @@
-"""A laboratory's report, whatever shape it came in: what was found, what was looked at, and what was not understood."""
+"""A laboratory's report, whatever its shape: its findings, the genes it looked at, and what could not be understood."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """One gene that was looked at. `result` None: what the report's findings in the gene make of it."""
+    """A gene that a report looked at. `result` None: it follows from the report's findings in the gene."""
 
     gene_hgnc: str
     gene_symbol: str
@@ -38,7 +38,10 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`patient_ids`: what the report calls the person. `time`: of the sample, else of the report."""
+    """A laboratory's report.
+
+    `patient_ids`: the ids that the report gives the person. `time`: of the sample, else of the report.
+    """
 
     report_id: str
     laboratory: str
@@ -50,20 +53,23 @@ class Report:
     coverage: tuple[Covered, ...] = ()
 
     def complete_coverage(self) -> tuple[Covered, ...]:
-        """One row per gene with its result; a gene with a finding was looked at, listed or not."""
-        found: dict[str, set[str | None]] = {}
+        """One row of coverage for each gene, with its result.
+
+        A gene with a finding was looked at, whether the report lists it or not.
+        """
+        classifications: dict[str, set[str | None]] = {}
         symbols: dict[str, str] = {}
         for finding in self.findings:
-            found.setdefault(finding.gene_hgnc, set()).add(finding.classification)
+            classifications.setdefault(finding.gene_hgnc, set()).add(finding.classification)
             symbols[finding.gene_hgnc] = finding.gene_symbol
         listed = {covered.gene_hgnc: covered for covered in self.coverage}
-        unlisted = [Covered(gene, symbols[gene]) for gene in found if gene not in listed]
+        unlisted = [Covered(gene, symbols[gene]) for gene in classifications if gene not in listed]
         return tuple(
             Covered(
                 covered.gene_hgnc,
                 covered.gene_symbol,
                 covered.limitation,
-                covered.result or result_of(found.get(covered.gene_hgnc, set())),
+                covered.result or result_of(classifications.get(covered.gene_hgnc, set())),
             )
             for covered in [*listed.values(), *unlisted]
         )
@@ -71,7 +77,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something of a source that is not in the record (`kept` False), or is, with a remark. `row` is its text."""
+    """A part of a source that is not in the record (`kept` False), or that is and needs a remark. `row` is its text."""
 
     reason: str
     where: str
@@ -80,10 +86,14 @@ class Problem:
 
 
 def moment(text: str | None) -> datetime | None:
-    """The latest moment a FHIR or ISO date can mean, local, as `features.sources` reads it; None where it is no date.
+    """The latest moment that a FHIR or ISO date can mean, in local time, as `features.sources` reads it.
 
-    `2016` is the end of 2016, `2016-09` the end of that month, `2016-09-06` the end of that day, and so is midnight
-    sharp (contract 1). An offset is dropped, not reckoned with: 22:30-05:00 is 22:30 of the person's own day.
+    None where it is no date. `2016` is the end of 2016, `2016-09` the end of that month, `2016-09-06` the end of that
+    day, and so is midnight sharp (contract 1). An offset is dropped, not reckoned with: 22:30-05:00 is 22:30 of the
+    person's own day.
+
+    >>> moment("2016-09")
+    datetime.datetime(2016, 9, 30, 23, 59, 59, 999999)
     """
     text = (text or "").strip()
     try:
@@ -96,7 +106,7 @@ def moment(text: str | None) -> datetime | None:
 
 
 def first_moment(text: str) -> datetime | None:
-    """The earliest moment that such a date can mean."""
+    """The earliest moment that a FHIR or ISO date can mean."""
     text, latest = text.strip(), moment(text)
     if latest is None:
         return None

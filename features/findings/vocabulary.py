@@ -101,26 +101,33 @@ STATUS_RANK = {"final": 0, "amended": 1, "corrected": 1, "entered-in-error": 2}
 
 
 def classification(*, code: str | None = None, text: str | None = None) -> str | None:
-    """The five-tier word of a LOINC answer or of a laboratory's own; None where neither is known."""
+    """The five-tier classification that a LOINC answer code, or a laboratory's own word, means.
+
+    None where neither is known.
+    """
     if code in _CLASSIFICATION_LOINC:
         return _CLASSIFICATION_LOINC[code]
     return _CLASSIFICATION_WORDS.get(_plain(text))
 
 
 def zygosity(*, code: str | None = None, text: str | None = None) -> str | None:
-    """heterozygous, homozygous, hemizygous, heteroplasmic, homoplasmic; None where neither is known."""
+    """The zygosity that a LOINC answer code or a word means: heterozygous, homozygous, hemizygous, heteroplasmic or
+    homoplasmic.
+
+    None where neither is known.
+    """
     if code in _ZYGOSITY_LOINC:
         return _ZYGOSITY_LOINC[code]
     return _ZYGOSITY_WORDS.get(_plain(text))
 
 
 def status(text: str | None) -> str | None:
-    """final, amended, corrected, entered-in-error, preliminary; None for another word."""
+    """The status of a report: final, amended, corrected, entered-in-error or preliminary; None for another word."""
     return _STATUS_WORDS.get((text or "").strip().lower())
 
 
 def origin(*, code: str | None = None, text: str | None = None) -> str | None:
-    """germline, or what else a variant's source class says; None where it says nothing."""
+    """Where a variant comes from: germline, or another source class that the report names; None where it names none."""
     word = _plain(text)
     if code in _GERMLINE_LOINC or word in {"germline", "likely germline", "de novo"}:
         return "germline"
@@ -128,7 +135,10 @@ def origin(*, code: str | None = None, text: str | None = None) -> str | None:
 
 
 def result_of(classifications: set[str | None]) -> str:
-    """What the findings in one gene make of it: positive, inconclusive or negative (also when there are none)."""
+    """The result of a gene that follows from the classifications of its findings: positive, inconclusive or negative.
+
+    No finding at all is negative.
+    """
     if classifications & {PATHOGENIC, LIKELY_PATHOGENIC}:
         return "positive"
     return "inconclusive" if classifications & {UNCERTAIN, CONFLICTING, None} else "negative"

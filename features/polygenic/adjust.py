@@ -1,4 +1,4 @@
-"""Sums against the reference: where people stand, their adjusted scores, and why these are withheld."""
+"""Sums set against the ancestry reference: people's places, their adjusted scores, and why some are withheld."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_REWEIGHTED = 1e-4  # share of a score's variance that other weights make: a 
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """Per summed score and sample (score, sample): nan where withheld.
+    """The adjusted scores of every summed score and sample (score, sample); nan where they are withheld.
 
-    `z_low`, `z_high`: where 95 % of z_norm2 would lie had the missing calls and unmatched variants been seen.
-    `withheld`: per score the reason for everybody, or None. `beyond`: per sample, too far from the reference.
-    `unplaced`: per sample, too little is called to say.
+    `z_low`, `z_high`: the interval in which z_norm2 would lie with 95 % had the missing calls and unmatched variants
+    been seen. `withheld`: per score the reason that holds for everybody, or None. `beyond`: per sample, whether the
+    person lies too far from the reference. `unplaced`: per sample, whether too little is called to place the person.
     """
 
     model: AncestryModel
@@ -53,8 +53,10 @@ def adjust_all(
     nowhere: str,
     beyond: float,
 ) -> Adjusted:
-    """Adjust every score that the reference has. `components`: raw (sample, component), None where nobody can be
-    placed, and `nowhere` says why. `few` (score, sample): too few of the score's variants are called.
+    """Adjust every score that the reference was fitted on.
+
+    `components`: raw components (sample, component), or None where nobody can be placed, for which `nowhere` gives the
+    reason. `few` (score, sample): whether too few of the score's variants are called in the person.
     """
     shape = sums.sums.shape
     out = {name: np.full(shape, np.nan) for name in ("z_norm1", "z_norm2", "percentile", "z_low", "z_high")}
@@ -73,9 +75,9 @@ def adjust_all(
     return Adjusted(model, placement, **out, withheld=tuple(withheld), beyond=far, unplaced=unplaced)
 
 
-def unplaced(found: float) -> str:
-    """Why nobody is placed of whom too few of the reference's sites are in the genotypes."""
-    return f"{found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
+def unplaced(share_found: float) -> str:
+    """The reason for placing nobody where too small a share of the reference's sites is in the genotypes."""
+    return f"{share_found:.0%} of the ancestry reference's sites are in the genotypes, {MIN_PLACED:.0%} needed"
 
 
 def _withheld(score: ScoredScore, model: AncestryModel) -> str | None:

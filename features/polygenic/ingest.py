@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import PresageError
-from features.polygenic.prs import run_with_rows, whole
+from features.polygenic.prs import run_with_rows
 from features.polygenic.results import alleles, matched_weight, reasons, report_json, spread
 from features.polygenic.run import ScoredSamples, Settings
 from features.progress import Progress, silent
 from features.record import POLYGENIC, TIME, identity
 from features.sources import IngestReport
+from features.writing import whole_files
 
 SOURCE = "genotypes"
 _REJECTS = pa.schema([pa.field("row", pa.string()), pa.field("reason", pa.string())])
 _SUFFIXES = (".pgen", ".bed", ".vcf.gz", ".vcf", ".bcf")
+_SAMPLES = "a table of sample_id, person_id and, where it is known, collected (YYYY-MM-DD)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,14 @@ def ingest(
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Score the samples and replace what the record has of these scores for these people.
+    """Score the samples of a genotype file, and replace what the record has of these scores for these people.
 
-    `samples`: sample_id, person_id, collected; by default samples.csv beside the genotypes; without one a sample's
-    id is its person's. A result is available from the end of the day its sample was collected, by samples.csv or for
-    all others by `collected`; without either from `now`, and at no moment before: somebody has lived to be genotyped,
-    so to count their earlier years as a genotyped person's would be immortal time. Samples of people unknown to the
-    record are counted as rejected. Raises PresageError for a record without people and for what `presage prs` refuses.
+    `samples`: a table of sample_id, person_id and collected; by default samples.csv beside the genotypes; without one a
+    sample's id is its person's. A result is available from the end of the day its sample was collected, by that table
+    or for all others by `collected`; without either it is available from `now`, and at no moment before: somebody has
+    lived to be genotyped, so to count their earlier years as a genotyped person's would be immortal time. Samples of
+    people unknown to the record are counted as rejected. Raises PresageError for a record without people and for
+    whatever `presage prs` refuses.
     """
     genotypes = _genotype_file(genotypes)
     beside = genotypes.parent / "samples.csv"
@@ -63,11 +66,14 @@ def ingest(
     known = _known_people(record_dir)
     if not known:
         raise PresageError(
-            str(record_dir), "no people in this record", way_out="first: presage ingest omop|fhir|meds SRC"
+            str(record_dir),
+            "a record with people in it",
+            found="nobody",
+            way_out="first make one: presage ingest omop|fhir|meds SRC",
         )
     names = ["genomic/polygenic.parquet", "genomic/polygenic.report.json", "genomic/polygenic.variants.parquet"]
     names += [f"rejects/{SOURCE}/samples.parquet", "ingest_report.json"]
-    with whole(record_dir, [record_dir / name for name in names]) as parts:
+    with whole_files(*(record_dir / name for name in names), scratch_in=record_dir) as parts:
         table_part, told_part, rows_part, rejects_part, report_part = parts
         scored = run_with_rows(
             genotypes,
@@ -95,7 +101,7 @@ def _genotype_file(source: Path) -> Path:
         return source
     found = sorted(path for path in source.iterdir() if path.name.endswith(_SUFFIXES))
     if len(found) != 1:
-        raise PresageError(str(source), f"expected one genotype file, found {len(found)}", way_out="name the file")
+        raise PresageError(str(source), "one genotype file", found=str(len(found)), way_out="name the file")
     return found[0]
 
 
@@ -150,19 +156,20 @@ def _read_samples(path: Path) -> dict[str, tuple[str, np.datetime64 | None]]:
     try:
         table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
     except FileNotFoundError as error:
-        raise PresageError(str(path), "no such file", way_out="columns: sample_id, person_id, collected") from error
+        raise PresageError(str(path), _SAMPLES, found="no such file") from error
     except pa.ArrowInvalid as error:
-        raise PresageError(
-            str(path), "a row does not fit sample_id, person_id, collected (YYYY-MM-DD)", way_out="mend the row"
-        ) from error
+        raise PresageError(str(path), _SAMPLES, found="a row that does not fit", way_out="mend the row") from error
     for name in ("sample_id", "person_id"):
         if name not in table.column_names:
-            raise PresageError(
-                f"{path}, line 1", f"no column {name}", way_out="columns: sample_id, person_id, collected"
-            )
+            raise PresageError(f"{path}, line 1", _SAMPLES, found=f"no column {name}")
     samples = table["sample_id"].to_pylist()
     if len(set(samples)) < len(samples):
-        raise PresageError(f"{path}, column sample_id", "a sample occurs twice", way_out="link every sample once")
+        raise PresageError(
+            f"{path}, column sample_id",
+            "every sample once",
+            found="one that is there twice",
+            way_out="link every sample once",
+        )
     dates = table["collected"].to_pylist() if "collected" in table.column_names else [None] * len(samples)
     days = [None if day is None else np.datetime64(day) for day in dates]
     return dict(zip(samples, zip(table["person_id"].to_pylist(), days, strict=True), strict=True))

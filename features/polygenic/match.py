@@ -60,11 +60,12 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user may choose.
+    """The settings of a polygenic run that a user may choose.
 
     `min_overlap`: share of variants and of weight that must match for a score to count. `beyond`: chance of a larger
     distance within the reference, below which a person's adjusted scores are withheld. `callable_bed`,
-    `assume_reference`: where sites that a VCF does not list are reference. `rescue_palindromes`: see `rescue`.
+    `assume_reference`: where sites that a VCF does not list are reference. `rescue_palindromes`: see
+    `features.polygenic.matching.rescue`.
     """
 
     build: str | None = None
@@ -80,10 +81,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ScoredScore:
-    """One score of a run. `not_scored`: why nobody has it. `column`: its row in the sums, None where it was not summed.
+    """One score of a run, with how much of it was matched.
 
-    `known`: what the ancestry reference knows of it, None where it was not fitted on the score. `rows_under`: the name
-    under which the report's rows stand; scores with the same rows share them.
+    `not_scored`: the reason why nobody has the score. `column`: its row in the sums, None where it was not summed.
+    `known`: how it stands to the score that the ancestry reference was fitted on, None where the reference does not
+    know it. `rows_under`: the name under which its rows stand in the report; scores with the same rows share them.
     """
 
     header: ScoreHeader
@@ -117,7 +119,9 @@ class _Matched:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """What scores are matched against, and how."""
+    """Matches scores against one genotype file: its variants and alleles, frequencies, build, ancestry reference and
+    settings.
+    """
 
     target: TargetIndex
     alleles: Alleles
@@ -130,13 +134,13 @@ class Matcher:
     _places: list[_Place] = field(default_factory=list)  # the last one
 
     def open(self, parsed: CatalogueFile | ScoreTable) -> list[_Matched] | ScoreTable:
-        """The scores of a file, matched; or a table of several, which still is to be."""
+        """The matched scores of a file; a table of several scores comes back as it is, to be matched by `table`."""
         if isinstance(parsed, ScoreTable):
             return parsed
         return [self._matched(score) for score in parsed.scores(self.alleles, build=self.build, last=self._rows)]
 
     def table(self, table: ScoreTable, pool: ThreadPoolExecutor) -> Iterator[_Matched]:
-        """The scores of a table: its rows are matched, and reported, once."""
+        """Yield the matched scores of a table, whose rows are matched and reported once."""
         place = self._place(table.rows)
         if place.used.first is None and (np.diff(place.used.rows) >= 0).all():
             found = self._together(table, place)
@@ -168,7 +172,7 @@ class Matcher:
         }
 
     def report(self, name: str, place: _Place) -> pa.Table:
-        """The report's rows."""
+        """The rows of the match report that stand under this name."""
         return variant_rows(
             name,
             place.rows,
@@ -244,7 +248,9 @@ def match_all(
     aside: Aside,
     progress: Progress,
 ) -> tuple[ScoredScore, ...]:
-    """Match every score, keep what it adds in `store`, and hand the report's rows on, `aside`."""
+    """Match every score, keep its weights in `store`, and hand the rows of the match report to `on_rows`, on the thread
+    `aside`.
+    """
     scores: list[ScoredScore] = []
     told: tuple[str | None, _Place] | None = None
     with progress("Matching", total=len(files)) as advance, ThreadPoolExecutor(matcher.settings.threads) as pool:
@@ -290,7 +296,10 @@ def _check_distinct(scores: Sequence[ScoredScore]) -> None:
         name = score.header.score_id
         if name in seen:
             raise PresageError(
-                str(score.path), f"the score {name} is also in {seen[name]}", way_out="give each score once"
+                str(score.path),
+                "every score once",
+                found=f"{name}, which is also in {seen[name]}",
+                way_out="give each score once",
             )
         seen[name] = score.path
 
@@ -300,5 +309,8 @@ def _check_usable(scores: Sequence[ScoredScore]) -> None:
     if all(score.summary is None for score in scores):
         first = scores[0]
         raise PresageError(
-            str(first.path), f"no score can be computed: {first.not_scored}", way_out="give other scores"
+            str(first.path),
+            "at least one score that can be computed",
+            found=f"none: {first.not_scored}",
+            way_out="give other scores",
         )

@@ -1,11 +1,9 @@
-"""What `presage prs` and `presage ancestry fit` do: run, and write the results whole or not at all."""
+"""The commands `presage prs` and `presage ancestry fit`: run, and write the results whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +15,7 @@ from features.polygenic.matching import VARIANT_REPORT
 from features.polygenic.results import as_table, report_json, sentence
 from features.polygenic.run import ScoredSamples, Settings, compute
 from features.progress import Progress, silent
+from features.writing import whole_files
 
 
 def prs(
@@ -29,11 +28,17 @@ def prs(
     ancestry: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Write one row per sample and score to `out`, and the match report beside it; all of them or none."""
+    """Score the samples of a genotype file, and write one row per sample and score to `out`, with the match report
+    beside it.
+
+    All files are written, or none. Returns the sentences that tell the user what was done.
+    """
     if out.suffix not in (".parquet", ".csv"):
-        raise PresageError("--out", "expected a name that ends in .parquet or .csv", way_out="say --out scores.parquet")
+        raise PresageError("--out", "a name that ends in .parquet or .csv", way_out="write --out scores.parquet")
     report, rows = report_paths(out)
-    with whole(out.parent, [out, report, rows]) as (out_part, report_part, rows_part):
+    if not out.parent.is_dir():
+        raise PresageError(str(out.parent), "a folder to write in", found="no such folder", way_out="make it first")
+    with whole_files(out, report, rows) as (out_part, report_part, rows_part):
         scored = run_with_rows(
             genotypes,
             scores,
@@ -61,7 +66,7 @@ def run_with_rows(
     ancestry: Path | None,
     progress: Progress,
 ) -> ScoredSamples:
-    """Compute, writing the report's rows as the scores are matched."""
+    """Compute the scores, and write the rows of the match report while scores are matched."""
     coded = [field.name for field in VARIANT_REPORT if pa.types.is_dictionary(field.type)]
     options = {"compression": "lz4", "use_dictionary": coded, "write_statistics": False}  # a third of the time
     with pq.ParquetWriter(rows, VARIANT_REPORT, **options) as writer:
@@ -77,24 +82,8 @@ def run_with_rows(
 
 
 def report_paths(out: Path) -> tuple[Path, Path]:
-    """Where the match report stands: counts by score in JSON, every row in Parquet."""
+    """The files of the match report: counts by score in JSON, every row in Parquet."""
     return out.with_name(out.stem + ".report.json"), out.with_name(out.stem + ".variants.parquet")
-
-
-@contextmanager
-def whole(parent: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Temporary files in `parent` that take the names of `paths` (in it) together, or leave nothing."""
-    if not parent.is_dir():
-        raise PresageError(str(parent), "no such folder", way_out="make it first")
-    for path in paths:
-        if path.is_dir():
-            raise PresageError(str(path), "a folder has this name", way_out="write elsewhere, or move the folder")
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".presage-") as folder:
-        parts = [Path(folder) / path.name for path in paths]
-        yield parts
-        for part, path in zip(parts, paths, strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(path)
 
 
 def _write_table(table: pa.Table, path: Path, *, suffix: str) -> None:

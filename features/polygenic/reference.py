@@ -35,17 +35,20 @@ def fit_reference(
     settings: Settings,
     progress: Progress = silent,
 ) -> str:
-    """Fit and freeze. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them (.UD, .mu, .bed, .V).
+    """Fit an ancestry reference and freeze it. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them.
 
     `labels`: a file of sample and group, or a column of the panel's .psam. `unrelated`: a file of sample ids that the
-    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the
-    panel and for scores that match too little of it.
+    regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the panel
+    and for scores that match too little of it. Returns the sentences that tell the user what was done.
     """
     ancestry_fit.check_free(out)
     if Path(f"{panel}.UD").exists():
         if scores:
             raise PresageError(
-                "--scores", "loadings alone have no genotypes to score", way_out="fit on a panel, or leave --scores out"
+                "--scores",
+                "a panel with genotypes to score",
+                found="loadings alone",
+                way_out="fit on a panel, or leave --scores out",
             )
         return _fit_loadings(
             panel, labels, out=out, build=settings.build and required_build(settings.build), n_components=n_components
@@ -91,7 +94,9 @@ def _fit_loadings(prefix: Path, labels: str, *, out: Path, build: str | None, n_
 
 
 def read_labels(labels: str, panel: Path, *, sample_ids: Sequence[str]) -> list[str]:
-    """The group of every sample, from a file whose first columns are sample and group, or a column of the .psam."""
+    """The group of every sample, from a file whose first columns are sample and group, or from a column
+    of the .psam.
+    """
     file = Path(labels)
     if file.is_file():
         rows = [_cells(line) for line in _text(file).splitlines() if line.strip()]
@@ -104,7 +109,8 @@ def read_labels(labels: str, panel: Path, *, sample_ids: Sequence[str]) -> list[
     if absent:
         raise PresageError(
             where,
-            f"{len(absent)} of {len(sample_ids)} samples have no group",
+            f"a group for each of the {len(sample_ids)} samples",
+            found=f"none for {len(absent)} of them",
             way_out="label every sample of the panel",
         )
     return [known[sample] for sample in sample_ids]
@@ -114,7 +120,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PresageError(str(path), "not a text file", way_out="give sample and group, one sample a line") from error
+        raise PresageError(
+            str(path), "text in UTF-8", found="another encoding", way_out="give sample and group, one sample a line"
+        ) from error
 
 
 def _cells(line: str) -> list[str]:
@@ -126,13 +134,18 @@ def _cells(line: str) -> list[str]:
 def _psam_column(path: Path, name: str) -> dict[str, str]:
     if not path.exists():
         raise PresageError(
-            "--labels", "neither a file nor a column of the panel's .psam", way_out="give a file of labels"
+            "--labels",
+            "a file of labels, or a column of the panel's .psam",
+            found="neither",
+            way_out="give a file of labels",
         )
     lines = [line for line in _text(path).splitlines() if line.strip() and not line.startswith("##")]
-    header = lines[0].lstrip("#").split() if lines else []
+    header = lines[0].lstrip("#").split() if lines and lines[0].startswith("#") else []  # else it is a person's line
     if name not in header or "IID" not in header:
         raise PresageError(
-            f"{path}, line 1", "no file and no column of that name", way_out=f"its columns: {', '.join(header)}"
+            f"--labels, {path.name}",
+            f"a file of labels, or a column of {path.name}" + (f": {', '.join(header)}" if header else ""),
+            found="neither",
         )
     rows = [line.split("\t" if "\t" in line else None) for line in lines[1:]]
     return {row[header.index("IID")]: row[header.index(name)] for row in rows}
@@ -149,11 +162,14 @@ def _training(unrelated: Path | None, sample_ids: Sequence[str]) -> NDArray[np.b
         return np.ones(len(sample_ids), np.bool_)
     left_out = np.isin(sample_ids, _ids(unrelated))
     if not left_out.any():
-        raise PresageError(str(unrelated), "it names none of the panel's samples", way_out="give the panel's own ids")
+        raise PresageError(
+            str(unrelated), "ids of the panel's samples", found="none of them", way_out="give the panel's own ids"
+        )
     if left_out.mean() > 0.5:
         raise PresageError(
             str(unrelated),
-            f"it leaves out {left_out.mean():.0%} of the panel",
+            "at most half of the panel left out",
+            found=f"{left_out.mean():.0%}",
             way_out="give those to leave out (plink2's .king.cutoff.out.id), not those to keep",
         )
     return ~left_out
@@ -182,7 +198,7 @@ def _score_panel(
                     name = score.header.score_id
                     if name in parts:
                         raise PresageError(
-                            str(path), f"the score {name} is given twice", way_out="give each score once"
+                            str(path), "every score once", found=f"{name} a second time", way_out="give each score once"
                         )
                     ids.append(name)
                     parts[name] = ancestry_fit.score_part(
@@ -206,7 +222,10 @@ def _contribution(
         reason = not_scored(summarise(score, MatchCounts.of(matches)), min_overlap=settings.min_overlap)
     if reason is not None:
         raise PresageError(
-            str(score.path), f"not scored on the panel: {reason}", way_out="leave it out or use a larger panel"
+            str(score.path),
+            "a score that the panel can be scored with",
+            found=f"one that is not: {reason}",
+            way_out="leave it out or use a larger panel",
         )
     used = used_rows(matches, target.variants)
     return contribution(score, used), site_constants(score, used)

@@ -1,4 +1,4 @@
-"""A run as a table, as a report, and as a sentence."""
+"""The results of a run as a table, as a report, and as sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEYOND_REFERENCE = "beyond the ancestry reference: the sum stands, its adjusted 
 
 
 def as_table(scored: ScoredSamples) -> pa.Table:
-    """One row per sample and score, by sample, in the order of the files.
+    """The results as a table with one row per sample and score, by sample, in the order of the files.
 
     `alleles`: called alleles at the score's sites. `z_low` to `z_high`: 95 % interval of z_norm2 from missing calls and
     unmatched variants. `trait_spread`: largest minus smallest z_norm2 among the scores of one trait.
@@ -66,7 +66,7 @@ def _adjusted_columns(scored: ScoredSamples) -> dict[str, pa.Array]:
 
 
 def spread(scored: ScoredSamples, values: Floats) -> Floats:
-    """(summed score, sample) values as (sample, score); nan for scores that were not summed."""
+    """Values (summed score, sample) as (sample, score), with nan for scores that were not summed."""
     out = np.full((len(scored.sample_ids), len(scored.scores)), np.nan)
     for place, score in enumerate(scored.scores):
         if score.column is not None:
@@ -75,7 +75,10 @@ def spread(scored: ScoredSamples, values: Floats) -> Floats:
 
 
 def trait_spread(scored: ScoredSamples) -> Floats:
-    """(sample, score): how far the scores of one trait that a person has disagree, in SD; nan where that is one."""
+    """How far a person's scores of one trait disagree (sample, score), in SD.
+
+    Nan where the person has only one of them.
+    """
     out = np.full((len(scored.sample_ids), len(scored.scores)), np.nan)
     if scored.adjusted is None:
         return out
@@ -95,12 +98,12 @@ def trait_spread(scored: ScoredSamples) -> Floats:
 
 
 def matched_weight(score: ScoredScore) -> float | None:
-    """Share of the score's absolute weight that is summed; None where the score was refused."""
+    """The share of the score's absolute weight that is summed; None where the score was refused."""
     return score.summary.matched_weight if score.summary else None
 
 
 def alleles(scored: ScoredSamples) -> NDArray[np.int64]:
-    """(sample, score): called alleles at the score's sites, -1 where it was not summed."""
+    """The number of called alleles at each score's sites (sample, score), -1 where the score was not summed."""
     out = np.full((len(scored.sample_ids), len(scored.scores)), -1, np.int64)
     for place, score in enumerate(scored.scores):
         if score.column is not None and score.summary is not None:
@@ -109,8 +112,9 @@ def alleles(scored: ScoredSamples) -> NDArray[np.int64]:
 
 
 def reasons(scored: ScoredSamples) -> NDArray[np.object_]:
-    """(sample, score): why there is no sum, or no adjusted score although there is a reference; None where all is
-    there.
+    """Why a person has no sum, or no adjusted score, of each score (sample, score), as text.
+
+    None where the result is complete. An adjusted score is missed only where the run was given an ancestry reference.
     """
     shared = [_shared_reason(scored, score) for score in scored.scores]
     out = np.tile(np.array(shared, dtype=object), (len(scored.sample_ids), 1))
@@ -141,7 +145,7 @@ def _column(values: Floats) -> pa.Array:
 
 
 def report_json(scored: ScoredSamples) -> dict[str, Any]:
-    """The report's counts, with each score's licence and citation."""
+    """The report of a run: counts of samples and matches, with each score's licence and citation."""
     return {
         "samples": len(scored.sample_ids),
         "build": scored.build,
@@ -183,7 +187,7 @@ def _score_json(scored: ScoredSamples, score: ScoredScore) -> dict[str, Any]:
 
 
 def sentence(scored: ScoredSamples) -> str:
-    """What a run did, for the screen."""
+    """The sentences that tell the user what a run did."""
     done = [score for score in scored.scores if score.column is not None]
     read = "dosages" if scored.dosages else "calls"
     counts = f"{len(done)} of {len(scored.scores)} scores for {len(scored.sample_ids):,} samples"

@@ -1,4 +1,4 @@
-"""One run: read, match and sum every score, and place everybody in the reference, in one pass over the genotypes."""
+"""A polygenic run: read, match and sum every score, and place everybody, in one pass over the genotypes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ from features.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class ScoredSamples:
-    """Everything one run found out. `dosages`: some genotypes are expected counts. `few_called`: (score, sample), see
-    there. `adjusted`: None without a reference.
+    """The results of one run, for all samples and scores.
+
+    `dosages`: whether some genotypes are expected counts. `few_called` (score, sample): as the function of that name
+    gives it. `adjusted`: None without an ancestry reference.
     """
 
     sample_ids: tuple[str, ...]
@@ -61,11 +63,11 @@ def compute(
 ) -> ScoredSamples:
     """Read, match and sum every score, and project on the reference's components, in one pass over the genotypes.
 
-    `on_rows` takes the report's rows of each score. Missing calls stand at the frequencies of the file, then of the
-    ancestry reference, then of the samples themselves.
+    `on_rows` takes the rows of each score's match report. Missing calls stand at the frequencies of the file, then of
+    the ancestry reference, then of the samples themselves.
     """
     if not score_paths:
-        raise PresageError("--scores", "expected at least one scoring file", way_out="give --scores FILE")
+        raise PresageError("--scores", "at least one scoring file", found="none", way_out="give --scores FILE")
     model = read_model(ancestry_path) if ancestry_path is not None else None
     alleles = Alleles()
     with ExitStack() as held:
@@ -168,8 +170,10 @@ def _request(
 
 
 def few_called(scores: Sequence[ScoredScore], sums: Sums, *, min_overlap: float) -> NDArray[np.bool_]:
-    """(score, sample) of the summed scores: fewer of the score's variants are matched and called in this person than a
-    score needs to count. The sum stands, with what is missing at its expectation; it is no result of theirs.
+    """Whether fewer of a score's variants are matched and called in a person than the score needs to count (score,
+    sample).
+
+    Such a person's sum stands, with missing calls at their expectation, but is no result of theirs.
     """
     summed = [score.summary for score in scores if score.column is not None and score.summary is not None]
     matched = np.array([summary.n_matched for summary in summed], np.int64).reshape(-1, 1)
@@ -203,20 +207,24 @@ def _build(genotypes: Genotypes, named: str | None, *, model: AncestryModel | No
     if model is not None and model.build and build and model.build != build:
         raise PresageError(
             "--ancestry",
-            f"the reference is on {model.build}, the genotypes are on {build}",
+            f"a reference on the build of the genotypes, {build}",
+            found=f"one on {model.build}",
             way_out="fit one on their build",
         )
     return build
 
 
 def panel_build(genotypes: Genotypes, named: str | None) -> str | None:
-    """The build that the header names, or the user. Raises PresageError where they differ."""
+    """The build of genotypes that the header or the user names. Raises PresageError where the two differ."""
     build = genotypes.build
     if named is not None:
         build = required_build(named)
         if genotypes.build is not None and genotypes.build != build:
             raise PresageError(
-                genotypes.name, f"its header says {genotypes.build}, --build says {build}", way_out="leave --build out"
+                "--build",
+                f"the build that the header of {genotypes.name} names, {genotypes.build}",
+                found=build,
+                way_out="leave --build out",
             )
     return build
 

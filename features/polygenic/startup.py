@@ -23,12 +23,13 @@ class _Absent:
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """For a command that is the whole process: no pandas, no collector of cycles, and memory that can be given back.
+    """Start a command that is the whole process quickly and in little memory: no pandas, no collection of cycles.
 
-    pyarrow looks for pandas at its first array, to know its types, and would import it. What has been imported before
-    stays. The collector, and its last look as the process ends, find nothing: a tenth of a second of one score's run.
-    OpenBLAS's threads wait in a loop, with short products to do.
-    pyarrow's own pool keeps what is freed, by thread; the system's gives it back.
+    pyarrow looks for pandas when it makes its first array, to know pandas' types, and would import it; it is told that
+    there is none. Modules that have been imported before stay. The collector of cycles, and its last look as the
+    process ends, would find nothing; without it a run of one score is a tenth of a second shorter. OpenBLAS is kept
+    from letting threads wait in a loop for the short products of a run. pyarrow takes its memory from the system's
+    allocator, which gives freed memory back; its own pool keeps it, thread by thread.
     """
     finder = _Absent()
     sys.meta_path.insert(0, finder)
@@ -47,7 +48,7 @@ def lean() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, after a file of which little is kept."""
+    """Return freed memory to the system, after reading a file of which little is kept."""
     import pyarrow as pa
 
     pa.system_memory_pool().release_unused()

@@ -1,12 +1,11 @@
-"""The identity map: which source id is which subject, kept apart from the features.
+"""The identity map: which id of which source is which subject; kept apart from the features.
 
-A `subject_id` says nothing about the source's id: numbers are given out in the order of the ids' digests.
-A person keeps the number for ever, however often the source is read again.
+A `subject_id` says nothing about the source's id: numbers are given out in the order of the ids' digests. A person
+keeps the number for ever, however often the source is read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import ibis
@@ -16,14 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from features.errors import PresageError
 from features.record.schema import IDENTITY
 
 FILE = Path("identity") / "subjects.parquet"
 
 
 def read(record_dir: Path, *, source: str | None = None) -> pa.Table:
-    """Columns subject_id, source, source_id; of one source, or of all. Empty where the record has no map yet."""
+    """Read the identity map: columns subject_id, source and source_id, of one source or of all.
+
+    The table is empty where the record has no map yet.
+    """
     path = record_dir / FILE
     if not path.exists():
         return IDENTITY.empty_table()
@@ -31,40 +32,21 @@ def read(record_dir: Path, *, source: str | None = None) -> pa.Table:
     return known if source is None else known.filter(pc.equal(known["source"], source))
 
 
-def subjects_by_source_id(record_dir: Path, *, source: str | None = None) -> dict[str, int]:
-    """The subject of every source id. PresageError where two sources use one id for two people and none is named."""
-    known = read(record_dir, source=source)
-    ids: list[str] = known["source_id"].to_pylist()
-    numbers: list[int] = known["subject_id"].to_pylist()
-    subjects = dict(zip(ids, numbers, strict=True))
-    if len(set(zip(ids, numbers, strict=True))) > len(subjects):
-        sources = ", ".join(sorted(set(known["source"].to_pylist())))
-        raise PresageError(str(record_dir / FILE), "one id stands for two people", way_out=f"name a source: {sources}")
-    return subjects
+def assign(con: Backend, record_dir: Path, *, source: str, people: ir.Table) -> ir.Table:
+    """Give a subject to every `source_id` that a source holds, the known number or a new one.
 
-
-def source_ids(record_dir: Path, subject_ids: Iterable[int], *, source: str | None = None) -> dict[int, str]:
-    """The source id of these subjects; subjects the map does not know are left out."""
-    wanted = pa.array(list(subject_ids), pa.int64())
-    known = read(record_dir, source=source)
-    known = known.filter(pc.is_in(known["subject_id"], wanted))
-    return dict(zip(known["subject_id"].to_pylist(), known["source_id"].to_pylist(), strict=True))
-
-
-def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> ir.Table:
-    """The map of a source with a subject for every `source_id` of `found` (one row each), known or new.
-
-    found may have `wish`, the number a person would like to keep; it is granted where no other source has given it
-    out. Columns of IDENTITY, people that are not in `found` included. Nothing is written yet.
+    people: one row for each `source_id`, perhaps with `wish`, the number that a person would like to keep; a wish is
+    granted where no other source has given the number out. Returns the source's whole map (columns of IDENTITY), people
+    that are not in this reading included. Nothing is written yet.
     """
     everyone = read(record_dir)
     # Ibis unites columns only where both may be null.
     everyone = everyone.cast(pa.schema([column.with_nullable(True) for column in IDENTITY]))
     taken = con.create_table(f"taken_{source}", everyone, overwrite=True)
     known = taken.filter(taken.source == source)
-    new = found.anti_join(known, "source_id")
+    new = people.anti_join(known, "source_id")
     last = everyone["subject_id"]
-    if "wish" in found.columns:
+    if "wish" in people.columns:
         granted = new.anti_join(taken, new.wish == taken.subject_id)
         granted = granted.select(subject_id=granted.wish, source=ibis.literal(source), source_id=granted.source_id)
         known = con.create_table(f"granted_{source}", known.union(granted), overwrite=True)
@@ -77,7 +59,7 @@ def assign(con: Backend, record_dir: Path, *, source: str, found: ir.Table) -> i
 
 
 def merged(record_dir: Path, source: str, *, identity: ir.Table) -> pa.Table:
-    """The whole map with this source's part replaced, in the order of subject_id: what is to be written."""
+    """The whole identity map with the part of one source replaced, in the order of subject_id, ready to be written."""
     everyone = read(record_dir)
     others = everyone.filter(pc.not_equal(everyone["source"], source))
     mine = identity.select(IDENTITY.names).to_pyarrow().cast(IDENTITY)

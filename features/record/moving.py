@@ -1,4 +1,4 @@
-"""Moving what an ingest has written into the record: the old record or the new one, even if the process is killed."""
+"""Moving an ingest's results into the record: the old record or the new one stands, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _MOVING, _SCRATCH, _OLD = ".moving-", ".ingest-", ".old"
 
 @contextmanager
 def scratch(record_dir: Path) -> Iterator[Path]:
-    """A folder in the record to work in, gone afterwards; those of processes that were killed are cleared away."""
+    """A folder inside the record to work in, which is gone afterwards.
+
+    Folders of processes that were killed are cleared away.
+    """
     with _alone(record_dir):
         for left in record_dir.glob(f"{_SCRATCH}*"):
             if _is_left(left):
@@ -37,10 +40,10 @@ def scratch(record_dir: Path) -> Iterator[Path]:
 
 
 def move_in(ready: Path, record_dir: Path) -> None:
-    """Everything below `ready` (on the record's file system) takes its place in the record; Ctrl-C waits until it has.
+    """Move everything below `ready`, a folder on the record's file system, to its place in the record.
 
-    One rename decides: before it the old record stands, after it the new one, and whoever opens the record next
-    finishes what a killed process has begun (`settle`).
+    Ctrl-C waits until it is done. One rename decides: before it the old record stands, after it the new one, and
+    whoever opens the record next finishes with `settle` the move that a killed process has begun.
     """
     settle(record_dir)
     with _alone(record_dir), _uninterrupted():
@@ -50,7 +53,10 @@ def move_in(ready: Path, record_dir: Path) -> None:
 
 
 def settle(record_dir: Path) -> None:
-    """Finish a move that was broken off, and wait for one that is going on. Where there is none, one look."""
+    """Finish a move that was broken off, and wait for one that is going on.
+
+    Without a move this costs one look at the folder.
+    """
     if not any(record_dir.glob(f"{_MOVING}*")):
         return
     try:
@@ -60,7 +66,8 @@ def settle(record_dir: Path) -> None:
     except PermissionError:
         raise PresageError(
             str(record_dir),
-            "a whole record; an ingest was broken off while it moved this one into place",
+            "a whole record",
+            found="one that an ingest was moving into place when it was broken off",
             way_out="run any presage command on it as somebody who may write there: that finishes the move",
         ) from None
 

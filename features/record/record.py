@@ -18,44 +18,62 @@ from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where the tables are. Open one with `Record.open`, or hold one person's tables with `Record.in_memory`."""
+    """A record: the folder that holds its tables, or the tables of a few people in memory.
+
+    Open a folder with `Record.open`; hold tables with `Record.in_memory`.
+    """
 
     path: Path | None = None
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> Record:
-        """A record folder, whole even after an ingest was killed. Raises PresageError where it holds no MEDS data."""
+        """Open a record folder; a move that a killed ingest left unfinished is finished first.
+
+        Raises PresageError where the folder holds no MEDS data.
+        """
         settle(path)
         if not any((path / "data").rglob("*.parquet")):
             raise PresageError(
-                str(path), "not a record: no data/*.parquet in it", way_out="make one with: presage ingest omop SRC"
+                str(path),
+                "the folder of a record",
+                found="no data/*.parquet in it",
+                way_out="make one: presage ingest omop SRC",
             )
         return cls(path=path)
 
     @classmethod
     def in_memory(cls, events: pa.Table, **tables: pa.Table) -> Record:
-        """Tables of a few people, as `features.record.schema` has them (names: codes, ancestors, polygenic, ...)."""
+        """Make a record of a few people's tables, which have the columns of `features.record.schema`.
+
+        `tables` are named `codes`, `ancestors`, `polygenic`, `findings`, `coverage`.
+        """
         return cls(tables={"events": events.cast(EVENTS), **tables})
 
     def events(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.EVENTS`."""
+        """Everybody's events: columns of `features.record.schema.EVENTS`."""
         return self._table(backend, "events", schema=EVENTS, pattern="data/**/*.parquet")
 
     def codes(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.CODES`."""
+        """The codes with their descriptions: columns of `features.record.schema.CODES`."""
         return self._table(backend, "codes", schema=CODES, pattern="metadata/codes.parquet")
 
     def ancestors(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.ANCESTORS`; empty where the source has no hierarchy."""
+        """Every ancestor of every code: columns of `features.record.schema.ANCESTORS`.
+
+        Empty where the source has no hierarchy.
+        """
         return self._table(backend, "ancestors", schema=ANCESTORS, pattern="metadata/ancestors.parquet")
 
     def genomic(self, backend: Backend, name: str) -> ir.Table:
-        """A table of `features.record.schema.GENOMIC`; empty where nobody has such results."""
+        """One of the tables of `features.record.schema.GENOMIC`, by name; empty where nobody has such results."""
         return self._table(backend, name, schema=GENOMIC[name], pattern=f"genomic/{name}.parquet")
 
     def identity(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.IDENTITY`. Only doors to the outside read it."""
+        """The identity map: columns of `features.record.schema.IDENTITY`.
+
+        Only code that speaks with the outside reads it.
+        """
         return self._table(backend, "identity", schema=IDENTITY, pattern="identity/subjects.parquet")
 
     def _table(self, backend: Backend, name: str, *, schema: pa.Schema, pattern: str) -> ir.Table:

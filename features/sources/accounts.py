@@ -31,11 +31,11 @@ def account(
     repeated: ir.Table | None = None,
     broken: ir.Table | None = None,
 ) -> None:
-    """Count rows by reason and note; keep those set aside or mended.
+    """Count a table's rows by reason and note, and keep those that were set aside or mended.
 
-    staged: `reason`, `mended` (null: nothing to say) and notes of every row. rows: the same with `source_row`, read
-    again only where something has to be kept. repeated: rows of `rows` that repeat another. broken: lines of the
-    file that are no rows (source_row, reason).
+    staged: `reason`, `mended` (both null where there is nothing to report) and notes of every row. rows: the same with
+    `source_row`, read again only where something has to be kept. repeated: those of `rows` that repeat another one.
+    broken: lines of the file that are not rows (source_row, reason).
     """
     table = report.table(name)
     notes = [column for column in NOTES if column in staged.columns]

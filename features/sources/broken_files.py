@@ -1,4 +1,4 @@
-"""Files that are damaged or not what their name says, as one error that names the file and the way out."""
+"""Files that are damaged or not of the kind that their name says, as one error that names the file and the way out."""
 
 from __future__ import annotations
 
@@ -20,37 +20,47 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
 _CHUNK = 1 << 20
 _ROWS = 100_000
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_DAMAGE = "one that is damaged, or another kind of file"
+_ANEW = "fetch it again, or write it anew"
 
 
 @contextmanager
 def named(where: str, kind: str) -> Iterator[None]:
-    """What goes wrong in reading a file of this kind (`gzip`) is said of that file, without a value of anybody's."""
-    expected = f"a whole {kind} file was expected, this is none or is damaged"
+    """Turn an error in reading a file of this kind (`gzip`) into one that names the file and holds no value of a
+    person.
+    """
+    expected = f"a whole {kind} file"
     try:
         yield
     except (*DAMAGED, pa.ArrowInvalid):
-        raise PresageError(where, expected, way_out="fetch it again, or write it anew") from None
+        raise PresageError(where, expected, found=_DAMAGE, way_out=_ANEW) from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise PresageError(where, expected, way_out="fetch it again, or write it anew") from None
+        raise PresageError(where, expected, found=_DAMAGE, way_out=_ANEW) from None
     except NotImplementedError:
-        raise PresageError(where, "packed in a way that cannot be unpacked", way_out="give a plain zip") from None
+        raise PresageError(
+            where, "a zip that can be unpacked", found="a kind of packing that is not known", way_out="give a plain zip"
+        ) from None
     except RuntimeError as error:
         if "encrypted" not in str(error):
             raise
-        raise PresageError(where, "a zip without a password was expected", way_out="unpack it first") from None
+        raise PresageError(
+            where, "a zip without a password", found="one with a password", way_out="unpack it first"
+        ) from None
 
 
 def check_gzip(path: Path) -> None:
-    """Read a gzip file to its end: DuckDB takes what comes before the damage for the whole, and says nothing."""
+    """Read a gzip file to its end and raise PresageError where it is damaged: DuckDB takes the part before the damage
+    for the whole.
+    """
     with named(path.name, "gzip"), gzip.open(path, "rb") as lines:
         while lines.read(_CHUNK):
             pass
 
 
 def check_parquet(paths: Iterable[Path]) -> None:
-    """Raise PresageError for the first file without a whole footer."""
+    """Raise PresageError for the first of these Parquet files that has no whole footer."""
     for path in paths:
         with named(path.name, "Parquet"):
             pq.read_metadata(path)
@@ -58,9 +68,9 @@ def check_parquet(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def damage_named(paths: Callable[[], Iterable[Path]]) -> Iterator[None]:
-    """An error of the engine in between is said of the first of these Parquet files that cannot be read to its end.
+    """Turn an error of the engine into one that names the first of these Parquet files that cannot be read to its end.
 
-    They are read for it only then. Where all of them can be read the error is another one, and stands.
+    The files are read for that only after an error. Where all of them can be read, the error is another one and stands.
     """
     try:
         yield
@@ -82,19 +92,22 @@ def _read_whole(path: Path) -> None:
     except (duckdb.Error, pa.ArrowException, OSError):
         raise PresageError(
             f"{path.parent.name}/{path.name}",
-            "a whole Parquet file was expected, a part of this one is damaged",
-            way_out="fetch it again, or write it anew",
+            "a whole Parquet file",
+            found="one of which a part is damaged",
+            way_out=_ANEW,
         ) from None
 
 
 def check_utf_8(where: str, start: bytes) -> None:
-    """Raise PresageError where text starts as UTF-16 does."""
+    """Raise PresageError where the first bytes of a text are the mark of UTF-16."""
     if start.startswith(_UTF_16):
-        raise PresageError(where, "not UTF-8 but UTF-16", way_out="save it as UTF-8")
+        raise PresageError(where, "text in UTF-8", found="UTF-16", way_out="save it as UTF-8")
 
 
 def check_columns(where: str, columns: Iterable[str]) -> None:
-    """Raise PresageError where two columns have one name, in whatever case."""
+    """Raise PresageError where two columns have the same name, in whatever case."""
     for name, n in Counter(column.lower() for column in columns).items():
         if n > 1:
-            raise PresageError(where, f"column '{name}' is there {n} times", way_out="keep one")
+            raise PresageError(
+                where, "every column once", found=f"column '{name}' {n} times", way_out="keep one of them"
+            )

@@ -1,4 +1,4 @@
-"""What holds for rows of every source: when a fact was known, and why a row cannot be an event."""
+"""Checks that hold for rows of every source: when a fact was known, and why a row cannot be an event."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Moment:
 
 
 def in_calendar(when: Time) -> Time:
-    """A day or moment where it is in the calendar of FIRST_YEAR to LAST_YEAR; null elsewhere."""
+    """A day or moment if it lies in the calendar, FIRST_YEAR to LAST_YEAR; null otherwise."""
     inside = (when >= ibis.literal(_FIRST).cast(when.type())) & (when < ibis.literal(_AFTER).cast(when.type()))
     return ibis.ifelse(inside, when, ibis.null(when.type()))
 
@@ -69,7 +69,10 @@ def day_end(day: ir.DateValue) -> ir.TimestampValue:
 
 
 def moment(date: ir.DateValue, stamp: ir.TimestampValue) -> Moment:
-    """Of a date column and the datetime column beside it; the datetime counts where it is on that day."""
+    """When a row's fact happened and was known, from a date column and the datetime column beside it.
+
+    The datetime counts where it lies on that date.
+    """
     date = ibis.coalesce(date, stamp.cast("date"))
     midnight = date.cast(TIMESTAMP)
     timed = stamp.notnull() & (stamp != midnight) & (stamp.cast("date") == date)
@@ -77,14 +80,15 @@ def moment(date: ir.DateValue, stamp: ir.TimestampValue) -> Moment:
 
 
 def row_as_text(raw: ir.Table) -> ir.StringValue:
-    """The whole row as JSON text: what `rejects/` keeps."""
+    """The whole row as JSON text, in which `rejects/` keeps it."""
     return _to_json(ibis.struct({name: raw[name] for name in raw.columns}))
 
 
 def person_and_date_reasons(rows: ir.Table) -> list[tuple[ir.BooleanValue, str]]:
-    """Why a row cannot be an event, in the order in which reasons count.
+    """The reasons for which a row cannot be an event, in the order in which they count, each with the rows it holds
+    for.
 
-    Needs person_key, subject_id (null: unknown), birth, death and day (dates), dated (whether the row has a date,
+    rows: person_key, subject_id (null: unknown), birth, death and day (dates), dated (whether the row has a date,
     readable or not).
     """
     return [
@@ -103,7 +107,7 @@ def after_calendar(when: Time) -> ir.BooleanValue:
 
 
 def is_open(end: ir.DateValue, *, never: ir.BooleanValue, last_day: date | None) -> ir.BooleanValue:
-    """Whether an enrolment has not ended: past the calendar (never), or over a year after the source's last day."""
+    """Whether an enrolment has not ended: its end is `never`, or lies over a year after the source's last day."""
     if last_day is None:
         return never
     ahead = ibis.literal(last_day + timedelta(days=OPEN_DAYS))
@@ -111,7 +115,11 @@ def is_open(end: ir.DateValue, *, never: ir.BooleanValue, last_day: date | None)
 
 
 def merged_periods(rows: ir.Table) -> ir.Table:
-    """subject_id, start, end (dates) of rows with birth: periods that overlap or touch made one, none before birth."""
+    """The periods of each person with those that overlap or touch made one, none before birth: subject_id, start, end
+    (dates).
+
+    rows: subject_id, start, end and birth.
+    """
     start = ibis.greatest(rows.start, ibis.coalesce(rows.birth, rows.start))
     rows = rows.select("subject_id", start=start, end=rows.end)
     earlier = ibis.window(group_by="subject_id", order_by=["start", "end"], preceding=(None, 1))

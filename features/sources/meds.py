@@ -36,14 +36,17 @@ _WAY_OUT = "give the folder of a MEDS data set: data/**/*.parquet, metadata/code
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a MEDS data set; what the record had from MEDS is replaced. Subjects keep their numbers where they are free.
+    """Read a MEDS data set into the record, in place of what the record had from MEDS.
 
-    Without `available_time` a fact with a clock time was known then, one without at the day's end.
-    Raises PresageError where there are no data, nobody can be read, or a required column is missing.
+    Subjects keep their numbers where they are free. Without `available_time` a fact with a clock time was known at that
+    time, a fact without one at the day's end. Raises PresageError where there are no data, nobody can be read, or a
+    required column is missing.
     """
     shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
     if not shards:
-        raise PresageError(str(source), "no data/*.parquet in it", way_out=_WAY_OUT)
+        raise PresageError(
+            str(source), "the folder of a MEDS data set", found="no data/*.parquet in it", way_out=_WAY_OUT
+        )
     check_parquet(shards)
     with workspace(record_dir, SOURCE, origin=source) as space, damage_named(lambda: shards):
         report = IngestReport(SOURCE)
@@ -51,7 +54,12 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
             raw = space.con.read_parquet(str(source / "data" / "**" / "*.parquet"), table_name="raw_data")
             missing = [name for name in _REQUIRED if name not in raw.columns]
             if missing:
-                raise PresageError(f"{source}/data", f"column '{missing[0]}' is missing", way_out=_WAY_OUT)
+                raise PresageError(
+                    f"{source}/data",
+                    f"the columns {', '.join(_REQUIRED)}",
+                    found=f"no column '{missing[0]}'",
+                    way_out=_WAY_OUT,
+                )
             rows = _checked(raw)
             staged = space.con.create_table("checked", rows.drop("source_row"))
             account(space, report, name="data", staged=staged, rows=rows)
@@ -118,7 +126,7 @@ def _checked(raw: ir.Table) -> ir.Table:
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
     found = good.select("source_subject").distinct()
     found = found.select(source_id=found.source_subject.cast("string"), wish=found.source_subject)
-    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, found=found)
+    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=found)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
     events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
     return space.con.create_table("events", events), subjects

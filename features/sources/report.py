@@ -1,4 +1,4 @@
-"""What an ingest says afterwards: rows read, events written, and every row set aside, by table and reason."""
+"""The report of an ingest: rows read, events written, and every row set aside, by table and reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TableReport:
     noted: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain types, reasons in the order of their names."""
+        """The report of the table as JSON's types, reasons in the order of their names."""
         return {
             "status": self.status,
             "rows": self.rows,
@@ -41,9 +41,10 @@ class TableReport:
 
 @dataclass(slots=True)
 class IngestReport:
-    """One run of one source. `tables` in the order they were read; a table the source lacks has status `absent`.
+    """The report of one run of one source.
 
-    unread: tables that are not read; unread_rows: rows of those among them that hold facts about people.
+    `tables` stand in the order they were read; a table the source lacks has status `absent`. unread: tables that are
+    not read; unread_rows: the number of rows of those among them that hold facts about people.
     """
 
     source: str
@@ -61,11 +62,11 @@ class IngestReport:
 
     @property
     def rejected(self) -> int:
-        """Rows that are not in the record."""
+        """The number of rows that are not in the record."""
         return sum(sum(table.rejected.values()) for table in self.tables.values())
 
     def as_json(self) -> dict[str, Any]:
-        """What `ingest_report.json` holds for this source."""
+        """The report as `ingest_report.json` holds it for this source."""
         return {
             "source": self.source,
             "version": self.version,

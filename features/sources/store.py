@@ -37,9 +37,9 @@ FIXED_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A scratch database beside the record, spilling to disk, and a folder that joins the record at the end.
+    """A scratch database beside the record, spilling to disk, and a folder that is moved into the record at the end.
 
-    source: the kind of source (`omop`). origin: where it was read from.
+    source: the kind of source (`omop`). origin: the file or folder it was read from.
     """
 
     con: Backend
@@ -51,11 +51,11 @@ class Workspace:
 
     @property
     def ready(self) -> Path:
-        """What is to be moved into the record."""
+        """The folder whose content is to be moved into the record."""
         return self.folder / "ready"
 
     def set_aside(self, table: str, rows: ir.Table) -> None:
-        """Keep rows (columns source_row, reason, kept) for `rejects/<source>/<table>.parquet`."""
+        """Keep rows (columns source_row, reason, kept) in `rejects/<source>/<table>.parquet`."""
         path = self.ready / "rejects" / self.source / f"{table}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = rows.select("source_row", "reason", "kept")
@@ -64,7 +64,10 @@ class Workspace:
 
 @contextmanager
 def workspace(record_dir: Path, source: str, *, origin: Path) -> Iterator[Workspace]:
-    """A place to work that disappears afterwards, whatever happened; so does a record that was not there before."""
+    """A workspace that disappears afterwards, whatever happened.
+
+    A record that was not there before disappears with it.
+    """
     is_new = not record_dir.exists()
     record_dir.mkdir(parents=True, exist_ok=True)
     settle(record_dir)
@@ -103,9 +106,10 @@ def write(
     report: IngestReport,
     progress: Progress,
 ) -> IngestReport:
-    """Replace what the record has of this source. `subjects`: the source's identity map (columns of IDENTITY).
+    """Replace the part of the record that comes from this source.
 
-    Raises PresageError, and leaves the record as it is, where there is nobody to put in the place of those it has.
+    `subjects`: the source's identity map (columns of IDENTITY). Raises PresageError, and leaves the record as it is,
+    where there is nobody to put in the place of the people it has.
     """
     _write_shards(space, events, report=report, progress=progress)
     if not report.people:
@@ -127,11 +131,12 @@ def _nobody(space: Workspace, report: IngestReport) -> PresageError:
         for name, table in report.tables.items()
         for reason, rows in sorted(table.rejected.items())
     ]
-    why = f"; set aside were {'; '.join(aside[:5])}" if aside else ""
+    why = f"; {'; '.join(aside[:5])}" if aside else ""
     return PresageError(
         str(space.origin),
-        f"at least one person was expected, none could be read{why}",
-        way_out="the record stands as it was; check that this is the whole source",
+        "at least one person",
+        found=f"none that could be read{why}",
+        way_out="check that this is the whole source; the record stands as it was",
     )
 
 

@@ -43,7 +43,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What knowing people at the door needs: the store and the signing secret."""
+    """The store and the signing secret, by which people are known when they come in."""
 
     engine: Engine
     signer: Signer
@@ -52,21 +52,21 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A sign-in that failed: one sentence that does not tell whether the name exists."""
+    """A refused sign-in, with one sentence that does not tell whether the name exists."""
 
     reason: str
     wait: bool = False
 
 
 def may(viewer: Viewer, what: str) -> bool:
-    """Whether the viewer's role includes this."""
+    """Whether the viewer's role includes a permission (`WORKLIST`, `PROGRAMME`, `MODELS` or `SCORE`)."""
     return what in MAY[viewer.role]
 
 
 def hash_password(password: str) -> str:
     """An argon2id hash. Raises PresageError for a password too short to protect a person."""
     if len(password) < SHORTEST_PASSWORD:
-        raise PresageError("password", f"at least {SHORTEST_PASSWORD} characters")
+        raise PresageError("password", f"{SHORTEST_PASSWORD} characters or more")
     return _HASHER.hash(password)
 
 
@@ -114,7 +114,7 @@ class Signer:
     secret: bytes
 
     def session_cookie(self, viewer: Viewer) -> str:
-        """What the browser keeps: user, epoch and a nonce, signed and dated."""
+        """The content of a session's cookie: user, epoch and a nonce, signed and dated."""
         return self._sealer("session").dumps([viewer.user_id, viewer.epoch, new_nonce()])
 
     def session(self, engine: Engine, cookie: str | None) -> Session | None:
@@ -130,7 +130,7 @@ class Signer:
         return Session(viewer, nonce) if viewer is not None and viewer.epoch == epoch else None
 
     def form_token(self, nonce: str) -> str:
-        """What every form of a session carries: nobody else's page can know it."""
+        """The token that every form of a session carries, and that no other site's page can know."""
         return hmac.new(self.secret, f"form:{nonce}".encode(), hashlib.sha256).hexdigest()
 
     def is_form_token(self, nonce: str, token: str | None) -> bool:
@@ -154,5 +154,5 @@ def new_token() -> str:
 
 
 def token_hash(token: str) -> str:
-    """What the store knows of a token."""
+    """The hash under which the store knows a token."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Sign-ins as their administrator works with them: made, listed, disabled, given panels, passwords and tokens."""
+"""Sign-ins from their administrator's side: made, listed, disabled, given panels, passwords and tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, Engine
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from serving.access.roles import hash_password, new_token, token_hash
 from serving.flagging import panels_of
 from serving.store import ROLES, UNASSIGNED, reading, repository, transaction
@@ -41,21 +41,23 @@ class DemoSignIns:
 
 
 def add(engine: Engine, *, name: str, role: str, password: str | None, panels: Sequence[str]) -> None:
-    """A new sign-in. Raises PresageError for a role that is none, or a password where there should be none."""
+    """Make a new sign-in. Raises PresageError for an unknown role, or a password where there should be none."""
     name = name.strip()
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise PresageError("NAME", f"1 to {LONGEST_NAME} printable characters")
     if role not in ROLES:
-        raise PresageError("--role", f"one of: {', '.join(ROLES)}")
+        raise PresageError("--role", f"a role among {', '.join(ROLES)}", way_out=meant(role, ROLES))
     if (role == "machine") != (password is None):
-        raise PresageError("password", "one for people, none for machines", way_out="presage user token NAME")
+        raise PresageError(
+            "password", "one for people, none for machines", way_out="make a machine's token: presage user token NAME"
+        )
     hashed = None if password is None else hash_password(password)
     with transaction(engine) as connection:
         repository.add_user(connection, name=name, role=role, password_hash=hashed, panel_names=panels)
 
 
 def listing(engine: Engine) -> Table:
-    """Every sign-in, as a table."""
+    """All sign-ins, as a table."""
     table = Table()
     for column in ("name", "role", "panels", "disabled"):
         table.add_column(column)
@@ -66,23 +68,24 @@ def listing(engine: Engine) -> Table:
 
 
 def change_password(engine: Engine, *, name: str, password: str) -> None:
-    """A new password; the user's sessions end."""
+    """Give a user a new password; the user's sessions end."""
     hashed = hash_password(password)
     with transaction(engine) as connection:
         repository.set_password(connection, name=_enabled(connection, name), password_hash=hashed)
 
 
 def change_panels(engine: Engine, *, name: str, panels: Sequence[str]) -> None:
-    """The panels of a user become these."""
+    """Set the panels of a user to these."""
     with transaction(engine) as connection:
         repository.set_panels(connection, name=_enabled(connection, name), panel_names=panels)
 
 
 def remarks(engine: Engine, *, panels: Sequence[str], record_dir: Path | None) -> list[str]:
-    """A sentence for each panel on which nobody is, in the store or the record, with the nearest that has people.
+    """A sentence for each panel on which nobody is, in the store or the record, with the nearest name of a panel that
+    has people.
 
-    A remark and no refusal: sign-ins are made before the first people are flagged, too. Who is given a panel that does
-    not exist sees nobody.
+    This is a remark and no refusal: sign-ins are made before the first people are flagged, too. A user whose only panel
+    does not exist sees nobody.
     """
     with reading(engine) as connection:
         known = {UNASSIGNED, *repository.panels_with_people(connection)}
@@ -99,13 +102,13 @@ def _remark(panel: str, known: set[str]) -> str:
 
 
 def disable(engine: Engine, *, name: str) -> None:
-    """No more sign-in, session or token of this user, for good."""
+    """End the sign-ins, sessions and tokens of a user, for good."""
     with transaction(engine) as connection:
         repository.disable_user(connection, name=_known(connection, name))
 
 
 def make_token(engine: Engine, *, name: str, label: str, now: datetime, valid: timedelta) -> str:
-    """A token for a machine, shown once: the store keeps its hash."""
+    """Make a token for a machine. It is returned only here: the store keeps its hash."""
     token = new_token()
     with transaction(engine) as connection:
         repository.add_token(
@@ -120,7 +123,7 @@ def make_token(engine: Engine, *, name: str, label: str, now: datetime, valid: t
 
 
 def demo(engine: Engine) -> DemoSignIns:
-    """One sign-in for each role with a new password; the care manager gets the panels with the most findings."""
+    """Make one sign-in for each role, with a new password; the care manager gets the panels with the most findings."""
     rows = []
     with transaction(engine) as connection:
         panels = repository.panels_with_most_findings(connection, limit=DEMO_PANELS)
@@ -141,12 +144,19 @@ def demo(engine: Engine) -> DemoSignIns:
 
 def _known(connection: Connection, name: str) -> str:
     if repository.sign_in_by_name(connection, name) is None:
-        raise PresageError("user", "the name of a sign-in", way_out="presage user list")
+        raise PresageError(
+            "NAME",
+            "the name of a sign-in",
+            found="no sign-in of that name",
+            way_out="choose from the list of: presage user list",
+        )
     return name
 
 
 def _enabled(connection: Connection, name: str) -> str:
     found = repository.sign_in_by_name(connection, _known(connection, name))
     if found is not None and found.disabled:
-        raise PresageError("user", "a sign-in that is not disabled", way_out="add one of another name")
+        raise PresageError(
+            "NAME", "a sign-in that can be used", found="one that is disabled", way_out="add one of another name"
+        )
     return name

@@ -28,6 +28,25 @@ def simulate(
 
 
 @app.command()
+def studies() -> None:
+    """List the studies that ship with Presage, each with its policy and its card; all go by their names."""
+    from serving.shipped import studies as run
+
+    console.print(run())
+
+
+@app.command()
+def init(
+    study: Annotated[str, typer.Argument(help="A study that ships (see presage studies).")],
+    out: Annotated[Path | None, typer.Option(help="The folder to write; one of the study's name if absent.")] = None,
+) -> None:
+    """Write a copy of a shipped study to edit, with its code lists, card and policy. Nothing is overwritten."""
+    from serving.shipped import init as run
+
+    console.print(run(study, out=out))
+
+
+@app.command()
 def catalogue(
     out: Annotated[Path | None, typer.Option(help="Write the page there (docs/features.md).")] = None,
 ) -> None:
@@ -44,8 +63,9 @@ def catalogue(
 def check_leakage(study: StudyArgument, record: RecordOption, seed: SameNumbersOption = 7) -> None:
     """Prove that no feature of a study sees its future, and look for features that know too much."""
     from training.leakage import check
+    from training.study import study_path
 
-    found = check(study, record_dir=record, seed=seed, progress=progress)
+    found = check(study_path(study), record_dir=record, seed=seed, progress=progress)
     say(f"{study}, on {record}:")
     console.print(found)
     if not found.passed:
@@ -67,11 +87,12 @@ def train(
     ] = None,
 ) -> None:
     """Train, evaluate and register the models of a study."""
+    from training.study import study_path
     from training.train import train as run
 
     console.print(
         run(
-            study,
+            study_path(study),
             record_dir=record,
             truth=truth,
             json_out=json_out,
@@ -87,13 +108,15 @@ def train(
 def promote(
     model: Annotated[str, typer.Argument(help="The study's name.")],
     version: Annotated[str, typer.Argument(help="A version's number, or latest.")],
-    card: Annotated[Path | None, typer.Option(help="What a person says on the model card (TOML).")] = None,
+    card: Annotated[
+        str | None, typer.Option(help="A card that ships, or a file of what a person says on the model card (TOML).")
+    ] = None,
     signed_by: Annotated[str | None, typer.Option(help="Who vouches for the card, or overrides.")] = None,
     override: Annotated[bool, typer.Option("--override", help="Promote although the gate fails.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; recorded with the model.")] = None,
 ) -> None:
     """Make a version the champion, if it passes its study's gate. At a terminal, asks what the card still lacks."""
-    from training.card import read_answers
+    from training.card import card_path, read_answers
     from training.promote import promote as run
     from training.registry import version_number
 
@@ -101,7 +124,7 @@ def promote(
         model,
         version_number(model, version),
         now=now(),
-        answers=None if card is None else read_answers(card),
+        answers=None if card is None else read_answers(card_path(card)),
         signed_by=signed_by,
         override=override,
         reason=reason,

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands take, and what commands share."""
+"""Options and arguments that several commands take, and the functions that commands share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: 
 
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
-StudyArgument = Annotated[Path, typer.Argument(help="The study file (TOML).")]
+StudyArgument = Annotated[str, typer.Argument(help="A study that ships (see presage studies), or a study file.")]
 
 NameArgument = Annotated[str, typer.Argument(help="The name that the user signs in with.")]
 
@@ -26,7 +26,7 @@ SameNumbersOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed
 
 
 def say(words: str) -> None:
-    """One line, as it is."""
+    """Print one line, without markup or highlighting."""
     console.print(words, highlight=False, markup=False)
 
 

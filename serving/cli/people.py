@@ -42,15 +42,19 @@ def score(
 @app.command()
 def flag(
     scores: Annotated[Path, typer.Argument(help="What `presage score` wrote.")],
-    policy: Annotated[Path, typer.Option("--policy", help="A policy file (serving/policies/*.toml).")],
+    policy: Annotated[
+        str, typer.Option("--policy", help="A policy that ships (see presage studies), or a policy file.")
+    ],
     record: RecordOption,
 ) -> None:
     """Flag the top of the list, as long as the team's capacity, and every carrier of an actionable variant."""
+    from serving.flagging import policy_path
     from serving.flagging.flag import flag as run
     from serving.settings import Settings
 
     settings = Settings.from_environment()
-    console.print(run(scores, policy_path=policy, record_dir=record, settings=settings, now=now(), progress=progress))
+    file = policy_path(policy)
+    console.print(run(scores, policy_path=file, record_dir=record, settings=settings, now=now(), progress=progress))
 
 
 @app.command()
@@ -162,5 +166,7 @@ def _remark(store: Engine, panels: list[str], name: str) -> None:
 def _password() -> str:
     given = os.environ.get("PRESAGE_PASSWORD")
     if given is None and not sys.stdin.isatty():
-        raise PresageError("password", "a terminal to ask at, or PRESAGE_PASSWORD")
+        raise PresageError(
+            "password", "a terminal to ask at, or PRESAGE_PASSWORD", found="neither", way_out="set PRESAGE_PASSWORD"
+        )
     return given if given is not None else str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -40,7 +40,7 @@ NOT_ENROLLED = "not enrolled on the day of the scores"
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a run of `presage flag` did."""
+    """The result of a run of `presage flag`: how many people were listed and flagged, and what became of the flags."""
 
     policy: Policy
     listed: int
@@ -70,10 +70,11 @@ def flag(
     now: datetime,
     progress: Progress = silent,
 ) -> Raised:
-    """Apply a policy to a file of receipts. The same file and policy again changes no list.
+    """Apply a policy to a file of receipts, and write the flags. The same file and policy again changes no list.
 
-    Raises PresageError where the policy is of another study, the scores are older than the last run's, of a day to
-    come or of nobody, or a listed person's features are not what they were when scored.
+    Raises PresageError where the policy belongs to another study; where the scores are older than those of the last
+    run, of a day that has not come, or of nobody; or where a listed person's features have changed since the scores
+    were made.
     """
     policy = read_policy(policy_path)
     record = Record.open(record_dir)
@@ -84,7 +85,8 @@ def flag(
     with progress("choosing whom to flag"):
         standing, run_id = _what_stands(engine, policy, scores=scores)
         rest = resting(policy.shortlist, standing, now=now)
-        # The same scores again list nobody: who was decided on since must not make room for the next.
+        # Scores that this policy has flagged before list nobody: a person whose flag was decided on since then would
+        # otherwise leave a place to the next in line.
         listed = [] if run_id is not None else _listed(policy, receipts, panels=panels_of(record_dir), rest=rest)
         found = _findings(record_dir, policy, as_of=scores.as_of)
     named = sorted({*listed, *(one.subject_id for one in found)})
@@ -122,10 +124,15 @@ def flag(
 def _check_day(scores: Scores, path: Path, *, now: datetime) -> None:
     """Scores of a day to come would end every flag and keep the true ones out until then: a mistyped year."""
     if not scores.receipts:
-        raise PresageError(str(path), "receipts of at least one person; the list would end", way_out="score again")
+        raise PresageError(
+            str(path), "receipts of at least one person", found="none, and the list would end", way_out="score again"
+        )
     if scores.as_of > now + timedelta(days=1):  # as-of times are local, now is UTC
         raise PresageError(
-            str(path), f"scores as of a day that has come, not of {moment(scores.as_of)}", way_out="score again"
+            str(path),
+            "scores as of a day that has come",
+            found=f"scores as of {moment(scores.as_of)}",
+            way_out="score again",
         )
 
 
@@ -135,8 +142,9 @@ def _what_stands(engine: Engine, policy: Policy, *, scores: Scores) -> tuple[lis
         last = repository.last_as_of(connection, policy.name)
         if last is not None and scores.as_of < last:
             raise PresageError(
-                "scores",
+                "SCORES",
                 f"an as-of date not before that of the policy's last run, {last:%Y-%m-%d}",
+                found=moment(scores.as_of),
                 way_out="flag the newer scores; older ones would undo them",
             )
         standing = repository.last_flags(connection, policy.name)
@@ -162,7 +170,8 @@ def _receipts_of(scores: Scores, policy: Policy) -> dict[int, Receipt]:
             raise PresageError(
                 "--policy",
                 f"a policy for the study of these scores, {one.study}",
-                way_out=f"this one is for {policy.study}",
+                found=f"one for {policy.study}",
+                way_out="give the study's own",
             )
         _risk(one, policy)
         break
@@ -178,7 +187,11 @@ def _risk(receipt: Receipt, policy: Policy) -> tuple[float, float | None]:
         if days == wanted:
             return risk, days
     known = ", ".join(f"{days:g}" for days in receipt.horizons_days if days is not None)
-    raise PresageError("--policy, shortlist.horizon_days", f"a horizon of the scores: {known}")
+    raise PresageError(
+        "--policy, [shortlist] horizon_days",
+        f"a horizon of the scores among {known}",
+        found=f"{wanted:g}",
+    )
 
 
 def _findings(record_dir: Path, policy: Policy, *, as_of: datetime) -> list[Actionable]:
@@ -194,7 +207,9 @@ def _explain(scores: Scores, listed: Sequence[Receipt], *, record: Record) -> Ma
         return {}
     champion: Champion = load_version(scores.model, listed[0].model_version)
     if champion.bundle.digest != listed[0].bundle_digest:
-        raise PresageError("scores", "receipts of the bundle that the registry holds", way_out="score again")
+        raise PresageError(
+            "SCORES", "receipts of the bundle that the registry holds", found="those of another", way_out="score again"
+        )
     return reasons_of(champion, listed, record=record)
 
 
@@ -236,7 +251,7 @@ def _of_finding(
 ) -> Proposal:
     rule = policy.rule_for(found.gene_symbol)
     if rule is None:
-        raise PresageError("policy", f"a findings rule for {found.gene_symbol}")
+        raise ValueError("findings without a rule were to be left out")
     status, words = genetics.get(found.subject_id, GeneticRecord()).status(policy.genes)
     scored = receipt is not None and receipt.not_scored is None
     risk, horizon_days = _risk(receipt, policy) if receipt is not None and scored else (None, None)

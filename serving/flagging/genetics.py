@@ -20,7 +20,7 @@ WITHDRAWN = ("entered-in-error", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reported variant, in its newest report."""
+    """A variant that a laboratory reported, as its newest report has it."""
 
     subject_id: int
     gene: str
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A gene that a report looked at, and what it says of it."""
+    """A gene that a report looked at, and the report's result for it."""
 
     gene: str
     result: str
@@ -53,16 +53,19 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class GeneticRecord:
-    """What laboratories reported of one person, newest first. Both empty: nobody tested."""
+    """A person's laboratory results, newest first. Without findings and coverage the person was not tested."""
 
     findings: tuple[Finding, ...] = ()
     coverage: tuple[Coverage, ...] = ()
 
     def status(self, genes: Sequence[str] = ()) -> tuple[str, str]:
-        """(finding, uncertain, negative or not tested; the same in words) for these genes, or every gene looked at."""
-        found = [f for f in self.findings if _concerns(f.gene, genes) and f.actionable]
-        if found:
-            return "finding", "; ".join(dict.fromkeys(f"{f.gene} {f.classification}" for f in found))
+        """The person's genetic status for these genes, or for every gene looked at, as one word and as a sentence.
+
+        The word is finding, uncertain, negative or not tested.
+        """
+        actionable_findings = [f for f in self.findings if _concerns(f.gene, genes) and f.actionable]
+        if actionable_findings:
+            return "finding", "; ".join(dict.fromkeys(f"{f.gene} {f.classification}" for f in actionable_findings))
         looked_at = {c.gene: c for c in reversed(self.coverage) if _concerns(c.gene, genes)}
         open_genes = sorted(
             {f.gene for f in self.findings if _concerns(f.gene, genes) and "uncertain" in f.classification.lower()}
@@ -91,7 +94,9 @@ def _negative_words(tested: list[str], genes: Sequence[str]) -> str:
 def genetic_records(
     record_dir: Path, *, as_of: datetime, subject_ids: Iterable[int] | None = None
 ) -> dict[int, GeneticRecord]:
-    """What was known strictly before `as_of`, of these people or of everybody who has any result."""
+    """The genetic records of these people, or of everybody with a result, from results that were known strictly before
+    `as_of`.
+    """
     wanted = None if subject_ids is None else list(subject_ids)
     findings: dict[int, list[Finding]] = defaultdict(list)
     coverage: dict[int, list[Coverage]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Who a subject is to the people who care for them: source id and panel, read only at the doors."""
+"""A subject as the people who care for them know them: source id and panel."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ _PREFERRED = ("omop", "fhir", "meds")  # the clinical record's number before a l
 
 
 def panels_of(record_dir: Path, subject_ids: Iterable[int] | None = None) -> dict[int, str]:
-    """The care site of these people, or of everybody who has one. Of several, the last by name: each run agrees."""
+    """The panel (care site) of each of these subjects, or of everybody who has one.
+
+    Of several, the last by name, in every run.
+    """
     wanted = pc.field("code") == CARE_SITE
     if subject_ids is not None:
         wanted &= pc.field("subject_id").isin(pa.array(list(subject_ids), pa.int64()))
     events = ds.dataset(record_dir / "data", format="parquet")
-    found = events.to_table(columns=["subject_id", "text_value"], filter=wanted)
-    ordered = found.sort_by([("subject_id", "ascending"), ("text_value", "ascending")])
+    care_sites = events.to_table(columns=["subject_id", "text_value"], filter=wanted)
+    ordered = care_sites.sort_by([("subject_id", "ascending"), ("text_value", "ascending")])
     pairs = zip(ordered["subject_id"].to_pylist(), ordered["text_value"].to_pylist(), strict=True)
     return {subject_id: site for subject_id, site in pairs if site}
 
 
 def persons_of(record_dir: Path, subject_ids: Sequence[int]) -> list[Person]:
-    """These people with their source id and panel; a subject the identity map does not know goes by its number."""
+    """These subjects with their source id and panel.
+
+    A subject that the identity map does not know goes by its number.
+    """
     panels = panels_of(record_dir, subject_ids)
     known = identity.read(record_dir)
     known = known.filter(pc.is_in(known["subject_id"], pa.array(list(subject_ids), pa.int64())))

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.findings import SOURCE, listed_genes
+from features.toml_files import naming_keys, read_toml, spelt, unmet
 from serving.store import PolicyRow
+from training.shipped import Shipped
 
+POLICIES = Shipped("policy", folder=Path(__file__).parents[1] / "policies", own_name="policy.toml")
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
-Gene = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]*$", max_length=30)]
+Name = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    spelt("[a-z0-9][a-z0-9-]*", "small letters, digits and hyphens, a letter or digit first"),
+]
+Gene = Annotated[
+    str, StringConstraints(max_length=30), spelt("[A-Z][A-Z0-9-]*", "a gene's symbol in capitals, as LDLR")
+]
 
 
-_EXPECTED = {"extra_forbidden": "a key that a policy has; this one is unknown", "missing": "this key, which is missing"}
+_WHOLE_ACTION = "give every flag an action with text, source, owner and deadline_days"
 
 
 class _Part(BaseModel):
@@ -30,7 +38,7 @@ class _Part(BaseModel):
 
 
 class Action(_Part):
-    """What to do, where that advice comes from, who does it, and within how many days."""
+    """An action that a flag asks for: the text, the source of the advice, who does it, and within how many days."""
 
     text: Words
     source: Words
@@ -60,7 +68,7 @@ class FindingRule(_Part):
 
 
 class Policy(_Part):
-    """A validated policy. `hash` is of what it says, not of how the file is laid out."""
+    """A validated policy. `hash` depends on its content, not on the layout of the file."""
 
     name: Name
     version: Words
@@ -74,10 +82,15 @@ class Policy(_Part):
         genes = Counter(gene for rule in self.findings for gene in rule.genes)
         twice = sorted(gene for gene, times in genes.items() if times > 1)
         if twice:
-            raise ValueError(f"each gene once in the findings rules, but more often: {', '.join(twice)}")
+            raise unmet("findings", "each gene in one rule", found=f"{', '.join(twice)} more often")
         never = sorted(genes.keys() - listed_genes())
         if never:
-            raise ValueError(f"genes of {SOURCE}; nobody could ever be flagged for {', '.join(never)}")
+            raise unmet(
+                "findings",
+                f"genes of {SOURCE}",
+                found=f"{', '.join(never)}, for which nobody could ever be flagged",
+                way_out=meant(never[0], listed_genes()),
+            )
         return self
 
     @property
@@ -88,45 +101,46 @@ class Policy(_Part):
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """Every gene with a rule: what genetic status means under this policy."""
+        """Every gene with a rule for findings: the genes whose status this policy is about."""
         return tuple(gene for rule in self.findings for gene in rule.genes)
 
     def row(self) -> PolicyRow:
-        """What the store keeps."""
+        """The policy as the store keeps it."""
         return PolicyRow(self.hash, self.name, self.version, self.title, self.model_dump(mode="json"))
 
     def rule_for(self, gene: str) -> FindingRule | None:
-        """The hard-flag rule of a gene, if there is one."""
+        """The rule that raises hard flags for a gene; None where there is none."""
         return next((rule for rule in self.findings if gene in rule.genes), None)
 
 
+def policy_path(target: str | Path) -> Path:
+    """The policy file that a user means: a path that exists, else the shipped policy of that name.
+
+    A folder means the policy.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> policy_path("chd-10y").name
+    'chd-10y.toml'
+    """
+    return POLICIES.find(target)
+
+
 def read_policy(path: Path) -> Policy:
-    """A policy file. Raises PresageError naming the first thing to mend."""
+    """Read a policy file. Raises PresageError that names the first thing to mend."""
+    written = read_toml(path, expected="a policy file", way_out="choose from those that ship: presage studies")
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise PresageError(str(path), "a policy file", way_out="the shipped ones: serving/policies/*.toml") from None
-    except UnicodeDecodeError:
-        raise PresageError(str(path), "text in UTF-8", way_out="save it again with that encoding") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PresageError(str(path), f"TOML: {error}") from None
-    try:
-        return Policy.model_validate_json(json.dumps(written, default=str))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the policy"
-        raise PresageError(
-            f"{path}, {place}",
-            _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, ")),
-            way_out="every flag needs an action with text, source, owner and deadline_days"
-            if "action" in place
-            else None,
-        ) from None
+        with naming_keys(path, Policy):
+            return Policy.model_validate_json(json.dumps(written, default=str))
+    except PresageError as error:
+        if "action" not in error.where or error.way_out is not None:
+            raise
+        raise error.at(error.where, way_out=_WHOLE_ACTION) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A scored person: probability at the policy's horizon, and the panel that would do the work."""
+    """A scored person who may be listed: the probability at the policy's horizon, and the panel that would
+    do the work.
+    """
 
     subject_id: int
     panel: str

@@ -1,4 +1,7 @@
-"""From proposals to flags in the store: raised, renewed, left alone or lapsed. What people decided holds."""
+"""Brings the store's flags in line with a policy's proposals: raised, renewed, left alone or lapsed.
+
+People's decisions hold.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ class Settled:
 
 
 def resting(rule: ShortList, standing: Iterable[Standing], *, now: datetime) -> set[int]:
-    """People whom a decision keeps off the list: accepted, deferred to a later day, dismissed or done lately."""
+    """The people whom a decision keeps off the list: accepted, deferred to a later day, or dismissed or done a short
+    while ago.
+    """
     rest = timedelta(days=rule.rest_days)
     return {
         last.subject_id
@@ -50,7 +55,7 @@ def settle(
     now: datetime,
     list_stands: bool = False,
 ) -> Settled:
-    """Bring the store's flags of a policy in line with what it proposes today. What people decided is not undone.
+    """Bring the store's flags of a policy in line with the proposals of today. A decision of a person is never undone.
 
     list_stands: these scores were listed before, so that only findings can be new.
     """

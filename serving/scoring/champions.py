@@ -1,4 +1,4 @@
-"""The models that serve: each name's champion in the registry, verified, loaded once per version, and kept fresh."""
+"""The models that serve: the champion of each registered model, verified, loaded once per version, and kept fresh."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A verified bundle, with the catalogue its frames are built by, under its registered name and version."""
+    """A verified bundle under its registered name and version, with the catalogue that its frames are built by."""
 
     name: str
     version: str
@@ -37,11 +37,11 @@ class Champion:
 
     @property
     def horizons_days(self) -> tuple[float | None, ...]:
-        """None stands for a binary outcome, which has no horizon."""
+        """The horizons of the model's risks in days; None stands for a binary outcome, which has no horizon."""
         return tuple(None if np.isnan(days) else float(days) for days in self.bundle.horizons_days)
 
     def metrics(self) -> tuple[tuple[str, str], ...]:
-        """The evaluation's main numbers with their intervals, in words."""
+        """The main numbers of the evaluation with their intervals, in words."""
         measured = self.bundle.report()["chosen"]["metrics"]
         return tuple(
             (words, _with_interval(measured[key]))
@@ -57,7 +57,10 @@ def _with_interval(estimate: dict[str, float | None]) -> str:
 
 
 def load_champion(name: str) -> Champion:
-    """The champion of a registered model. Raises PresageError where there is none or its bundle does not verify."""
+    """Load the champion of a registered model.
+
+    Raises PresageError where there is none or its bundle does not verify.
+    """
     from mlflow.exceptions import MlflowException
 
     from training.registry import bundle_of, champion_version
@@ -67,37 +70,47 @@ def load_champion(name: str) -> Champion:
         bundle = bundle_of(name, version)
     except MlflowException as error:
         raise PresageError(
-            f"{name} version {version}", "a bundle that the registry can hand out", way_out=str(error.error_code)
+            f"{name} version {version}",
+            "a bundle that the registry can hand out",
+            found=f"what the registry calls {error.error_code}",
+            way_out="check the registry's store of artefacts",
         ) from None
     return champion_of(name, str(version), bundle=bundle)
 
 
 def load_version(name: str, version: str) -> Champion:
-    """A version of a registered model, champion or not: what a receipt names."""
+    """Load a version of a registered model, champion or not, such as the one that a receipt names."""
     from training.registry import bundle_of
 
     return champion_of(name, version, bundle=bundle_of(name, int(version)))
 
 
 def champion_of(name: str, version: str, *, bundle: Bundle) -> Champion:
-    """Refuses a bundle whose catalogue is not the one it was sealed with."""
+    """Make a champion of a bundle.
+
+    Raises PresageError where the bundle's catalogue is not the one it was sealed with.
+    """
     from features.catalogue import Catalogue
 
     if bundle.manifest.get("flat", False):
         raise PresageError(
             f"{name} version {version}",
-            "a model that was trained on a record; this one comes from a flat table, which has nobody to score",
+            "a model that was trained on a record",
+            found="one of a flat table, which has nobody to score",
         )
     catalogue = Catalogue.from_json(bundle.catalogue_json())
     if catalogue.hash != bundle.catalogue_hash:
         raise PresageError(
-            f"{name} version {version}", "refused: its catalogue does not have the hash that the bundle names"
+            f"{name} version {version}",
+            "the catalogue whose hash the bundle names",
+            found="another, so it is refused",
+            way_out="train it again",
         )
     return Champion(name, version, bundle, catalogue)
 
 
 def champion_versions() -> dict[str, str]:
-    """The champion's version of every registered model that has one."""
+    """The version that is the champion, of every registered model that has one."""
     from training.registry import CHAMPION, client, quiet
 
     with quiet():
@@ -111,9 +124,10 @@ def _as_it_is(champion: Champion) -> None:
 
 @dataclass(slots=True)
 class Champions:
-    """What a service holds: champions loaded at its start, exchanged when another is promoted, or loaded on demand.
+    """The champions that a service holds: loaded at its start or on demand, and exchanged when another version is
+    promoted.
 
-    prepare: what is done with a champion before it serves anybody, so that nobody waits for it.
+    prepare: a function that is called with each champion before it serves anybody, so that nobody waits for it.
     """
 
     load: Callable[[str], Champion] = load_champion
@@ -128,8 +142,8 @@ class Champions:
     def refresh(self) -> None:
         """Hold every champion that the registry names now. The one before serves until the next is verified.
 
-        One that is refused is told of, keeps nobody from the others, and the one before, if there is any, goes on. One
-        whose model has no champion any more is let go of.
+        A champion that is refused is told of and keeps nobody from the others; the one before, if there is any, goes
+        on. A model that has no champion any more is let go of.
         """
         with self._loading:
             named = self.versions()
@@ -147,7 +161,7 @@ class Champions:
             self._forgive(name)
 
     def get(self, name: str) -> Champion:
-        """A champion by its model's name; one that is not held yet is looked for in the registry."""
+        """The champion of a model by the model's name; one that is not held yet is looked for in the registry."""
         with self._lock:
             if name in self._held:
                 return self._held[name]
@@ -157,12 +171,12 @@ class Champions:
             return self._held[name]
 
     def held(self) -> list[Champion]:
-        """Everything loaded so far, by name."""
+        """All champions that have been loaded so far, by name."""
         with self._lock:
             return [self._held[name] for name in sorted(self._held)]
 
     def told(self) -> dict[str, object]:
-        """What a probe of the service may know: versions that serve, and versions that were refused."""
+        """The versions that serve and the versions that were refused, for a probe of the service."""
         return {
             "models": {champion.name: champion.version for champion in self.held()},
             "refused": {name: version for name, (version, _) in sorted(self._waits.items())},
@@ -209,11 +223,11 @@ class Watch:
         self._thread = Thread(target=self._run, name="presage-champions", daemon=True)
 
     def start(self) -> None:
-        """Look every so many seconds from now on."""
+        """Begin to look for other champions at regular intervals."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking for other champions."""
         self._ended.set()
         self._thread.join(timeout=self._every)
 

@@ -38,11 +38,12 @@ class Eligible:
 
 
 def eligible(bundle: Bundle, record: Record, *, backend: Backend, as_of: datetime) -> Eligible:
-    """Everybody enrolled and alive, with the study's own rules from its bundle.
+    """Find everybody who is enrolled and alive, and why some of them are outside the studied population.
 
-    A study of landmark dates looks at everybody at `as_of`. A study that starts at a first event looks at people whose
-    event lies within the last horizon before `as_of`, each at that event: what it learned to predict starts there, and
-    its horizons count from there. Who has died since, had the outcome, or left is no longer at risk, and not scored.
+    The rules are the study's own, from its bundle. A study of landmark dates looks at everybody at `as_of`. A study
+    that starts at a first event looks at people whose event lies within the last horizon before `as_of`, each at that
+    event: the prediction it has learned starts there, and its horizons count from there. People who have since died,
+    had the outcome, or left are no longer at risk, and are not scored.
     """
     record, alone = _nullable(record), _alone(record)
     population = _at(Population.model_validate(bundle.manifest["population"]), bundle, as_of=as_of)
@@ -69,10 +70,11 @@ def eligible(bundle: Bundle, record: Record, *, backend: Backend, as_of: datetim
 
 
 def others_of(record: Record, backend: Backend) -> pa.Table:
-    """Of everybody in a record what decides on the follow-up of one, as events of nobody: for `OTHERS` in memory.
+    """The facts about everybody in a record that decide on the follow-up of one person, as events of nobody: `OTHERS`
+    in memory.
 
-    Whether anybody is enrolled: only where nobody is does the record's last day end somebody's follow-up; and that day,
-    the last on which anything had happened and was known (as `training.cohort.index` says).
+    They are whether anybody is enrolled, since only where nobody is does the record's last day end a person's
+    follow-up; and that day, the last on which anything had happened and was known (see `training.cohort.index`).
     """
     events = record.events(backend)
     timed = events.filter(events.time.notnull(), events.code != BIRTH)

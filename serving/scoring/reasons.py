@@ -34,7 +34,7 @@ _UNTELLING = frozenset({"polygenic_matched_weight", "polygenic_tested", "tested"
 
 
 def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record) -> dict[int, tuple[Reason, ...]]:
-    """Reasons of people who are being flagged, by subject.
+    """The reasons of people who are being flagged, by subject.
 
     Their features are computed again and must have the hash on the receipt. Raises PresageError where the record has
     changed since.
@@ -46,8 +46,9 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record)
     frame = frame_of(champion, record, subject_ids=subject_ids, as_of=as_of)
     if feature_hashes(frame) != [one.feature_hash for one in listed]:
         raise PresageError(
-            "scores",
-            "the features that these people had when they were scored; the record has changed since",
+            "SCORES",
+            "the features that these people had when they were scored",
+            found="others, as the record has changed since",
             way_out="score again, then flag",
         )
     combined = np.array([one.model == "combined" for one in listed])
@@ -57,7 +58,7 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record)
 def reasons_of_frame(
     champion: Champion, frame: FeatureFrame, *, combined: npt.NDArray[np.bool_]
 ) -> list[tuple[Reason, ...]]:
-    """Reasons of each row; `combined` (n,) says for whom the combined model was used."""
+    """The reasons of each row of a frame; `combined` (n,) says for whom the combined model was used."""
     specs = {spec.name: spec for spec in champion.catalogue.specs}
     names, values = contributions(champion, frame, combined=combined)
     return [_of_person(specs, names, values=values[row], frame=frame, row=row) for row in range(len(frame))]
@@ -66,7 +67,11 @@ def reasons_of_frame(
 def contributions(
     champion: Champion, frame: FeatureFrame, *, combined: npt.NDArray[np.bool_]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """(p,) features and (n, p) parts of the log hazard (log odds): the clinical model's, and what genomics adds."""
+    """Names (p,) of features, and their contributions (n, p) to each person's log hazard (or log odds).
+
+    A contribution adds what the clinical model gives a feature and, where the combined model was used, what genomics
+    adds.
+    """
     from training.models.terms import terms
 
     found = terms(champion.bundle.pair, frame, combined=combined, horizons=champion.bundle.horizons_days)
@@ -107,7 +112,10 @@ def _most_telling(members: Sequence[FeatureSpec], frame: FeatureFrame, *, row: i
 
 
 def worded(spec: FeatureSpec, frame: FeatureFrame, *, row: int) -> str:
-    """One feature of one person in words, with its unit; a missing one says what that means."""
+    """One feature of one person in words, with its unit.
+
+    For a missing one, the words of its declaration for a missing value.
+    """
     value = float(frame.column(spec.name)[row])
     label = spec.label.removesuffix(", latest")
     label = label if label[1:2].isupper() else label[:1].upper() + label[1:]  # eGFR keeps its small e

@@ -1,10 +1,9 @@
-"""Scoring: everybody enrolled on a day, or one person, to receipts that can be recomputed (contract 7)."""
+"""Scoring: everybody enrolled on a day, or one person, becomes a receipt that can be recomputed (contract 7)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -23,11 +22,12 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
 from features.record import TIME, Record
+from features.writing import whole_files
 from serving.scoring.champions import Champion, load_champion
 from serving.scoring.eligible import Eligible, eligible
 from serving.store import Receipt
 
-ENROLLED = "the record's observation periods say who is enrolled when"
+ENROLLED = "name a day of the record's observation periods, which say who is enrolled when"
 SCORES = pa.schema(
     [
         pa.field("subject_id", pa.int64(), nullable=False),
@@ -48,7 +48,7 @@ SCORES = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Receipts of one model on one day, and the digest of the file they stand in."""
+    """The receipts of one model on one day, and the digest of the file they were read from."""
 
     model: str
     as_of: datetime
@@ -69,15 +69,18 @@ class Scores:
 
 
 def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress: Progress = silent) -> Scores:
-    """The receipts of everybody enrolled at `as_of`, written to `out`. PresageError where nobody is enrolled then."""
+    """Score everybody enrolled at `as_of`, and write the receipts to `out`.
+
+    Raises PresageError where nobody is enrolled then.
+    """
     if out.is_dir() or out.suffix != ".parquet":
-        raise PresageError("--out", "the name of a file that ends in .parquet")
+        raise PresageError("--out", "the name of a file that ends in .parquet", way_out="write --out scores.parquet")
     with progress(f"loading {model}"):
         champion = load_champion(model)
     receipts = score_record(champion, Record.open(record_dir), as_of=as_of, progress=progress)
     if not receipts:
         raise PresageError(
-            "--as-of", f"a moment at which somebody is enrolled, which nobody is at {moment(as_of)}", way_out=ENROLLED
+            "--as-of", "a moment at which somebody is enrolled", found=f"nobody at {moment(as_of)}", way_out=ENROLLED
         )
     with progress("writing the receipts"):
         write_scores(out, receipts, model=model, as_of=as_of)
@@ -111,7 +114,7 @@ def frame_of(
 def receipts_of(
     champion: Champion, people: Eligible, *, inside: npt.NDArray[np.intp], frame: FeatureFrame
 ) -> list[Receipt]:
-    """Receipts of everybody: scored ones from the frame's rows, the others with the reason."""
+    """The receipts of everybody: those who are scored from the frame's rows, the others with the reason."""
     answer = champion.bundle.risk(frame)
     hashes = feature_hashes(frame)
     rows = {int(row): at for at, row in enumerate(inside)}
@@ -139,7 +142,9 @@ def receipts_of(
 
 
 def feature_hashes(frame: FeatureFrame) -> list[str]:
-    """SHA-256 of each row: names, levels, and float32 values with one kind of NaN, and the counts of its codes."""
+    """The feature hash of each row: SHA-256 of names, levels, float32 values with one kind of NaN, and
+    counts of codes.
+    """
     said = json.dumps([frame.names, {name: frame.levels[name] for name in sorted(frame.levels)}, frame.code_names])
     start = hashlib.sha256(said.encode())
     values = np.where(np.isnan(frame.values), np.float32(np.nan), frame.values + np.float32(0.0)).astype("<f4")
@@ -157,7 +162,7 @@ def feature_hashes(frame: FeatureFrame) -> list[str]:
 
 
 def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: datetime) -> None:
-    """The file of receipts, whole or not at all."""
+    """Write a file of receipts, whole or not at all."""
     names = SCORES.names
     columns = {name: [getattr(one, name) for one in receipts] for name in names}
     for name in ("model", "model_reason", "feature_hash"):
@@ -165,37 +170,36 @@ def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: d
     columns["risks"] = [list(risks) or None for risks in columns["risks"]]
     about = json.dumps({"model": model, "as_of": as_of.isoformat()}, sort_keys=True)
     table = pa.table(columns, schema=SCORES).replace_schema_metadata({"presage": about})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.part")  # two runs at once write one each
-    try:
+    with whole_files(out) as (scratch,):
         pq.write_table(table, scratch, compression="zstd")
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def moment(as_of: datetime) -> str:
-    """A day, or a day and its time where it has one."""
+    """A moment in words: the day, with its time where it has one."""
     day = as_of.date().isoformat()
     return day if as_of == datetime.combine(as_of.date(), time.min) else f"{day} {as_of:%H:%M:%S}"
 
 
 def read_scores(path: Path) -> Scores:
-    """A file that `presage score` wrote. Raises PresageError for any other."""
+    """Read a file that `presage score` wrote. Raises PresageError for any other."""
     way_out = "write it with: presage score MODEL --record DIR --as-of DATE --out scores.parquet"
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid):
-        raise PresageError(str(path), "a Parquet file of receipts", way_out=way_out) from None
+        raise PresageError(
+            str(path), "a Parquet file of receipts", found="no whole Parquet file", way_out=way_out
+        ) from None
     about = (table.schema.metadata or {}).get(b"presage")
     if about is None or table.schema.names != SCORES.names:
-        raise PresageError(str(path), "the columns and the stamp of a file of receipts", way_out=way_out)
+        raise PresageError(str(path), "a file of receipts", found="other columns, or no stamp", way_out=way_out)
     try:
         stamp = json.loads(about)
         model, as_of = str(stamp["model"]), datetime.fromisoformat(stamp["as_of"])
         table = table.cast(SCORES)
     except (ValueError, KeyError, TypeError):
-        raise PresageError(str(path), "the types and the stamp of a file of receipts", way_out=way_out) from None
+        raise PresageError(
+            str(path), "a file of receipts", found="other types, or another stamp", way_out=way_out
+        ) from None
     receipts = tuple(
         Receipt(
             **row

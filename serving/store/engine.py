@@ -33,23 +33,26 @@ def _unusable(engine: Engine, error: DatabaseError) -> PresageError:
     if engine.dialect.name == "sqlite":
         return PresageError(
             str(engine.url.database),
-            f"Presage's store, a SQLite file that can be read and written: {error.orig}",
+            "Presage's store, a SQLite file that can be read and written",
+            found=f"what SQLite calls '{error.orig}'",
             way_out="set PRESAGE_HOME to a folder of your own, or PRESAGE_STORE_URL to a database",
         )
     kind = type(error.orig).__name__ if error.orig else None
-    return PresageError("PRESAGE_STORE_URL", "a database that answers", way_out=kind)
+    return PresageError(
+        "PRESAGE_STORE_URL", "a database that answers", found=kind, way_out="check the URL, and whether it runs"
+    )
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Everything inside happens, audit rows included, or nothing."""
+    """A transaction: everything inside happens, audit rows included, or nothing does."""
     with engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """For questions that write nothing because they look at nobody: does not wait for whoever is writing."""
+    """A connection for questions that write nothing because they look at nobody: it does not wait for a writer."""
     with engine.connect().execution_options(presage_reading=True) as connection, connection.begin():
         yield connection
 
@@ -59,7 +62,7 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
     except ArgumentError:
         raise PresageError(
-            "PRESAGE_STORE_URL", "an SQLAlchemy URL", way_out="sqlite:////path or postgresql://..."
+            "PRESAGE_STORE_URL", "an SQLAlchemy URL", way_out="write it as sqlite:////path or postgresql://..."
         ) from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -68,7 +71,10 @@ def _engine(url: str) -> Engine:
             return create_engine(parsed, pool_pre_ping=True)
         except ModuleNotFoundError:
             raise PresageError(
-                "PRESAGE_STORE_URL", "an installed driver", way_out="pip install 'presage[postgres]'"
+                "PRESAGE_STORE_URL",
+                "a database whose driver is installed",
+                found="one without",
+                way_out="install it: pip install 'presage[postgres]'",
             ) from None
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the store is asked and answers: viewers, flags, history, receipts, runs, as plain values."""
+"""The store's questions and answers as plain values: viewers, flags, history, receipts, runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNASSIGNED = "unassigned"  # the panel of people whose source names no care site
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is asking: signed in, with one role, and the panels of people whom they may look at."""
+    """A signed-in user who asks, with one role, and the panels of the people at whom the user may look."""
 
     user_id: int
     name: str
@@ -22,7 +22,7 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What checking a password needs."""
+    """The values that checking a password needs."""
 
     user_id: int
     password_hash: str | None
@@ -44,7 +44,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Contract 7 for one person. `horizons_days` is [None] for a binary outcome. `not_scored` set: no risks."""
+    """The receipt of one person (contract 7).
+
+    `horizons_days` is [None] for a binary outcome. `not_scored` set: there are no risks.
+    """
 
     subject_id: int
     as_of: datetime
@@ -141,7 +144,7 @@ class FlagEvent:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The last flag of a person for one cause: what re-flagging must respect."""
+    """The last flag of a person for one cause, which flagging again has to respect."""
 
     flag_id: int
     subject_id: int
@@ -189,7 +192,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What part of a worklist is wanted; None means all of it."""
+    """The part of a worklist that is wanted; None means all of it."""
 
     status: str = "open"
     policy_name: str | None = None

@@ -1,4 +1,4 @@
-"""The routes of the worklist: each parses, asks one question, renders."""
+"""The routes of the worklist: each parses a request, asks one question, and renders the answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Decision = Literal["accepted", "deferred", "dismissed", "done", "reopened"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A served model as a data scientist sees it: no person in it."""
+    """A model that serves, as a data scientist sees it: no person is in it."""
 
     name: str
     version: str
@@ -44,7 +44,7 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class Backstage:
-    """What the pages stand on."""
+    """The parts that the pages stand on."""
 
     door: Callable[[], access.Door]
     genetics: Callable[[int, datetime], GeneticRecord]
@@ -54,7 +54,7 @@ class Backstage:
 
 
 class WorklistQuery(BaseModel):
-    """What the filters of the worklist may ask."""
+    """The filters of the worklist."""
 
     model_config = ConfigDict(extra="ignore")
     status: Literal["open", "accepted", "deferred", "dismissed", "done"] = "open"
@@ -64,17 +64,17 @@ class WorklistQuery(BaseModel):
 
 
 def pages(backstage: Backstage) -> FastAPI:
-    """The application that is mounted in the service."""
+    """Make the application of the pages, which is mounted in the service."""
     app = FastAPI(title="Presage worklist", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     view = View(backstage)
-    for add in (_front_door, _worklist, _people, _aggregates, _errors):
+    for add in (_front_door, _worklist, _decisions, _people, _aggregates, _errors):
         add(app, view)
     return app
 
 
 class View:
-    """Renders a template with who is signed in, what time it is, and the filters of our wording."""
+    """Renders templates, with the signed-in user, the time, and the filters of our wording."""
 
     def __init__(self, backstage: Backstage) -> None:
         self.backstage = backstage
@@ -109,7 +109,7 @@ class View:
 
 
 def session_of(request: Request) -> access.Session | None:
-    """Who the gate let in with a cookie."""
+    """The session that the gate let in with a cookie; None where there is none."""
     session = request.scope.get("presage.session")
     return session if isinstance(session, access.Session) else None
 
@@ -238,6 +238,8 @@ def _worklist(app: FastAPI, view: View) -> None:
             },
         )
 
+
+def _decisions(app: FastAPI, view: View) -> None:
     @app.post("/flags/{flag_id}/decision")
     def decide(
         request: Request,

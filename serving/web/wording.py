@@ -17,12 +17,16 @@ def percent(probability: float) -> str:
 
 
 def out_of_100(probability: float) -> int:
-    """How many of a hundred people like this one."""
+    """A probability as a number of people among a hundred like this one."""
     return min(100, max(0, round(100 * probability)))
 
 
 def horizon(days: float | None) -> str:
-    """A horizon in the unit people say it in."""
+    """A horizon in the unit in which people say it.
+
+    >>> horizon(3650), horizon(365)
+    ('in 10 years', 'in 1 year')
+    """
     if days is None:
         return "in the study's window"
     years = round(days / YEAR_DAYS)
@@ -37,7 +41,7 @@ def day(when: date) -> str:
 
 
 def due(on: date, *, today: date) -> str:
-    """How far away a deadline is."""
+    """How far a deadline is away, in words."""
     days = (on - today).days
     if days < 0:
         return f"{-days} {_days(-days)} overdue"

@@ -59,7 +59,7 @@ def test_a_row_of_the_seed_is_every_code_of_the_list_that_ships(tmp_path: Path) 
     assert len(set(listed.patterns)) == len(listed.patterns) == len(listed.terms)
     record = a_record("ICD10CM//G45.9", "ICD10GM//G45.92", "SNOMED//266257000", "ICD10CM//Z86.73", "ICD10CM//G46.0")
     assert listed.expand(record) == ["ICD10CM//G45.9", "ICD10CM//Z86.73", "ICD10GM//G45.92", "SNOMED//266257000"]
-    with pytest.raises(PresageError, match="Seed//gout: a list that ships"):
+    with pytest.raises(PresageError, match="Seed//gout: expected a list that ships"):
         read(write(tmp_path, seeded.replace("tia", "gout")))
 
 
@@ -74,18 +74,24 @@ def test_a_list_spelled_out_matches_the_same_and_names_no_list_that_ships(tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("term,code\n", r"line 1: the columns code,term,include_descendants"),
-        ("code,term,include_descendants\n", "at least one code"),
-        ("code,term,include_descendants\nI21,x,true\n", r"line 2, column 'code': VOCABULARY//CODE"),
-        ("code,term,include_descendants\nX//1,x,perhaps\n", r"line 2, column 'include_descendants': true or false"),
-        ("code,term,include_descendants\nX//1,x\n", "line 2: 3 columns, found 2"),
-        ("code,term,include_descendants\nX//1,x,no\nX//1,y,no\n", "every code once"),
+        ("term,code\n", r"line 1: expected the columns code,term,include_descendants"),
+        ("code,term,include_descendants\n", "expected at least one code, found none"),
+        ("code,term,include_descendants\nI21,x,true\n", r"line 2, column 'code': expected a code as VOCABULARY//CODE"),
+        (
+            "code,term,include_descendants\nX//1,x,perhaps\n",
+            r"line 2, column 'include_descendants': expected true or false",
+        ),
+        ("code,term,include_descendants\nX//1,x\n", "line 2: expected 3 columns, found 2"),
+        (
+            "code,term,include_descendants\nX//1,x,no\nX//1,y,no\n",
+            "expected every code once, found 1 rows that repeat one",
+        ),
     ],
 )
 def test_a_bad_list_is_one_error_that_says_where(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(PresageError, match=message):
         read(write(tmp_path, text))
-    with pytest.raises(PresageError, match="no such file"):
+    with pytest.raises(PresageError, match="expected a code list, found no such file"):
         read(tmp_path / "absent.csv")
 
 

@@ -123,7 +123,9 @@ def test_a_genomic_leak_is_found_although_the_persons_own_later_result_hides_the
         return Index(index.subject_ids, index.as_of + np.timedelta64(4000, "D"))
 
     newest, genes = genomic._last_before, genomic._genes
-    monkeypatch.setattr(genomic, "_last_before", lambda subjects, when, index: newest(subjects, when, ahead(index)))
+    monkeypatch.setattr(
+        genomic, "_last_before", lambda subjects, when, index: newest(subjects, when, index=ahead(index))
+    )
     monkeypatch.setattr(genomic, "_genes", lambda panel, index, **tables: genes(panel, ahead(index), **tables))
     _, features = everything()
     found = {spec.name for spec in features.specs if spec.family in {"polygenic", "monogenic"}}

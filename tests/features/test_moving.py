@@ -83,6 +83,7 @@ OLD = dict.fromkeys([*FILES, "data/omop/0001.parquet", "rejects/omop/person.parq
 NEW = dict.fromkeys(FILES, "new") | OTHERS
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_old_record_or_the_new_one(states: Callable[[int], tuple[Path, Path]]) -> None:
     seen = []
     for step in range(1, 100):
@@ -117,7 +118,7 @@ def test_who_may_not_write_is_told_how_it_is_mended(states: Callable[[int], tupl
         folder.chmod(0o555)
     with (
         _as_anybody(record),
-        pytest.raises(PresageError, match="an ingest was broken off"),
+        pytest.raises(PresageError, match="an ingest was moving into place when it was broken off"),
     ):
         Record.open(record)
 
@@ -148,6 +149,7 @@ KILLS = 30 if os.environ.get("PRESAGE_SLOW") else 2  # each takes an ingest
 INGEST = "import sys, pathlib; from features.sources.omop import ingest; ingest(*map(pathlib.Path, sys.argv[1:]))"
 
 
+@pytest.mark.slow
 def test_an_ingest_that_is_killed_at_any_moment_leaves_the_old_record_or_the_new_one(tmp_path: Path) -> None:
     rng = random.Random(3)
     for name, people in (("old", 300), ("new", 200)):

@@ -36,7 +36,7 @@ from training.bundle.bundle import Serving, load
 from training.bundle.bundle import write as write_bundle
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
-from training.models.pair import fit_pair
+from training.fitting.pair import fit_pair
 from training.study import Population
 
 with warnings.catch_warnings():
@@ -418,7 +418,7 @@ def backend_of(hospital: Hospital, champions: Champions | None = None) -> Backen
 
 
 def _no_model(name: str) -> Champion:
-    raise PresageError(name, "no such registered model")
+    raise PresageError(name, "a registered model", found="none of that name", way_out="train it first")
 
 
 @pytest.fixture

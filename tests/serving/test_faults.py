@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import PresageError
-from serving import cli
+from serving import cli, faults
 from serving.faults import mendable, unforeseen
 
 SECRET = "MRN-0815"
@@ -28,7 +28,7 @@ def test_a_place_that_cannot_be_written_is_one_line_that_names_it(
     out = tmp_path / "no-such-folder" / "features.md"
     code, said = run(["catalogue", "--out", str(out)], monkeypatch, capsys)
     assert code == 2
-    assert said == f"presage: {out}: no such file or directory\n"
+    assert said == f"presage: {out}: expected a file or folder of this name, found no such file or directory\n"
 
 
 def test_a_fault_of_presage_is_one_line_without_its_message(
@@ -41,7 +41,7 @@ def test_a_fault_of_presage_is_one_line_without_its_message(
     monkeypatch.setattr("features.catalogue.render.markdown", broken)
     code, said = run(["catalogue"], monkeypatch, capsys)
     assert code == 1
-    assert said.startswith("presage: stopped by a fault of its own: ValueError at tests/serving/test_faults.py:")
+    assert said.startswith("presage: stopped by a fault of its own: ValueError at serving/cli/models.py:")
     assert SECRET not in said
     assert said.count("\n") == 1
     monkeypatch.setenv("PRESAGE_TRACEBACK", "1")
@@ -52,11 +52,17 @@ def test_a_fault_of_presage_is_one_line_without_its_message(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (PermissionError(13, "Permission denied", "rec/data"), "rec/data: permission denied (ask"),
-        (OSError(28, "x", "a", None, "b"), "b: no space left on device (free"),
-        (RuntimeError(f'Could not write "{SECRET}": No space left on device'), "the file system: no space left"),
-        (MemoryError(SECRET), "memory: more than this machine has left"),
-        (PresageError("person.csv", "a column"), "person.csv: a column"),
+        (
+            PermissionError(13, "Permission denied", "rec/data"),
+            "rec/data: expected the permission to use it, found permission denied (ask",
+        ),
+        (OSError(28, "x", "a", None, "b"), "b: expected room on the disk, found no space left on device (free"),
+        (
+            RuntimeError(f'Could not write "{SECRET}": No space left on device'),
+            "the file system: expected room on the disk, found no space left",
+        ),
+        (MemoryError(SECRET), "memory: expected as much as the work needs, found less"),
+        (PresageError("person.csv", "a column"), "person.csv: expected a column"),
     ],
 )
 def test_what_the_machine_refuses_is_said_with_a_way_out(error: Exception, expected: str) -> None:
@@ -64,6 +70,13 @@ def test_what_the_machine_refuses_is_said_with_a_way_out(error: Exception, expec
     assert found is not None
     assert str(found).startswith(expected)
     assert SECRET not in str(found)
+
+
+def test_the_line_that_a_fault_names_is_of_presage_even_where_other_packages_lie_beside_it() -> None:
+    beside = Path(faults.__file__).parents[1] / "pandas" / "frame.py"
+    with pytest.raises(ValueError, match=SECRET) as caught:
+        exec(compile(f"raise ValueError('{SECRET}')", str(beside), "exec"))
+    assert unforeseen(caught.value).startswith("stopped by a fault of its own: ValueError (")
 
 
 def test_an_error_without_a_place_in_presage_is_still_named() -> None:

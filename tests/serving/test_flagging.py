@@ -208,7 +208,7 @@ def test_scores_of_another_record_do_not_mix_with_these_people(desk: Desk, tmp_p
     table["source_id"] = [f"X{source_id}" for source_id in table["source_id"]]
     schema = pq.read_schema(desk.record / "identity" / "subjects.parquet")
     pq.write_table(pa.table(table, schema=schema), other / "identity" / "subjects.parquet")
-    with pytest.raises(PresageError, match="one record only"):
+    with pytest.raises(PresageError, match="the store: expected flags of this record only"):
         desk.flag(scores, record=other)
 
 
@@ -276,7 +276,7 @@ def test_a_mistyped_year_neither_ends_the_flags_nor_shuts_the_policy(desk: Desk)
     desk.flag(made)
     scores = read_scores(made)
     for as_of, receipts, refusal in (
-        (AS_OF.replace(year=2042), scores.receipts, "a day that has come, not of 2042-01-01"),
+        (AS_OF.replace(year=2042), scores.receipts, "a day that has come, found scores as of 2042-01-01"),
         (AS_OF, (), "at least one person"),
     ):
         path = desk.folder / "wrong.parquet"

@@ -99,15 +99,19 @@ deadline_days = 7
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ('text = "Call"\n', "", "shortlist.action.text"),
-        ('source = "A guideline 2020"\n', "", "shortlist.action.source"),
-        ('source = "A guideline 2020"', 'source = "  "', "shortlist.action.source"),
-        ('owner = "Care manager"\n', "", "shortlist.action.owner"),
-        ("deadline_days = 7\n", "", "shortlist.action.deadline_days"),
-        ("capacity = 3", "capacity = -1", "shortlist.capacity"),
-        ("capacity = 3", 'capacity = "3"', "shortlist.capacity"),
-        ("capacity = 3", "capacty = 3", "shortlist"),
-        ("[shortlist]", "[shortlist", "TOML"),
+        (
+            'text = "Call"\n',
+            "",
+            r"policy\.toml, \[shortlist\.action\] text: expected this key, found none \(give every flag an action",
+        ),
+        ('source = "A guideline 2020"\n', "", r"policy\.toml, \[shortlist\.action\] source: expected"),
+        ('source = "A guideline 2020"', 'source = "  "', r"policy\.toml, \[shortlist\.action\] source: expected"),
+        ('owner = "Care manager"\n', "", r"policy\.toml, \[shortlist\.action\] owner: expected this key"),
+        ("deadline_days = 7\n", "", r"policy\.toml, \[shortlist\.action\] deadline_days: expected this key"),
+        ("capacity = 3", "capacity = -1", r"\[shortlist\] capacity: expected 0 or more"),
+        ("capacity = 3", 'capacity = "3"', r"\[shortlist\] capacity: expected a whole number"),
+        ("capacity = 3", "capacty = 3", r"\[shortlist\] capacty: expected a key among .* \(write 'capacity'"),
+        ("[shortlist]", "[shortlist", r"policy\.toml, line \d+, column \d+: expected TOML"),
     ],
 )
 def test_a_policy_without_a_whole_action_is_refused_and_the_error_names_the_place(
@@ -135,9 +139,12 @@ deadline_days = 7
 @pytest.mark.parametrize(
     ("genes", "expected"),
     [
-        ('"LDRL"', "nobody could ever be flagged for LDRL"),  # a slip of the pen would leave every carrier unflagged
-        ('"LDLR", "LDLR"', "each gene once in the findings rules, but more often: LDLR"),
-        ('"ldlr"', "should match pattern"),
+        (
+            '"LDRL"',
+            r"\[\[findings\]\]: expected genes of .*, found LDRL, for .* \(write 'LDLR' if",
+        ),  # a slip of the pen would leave every carrier unflagged
+        ('"LDLR", "LDLR"', r"\[\[findings\]\]: expected each gene in one rule, found LDLR more often"),
+        ('"ldlr"', r"\[\[findings\]\] 1, genes, item 1: expected a gene's symbol in capitals"),
     ],
 )
 def test_a_findings_rule_that_could_not_fire_or_fires_twice_is_refused(
@@ -157,12 +164,14 @@ def test_a_policy_may_come_with_a_byte_order_mark_and_must_be_a_file_of_utf8(tmp
     path.write_text(GOOD, encoding="utf-8-sig")
     assert read_policy(path).name == "demo"
     path.write_text(GOOD, encoding="utf-16")
-    with pytest.raises(PresageError, match="text in UTF-8"):
+    with pytest.raises(PresageError, match="expected text in UTF-8, found another encoding"):
         read_policy(path)
-    with pytest.raises(PresageError, match="a policy file"):
+    with pytest.raises(PresageError, match="expected a policy file, found a folder"):
         read_policy(tmp_path)
     path.write_text(GOOD + "colour = 1\n")
-    with pytest.raises(PresageError, match=r"shortlist\.action\.colour: a key that a policy has; this one is unknown"):
+    with pytest.raises(
+        PresageError, match=r"\[shortlist\.action\] colour: expected a key among text, source, owner, deadline_days"
+    ):
         read_policy(path)
 
 

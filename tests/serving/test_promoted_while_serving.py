@@ -114,7 +114,9 @@ def test_a_promoted_champion_serves_without_a_restart_and_a_refused_one_does_not
     said = [record.getMessage() for record in caplog.records if record.name == "presage"]
     assert said[0] == f"presage: {MODEL} version {second} serves now, in place of 1"
     assert said[1].startswith(f"presage: {MODEL}: version {second} goes on, {third} does not serve: ")
-    assert said[1].endswith("refused: changed since the bundle was sealed")
+    assert said[1].endswith(
+        "expected the file that the bundle was sealed with, found one that was changed since, so it is refused"
+    )
     assert len(said) == 2, "told once, not with every look"
     browser = Browser(running)
     browser.sign_in("dana")

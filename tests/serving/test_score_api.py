@@ -52,7 +52,7 @@ def _named(name: str, champion: Champion) -> Champion:
     from features.errors import PresageError
 
     if name != champion.name:
-        raise PresageError(name, "no such registered model")
+        raise PresageError(name, "a registered model", found="none of that name", way_out="train it first")
     return champion
 
 
@@ -176,6 +176,17 @@ def test_a_bad_request_gets_one_clear_error_that_repeats_nothing_it_sent(
     assert answer.json()["error"]["expected"]
     assert SECRET not in answer.text
     assert SECRET not in caplog.text
+
+
+def test_an_error_that_its_sender_can_mend_is_answered_in_three_keys(api: TestClient) -> None:
+    answer = api.post("/api/score", json=GOOD | {"model": "chd-10"})
+    assert answer.json() == {
+        "error": {
+            "where": "chd-10",
+            "expected": "a registered model, found none of that name",
+            "way_out": "train it first",
+        }
+    }
 
 
 @pytest.mark.parametrize(

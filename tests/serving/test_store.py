@@ -181,5 +181,5 @@ def test_a_store_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> No
 def test_a_file_that_is_no_store_is_one_clear_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "presage.db"
     path.write_text("not a database, and longer than the header of one " * 40)
-    with pytest.raises(PresageError, match=r"presage\.db: Presage's store, .*PRESAGE_HOME"):
+    with pytest.raises(PresageError, match=r"presage\.db: expected Presage's store, .*PRESAGE_HOME"):
         open_store(f"sqlite:///{path}")

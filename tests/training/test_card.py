@@ -124,7 +124,11 @@ def test_an_answer_goes_through_its_file_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("nonsense = 1", "unknown key"), ("funding = 3", "a text in quotes"), ("funding", "not valid TOML")],
+    [
+        ("nonsense = 1", r"card\.toml, nonsense: expected a key among developer, "),
+        ("funding = 3", r"card\.toml, funding: expected a text in quotes"),
+        ("funding", r"card\.toml, .*: expected TOML"),
+    ],
 )
 def test_a_card_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "card.toml").write_text(text)
@@ -136,7 +140,7 @@ def test_a_card_file_of_another_editor_is_read_or_named(tmp_path: Path) -> None:
     (tmp_path / "card.toml").write_bytes(b'\xef\xbb\xbffunding = "a grant"')
     assert read_answers(tmp_path / "card.toml") == {"funding": "a grant"}
     (tmp_path / "card.toml").write_bytes('funding = "a grant"'.encode("utf-16"))
-    with pytest.raises(PresageError, match="not UTF-8"):
+    with pytest.raises(PresageError, match="expected text in UTF-8, found another encoding"):
         read_answers(tmp_path / "card.toml")
 
 

@@ -179,7 +179,7 @@ def test_what_excludes_counts_from_when_it_happened_although_it_was_known_later(
 def test_two_code_lists_of_one_file_name_are_refused() -> None:
     population = {**STUDY["population"], "exclude": ["a/x.csv", "b/x.csv"]}  # type: ignore[dict-item]
     study = Study.model_validate({**STUDY, "population": population})
-    with pytest.raises(PresageError, match=r"a/x\.csv: a file name that no other code list"):
+    with pytest.raises(PresageError, match=r"a/x\.csv: expected a file name that no other code list"):
         select(study, Path(), record=record(*ENROLLED), backend=ibis.duckdb.connect())
 
 

@@ -13,10 +13,10 @@ from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split
+from training.fitting.pair import followed
 from training.heldout.bench import Bench
 from training.heldout.candidates import HeldOut, hold_out
 from training.models.curves import LEARNED_FROM, OWN, Shape, grid_of, times_of
-from training.models.pair import followed
 
 HORIZON = 5.0
 

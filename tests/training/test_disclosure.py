@@ -30,7 +30,7 @@ from training.disclosure.values import OTHER, coarse, common_levels, event_grid,
 from training.learners.cox import Cox
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.registry.tracking import presage_home
+from training.registry import presage_home
 from training.registry.versions import find
 from training.report.page import report
 from training.train import train

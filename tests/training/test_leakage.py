@@ -212,7 +212,7 @@ def test_a_flat_table_has_no_times_to_prove_anything_with(tmp_path: Path) -> Non
         'name = "flat"\n[source]\ntable = "flat.csv"\nid = "id"\n[outcome]\nevent = "y"\n'
         '[models]\ncandidates = ["cox"]\n'
     )
-    with pytest.raises(PresageError, match="no times"):
+    with pytest.raises(PresageError, match="expected a study of a record, found one of a flat table"):
         check(tmp_path / "flat.toml", record_dir=tmp_path)
 
 

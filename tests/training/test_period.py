@@ -16,13 +16,14 @@ from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split
+from training.fitting.calibration import learn_calibration
+from training.fitting.pair import fit_pair, followed
+from training.fitting.period import MIN_PEOPLE, YEAR_DAYS, Period, period_of
 from training.heldout.candidates import hold_out
 from training.heldout.period import in_last_years, period_json
 from training.learners import make_learner
 from training.learners.censoring import conditional
-from training.models.calibration import Calibration, Calibrator, learn_calibration
-from training.models.pair import fit_pair, followed
-from training.models.period import MIN_PEOPLE, YEAR_DAYS, Period, period_of
+from training.models.calibration import Calibration, Calibrator
 
 Floats = npt.NDArray[np.float64]
 YEARS, HORIZON = 10, 5 * YEAR_DAYS

@@ -177,11 +177,11 @@ def test_a_version_a_run_and_a_folder_are_the_same_model(at_home: Drawn, tmp_pat
     assert digests == {registered["digest"]}
     alone = report(str(folder), out=tmp_path / "alone.html").read_text()
     assert "As they stand now" in alone
-    with pytest.raises(PresageError, match="a run that registered a model"):
+    with pytest.raises(PresageError, match="expected a run that registered a model, found one that did not"):
         find("0" * 32, "latest")
-    with pytest.raises(PresageError, match="no such registered model"):
+    with pytest.raises(PresageError, match=r"expected a registered model among .*, found none of that name"):
         find("unheard-of", "latest")
-    with pytest.raises(PresageError, match="no version of it is the champion"):
+    with pytest.raises(PresageError, match="expected a version that is the champion, found none"):
         find("drawn", "champion")
 
 

@@ -134,7 +134,10 @@ def test_a_fold_without_events_ties_zeros_constants_and_empty_columns_train_ever
     ("change", "said"),
     [
         (lambda t: t.assign(status=0), "events to learn from"),
-        (lambda t: t.assign(status=np.where(t["fold"] == 1, t["status"], 0)), "events to learn from, the training"),
+        (
+            lambda t: t.assign(status=np.where(t["fold"] == 1, t["status"], 0)),
+            "events to learn from in the training set",
+        ),
         (lambda t: t.assign(status=(np.arange(len(t)) < 3).astype(int)), "events to learn from"),
         (lambda t: t.assign(x=np.inf), "'x'.*finite"),
         (lambda t: t.drop(columns=["x", "constant", "empty"]), "at least one feature"),

@@ -80,7 +80,7 @@ def test_a_fold_that_puts_one_person_on_both_sides_is_refused() -> None:
     found = cohort([0, 1, *range(60)])  # persons 0 and 1 have a second row, whose site differs by nothing but its fold
     columns = {"fold": np.array(["a", "b"] * 31, dtype=object)}
     columns["fold"][0] = "b"
-    with pytest.raises(PresageError, match="both sides"):
+    with pytest.raises(PresageError, match="expected each person on one side, found somebody on both sides"):
         make_splits(
             replace(found, columns=columns), Validation(fold_column="fold"), folder=Path(), rng=np.random.default_rng(0)
         )

@@ -118,11 +118,11 @@ def test_a_weaker_effect_elsewhere_asks_for_a_slope_and_is_called_lower(at_home:
 
 
 def test_the_wrong_kind_of_source_and_too_few_events_are_one_clear_error(at_home: Drawn, tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match="a table"):
+    with pytest.raises(PresageError, match="--table: expected a table, as drawn was learned from one"):
         validate("drawn", "latest", now=NOW, record_dir=tmp_path)
-    with pytest.raises(PresageError, match="at least 10 events"):
+    with pytest.raises(PresageError, match="expected at least 10 events there, found fewer"):
         elsewhere(tmp_path, draw_people(400, seed=3).query("status != 1 or index < 8"))
-    with pytest.raises(PresageError, match="no version of it is the champion"):
+    with pytest.raises(PresageError, match="expected a version that is the champion, found none"):
         validate("drawn", now=NOW, table=tmp_path / "other.csv")
 
 
@@ -249,5 +249,5 @@ def test_a_record_elsewhere_is_read_by_the_same_definition_and_scored_by_the_sam
     assert found["attrition"][-1]["people"] == found["people"]
     assert found["people"] != home["people"]
     assert found["metrics"]["auc"]["low"] > 0.5
-    with pytest.raises(PresageError, match="a record"):
+    with pytest.raises(PresageError, match="--record: expected a record, as admission-small"):
         validate("admission-small", "latest", now=NOW, table=tmp_path / "study.toml")

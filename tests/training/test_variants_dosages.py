@@ -4,7 +4,8 @@ from sklearn.linear_model import Ridge
 
 from training.cohort.rows import Dosages
 from training.elsewhere.apply import aligned
-from training.models.dosages import HERITABILITIES, DosageScore, learn_dosage_score
+from training.fitting.dosages import HERITABILITIES, learn_dosage_score
+from training.models.dosages import DosageScore
 
 
 def drawn(n: int, m: int, rng: np.random.Generator) -> Dosages:

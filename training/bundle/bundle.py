@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +14,9 @@ import numpy as np
 from features.arrays import Floats, Strings
 from features.errors import PresageError
 from features.frame import FeatureFrame
+from features.writing import whole_folder
 from training.cohort import Dosages
-from training.learners import read_fitted
+from training.fitted import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
 
 FORMAT = 1
@@ -117,7 +116,8 @@ class Bundle:
         if missing:
             raise PresageError(
                 f"bundle {self.name}",
-                f"a frame with feature '{missing[0]}' ({len(missing)} missing)",
+                f"a frame with its {len(self.names)} features",
+                found=f"no feature '{missing[0]}' ({len(missing)} are missing)",
                 way_out="build it with the bundle's catalogue",
             )
 
@@ -167,17 +167,10 @@ def write(
 
     manifest: what `bundle.json` says besides what is added here. documents: texts by file name; tables: Arrow by name.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
+        scratch.mkdir(mode=0o700)
         _write_files(scratch, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
-        digest = _seal(scratch)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.replace(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return digest
+        return _seal(scratch)
 
 
 def load(folder: Path, *, catalogue_hash: str | None = None) -> Bundle:
@@ -185,11 +178,17 @@ def load(folder: Path, *, catalogue_hash: str | None = None) -> Bundle:
     digest = _verify(folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     if manifest["format"] != FORMAT:
-        raise PresageError(str(folder), f"a bundle of format {FORMAT}, this is {manifest['format']}")
+        raise PresageError(
+            str(folder),
+            f"a bundle of format {FORMAT}",
+            found=f"format {manifest['format']}",
+            way_out="train the model again",
+        )
     if catalogue_hash is not None and catalogue_hash != manifest["catalogue_hash"]:
         raise PresageError(
             str(folder),
-            "a bundle of the catalogue in use; its hash differs",
+            "a bundle of the catalogue in use",
+            found="one whose catalogue has another hash",
             way_out="train again, or use its catalogue",
         )
     serving = dict(manifest["serving"])
@@ -284,7 +283,7 @@ def _seal(folder: Path) -> str:
     files = _digests(folder)
     foreign = [name for name in files if Path(name).suffix not in SUFFIXES]
     if foreign:
-        raise PresageError(foreign[0], f"a file of kind {', '.join(sorted(SUFFIXES))} in a bundle")
+        raise ValueError(f"a bundle holds files {', '.join(sorted(SUFFIXES))}, and was to hold {foreign[0]}")
     digest = _digest_of(files)
     _dump(folder / DIGESTS, {"digest": digest, "files": files})
     return digest
@@ -292,17 +291,27 @@ def _seal(folder: Path) -> str:
 
 def _verify(folder: Path) -> str:
     if not (folder / DIGESTS).is_file():
-        raise PresageError(str(folder), "not a bundle: no digests.json in it")
+        raise PresageError(str(folder), "the folder of a bundle", found="no digests.json in it")
     stated = json.loads((folder / DIGESTS).read_text())
     found = _digests(folder)
     for name in sorted(stated["files"].keys() | found.keys()):
         if name not in found:
-            raise PresageError(f"{folder}, {name}", "refused: a file of the bundle is missing")
+            raise PresageError(
+                f"{folder}, {name}",
+                "every file that the bundle was sealed with",
+                found="no such file, so it is refused",
+            )
         if name not in stated["files"]:
-            raise PresageError(f"{folder}, {name}", "refused: a file that the bundle was not sealed with")
+            raise PresageError(
+                f"{folder}, {name}", "the files that the bundle was sealed with", found="one more, so it is refused"
+            )
         if stated["files"][name] != found[name]:
-            raise PresageError(f"{folder}, {name}", "refused: changed since the bundle was sealed")
+            raise PresageError(
+                f"{folder}, {name}",
+                "the file that the bundle was sealed with",
+                found="one that was changed since, so it is refused",
+            )
     digest = _digest_of(found)
     if digest != stated["digest"]:
-        raise PresageError(str(folder), "refused: its digest does not match its files")
+        raise PresageError(str(folder), "the files whose digest the bundle states", found="others, so it is refused")
     return digest

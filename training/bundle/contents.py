@@ -19,9 +19,9 @@ from features.codes import spelled_out
 from training.bundle.bundle import Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
-from training.cohort import Cohort, Scheme
+from training.cohort import Cohort, Scheme, common_codes
 from training.disclosure import common_levels
-from training.models import Pair, common_codes
+from training.models import Pair
 from training.study import Study
 
 PACKAGES = ("presage", "numpy", "scikit-learn", "xgboost-cpu", "scipy", "pandas", "pyarrow")
@@ -117,10 +117,7 @@ def levels_of(cohort: Cohort, rows: Ints) -> Mapping[str, tuple[str, ...]]:
 
 def code_lists(study: Study, folder: Path) -> Mapping[str, str]:
     """The code lists of the population as they mean today, so that a bundle can tell who is eligible by itself."""
-    entries = [study.outcome.codes, *study.outcome.competing, *study.population.exclude]
-    entries.append(study.population.index.removeprefix("first:"))
-    files = sorted({entry for entry in entries if entry is not None and entry.endswith(".csv")})
-    return {f"codelist_{Path(entry).name}": spelled_out(folder / entry) for entry in files}
+    return {f"codelist_{Path(entry).name}": spelled_out(folder / entry) for entry in study.code_lists}
 
 
 def versions() -> dict[str, str]:

@@ -1,6 +1,8 @@
+from .card import ANSWERS as ANSWERS
 from .card import Card as Card
 from .card import Signature as Signature
 from .card import answers_toml as answers_toml
+from .card import card_path as card_path
 from .card import make_card as make_card
 from .card import read_answers as read_answers
 from .facts import chance_words as chance_words
@@ -8,6 +10,7 @@ from .facts import count as count
 from .facts import estimate_words as estimate_words
 from .facts import flow as flow
 from .facts import horizon_words as horizon_words
+from .facts import index_words as index_words
 from .facts import outcome_words as outcome_words
 from .facts import population_words as population_words
 from .facts import unreachable_words as unreachable_words

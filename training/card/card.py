@@ -5,16 +5,18 @@ What only a person can say and nobody has said is visibly blank. No item is ever
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
+from features.toml_files import read_toml
 from training.card.facts import facts
 from training.card.items import HTI1, QUESTIONS, TRIPOD_AI, Item
+from training.shipped import Shipped
 
+ANSWERS = Shipped("card", folder=Path(__file__).parents[1] / "studies" / "cards", own_name="card.toml")
 By = Literal["run", "person", "nobody"]
 LISTS = (
     ("HTI-1 source attributes", "45 CFR 170.315(b)(11)(iv)(B)", HTI1),
@@ -85,21 +87,25 @@ def make_card(
     return Card(study, title or study, lists, signature)
 
 
+def card_path(target: str | Path) -> Path:
+    """The file of a card's answers that a user means: a path that exists, else the shipped card of that name.
+
+    A folder means the card.toml inside it. Raises PresageError, which lists the names that ship, for anything else.
+
+    >>> card_path("chd-10y").name
+    'chd-10y.toml'
+    """
+    return ANSWERS.find(target)
+
+
 def read_answers(path: Path) -> dict[str, str]:
     """A person's answers: TOML with a text for each key of QUESTIONS. Raises PresageError for another key or type."""
-    if not path.is_file():
-        raise PresageError(str(path), "no such card file", way_out="see docs/models.md for what it holds")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise PresageError(str(path), "not UTF-8", way_out="save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PresageError(str(path), f"not valid TOML: {error}") from None
+    document = read_toml(path, expected="a card file", way_out="write one as docs/models.md shows")
     for key, value in document.items():
         if key not in QUESTIONS:
-            raise PresageError(f"{path}, key '{key}'", "unknown key", way_out=f"known here: {', '.join(QUESTIONS)}")
+            raise PresageError(f"{path}, {key}", f"a key among {', '.join(QUESTIONS)}", way_out=meant(key, QUESTIONS))
         if not isinstance(value, str):
-            raise PresageError(f"{path}, key '{key}'", "a text in quotes")
+            raise PresageError(f"{path}, {key}", "a text in quotes")
     return {key: value.strip() for key, value in document.items() if value.strip()}
 
 
@@ -116,7 +122,7 @@ def _fill(item: Item, said: Mapping[str, str], *, answers: Mapping[str, str]) ->
     fact = said.get(item.number, "")
     if item.answer is None:
         if not fact:
-            raise PresageError(f"card item {item.number}", "a fact of the run: it has no question to a person")
+            raise ValueError(f"item {item.number} of the card has no question to a person, so the run was to state it")
         return Filled(item, fact, "run")
     answer = answers.get(item.answer, "").strip()
     if not answer:

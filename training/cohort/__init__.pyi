@@ -8,6 +8,8 @@ from .censoring import known_controls as known_controls
 from .censoring import marginal as marginal
 from .censoring import reachable as reachable
 from .censoring import step as step
+from .codes import common_codes as common_codes
+from .codes import with_codes as with_codes
 from .features import read_record as read_record
 from .folds import person_folds as person_folds
 from .index import BIRTH as BIRTH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from training.cohort.rows import Block
 from training.study import FeaturesSection
 
@@ -21,9 +21,7 @@ def named_blocks(
     taken: set[str] = set()
     for name, patterns in section.blocks.items():
         listed = tuple(pattern for pattern in patterns if pattern not in marks)
-        found = [
-            feature for feature in matching(listed, usable, where=f"{where}, block '{name}'") if feature not in taken
-        ]
+        found = [feature for feature in matching(listed, usable, where=f"{where} {name}") if feature not in taken]
         taken |= set(found)
         blocks.append(Block(name, tuple(found), section.is_genomic(name)))
     rest = tuple(name for name in usable if name not in taken)
@@ -35,7 +33,11 @@ def named_blocks(
     if marks and not any(block.genomic for block in blocks):
         blocks.append(Block("genomic", (), genomic=True))
     if not blocks[0 if base is None else base].features:
-        raise PresageError(where, "at least one feature that everybody has; every one is taken or excluded")
+        raise PresageError(
+            where,
+            "at least one feature that everybody has",
+            found="none, as every one is in a genomic block or excluded",
+        )
     return tuple(blocks)
 
 
@@ -52,16 +54,26 @@ def monotone_signs(
     """The catalogue's signs, and over them the study's; 0 frees a feature. Raises PresageError for a category."""
     signs = {name: sign for name, sign in catalogue.items() if name in numeric}
     for pattern, sign in section.monotone.items():
-        signs |= dict.fromkeys(matching((pattern,), numeric, where=f"{where} monotone, among numbers"), sign)
+        signs |= dict.fromkeys(
+            matching((pattern,), numeric, where=f"{where} monotone", of="features that are numbers"), sign
+        )
     return signs
 
 
-def matching(patterns: Sequence[str], names: Sequence[str], *, where: str) -> list[str]:
-    """Names that a pattern matches, in the patterns' order. Raises PresageError for a pattern that matches none."""
+def matching(patterns: Sequence[str], names: Sequence[str], *, where: str, of: str = "features") -> list[str]:
+    """Names that a pattern matches, in the patterns' order. `of`: what an error calls the names.
+
+    Raises PresageError for a pattern that matches none.
+    """
     found: list[str] = []
     for pattern in patterns:
         hits = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
         if not hits:
-            raise PresageError(where, f"nothing is called, or like, '{pattern}'")
+            raise PresageError(
+                where,
+                f"names of {of}, or patterns of them",
+                found=f"'{pattern}', which is like none",
+                way_out=meant(pattern, names),
+            )
         found += [name for name in hits if name not in found]
     return found

@@ -19,7 +19,7 @@ from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
 from features.engine import ALWAYS
 from features.equations import EQUATIONS
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress
@@ -98,7 +98,11 @@ def _catalogue(study: Study) -> Catalogue:
     """The study's families, and those that its equation and its groups need."""
     families = ["demographics", *study.features.families]
     families += [FAMILIES_OF_GROUPS[name] for name in study.equity.groups if name in FAMILIES_OF_GROUPS]
-    lacking = _inputs(study) - set(catalogue(families).names)
+    try:
+        declared = set(catalogue(families).names)
+    except PresageError as error:
+        raise error.at(f"[features] {error.where}") from None
+    lacking = _inputs(study) - declared
     for family in FAMILIES:
         if family not in {"polygenic", "codes"} and lacking & set(catalogue([family]).names):
             families.append(family)
@@ -110,7 +114,12 @@ def _inputs(study: Study) -> set[str]:
     if name is None:
         return set()
     if name not in EQUATIONS:
-        raise PresageError("[features] equation", f"one of {', '.join(EQUATIONS)}")
+        raise PresageError(
+            "[features] equation",
+            f"an equation among {', '.join(EQUATIONS)}",
+            found=f"'{name}'",
+            way_out=meant(name, EQUATIONS),
+        )
     return set(EQUATIONS[name].inputs)
 
 
@@ -176,7 +185,12 @@ def _group(name: str, frame: FeatureFrame, *, record: Record, backend: Backend) 
         return _static(frame.subject_ids, record, backend=backend, code="CARE_SITE")
     column = {"deprivation": "deprivation_quintile"}.get(name, name)
     if column not in frame.names:
-        raise PresageError("[equity] groups", f"a feature, or sex, age_band, ancestry, deprivation, site; not '{name}'")
+        raise PresageError(
+            "[equity] groups",
+            "features, or sex, age_band, ancestry, deprivation, site",
+            found=f"'{name}'",
+            way_out=meant(name, [*FAMILIES_OF_GROUPS, "ancestry", "site", *frame.names]),
+        )
     levels = frame.levels.get(column)
     known = np.unique(frame.column(column)[~np.isnan(frame.column(column))])
     return _labelled(frame.column(column), {v: f"{v:g}" if levels is None else levels[int(v)] for v in known})
@@ -228,7 +242,11 @@ def _by_subject(subjects: Ints, table: pa.Table) -> Strings:
 def _columns(study: Study, frame: FeatureFrame, *, record: Record, backend: Backend) -> dict[str, Strings]:
     v = study.validation
     if v.fold_column is not None or v.test_column is not None:
-        raise PresageError("[validation]", "folds, fold_file, test_from or site_column for a study of a record")
+        raise PresageError(
+            "[validation]",
+            "folds, fold_file, test_from or site_column for a study of a record",
+            found="a column of a flat table",
+        )
     return (
         {} if v.site_column is None else {v.site_column: _group(v.site_column, frame, record=record, backend=backend)}
     )
@@ -248,14 +266,17 @@ def _references(
 def oracle_risk(study: Study, selected: Selected, *, record: Record, backend: Backend, truth: Path) -> Floats:
     """(n,) true risk by the last horizon; NaN where the truth holds none. Only a simulation has one."""
     if not truth.is_file():
-        raise PresageError(str(truth), "no such truth file")
+        raise PresageError(str(truth), "the truth.parquet of a simulation", found="no such file")
     horizon = study.outcome.horizons_days[-1]
     outcome = study.outcome.name or study.name
     known = pq.read_table(truth, columns=["person_id", "landmark", "outcome", "horizon_days", "risk"]).to_pandas()
     known = known[(known["outcome"] == outcome) & ((known["horizon_days"] - horizon).abs() <= 0.01 * horizon)]
     if known.empty:
         raise PresageError(
-            str(truth), f"risks of outcome '{outcome}' by {horizon:g} days", way_out="[outcome] name = ..."
+            str(truth),
+            f"risks of outcome '{outcome}' by {horizon:g} days",
+            found="none",
+            way_out="name the outcome as the file does: [outcome] name = ...",
         )
     identity = record.identity(backend)
     people = backend.to_pyarrow(identity.filter(identity.source == "omop")).to_pandas()

@@ -124,7 +124,7 @@ def _span(session: Session) -> tuple[date, date]:
     """First and last day of enrolment in the record (of events, where it holds no enrolment)."""
     span = session.run(_extent()).to_pylist()[0]
     if span["low"] is None:
-        raise PresageError("record", "events with a time; there is none")
+        raise PresageError("the record", "at least one event with a time", found="none")
     return span["low"].date(), span["high"].date()
 
 

@@ -17,7 +17,7 @@ from features.record import Record
 from training.cohort.index import enrolment_notes, index_facts
 from training.cohort.outcome import CENSORED, COMPETING, EVENT, Outcome
 from training.cohort.rows import Step, people_and_rows
-from training.cohort.splits import sides
+from training.cohort.sides import sides
 from training.study import OutcomeSection, Population, Study
 
 DAY = np.timedelta64(86_400_000_000, "us")
@@ -84,7 +84,13 @@ def select(study: Study, folder: Path, *, record: Record, backend: Backend) -> S
         keep &= passed
         attrition.append(people_and_rows(step, facts.subject_ids[keep]))
     if not bool(keep.any()):
-        raise PresageError(study.name, "somebody in the population", way_out="presage prints where people were lost")
+        lost = next(each.step for each in attrition if not each.rows)
+        raise PresageError(
+            "[population]",
+            "at least one person",
+            found=f"nobody after the step '{lost}'",
+            way_out="widen it, or check the record",
+        )
     if study.validation.test_from is not None:
         early, late = sides(facts.as_of, section.horizons_days, validation=study.validation)
         keep &= early | late
@@ -101,7 +107,12 @@ def _distinct(entries: Sequence[str]) -> None:
     names = [Path(entry).name for entry in lists]
     for entry, name in zip(lists, names, strict=True):
         if names.count(name) > 1:
-            raise PresageError(entry, "a file name that no other code list of the study has", way_out="rename one")
+            raise PresageError(
+                entry,
+                "a file name that no other code list of the study has",
+                found="one that another has",
+                way_out="rename one",
+            )
 
 
 def resolve(
@@ -114,7 +125,7 @@ def resolve(
     for entry in entries:
         found = set(read(folder / entry).expand(record)) if entry.endswith(".csv") else {entry}
         if not found and not may_be_absent:
-            raise PresageError(str(folder / entry), "codes that the record knows; it has none of them")
+            raise PresageError(str(folder / entry), "at least one code that the record has", found="none")
         codes |= found
     return sorted(codes)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from features.arrays import Bools, Ints, Strings
@@ -14,10 +13,10 @@ from features.errors import PresageError
 from training.cohort.folds import person_folds
 from training.cohort.outcome import EVENT
 from training.cohort.rows import Cohort
+from training.cohort.sides import sides
 from training.study import Validation
 
 FEWEST_EVENTS = 10
-DAY = np.timedelta64(86_400_000_000, "us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def make_splits(cohort: Cohort, validation: Validation, *, folder: Path, rng: np
 def _cross_validation(cohort: Cohort, folds: int, *, repeats: int, rng: np.random.Generator) -> Scheme:
     people = len(np.unique(cohort.persons))
     if folds > people:
-        raise PresageError("[validation] folds", f"at most {people} folds of {people} people, got {folds}")
+        raise PresageError("[validation] folds", f"at most {people} folds for {people} people", found=str(folds))
     splits: list[Split] = []
     for repeat in range(repeats):
         fold = person_folds(cohort.persons, cohort.outcome.event, folds=folds, rng=rng)
@@ -85,22 +84,18 @@ def _temporal(cohort: Cohort, validation: Validation, *, rng: np.random.Generato
     from those who died or had the event, and to promise too much risk.
     """
     if bool(np.isnat(cohort.as_of).any()):
-        raise PresageError("[validation] test_from", "an index date; name its column in [source] index_date")
+        raise PresageError(
+            "[validation] test_from",
+            "an index date in every row",
+            found="rows without one",
+            way_out="name its column in [source] index_date",
+        )
     early, late = sides(cohort.as_of, cohort.outcome.horizons_days, validation=validation)
     people = np.unique(cohort.persons)
     tested = np.isin(cohort.persons, people[rng.random(len(people)) < validation.test_share])
     train, test = early & ~tested, late & tested
     words = f"temporal: learned before, tested from {validation.test_from}, on other people"
     return Scheme(words, (Split("temporal", np.flatnonzero(train), np.flatnonzero(test)),), temporal=True)
-
-
-def sides(
-    as_of: npt.NDArray[np.datetime64], horizons_days: tuple[float, ...], *, validation: Validation
-) -> tuple[Bools, Bools]:
-    """(n,) whose longest window closes by the first test landmark, and (n,) test landmarks."""
-    start = np.datetime64(validation.test_from, "us")
-    closes = as_of + np.int64(np.ceil(max(horizons_days, default=0.0))) * DAY
-    return closes <= start, as_of >= start
 
 
 def _test_column(cohort: Cohort, column: str) -> Scheme:
@@ -114,10 +109,10 @@ def marked(values: Strings) -> Bools:
     return np.array([value is not None and value.lower() in yes for value in values], dtype=np.bool_)
 
 
-def _by_label(cohort: Cohort, values: Strings, *, what: str, words: str) -> Scheme:
+def _by_label(cohort: Cohort, values: Strings, *, what: str, words: str, where: str | None = None) -> Scheme:
     known = sorted({value for value in values if value is not None}, key=_natural)
     if len(known) < 2:
-        raise PresageError(f"[validation] {what}_column", f"at least two {what}s, found {len(known)}")
+        raise PresageError(where or f"[validation] {what}_column", f"at least two {what}s", found=str(len(known)))
     splits = tuple(_split(f"{what} {value}" if what == "site" else value, values == value) for value in known)
     return Scheme(f"{words}, {len(known)} of them", splits)
 
@@ -129,7 +124,7 @@ def _natural(label: str) -> tuple[int, float, str]:
 def _fold_file(cohort: Cohort, path: Path) -> Scheme:
     """`set,iteration,row_id` (row numbers from 1, or ids), or `id,fold`."""
     if not path.is_file():
-        raise PresageError(str(path), "no such file of folds")
+        raise PresageError(str(path), "a file of folds", found="no such file")
     table = pd.read_csv(path, dtype=str)
     if {"set", "iteration", "row_id"} <= set(table.columns):
         where = _row_of(cohort, table["row_id"], path=path)
@@ -142,8 +137,8 @@ def _fold_file(cohort: Cohort, path: Path) -> Scheme:
     if {"id", "fold"} <= set(table.columns):
         fold = dict(zip(table["id"], table["fold"], strict=True))
         values = np.array([fold.get(label) for label in cohort.ids], dtype=object)
-        return _by_label(cohort, values, what="fold", words="folds of a file")
-    raise PresageError(str(path), "expected columns set,iteration,row_id or id,fold")
+        return _by_label(cohort, values, what="fold", words="folds of a file", where=str(path))
+    raise PresageError(f"{path}, line 1", "the columns set,iteration,row_id or id,fold")
 
 
 def _rows(where: Ints, chosen: Bools) -> Ints:
@@ -157,21 +152,29 @@ def _row_of(cohort: Cohort, row_ids: pd.Series[str], *, path: Path) -> Ints:
     found = np.array([position.get(row, -1) for row in row_ids], dtype=np.int64)
     if bool((found >= 0).any()):
         return found
-    raise PresageError(str(path), "row_id: row numbers from 1, or ids of the table; none is known")
+    raise PresageError(
+        f"{path}, column row_id", "row numbers from 1, or ids of the table", found="none that the table has"
+    )
 
 
 def _check(cohort: Cohort, scheme: Scheme) -> None:
     for split in scheme.splits:
-        where = f"[validation] {split.name}"
+        where = f"[validation], split '{split.name}'"
         if len(np.intersect1d(cohort.persons[split.train], cohort.persons[split.test])):
-            raise PresageError(where, "a person would be on both sides", way_out="keep all rows of an id in one fold")
+            raise PresageError(
+                where,
+                "each person on one side",
+                found="somebody on both sides",
+                way_out="keep all rows of an id in one fold",
+            )
         for side, rows in (("training", split.train), ("test", split.test)):
             if len(rows) == 0:
-                raise PresageError(where, f"the {side} set is empty")
+                raise PresageError(where, f"at least one row in the {side} set", found="none")
         events = int((cohort.outcome.event[split.train] == EVENT).sum())
         if events < FEWEST_EVENTS:
             raise PresageError(
                 where,
-                f"at least {FEWEST_EVENTS} events to learn from, the training set has {events}",
+                f"at least {FEWEST_EVENTS} events to learn from in the training set",
+                found=str(events),
                 way_out="widen the population, the code list or the horizon, or use fewer folds",
             )

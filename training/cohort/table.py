@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.arrays import Bools, Strings
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks
 from training.cohort.outcome import EVENT, Outcome
@@ -30,7 +30,7 @@ def read_flat(study: Study, folder: Path) -> Cohort:
     """
     source = study.source
     if source is None:
-        raise PresageError(study.name, "a study with [source]")
+        raise ValueError("a flat table is read for a study with [source]")
     path = folder / source.table
     table = _read_table(path)
     _require(table, path, names=[source.id, source.index_date, study.outcome.time, study.outcome.event])
@@ -43,7 +43,7 @@ def read_flat(study: Study, folder: Path) -> Cohort:
     outcome = _outcome(table, study, path=path)
     dosages = None if source.genotypes is None else _dosages(folder / source.genotypes, ids)
     blocks = _blocks(table, study, path=path, dosages=dosages)
-    frame = _frame(table, persons, as_of=_as_of(table, source, path=path), blocks=blocks)
+    frame = _frame(table, persons, path=path, as_of=_as_of(table, source, path=path), blocks=blocks)
     genotyped, why_not = _genotyped(frame, blocks, dosages=dosages)
     if any(block.genomic for block in blocks):
         attrition.append(Step("of them with genomic results", len(np.unique(persons[genotyped])), int(genotyped.sum())))
@@ -84,7 +84,12 @@ def _quarters(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise PresageError(str(path), "no such table", way_out="[source] table is relative to the study file")
+        raise PresageError(
+            str(path),
+            "a table",
+            found="no such file",
+            way_out="name it in [source] table, relative to the study's file",
+        )
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     separator = "\t" if ".tsv" in path.name or path.suffix == ".txt" else ","
@@ -94,7 +99,12 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _require(table: pd.DataFrame, path: Path, *, names: list[str | None]) -> None:
     for name in names:
         if name is not None and name not in table.columns:
-            raise PresageError(f"{path}, column '{name}'", "no such column", way_out=f"it has {_some(table.columns)}")
+            raise PresageError(
+                f"{path}, column '{name}'",
+                f"a column among {_some(table.columns)}",
+                found="none of that name",
+                way_out=meant(name, table.columns),
+            )
 
 
 def _some(names: pd.Index[str]) -> str:
@@ -106,7 +116,7 @@ def _ids(table: pd.DataFrame, source: Source) -> Strings:
         return np.array([str(row) for row in range(1, len(table) + 1)], dtype=object)
     if bool(table[source.id].isna().any()):
         row = int(np.flatnonzero(table[source.id].isna())[0]) + 2
-        raise PresageError(f"{source.table}, row {row}, column '{source.id}'", "every row needs an id")
+        raise PresageError(f"{source.table}, row {row}, column '{source.id}'", "an id in every row", found="none")
     return table[source.id].astype(str).astype(object).to_numpy()
 
 
@@ -127,12 +137,13 @@ def _outcome(table: pd.DataFrame, study: Study, *, path: Path) -> Outcome:
         row = int(np.flatnonzero(bad)[0]) + 2
         raise PresageError(
             f"{path}, row {row}, column '{section.time}'",
-            f"a time of zero or more days ({int(bad.sum())} rows lack one)",
+            "a time of zero or more days in every row",
+            found=f"{int(bad.sum())} rows without",
         )
     horizons = section.horizons_days
     if not horizons:
         if not bool((event == EVENT).any()):
-            raise PresageError(f"{path}, column '{section.event}'", "at least one event (1); there is none")
+            raise PresageError(f"{path}, column '{section.event}'", "at least one event (1)", found="none")
         learned = (event == EVENT) & ~_set_aside(table, study, path=path)
         horizons = (float(np.median(time[learned if bool(learned.any()) else event == EVENT])),)
     return Outcome(time, event, horizons)
@@ -162,7 +173,7 @@ def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: P
         row = int(np.flatnonzero(bad)[0]) + 2
         raise PresageError(
             f"{path}, row {row}, column '{name}'",
-            f"expected {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}",
+            f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}",
             way_out='name the values that count as the event: [outcome] positive = ["..."]',
         )
     return numbers.to_numpy().astype(np.int8)
@@ -174,7 +185,7 @@ def _as_of(table: pd.DataFrame, source: Source, *, path: Path) -> npt.NDArray[np
     moments = pd.to_datetime(table[source.index_date], errors="coerce", format="ISO8601")
     if bool(moments.isna().any()):
         row = int(np.flatnonzero(moments.isna())[0]) + 2
-        raise PresageError(f"{path}, row {row}, column '{source.index_date}'", "not a date (expected YYYY-MM-DD)")
+        raise PresageError(f"{path}, row {row}, column '{source.index_date}'", "a date YYYY-MM-DD")
     return moments.to_numpy().astype("datetime64[us]")
 
 
@@ -190,16 +201,17 @@ def _blocks(table: pd.DataFrame, study: Study, *, path: Path, dosages: Dosages |
     """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
     columns = [str(name) for name in table.columns]
     reserved = _reserved(study)
-    allowed = allowed_names(study.features, columns, where=f"{path}, [features]")
+    allowed = allowed_names(study.features, columns, where="[features]")
     usable = [name for name in allowed if name not in reserved]
     marks = () if dosages is None else (DOSAGES,)
-    return named_blocks(study.features, usable, where=str(path), marks=marks)
+    return named_blocks(study.features, usable, where="[features.blocks]", marks=marks)
 
 
 def _frame(
     table: pd.DataFrame,
     persons: npt.NDArray[np.int64],
     *,
+    path: Path,
     as_of: npt.NDArray[np.datetime64],
     blocks: tuple[Block, ...],
 ) -> FeatureFrame:
@@ -211,17 +223,19 @@ def _frame(
         if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
             values[:, j] = column.to_numpy(dtype=np.float32, na_value=np.nan)
             continue
-        levels[name], values[:, j] = _levels(column, name, rows=len(table))
+        levels[name], values[:, j] = _levels(column, f"{path}, column '{name}'", rows=len(table))
     return FeatureFrame(persons, as_of, names, values, levels)
 
 
-def _levels(column: pd.Series[Any], name: str, *, rows: int) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+def _levels(column: pd.Series[Any], where: str, *, rows: int) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
     text = column.astype(object).where(column.notna(), None)
     found = tuple(sorted({str(value) for value in text if value is not None}))
-    if len(found) > max(50, rows // 2):
+    most = max(50, rows // 2)
+    if len(found) > most:
         raise PresageError(
-            f"column '{name}'",
-            f"a category, but it has {len(found)} different values",
+            where,
+            f"numbers, or a category of at most {most} values",
+            found=f"{len(found)} different values",
             way_out="name it under [features] exclude, or as [source] id",
         )
     number = {level: float(i) for i, level in enumerate(found)}
@@ -280,7 +294,7 @@ def _dosages(path: Path, ids: Strings) -> Dosages:
     called = where >= 0
     if not bool(called.any()):
         raise PresageError(
-            str(path), "no sample has an id of the table", way_out="[source] id names the column to join on"
+            str(path), "samples with ids of the table", found="none", way_out="name the column to join on: [source] id"
         )
     values = np.where(called[:, None], counts[where], np.float32(np.nan))
     counted, others = tuple(variants["alt"].to_pylist()), tuple(variants["ref"].to_pylist())

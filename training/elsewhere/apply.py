@@ -36,10 +36,14 @@ def read_elsewhere(bundle: Bundle, *, record_dir: Path | None, table: Path | Non
     study = definition(bundle)
     if study.source is not None:
         if table is None:
-            raise PresageError("--table", f"a table: {bundle.name} was learned from one")
+            raise PresageError(
+                "--table", f"a table, as {bundle.name} was learned from one", found="none", way_out="give one"
+            )
         return _flat(study, study.source, bundle=bundle, table=table)
     if record_dir is None:
-        raise PresageError("--record", f"a record: {bundle.name} was learned from one")
+        raise PresageError(
+            "--record", f"a record, as {bundle.name} was learned from one", found="none", way_out="give one"
+        )
     return _recorded(study, bundle, record_dir=record_dir, progress=progress)
 
 

@@ -198,10 +198,14 @@ def _concordances(observed: Observed, predicted: Predicted, *, weighted: Weighte
 
 
 def lists_of(predicted: Predicted, count: Floats, *, ask: Ask) -> dict[float, Floats]:
-    """By capacity, the part of each row on the list of all of them."""
+    """The team's list at each capacity: by capacity, the part (n,) of each row that stands on the list of all rows.
+
+    A part is 1 for a row on the list, 0 for one that is not, and between them for rows with equal risks at the end of
+    the list. Raises PresageError for a capacity that is no share of people.
+    """
     for share in ask.capacities:
         if not 0 < share <= 1:
-            raise PresageError("capacities", "a share of people above 0 and at most 1")
+            raise PresageError("capacities", "shares of people above 0 and at most 1", found=f"{share:g}")
     return {share: on_the_list(predicted.falling, count, share=share, rank=predicted.rank) for share in ask.capacities}
 
 
@@ -211,7 +215,7 @@ def _flaggings(
     found: dict[str, float] = {}
     for threshold in ask.thresholds:
         if not 0 < threshold < 1:
-            raise PresageError("thresholds", "a risk between 0 and 1")
+            raise PresageError("thresholds", "risks between 0 and 1", found=f"{threshold:g}")
         at = at_threshold(
             predicted.risk,
             observed.label,

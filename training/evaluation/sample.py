@@ -113,10 +113,12 @@ class Predicted:
     def of(cls, outcome: Outcome, risk: Floats, *, curves: RiskCurves | None) -> Predicted:
         """Sort by risk. Raises PresageError unless every risk is a probability."""
         if len(risk) != len(outcome):
-            raise PresageError("risk", f"one risk for each of the {len(outcome)} rows, got {len(risk)}")
+            raise PresageError("risk", f"one risk for each of the {len(outcome)} rows", found=str(len(risk)))
         wrong = ~((risk >= 0) & (risk <= 1))
         if wrong.any():
-            raise PresageError("risk", f"probabilities between 0 and 1, {int(wrong.sum())} rows have none")
+            raise PresageError(
+                "risk", "a probability between 0 and 1 in every row", found=f"{int(wrong.sum())} rows without"
+            )
         rank = np.unique(risk, return_inverse=True)[1].astype(np.int64)
         falling = np.argsort(-rank, kind="stable")
         pairs = None if outcome.kind == "binary" else Pairs.of(outcome, risk)

@@ -26,8 +26,8 @@ from training.evaluation import (
     largest_gap,
     metrics_json,
 )
+from training.fitting import followed
 from training.heldout.candidates import HeldOut, stream
-from training.models import followed
 
 Metrics = dict[str, Estimate]
 

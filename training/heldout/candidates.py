@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Floats, Ints, Strings
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
-from training.learners import LEARNERS, SERVABLE, Budget, make_learner
-from training.models import Pair, Shape, fit_clinical, fit_combined, fit_pair, grid_of, learned_shape, own_shape
+from training.fitted import SERVABLE
+from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
+from training.learners import LEARNERS, Budget, make_learner
+from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
 
 
@@ -69,7 +71,10 @@ class Nested:
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Chance of its own for each piece of work, whatever the order the pieces run in."""
+    """A random generator for one piece of work, from the run's seed and the names of the work.
+
+    Every piece has random numbers of its own, so that the order in which pieces run changes no result.
+    """
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
@@ -234,7 +239,7 @@ class _Climb:
                              else self._partly_clinical(split, clinical, followed=followed, rng=rng))  # fmt: skip
             except PresageError as error:
                 parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
-                reason = f"{error.where}: {error.expected}"
+                reason = error.fault
         return np.concatenate(parts), reason
 
     def _partly_clinical(
@@ -267,7 +272,16 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
         return ("cox", "xgboost") if cohort.outcome.horizons_days else ("logistic", "xgboost")
     for name in study.models.candidates:
         if name not in LEARNERS:
-            raise PresageError("[models] candidates", f"a learner among {', '.join(LEARNERS)}; there is no '{name}'")
+            raise PresageError(
+                "[models] candidates",
+                f"learners among {', '.join(LEARNERS)}",
+                found=f"'{name}'",
+                way_out=meant(name, LEARNERS),
+            )
     if not set(study.models.candidates) & set(SERVABLE):
-        raise PresageError("[models] candidates", f"one that can be served at least: {', '.join(SERVABLE)}")
+        raise PresageError(
+            "[models] candidates",
+            f"at least one that can be served, among {', '.join(SERVABLE)}",
+            found="comparators alone",
+        )
     return study.models.candidates

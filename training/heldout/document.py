@@ -14,12 +14,13 @@ from training.card import unreachable_words
 from training.cohort import EVENT, Cohort, References, Scheme, Uncensored
 from training.disclosure import shown_steps
 from training.evaluation import finite, groups_json, metrics_json
+from training.fitting import learned_shape
 from training.heldout.bench import Bench, SideBySide, group_results, side_by_side, side_by_side_json, usual_cutoffs
 from training.heldout.blocks import added_by, added_json
 from training.heldout.candidates import HeldOut, Nested, stream
 from training.heldout.evidence import evidence
 from training.heldout.importance import importance
-from training.models import Pair, learned_shape
+from training.models import Pair
 from training.study import Study
 
 REFITTED = "clinical refitted"

@@ -10,8 +10,9 @@ import numpy as np
 from features.arrays import Ints
 from training.card import horizon_words
 from training.cohort import Cohort, Scheme, Uncensored
+from training.fitting import Period, followed, period_of
 from training.heldout.candidates import HeldOut
-from training.models import Pair, Period, followed, period_of
+from training.models import Pair
 
 
 def in_last_years(

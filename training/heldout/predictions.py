@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.writing import whole_files
 from training.cohort import Cohort
 from training.heldout.candidates import HeldOut
 
@@ -16,10 +17,8 @@ from training.heldout.candidates import HeldOut
 def write_predictions(path: Path, cohort: Cohort, *, held: Sequence[HeldOut]) -> None:
     """One row per test row, candidate and horizon; `model` says which variant served it. Whole or not at all."""
     table = pa.concat_tables(_of(cohort, found, h=h) for found in held for h in range(len(cohort.horizons)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    pq.write_table(table, scratch)
-    scratch.replace(path)
+    with whole_files(path) as (scratch,):
+        pq.write_table(table, scratch)
 
 
 def _of(cohort: Cohort, found: HeldOut, *, h: int) -> pa.Table:

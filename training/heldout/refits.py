@@ -11,9 +11,10 @@ from features.arrays import Ints
 from features.errors import PresageError
 from features.progress import Advance
 from training.cohort import Cohort, Split, Uncensored
+from training.fitting import fit_clinical, fit_combined
 from training.heldout.candidates import HeldOut, stream
 from training.learners import SEARCHED, Learner, make_learner
-from training.models import Pair, fit_clinical, fit_combined
+from training.models import Pair
 
 REFITS = 6
 

@@ -10,7 +10,7 @@ from features.progress import Advance
 from training.heldout.candidates import HeldOut
 from training.learners import SEARCHED, SEARCHED_OF_TREES, TUNABLE, Budget
 from training.models import Pair
-from training.registry import presage_home
+from training.registry import made_home
 from training.study import Study
 
 TRIALS_FILE = "tuning.db"
@@ -21,8 +21,8 @@ def budget_of(study: Study, trials: int | None, *, advance: Advance) -> Budget |
     if trials is None:
         return None
     if trials < 1:
-        raise PresageError("--tune", "at least one trial for each candidate")
-    storage = f"sqlite:///{presage_home() / TRIALS_FILE}"
+        raise PresageError("--tune", "at least one trial for each candidate", found=str(trials))
+    storage = f"sqlite:///{made_home() / TRIALS_FILE}"
     return Budget(trials, storage, purpose=f"{study.name} {study.digest()[:12]}", advance=advance)
 
 

@@ -1,25 +1,22 @@
-"""What the XGBoost learners share: matrices, rounds by inner folds, margins of one row."""
+"""What the XGBoost learners share: the rows as a matrix, and rounds by inner folds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xgboost as xgb
-from scipy import sparse
 
 from features.arrays import Floats
-from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.disclosure import recoded
-from training.learners.folds import INNER_FOLDS
-from training.learners.protocol import Contributions
-
-Matrix = npt.NDArray[np.float32] | sparse.csr_matrix
+from training.cohort import Outcome, person_folds
+from training.disclosure import coarse
+from training.fitted import Columns, Matrix, margin
+from training.learners.folds import INNER_FOLDS, check_learnable
 
 PATIENCE = 40
 FEW_CELLS = 500_000  # below, a second thread waits more than it works
@@ -29,59 +26,6 @@ MANY_ROWS = 10_000
 # Every row is a third more than a fold's fit had: with its rounds the fit would stop short, and recalibration, learned
 # on the folds' margins, would leave risks too moderate (docs/decisions/0007-rounds-for-every-row.md).
 GROWTH = math.sqrt(INNER_FOLDS / (INNER_FOLDS - 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which features a booster reads, in which order; declared categories go to XGBoost as such.
-
-    levels: of each category, as they are numbered here.
-    """
-
-    names: tuple[str, ...]
-    categorical: tuple[str, ...]
-    code_names: tuple[str, ...]
-    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, frame: FeatureFrame) -> Columns:
-        """Every column of a frame."""
-        categorical = tuple(name for name in frame.names if name in frame.levels)
-        codes = frame.code_names if frame.codes is not None else ()
-        return cls(frame.names, categorical, codes, dict(frame.levels))
-
-    @property
-    def types(self) -> list[str] | None:
-        """XGBoost's feature types; None without categories, as XGBoost reads the list anew in every round."""
-        if not self.categorical:
-            return None
-        return ["c" if name in self.categorical else "q" for name in self.names] + ["q"] * len(self.code_names)
-
-    def matrix(self, frame: FeatureFrame) -> Matrix:
-        """(n, p) dense, or sparse with the codes appended; no code and no value both count as absent."""
-        dense = _dense(frame, self.names, levels=self.levels)
-        if not self.code_names:
-            return dense
-        if frame.codes is None:
-            raise PresageError("features", "the code columns the model was fitted on")
-        if frame.code_names == self.code_names:
-            return _joined(dense, frame.codes)
-        where = {name: i for i, name in enumerate(frame.code_names)}
-        lacking = [name for name in self.code_names if name not in where]
-        if lacking:
-            raise PresageError("features", f"the code columns the model was fitted on ({len(lacking)} are absent)")
-        return _joined(dense, frame.codes[:, [where[name] for name in self.code_names]])
-
-    def to_json(self) -> dict[str, Any]:
-        """Names only."""
-        names = {"names": [*self.names], "categorical": [*self.categorical], "code_names": [*self.code_names]}
-        return names | {"levels": {name: list(levels) for name, levels in self.levels.items()}}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Columns:
-        """What `to_json` gave; levels were not told before they were merged, and are then those of the frame."""
-        levels = {name: tuple(known) for name, known in stored.get("levels", {}).items()}
-        return cls(tuple(stored["names"]), tuple(stored["categorical"]), tuple(stored["code_names"]), levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +46,10 @@ class Grid:
     depths: tuple[int, ...]
     parameters: Mapping[str, Any]
 
+    def told(self, goal: Mapping[str, str], parameters: Mapping[str, Any], *, depths: tuple[int, ...]) -> Grid:
+        """The same for a goal, with a learner's own parameters and depths over what is here."""
+        return Grid(depths or self.depths, {**self.parameters, **goal, **parameters})
+
 
 def default_grid(columns: Columns, rows: int, *, seed: int, monotone: Mapping[str, int]) -> Grid:
     """The settings shared by all boosted learners. With many rows one depth and larger steps: tuning gains little.
@@ -120,6 +68,36 @@ def default_grid(columns: Columns, rows: int, *, seed: int, monotone: Mapping[st
         **monotone_constraints(columns, monotone),
     }
     return Grid((4,) if many else (2, 3, 4), parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all boosters of one fit share: `coarse` rows as a matrix, the inner folds (n,), and a seed."""
+
+    columns: Columns
+    matrix: Matrix
+    folds: npt.NDArray[np.int64]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> Prepared:
+        """Raises PresageError where too few people have the event (`check_learnable`)."""
+        check_learnable(frame, outcome, persons=persons)
+        seen = coarse(frame)
+        columns = Columns.of(seen)
+        folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
+        return cls(columns, columns.matrix(seen), folds, int(rng.integers(2**31)))
+
+    def boost(self, label: Floats, weight: Floats, *, grid: Grid) -> Boosted:
+        """See `boost`."""
+        return boost(self.matrix, self.columns.types, label=label, weight=weight, folds=self.folds, grid=grid)
 
 
 def boost(
@@ -217,20 +195,6 @@ def fold_loss(
     return float(booster.best_score)
 
 
-def margin(booster: xgb.Booster, matrix: Matrix, *, rounds: int = 0) -> Floats:
-    """(n,) margins without building a DMatrix."""
-    predicted = booster.inplace_predict(matrix, iteration_range=(0, rounds), predict_type="margin")
-    return np.asarray(predicted, dtype=np.float64).reshape(-1)
-
-
-def tree_shap(booster: xgb.Booster, columns: Columns, *, frame: FeatureFrame, slope: float = 1.0) -> Contributions:
-    """TreeSHAP on the margin times `slope`; XGBoost's own, exact."""
-    matrix = xgb.DMatrix(columns.matrix(frame), feature_types=columns.types, enable_categorical=True)
-    values = np.asarray(booster.predict(matrix, pred_contribs=True), dtype=np.float64) * slope
-    baseline = float(values[0, -1]) if len(values) else 0.0
-    return Contributions(columns.names + columns.code_names, values[:, :-1], baseline)
-
-
 def monotone_constraints(columns: Columns, monotone: Mapping[str, int]) -> dict[str, str]:
     """XGBoost's tuple of -1, 0, 1 by column; empty where nothing is constrained."""
     signs = [monotone.get(name, 0) for name in columns.names] + [0] * len(columns.code_names)
@@ -274,25 +238,3 @@ def _quantile_matrix(
         enable_categorical=True,
         **_threads(matrix),
     )
-
-
-def _dense(
-    frame: FeatureFrame, names: tuple[str, ...], *, levels: Mapping[str, tuple[str, ...]]
-) -> npt.NDArray[np.float32]:
-    known = set(frame.names)
-    lacking = [name for name in names if name not in known]
-    if lacking:
-        raise PresageError(
-            "features", f"the feature '{lacking[0]}' the model was fitted on ({len(lacking)} are absent)"
-        )
-    return np.ascontiguousarray(recoded(frame, names, levels=levels))
-
-
-def _joined(dense: npt.NDArray[np.float32], codes: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Dense columns as explicit entries (a measured zero is not absence), codes after them."""
-    n, p = dense.shape
-    known = ~np.isnan(dense)
-    rows, columns = np.nonzero(known)
-    counts = np.bincount(rows, minlength=n)
-    left = sparse.csr_matrix((dense[known], columns, np.append(0, np.cumsum(counts))), shape=(n, p))
-    return sparse.csr_matrix(sparse.hstack([left, codes], format="csr", dtype=np.float32))

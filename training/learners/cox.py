@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Floats
+from features.arrays import Floats, Positions
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import COMPETING, EVENT, Outcome, RiskCurves, person_folds
-from training.learners.baseline import Baseline, learn_baseline
-from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
-from training.learners.linear import (
-    START_PENALTIES,
-    Warm,
-    design_of,
-    fit_warm,
-    linear_terms,
-    penalty_settings,
-    read_learner,
-    write_learner,
-)
+from training.cohort import COMPETING, EVENT, Outcome
+from training.fitted import CoxFit
+from training.learners.baseline import learn_baseline
+from training.learners.folds import MIN_EVENTS, check_learnable
+from training.learners.linear import START_PENALTIES, Warm, design_of, fit_warm, fit_with_held_out, penalty_settings
 from training.learners.partial_likelihood import PartialLikelihood
-from training.learners.protocol import Contributions
 from training.learners.ridge import RidgeFit
-
-BASELINE_FILE = "baseline.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class CoxFit:
-    """Proportional hazards on the design, one row of coefficients per cause."""
-
-    design: Design
-    beta: Floats  # (causes, P)
-    baseline: Baseline
-    settings: Mapping[str, float | int | str] = field(default_factory=dict)
-    out_of_fold: RiskCurves | None = None
-    name: str = "cox"
-
-    def linear_predictor(self, frame: FeatureFrame) -> Floats:
-        """(n, causes) log hazard ratios against the average person."""
-        return np.asarray(self.design.matrix(frame) @ self.beta.T, dtype=np.float64)
-
-    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
-        """Cumulative incidence by each horizon."""
-        return self.baseline.risk(self.linear_predictor(frame), horizons_days)
-
-    def contributions(self, frame: FeatureFrame) -> Contributions:
-        """Exact terms of the event's log hazard."""
-        return replace(linear_terms(self.design, self.beta[0], frame=frame), hazard=self.baseline)
-
-    def write(self, folder: Path) -> None:
-        """`learner.json` and `baseline.parquet`."""
-        write_learner(
-            folder,
-            {
-                "learner": self.name,
-                "design": self.design.to_json(),
-                "beta": self.beta.tolist(),
-                "settings": dict(self.settings),
-            },
-        )
-        self.baseline.write(folder / BASELINE_FILE)
-
-    @classmethod
-    def read(cls, folder: Path) -> CoxFit:
-        """What `write` wrote."""
-        stored = read_learner(folder)
-        return cls(
-            Design.from_json(stored["design"]),
-            np.array(stored["beta"], dtype=np.float64).reshape(len(stored["beta"]), -1),
-            Baseline.read(folder / BASELINE_FILE),
-            stored["settings"],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,32 +36,36 @@ class Cox:
     ) -> CoxFit:
         """Coefficients for the event and, with competing events, for what competes with it."""
         if outcome.kind == "binary":
-            raise PresageError("models", "a time-to-event outcome for 'cox'", way_out="name 'logistic' instead")
+            raise PresageError(
+                "[models] candidates",
+                "learners of a binary outcome",
+                found="'cox', which needs times",
+                way_out="name 'logistic' instead",
+            )
         check_learnable(frame, outcome, persons=persons)
-        fitted, fits = _fit_causes(frame, outcome, persons=persons, weights=weights, warm=None)
-        folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-
-        def part(learn: npt.NDArray[np.intp]) -> CoxFit:
-            some = None if weights is None else weights[learn]
-            warm = Warm(fitted.design, fits, len(learn) / len(frame))
-            return _fit_causes(frame.take(learn), outcome.take(learn), persons=persons[learn], weights=some, warm=warm)[
-                0
-            ]
-
-        return replace(fitted, out_of_fold=out_of_fold(frame, folds, horizons_days=outcome.horizons_days, fit=part))
+        rows = _Followed(frame, outcome, persons, weights)
+        return fit_with_held_out(_fit_causes, rows, outcome, persons=persons, rng=rng)
 
 
-def _fit_causes(
-    frame: FeatureFrame,
-    outcome: Outcome,
-    *,
-    persons: npt.NDArray[np.int64],
-    weights: Floats | None,
-    warm: Warm | None,
-) -> tuple[CoxFit, list[RidgeFit]]:
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """n rows and what became of them; weights: (n,) how many people each stands for."""
+
+    frame: FeatureFrame
+    outcome: Outcome
+    persons: npt.NDArray[np.int64]
+    weights: Floats | None
+
+    def take(self, rows: Positions) -> _Followed:
+        weights = None if self.weights is None else self.weights[rows]
+        return _Followed(self.frame.take(rows), self.outcome.take(rows), self.persons[rows], weights)
+
+
+def _fit_causes(rows: _Followed, warm: Warm | None) -> tuple[CoxFit, list[RidgeFit]]:
+    outcome, persons, weights = rows.outcome, rows.persons, rows.weights
     event = outcome.event == EVENT
-    design = design_of(frame, warm, relevance=event - float(event.mean()))
-    X = design.matrix(frame)
+    design = design_of(rows.frame, warm, relevance=event - float(event.mean()))
+    X = design.matrix(rows.frame)
     fits = []
     for position, cause in enumerate([EVENT, COMPETING] if outcome.kind == "competing" else [EVENT]):
         happened = outcome.event == cause

@@ -14,12 +14,10 @@ from sksurv.ensemble import ExtraSurvivalTrees
 from sksurv.util import Surv
 
 from features.arrays import Floats
-from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import CENSORED, COMPETING, EVENT, Outcome, RiskCurves, person_folds
-from training.learners.baseline import cumulative_incidence
+from training.fitted import Contributions, cumulative_incidence
 from training.learners.folds import INNER_FOLDS, MIN_EVENTS, check_learnable, out_of_fold
-from training.learners.protocol import Contributions
 
 GRID = 60
 TREES = 200
@@ -65,13 +63,11 @@ class ExtraTreesFit:
 
     def contributions(self, frame: FeatureFrame) -> Contributions:
         """Comparators explain nothing."""
-        raise PresageError("models", "a learner that explains itself", way_out="choose cox, logistic, xgboost or stack")
+        raise ValueError("a comparator explains nothing: none is to be asked")
 
     def write(self, folder: Path) -> None:
         """Refused: its trees would need pickle."""
-        raise PresageError(
-            "models", "a learner that can be served", way_out="'extra_trees' is a comparator; choose another candidate"
-        )
+        raise ValueError("'extra_trees' is a comparator, which is not served: none is to be written")
 
 
 @dataclass(frozen=True, slots=True)

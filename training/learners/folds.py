@@ -31,28 +31,36 @@ def check_learnable(frame: FeatureFrame, outcome: Outcome, *, persons: npt.NDArr
     endless = np.isinf(frame.values).any(axis=0)
     if endless.any():
         name = frame.names[int(np.flatnonzero(endless)[0])]
-        raise PresageError(f"feature '{name}'", "finite values or none", way_out="mend the infinite ones at the source")
+        raise PresageError(
+            f"[features], feature '{name}'",
+            "finite values or missing ones",
+            found="infinite ones",
+            way_out="mend them at the source, or exclude the feature",
+        )
     if len(outcome) != len(persons):
-        raise PresageError("outcome", f"as many rows as the frame ({len(persons)}), got {len(outcome)}")
+        raise ValueError(f"an outcome of {len(outcome)} rows is learned from a frame of {len(persons)}")
     with_event = len(np.unique(persons[outcome.event == EVENT]))
     if with_event < MIN_EVENTS:
         raise PresageError(
-            "outcome",
-            f"at least {MIN_EVENTS} people with the event to learn from, got {with_event}",
+            "[outcome]",
+            f"at least {MIN_EVENTS} people with the event to learn from",
+            found=str(with_event),
             way_out="widen the population, the code list or the horizon",
         )
     if bool((outcome.event == EVENT).all()) and outcome.kind == "binary":
-        raise PresageError("outcome", "both people with and without the event, got only people with it")
+        raise PresageError("[outcome]", "people with the event and people without it", found="only people with it")
     if outcome.kind != "binary":
         bad = ~np.isfinite(outcome.time_days) | (outcome.time_days < 0)
         if bad.any():
-            raise PresageError("outcome", f"times of zero or more days, {int(bad.sum())} rows have none")
+            raise PresageError(
+                "[outcome] time", "a time of zero or more days in every row", found=f"{int(bad.sum())} rows without"
+            )
         free = len(np.unique(persons[known_controls(outcome)]))
         if free < MIN_EVENTS:
             raise PresageError(
-                "horizons_days",
-                f"at least {MIN_EVENTS} people known to be free of the event at {outcome.horizons_days[-1]:g} days, "
-                f"got {free}",
+                "[outcome] horizons_days",
+                f"at least {MIN_EVENTS} people known to be free of the event at {outcome.horizons_days[-1]:g} days",
+                found=str(free),
                 way_out="give a shorter horizon: nobody is followed to this one",
             )
 

@@ -1,24 +1,22 @@
-"""What the linear learners share: exact terms per feature, and their JSON."""
+"""What the linear learners share: one fit on all rows, and fits without one fold each that start where it ended."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Floats
-from features.errors import PresageError
+from features.arrays import Floats, Positions
 from features.frame import FeatureFrame
-from training.learners.design import GROUP_NAMES, Design, learn_design
-from training.learners.protocol import Contributions
+from training.cohort import Outcome, person_folds
+from training.fitted import GROUP_NAMES, CoxFit, Design, LogisticFit
+from training.learners.design import learn_design
+from training.learners.folds import INNER_FOLDS, out_of_fold
 from training.learners.ridge import Likelihood, RidgeFit, fit_ridge, learn_penalties
 
-LEARNER_FILE = "learner.json"
 START_PENALTIES = np.full(len(GROUP_NAMES), 10.0)
 FOLD_TOLERANCE = 1e-4  # nats: held-out risks need no more
 
@@ -44,6 +42,46 @@ class Warm:
         return replace(fit, beta=np.empty(0), information=np.empty((0, 0)))
 
 
+class Rows(Protocol):
+    """What a linear learner learns from: features, and whatever it needs to know of each row beside them."""
+
+    @property
+    def frame(self) -> FeatureFrame:
+        """The features of n rows."""
+        ...
+
+    def take(self, rows: Positions) -> Self:
+        """The same of these rows."""
+        ...
+
+
+SomeRows = TypeVar("SomeRows", bound=Rows)
+Linear = TypeVar("Linear", CoxFit, LogisticFit)
+
+
+def fit_with_held_out(
+    learn: Callable[[SomeRows, Warm | None], tuple[Linear, list[RidgeFit]]],
+    rows: SomeRows,
+    outcome: Outcome,
+    *,
+    persons: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Linear:
+    """The model of all rows, with risks held out by the inner folds.
+
+    learn: the model of some rows and its ridge fits (one per cause or horizon), given where to start. The penalties are
+    learned on all rows, once; the fits without one fold take them over.
+    """
+    fitted, fits = learn(rows, None)
+    folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
+
+    def part(kept: Positions) -> Linear:
+        return learn(rows.take(kept), Warm(fitted.design, fits, len(kept) / len(rows.frame)))[0]
+
+    horizons = outcome.horizons_days or (float("nan"),)
+    return replace(fitted, out_of_fold=out_of_fold(rows.frame, folds, horizons_days=horizons, fit=part))
+
+
 def design_of(frame: FeatureFrame, warm: Warm | None, *, relevance: Floats) -> Design:
     """The design of all rows for a fold of them, or one learned here."""
     if warm is not None and not warm.design.code_names:
@@ -67,31 +105,6 @@ def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], *, warm: Rid
     )
 
 
-def linear_terms(design: Design, beta: Floats, *, frame: FeatureFrame, intercept: float = 0.0) -> Contributions:
-    """Each feature's exact part of the linear predictor; the columns are centred, so the baseline is the average."""
-    owners, features = design.owners, design.feature_names
-    terms = np.zeros((len(frame), len(features)))
-    columns = design.matrix(frame) * beta
-    for j in np.unique(owners):
-        terms[:, j] = columns[:, owners == j].sum(axis=1)
-    return Contributions(features, terms, intercept)
-
-
 def penalty_settings(penalties: Floats) -> dict[str, float | int | str]:
     """The learned penalties by name."""
     return {f"penalty_{name}": float(value) for name, value in zip(GROUP_NAMES, penalties, strict=True)}
-
-
-def write_learner(folder: Path, stored: Mapping[str, Any]) -> None:
-    """`learner.json` in a folder made for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / LEARNER_FILE).write_text(json.dumps(stored, allow_nan=False, sort_keys=True), encoding="utf-8")
-
-
-def read_learner(folder: Path) -> dict[str, Any]:
-    """What `write_learner` wrote."""
-    path = folder / LEARNER_FILE
-    if not path.is_file():
-        raise PresageError(str(path), "a learner written by Presage")
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return stored

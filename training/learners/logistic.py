@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from features.arrays import Floats
+from features.arrays import Floats, Positions
 from features.frame import FeatureFrame
-from training.cohort import Outcome, RiskCurves, person_folds
-from training.learners.design import Design
-from training.learners.folds import INNER_FOLDS, check_learnable, out_of_fold
-from training.learners.linear import (
-    Warm,
-    design_of,
-    fit_warm,
-    linear_terms,
-    penalty_settings,
-    read_learner,
-    write_learner,
-)
-from training.learners.protocol import Contributions
+from training.cohort import Outcome
+from training.fitted import LogisticFit
+from training.learners.folds import check_learnable
+from training.learners.linear import Warm, design_of, fit_warm, fit_with_held_out, penalty_settings
 from training.learners.ridge import FREE, RidgeFit
-from training.learners.targets import Target, rising, targets
-
-
-@dataclass(frozen=True, slots=True)
-class LogisticFit:
-    """One logistic regression per horizon on one design."""
-
-    design: Design
-    horizons_days: tuple[float, ...]
-    beta: Floats  # (h, P)
-    intercept: Floats  # (h,)
-    settings: Mapping[str, float | int | str] = field(default_factory=dict)
-    out_of_fold: RiskCurves | None = None
-    name: str = "logistic"
-
-    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
-        """Probability of the event by each horizon."""
-        odds = self.design.matrix(frame) @ self.beta.T + self.intercept
-        return rising(self.horizons_days, expit(odds), asked=horizons_days)
-
-    def contributions(self, frame: FeatureFrame) -> Contributions:
-        """Exact terms of the log odds at the last horizon."""
-        return linear_terms(self.design, self.beta[-1], frame=frame, intercept=float(self.intercept[-1]))
-
-    def write(self, folder: Path) -> None:
-        """`learner.json`."""
-        horizons = [None if np.isnan(h) else h for h in self.horizons_days]
-        stored = {"learner": self.name, "design": self.design.to_json(), "horizons_days": horizons}
-        numbers = {"beta": self.beta.tolist(), "intercept": self.intercept.tolist(), "settings": dict(self.settings)}
-        write_learner(folder, stored | numbers)
-
-    @classmethod
-    def read(cls, folder: Path) -> LogisticFit:
-        """What `write` wrote."""
-        stored = read_learner(folder)
-        horizons = tuple(float("nan") if h is None else float(h) for h in stored["horizons_days"])
-        beta = np.array(stored["beta"], dtype=np.float64).reshape(len(horizons), -1)
-        intercept = np.array(stored["intercept"], dtype=np.float64)
-        return cls(Design.from_json(stored["design"]), horizons, beta, intercept, stored["settings"])
+from training.learners.targets import Target, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +35,23 @@ class Logistic:
     ) -> LogisticFit:
         """Coefficients at each horizon, and out-of-fold risks with the same penalties."""
         check_learnable(frame, outcome, persons=persons)
-        goals = targets(frame, outcome, weights=weights)
-        fitted, fits = _fit_targets(frame, goals, warm=None)
-        folds = person_folds(persons, outcome.event, folds=INNER_FOLDS, rng=rng)
-
-        def part(learn: npt.NDArray[np.intp]) -> LogisticFit:
-            some = [Target(goal.horizon_days, goal.label[learn], goal.weight[learn]) for goal in goals]
-            return _fit_targets(frame.take(learn), some, warm=Warm(fitted.design, fits, len(learn) / len(frame)))[0]
-
-        return replace(fitted, out_of_fold=out_of_fold(frame, folds, horizons_days=fitted.horizons_days, fit=part))
+        rows = _Labelled(frame, targets(frame, outcome, weights=weights))
+        return fit_with_held_out(_fit_targets, rows, outcome, persons=persons, rng=rng)
 
 
-def _fit_targets(frame: FeatureFrame, goals: list[Target], *, warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """n rows and their label and weight at each horizon."""
+
+    frame: FeatureFrame
+    goals: list[Target]
+
+    def take(self, rows: Positions) -> _Labelled:
+        return _Labelled(self.frame.take(rows), [goal.take(rows) for goal in self.goals])
+
+
+def _fit_targets(rows: _Labelled, warm: Warm | None) -> tuple[LogisticFit, list[RidgeFit]]:
+    frame, goals = rows.frame, rows.goals
     last = goals[-1]
     relevance = last.weight * (last.label - np.average(last.label, weights=last.weight))
     design = design_of(frame, warm, relevance=relevance)

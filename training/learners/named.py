@@ -1,61 +1,102 @@
-"""Learners by their names: what a study asks for, and what a bundle is read by."""
+"""Learners by the names that a study gives them; what a learner needs is imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from features.errors import PresageError
-from training.learners.cox import Cox, CoxFit
-from training.learners.extra_trees import ExtraTrees
-from training.learners.linear import read_learner
-from training.learners.logistic import Logistic, LogisticFit
-from training.learners.protocol import Fitted, Learner
-from training.learners.stack import Stack, StackFit
-from training.learners.tuning import Budget, Tuning
-from training.learners.tuning_trees import TuningTrees
-from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
-from training.learners.xgboost_horizon import XGBoostHorizon, XGBoostHorizonFit
+from training.learners.budget import Budget
+from training.learners.protocol import Learner
 
-LEARNERS: Mapping[str, Callable[..., Learner]] = {
-    "logistic": Logistic,
-    "cox": Cox,
-    "xgboost": XGBoostHorizon,
-    "xgboost_cox": XGBoostCox,
-    "extra_trees": ExtraTrees,
-    "stack": Stack,
-}
-_READERS: Mapping[str, Any] = {
-    "logistic": LogisticFit,
-    "cox": CoxFit,
-    "xgboost": XGBoostHorizonFit,
-    "xgboost_cox": XGBoostCoxFit,
-    "stack": StackFit,
-}
-SERVABLE = tuple(_READERS)  # the rest are comparators
-_BOOSTED: Mapping[str, Callable[..., XGBoostHorizon | XGBoostCox | Stack]] = {
-    "xgboost": XGBoostHorizon,
-    "xgboost_cox": XGBoostCox,
-    "stack": Stack,
-}
-TUNABLE = (*_BOOSTED, "extra_trees")  # the linear learners learn their penalties in every fit
+if TYPE_CHECKING:
+    from training.learners.stack import Stack
+    from training.learners.xgboost_cox import XGBoostCox
+    from training.learners.xgboost_horizon import XGBoostHorizon
+
+Class = Callable[..., Learner]
 
 
 def make_learner(name: str, *, monotone: Mapping[str, int], budget: Budget | None) -> Learner:
     """The learner of this name; boosted ones are constrained, and all trees search settings within the budget."""
+    if name in _BOOSTED:
+        learner = _BOOSTED[name]()(monotone=monotone)
+        if budget is None:
+            return learner
+        from training.learners.tuning import Tuning
+
+        return Tuning(learner, budget)
     if name == "extra_trees" and budget is not None:
+        from training.learners.extra_trees import ExtraTrees
+        from training.learners.tuning_trees import TuningTrees
+
         return TuningTrees(ExtraTrees(), budget)
-    if name not in _BOOSTED:
-        return LEARNERS[name]()
-    learner = _BOOSTED[name](monotone=monotone)
-    return learner if budget is None else Tuning(learner, budget)
+    return LEARNERS[name]()
 
 
-def read_fitted(folder: Path) -> Fitted:
-    """The model a learner wrote into this folder. Raises PresageError where there is none."""
-    name = read_learner(folder)["learner"]
-    if name not in _READERS:
-        raise PresageError(str(folder), f"a learner among {', '.join(_READERS)}")
-    fitted: Fitted = _READERS[name].read(folder)
-    return fitted
+class _ByName(Mapping[str, Class]):
+    """The classes of learners; to list the names, or to ask for one, imports none of them."""
+
+    def __getitem__(self, name: str) -> Class:
+        return _CLASSES[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in _CLASSES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+def _logistic() -> Class:
+    from training.learners.logistic import Logistic
+
+    return Logistic
+
+
+def _cox() -> Class:
+    from training.learners.cox import Cox
+
+    return Cox
+
+
+def _extra_trees() -> Class:
+    from training.learners.extra_trees import ExtraTrees
+
+    return ExtraTrees
+
+
+def _xgboost_horizon() -> type[XGBoostHorizon]:
+    from training.learners.xgboost_horizon import XGBoostHorizon
+
+    return XGBoostHorizon
+
+
+def _xgboost_cox() -> type[XGBoostCox]:
+    from training.learners.xgboost_cox import XGBoostCox
+
+    return XGBoostCox
+
+
+def _stack() -> type[Stack]:
+    from training.learners.stack import Stack
+
+    return Stack
+
+
+_BOOSTED: Mapping[str, Callable[[], type[XGBoostHorizon | XGBoostCox | Stack]]] = {
+    "xgboost": _xgboost_horizon,
+    "xgboost_cox": _xgboost_cox,
+    "stack": _stack,
+}
+_CLASSES: Mapping[str, Callable[[], Class]] = {
+    "logistic": _logistic,
+    "cox": _cox,
+    "xgboost": _xgboost_horizon,
+    "xgboost_cox": _xgboost_cox,
+    "extra_trees": _extra_trees,
+    "stack": _stack,
+}
+LEARNERS: Mapping[str, Class] = _ByName()
+TUNABLE = (*_BOOSTED, "extra_trees")  # the linear learners learn their penalties in every fit

@@ -97,7 +97,12 @@ def fit_ridge(
             before = np.inf
         else:
             before = gain
-    raise PresageError("model", "a likelihood with a maximum", way_out="look for a feature that is the outcome")
+    raise PresageError(
+        "[features]",
+        "features under which the likelihood has a maximum",
+        found=f"none within {STEPS} steps",
+        way_out="exclude what may be the outcome under another name",
+    )
 
 
 def _step(likelihood: Likelihood, information: Floats, *, beta: Floats, ridge: Floats) -> tuple[Floats, float]:

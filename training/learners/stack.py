@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,61 +12,15 @@ import numpy.typing as npt
 from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import EVENT, Outcome, RiskCurves
+from training.fitted import StackFit
 from training.learners.cox import Cox
-from training.learners.linear import read_learner, write_learner
 from training.learners.logistic import Logistic
-from training.learners.mixture import mixed
-from training.learners.protocol import Contributions, Fitted, Learner
+from training.learners.protocol import Learner
 from training.learners.targets import Target, targets
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
 
 EVENTS_OF_PRIOR = 200.0  # as if so many events had spoken for equal weights
-
-
-@dataclass(frozen=True, slots=True)
-class StackFit:
-    """Members and their weights, which sum to one."""
-
-    members: tuple[Fitted, ...]
-    weights: Floats
-    horizon_days: float  # the last; what it explains
-    settings: Mapping[str, float | int | str] = field(default_factory=dict)
-    out_of_fold: RiskCurves | None = None
-    name: str = "stack"
-
-    def risk_at(self, frame: FeatureFrame, horizons_days: tuple[float, ...]) -> RiskCurves:
-        """The members' weighted mean."""
-        parts = [w * m.risk_at(frame, horizons_days).probabilities for m, w in self._used()]
-        return RiskCurves(horizons_days, np.sum(parts, axis=0))
-
-    def contributions(self, frame: FeatureFrame) -> Contributions:
-        """The members' terms on one scale, adding up to the stack's own: see `mixed`."""
-        parts = [member.contributions(frame) for member, _ in self._used()]
-        return mixed(parts, np.array([w for _, w in self._used()]), horizon_days=self.horizon_days)
-
-    def write(self, folder: Path) -> None:
-        """`learner.json` and one folder per member with a weight. Raises PresageError if one cannot be written."""
-        used = self._used()
-        for i, (member, _) in enumerate(used):
-            member.write(folder / f"member_{i}")
-        horizon = None if np.isnan(self.horizon_days) else self.horizon_days
-        stored = {"learner": self.name, "weights": [float(w) for _, w in used], "horizon_days": horizon}
-        write_learner(folder, stored | {"settings": dict(self.settings)})
-
-    def _used(self) -> list[tuple[Fitted, float]]:
-        return [(m, float(w)) for m, w in zip(self.members, self.weights, strict=True) if w > 0]
-
-    @classmethod
-    def read(cls, folder: Path) -> StackFit:
-        """What `write` wrote."""
-        from training.learners.named import read_fitted
-
-        stored = read_learner(folder)
-        weights = np.array(stored["weights"], dtype=np.float64)
-        members = tuple(read_fitted(folder / f"member_{i}") for i in range(len(weights)))
-        horizon = float("nan") if stored["horizon_days"] is None else float(stored["horizon_days"])
-        return cls(members, weights, horizon, stored["settings"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Floats
+from features.arrays import Floats, Positions
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import EVENT, Outcome, RiskCurves, known_by
+from training.cohort import EVENT, Outcome, known_by
 from training.learners.censoring import conditional
 from training.learners.folds import MIN_EVENTS
 
@@ -22,6 +22,10 @@ class Target:
     horizon_days: float
     label: npt.NDArray[np.bool_]
     weight: Floats
+
+    def take(self, rows: Positions) -> Target:
+        """The same of these rows."""
+        return Target(self.horizon_days, self.label[rows], self.weight[rows])
 
 
 def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = None) -> list[Target]:
@@ -40,26 +44,10 @@ def targets(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None = N
         for found, lacking, other in ((label, "events by", "longer"), (~label, "rows free of the event at", "shorter")):
             if int((found & (weight > 0)).sum()) < MIN_EVENTS:
                 raise PresageError(
-                    "horizons_days",
+                    "[outcome] horizons_days",
                     f"at least {MIN_EVENTS} {lacking} each horizon, among those who can be followed to it",
+                    found="fewer",
                     way_out=f"give a {other} horizon",
                 )
         made.append(Target(horizon, label, weight * own))
     return made
-
-
-def rising(learned: tuple[float, ...], risks: Floats, *, asked: tuple[float, ...]) -> RiskCurves:
-    """Risks (n, h) at the learned horizons, never falling, at the horizons asked for.
-
-    Raises PresageError where a horizon was not learned: between two horizons this learner knows nothing.
-    """
-    if np.isnan(learned).all() and np.isnan(asked).all():
-        return RiskCurves(learned, risks)
-    positions = []
-    for horizon in asked:
-        if horizon not in learned:
-            raise PresageError(
-                "horizons_days", "a horizon the model was fitted for", way_out="train it for that horizon"
-            )
-        positions.append(learned.index(horizon))
-    return RiskCurves(asked, np.maximum.accumulate(risks, axis=1)[:, positions])

@@ -18,12 +18,12 @@ import optuna
 
 from features.arrays import Floats
 from features.frame import FeatureFrame
-from features.progress import Advance
 from training.cohort import EVENT, Outcome, person_folds
 from training.disclosure import coarse
-from training.learners.boosting import Columns, Matrix, fold_loss
+from training.fitted import Columns, Fitted, Matrix
+from training.learners.boosting import fold_loss
+from training.learners.budget import Budget
 from training.learners.folds import INNER_FOLDS, check_learnable
-from training.learners.protocol import Fitted
 from training.learners.stack import Stack
 from training.learners.targets import targets
 from training.learners.xgboost_cox import XGBoostCox, signed_ranks
@@ -32,26 +32,8 @@ from training.learners.xgboost_horizon import XGBoostHorizon
 Boosted = XGBoostHorizon | XGBoostCox
 
 AS_UNTUNED = {"max_depth": 3, "eta": 0.05, "min_child_weight": 3.0, "subsample": 0.7, "colsample_bynode": 0.5}
-SEARCHED = ("depth", "eta", "min_child_weight", "subsample", "colsample_bynode", "lambda")
 FIRST_TRIALS = 5  # that are never stopped early: a median needs company
 KEPT = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-
-
-def _nothing(done: int) -> None:
-    """The progress that nobody watches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """trials: of each search. storage: an SQLAlchemy address that keeps them, so that a search can be resumed; None
-    keeps nothing. purpose: what the search is for; with the rows and the folds it names the search. advance: told of
-    each trial.
-    """
-
-    trials: int
-    storage: str | None = None
-    purpose: str = ""
-    advance: Advance = _nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ import optuna
 from features.arrays import Floats
 from features.frame import FeatureFrame
 from training.cohort import Outcome, person_folds
+from training.learners.budget import Budget
 from training.learners.extra_trees import ExtraTrees, ExtraTreesFit
 from training.learners.folds import INNER_FOLDS, check_learnable
 from training.learners.targets import Target, targets
-from training.learners.tuning import Budget, by_folds, searched
+from training.learners.tuning import by_folds, searched
 
 TREES_OF_A_TRIAL = 50
 SMALLEST_RISK = 1e-3  # a forest may say never, of which one error would cost everything
-SEARCHED_OF_TREES = ("min_leaf", "max_features")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The clinical and the combined model of a study, each calibrated on the people it serves; all that serving runs."""
+"""The clinical and the combined model of a study, each calibrated on the people it serves, as they are served.
+
+The promise: nothing here learns. How a pair is learned is `training.fitting`.
+"""
 
 import lazy_loader as lazy
 

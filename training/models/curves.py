@@ -15,9 +15,7 @@ import numpy as np
 from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import EVENT, Dosages, Outcome, RiskCurves
-from training.disclosure import event_grid
-from training.evaluation import aalen_johansen
+from training.cohort import Dosages, RiskCurves
 from training.models.pair import Pair
 
 GRID_POINTS = 25
@@ -72,14 +70,3 @@ def own_shape(
         stage = pair.combined.stage(some, pair.clinical.risk(some, horizons_days), dosages=dosages)
         risks[both] = pair.combined.fitted.risk_at(stage, times).probabilities
     return Shape(times, risks, OWN)
-
-
-def learned_shape(outcome: Outcome, persons: Ints) -> Shape:
-    """Of the incidence (Aalen-Johansen) among the rows that were learned from; it is kept with the model, so straight
-    between times that part at least 11 people with the event.
-    """
-    times = times_of(outcome.horizons_days)
-    happened = outcome.event == EVENT
-    at = event_grid(outcome.time_days[happened], persons[happened], edges=np.array(times), fixed=outcome.horizons_days)
-    risks = np.interp(times, at, [0.0, *(aalen_johansen(outcome, float(t)) for t in at[1:])])
-    return Shape(times, risks[None, :], LEARNED_FROM)

@@ -1,4 +1,6 @@
 from .gate import Rule as Rule
+from .home import made_home as made_home
+from .home import presage_home as presage_home
 from .kept import card_of as card_of
 from .kept import keep_card as keep_card
 from .kept import kept_answers as kept_answers
@@ -10,7 +12,6 @@ from .tracking import check_server as check_server
 from .tracking import client as client
 from .tracking import log_training as log_training
 from .tracking import log_validation as log_validation
-from .tracking import presage_home as presage_home
 from .tracking import quiet as quiet
 from .versions import CHAMPION as CHAMPION
 from .versions import bundle_of as bundle_of

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from features.errors import PresageError
+from training.registry.home import made_home
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -55,16 +56,9 @@ class Child:
     folds: Mapping[str, Mapping[str, float]]
 
 
-def presage_home() -> Path:
-    """$PRESAGE_HOME, else ./.presage; made if absent."""
-    home = Path(os.environ.get("PRESAGE_HOME", ".presage")).absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    return home
-
-
 def tracking_uri() -> str:
     """$MLFLOW_TRACKING_URI, else an SQLite file in $PRESAGE_HOME."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{presage_home() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{made_home() / 'mlflow.db'}"
 
 
 def check_server() -> None:
@@ -80,7 +74,8 @@ def check_server() -> None:
     except (OSError, ValueError):
         raise PresageError(
             "MLFLOW_TRACKING_URI",
-            f"a tracking server at {place}, which gave no answer within {PATIENCE_S:g} seconds",
+            f"a tracking server at {place}",
+            found=f"no answer within {PATIENCE_S:g} seconds",
             way_out="start it, or unset the variable to keep runs in $PRESAGE_HOME",
         ) from None
 
@@ -239,7 +234,7 @@ def _experiment(study: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     local = "MLFLOW_TRACKING_URI" not in os.environ
-    location = (presage_home() / "mlartifacts" / study).as_uri() if local else None
+    location = (made_home() / "mlartifacts" / study).as_uri() if local else None
     return str(mlflow.create_experiment(study, artifact_location=location))
 
 

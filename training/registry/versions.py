@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from training.bundle import MANIFEST, Bundle, load
 from training.registry.tracking import client, quiet
 
@@ -56,7 +56,12 @@ def _version_of_run(run_id: str) -> tuple[str, int]:
     with quiet():
         found = list(registry.search_model_versions(f"run_id = '{run_id}'"))
     if not found:
-        raise PresageError(run_id, "a run that registered a model", way_out="a child run names its parent in MLflow")
+        raise PresageError(
+            f"run {run_id}",
+            "a run that registered a model",
+            found="one that did not",
+            way_out="give its parent, which MLflow names with it",
+        )
     return str(found[0].name), int(found[0].version)
 
 
@@ -105,7 +110,7 @@ def version_number(model: str, version: str) -> int:
     if version in (CHAMPION, CHALLENGER):
         return _aliased(model, version)
     if version != "latest":
-        raise PresageError("VERSION", f"a version number, latest, {CHAMPION} or {CHALLENGER}")
+        raise PresageError("VERSION", f"a version's number, latest, {CHAMPION} or {CHALLENGER}", found=f"'{version}'")
     with quiet():
         found = client().search_model_versions(f"name='{model}'")
     if not found:
@@ -116,7 +121,17 @@ def version_number(model: str, version: str) -> int:
 def _unknown(registry: Any, model: str, *, version: int | None, alias: str = CHAMPION) -> PresageError:
     known = sorted(found.name for found in registry.search_registered_models())
     if model not in known:
-        return PresageError(model, "no such registered model", way_out=f"known: {', '.join(known) or 'none yet'}")
+        return PresageError(
+            model,
+            f"a registered model among {', '.join(known)}" if known else "a registered model",
+            found="none of that name",
+            way_out=meant(model, known) or "train it first",
+        )
     if version is None:
-        return PresageError(model, f"no version of it is the {alias}", way_out=f"presage promote {model} VERSION")
-    return PresageError(f"{model} version {version}", "no such version")
+        return PresageError(
+            model,
+            f"a version that is the {alias}",
+            found="none",
+            way_out=f"promote one: presage promote {model} VERSION",
+        )
+    return PresageError(f"{model} version {version}", "a registered version", found="none of that number")

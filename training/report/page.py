@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from features.writing import write_text
 from training.bundle import Bundle
 from training.card import Signature
 from training.registry import Rule, card_of, client, find, kept_card, quiet, validations_of
@@ -24,10 +25,7 @@ def report(target: str, version: str = "latest", *, out: Path | None = None) -> 
     """
     told = story_of(target, version)
     path = Path(f"{told.document['study']}-report.html") if out is None else out
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(render_report(told), encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, render_report(told))
     return path
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.arrays import Floats
-from features.errors import PresageError
+from features.errors import PresageError, meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,12 @@ SCENARIOS: dict[str, Effects] = {
 def effects_of(scenario: str) -> Effects:
     """The scenario's effects. Raises PresageError for an unknown name."""
     if scenario not in SCENARIOS:
-        raise PresageError("--scenario", "an unknown scenario", way_out=f"one of {', '.join(SCENARIOS)}")
+        raise PresageError(
+            "--scenario",
+            f"a scenario among {', '.join(SCENARIOS)}",
+            found=f"'{scenario}'",
+            way_out=meant(scenario, SCENARIOS),
+        )
     return SCENARIOS[scenario]
 
 

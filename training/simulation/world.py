@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from features.errors import PresageError
 from features.progress import Progress, silent
+from features.writing import whole_folder
 from training.simulation import care, omop
 from training.simulation.effects import effects_of
 from training.simulation.fhir import write_fhir
@@ -53,10 +53,8 @@ def simulate(out: Path, *, people: int, seed: int, scenario: str = "default", pr
     that exists and is not a simulation's.
     """
     _check(out, people)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
+        partial.mkdir()
         world = make_world(people=people, seed=seed, scenario=scenario, progress=progress)
         tables = clinical_tables(world, progress=progress)
         omop.write_tables(tables, partial / "omop", progress=progress)
@@ -64,10 +62,6 @@ def simulate(out: Path, *, people: int, seed: int, scenario: str = "default", pr
         write_fhir(partial / "fhir", tables, person_ids=_in_fhir(world))
         truth = true_risks(world.people, world.hazards, lives=world.lives, progress=progress)
         pq.write_table(truth, partial / "truth.parquet", compression="zstd")
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def make_world(*, people: int, seed: int, scenario: str = "default", progress: Progress = silent) -> World:
@@ -147,6 +141,11 @@ def _in_fhir(world: World) -> list[int]:
 
 def _check(out: Path, people: int) -> None:
     if people < FEWEST_PEOPLE:
-        raise PresageError("--people", f"at least {FEWEST_PEOPLE}")
+        raise PresageError("--people", f"{FEWEST_PEOPLE:,} or more", found=f"{people:,}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "truth.parquet").exists())):
-        raise PresageError(str(out), "a folder that is new, empty, or an earlier simulation", way_out="name another")
+        raise PresageError(
+            str(out),
+            "a folder that is new, empty, or an earlier simulation",
+            found="another one",
+            way_out="name another",
+        )

@@ -22,10 +22,11 @@ MIN_REFERENCE = 50  # people, below which five regression coefficients and a var
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """How a score depends on standardised components in the reference.
+    """How a score depends on standardised components among the people of the reference.
 
-    `mean`, `joint_mean`: intercept and slopes; `sd`: of the residuals of `mean`; `log_variance`: intercept and
-    slopes of the log of the variance around `joint_mean`; `quantiles`: of the reference's z_norm2 at `PERCENTILES`.
+    `mean`, `joint_mean`: intercept and slopes of the expected score; `sd`: of the residuals of `mean`; `log_variance`:
+    intercept and slopes of the log of the variance around `joint_mean`; `quantiles`: of the reference's z_norm2 at
+    `PERCENTILES`.
     """
 
     n_reference: int
@@ -36,49 +37,60 @@ class Adjustment:
     quantiles: Floats
 
     def z_norm1(self, sums: Floats, components: Floats, *, shift: Floats | float = 0.0, ratio: float = 1.0) -> Floats:
-        """Residual from the expected mean in SD. `shift`, `ratio`: what unmatched variants take from mean and
-        variance.
+        """The distance (person,) of sums from the mean expected at each person's components, in SD of the reference's
+        residuals.
+
+        `shift`, `ratio`: the parts that unmatched variants take from the expected mean, and leave of the variance.
         """
         z: Floats = (sums - (_design(components) @ self.mean - shift)) / (self.sd * np.sqrt(ratio))
         return z
 
     def z_norm2(self, sums: Floats, components: Floats, *, shift: Floats | float = 0.0, ratio: float = 1.0) -> Floats:
-        """Residual from the expected mean over the expected SD, both at the person's components."""
+        """The distance (person,) of sums from the expected mean, over the SD that is expected at each person's own
+        components.
+
+        `shift`, `ratio`: as for `z_norm1`.
+        """
         z: Floats = (sums - (_design(components) @ self.joint_mean - shift)) / (
             self.spread(components) * np.sqrt(ratio)
         )
         return z
 
     def spread(self, components: Floats) -> Floats:
-        """Expected SD of the score at these components."""
+        """The SD (person,) of the score that is expected at these components."""
         sd: Floats = np.exp(0.5 * (_design(components) @ self.log_variance))
         return sd
 
     def percentile(self, z: Floats) -> Floats:
-        """Share of the reference, in percent, with a lower z_norm2; nan stays nan."""
+        """The share of the reference, in percent, whose z_norm2 is lower; nan stays nan."""
         found: Floats = np.interp(z, self.quantiles, PERCENTILES)
         return np.where(np.isnan(z), np.nan, found)
 
 
-def fit_adjustment(sums: Floats, components: Floats) -> Adjustment:
-    """Fit on a reference. `components` (person, component), standardised. Raises PresageError for too small a
-    reference.
+def fit_adjustment(sums: Floats, components: Floats, *, where: str = "the ancestry panel") -> Adjustment:
+    """Fit the adjustment of a score to a reference: sums (person,), standardised components (person, component).
 
-    Assumes the score's mean is linear and its log variance linear in the components; groups that depart from this
-    keep a mean that is not 0. A score of few variants that a group lacks has no variance there, and a carrier would be
-    millions of SD away: such a score keeps one variance, and its z_norm2 is its z_norm1.
+    `where`: how an error names the reference and the score.
+
+    Assumes that the score's mean and its log variance are linear in the components; groups that depart from this keep a
+    mean that is not 0. A score of few variants that a group lacks has no variance there, and a carrier would be
+    millions of SD away: such a score keeps one variance, and its z_norm2 is its z_norm1. Raises PresageError for too
+    small a reference.
     """
     n, k = components.shape
     if n < MIN_REFERENCE:
-        raise PresageError(
-            "the ancestry panel", f"expected {MIN_REFERENCE} people or more", way_out="use a larger panel"
-        )
+        raise PresageError(where, f"{MIN_REFERENCE} people or more", found=str(n), way_out="use a larger panel")
     design = _design(components)
     mean: Floats = np.linalg.lstsq(design, sums, rcond=None)[0].astype(np.float64)
     residual = sums - design @ mean
     sd = float(residual.std())
     if sd <= 1e-12 * max(1.0, float(np.abs(sums).max())):
-        raise PresageError("the ancestry panel", "a score has no variance in it", way_out="check the panel's genotypes")
+        raise PresageError(
+            where,
+            "a score that differs between people",
+            found="the same sum in everybody",
+            way_out="check the panel's genotypes",
+        )
     theta = _maximise(sums / sd, design, start=np.concatenate([mean / sd, [0.0], np.zeros(k)]))
     joint_mean, log_variance = theta[: k + 1] * sd, theta[k + 1 :].copy()
     log_variance[0] += 2 * np.log(sd)
@@ -112,9 +124,10 @@ def _design(components: Floats) -> Floats:
 
 
 def interval(z: Floats, lost_share: Floats, *, unused_share: float = 0.0, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Where z would lie, at `level`, had the lost sites been seen.
+    """The interval in which z would lie, at `level`, had the sites been seen at which calls are missing or variants are
+    unmatched.
 
-    `lost_share`: variance at missing calls and at unused variants over the whole score's; `unused_share`: of the latter
+    `lost_share`: variance at these sites over the whole score's; `unused_share`: the part of it at unmatched variants
     alone. z is in SD of the variants that are used, which is sqrt(1 - unused_share) of the whole score's: the interval
     lies that much nearer to 0 than z.
     """

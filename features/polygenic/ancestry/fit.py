@@ -17,6 +17,7 @@ from features.polygenic.ancestry.model import AncestryModel, SiteTable, write_mo
 from features.polygenic.columns import Alleles, Codes, Variants
 from features.polygenic.genotypes import Genotypes, Sites
 from features.polygenic.sums import Contribution
+from features.writing import whole_folder
 
 MIN_FREQUENCY = 0.05
 MAX_MISSING = 0.02
@@ -27,14 +28,18 @@ _BLOCK = 256
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Principal components of a panel. `people` (person, component): scores; `sites`: what they are made of."""
+    """Principal components of a panel.
+
+    `people` (person, component): each person's scores; `sites`: their loadings by site.
+    """
 
     people: Floats
     sites: SiteTable
 
 
 def principal_components(genotypes: Genotypes, alleles: Alleles, *, n_components: int) -> Components:
-    """Components of standardised counts at common, well called, biallelic autosomal sites, evenly thinned.
+    """Compute principal components of a panel's standardised counts at common, well called, biallelic autosomal sites,
+    evenly thinned.
 
     Palindromes are left out, so that another file's strand does not matter. Patterson N et al., PLoS Genetics
     2006;2:e190. Raises PresageError where the panel has too few such sites or people.
@@ -49,7 +54,8 @@ def principal_components(genotypes: Genotypes, alleles: Alleles, *, n_components
     if len(chosen) < 10 * n_components or len(genotypes.samples) <= 2 * n_components:
         raise PresageError(
             genotypes.name,
-            f"{len(chosen)} common sites of {len(genotypes.samples)} people are too few for {n_components} components",
+            f"{10 * n_components} common sites and more than {2 * n_components} people for {n_components} components",
+            found=f"{len(chosen)} common sites of {len(genotypes.samples)} people",
             way_out="use a larger panel or fewer --components",
         )
     thin = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), MAX_SITES)).astype(int))
@@ -135,7 +141,7 @@ def _site_table(
 
 
 def standardised(people: Floats, train: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Mean and SD of the training people's components, and everybody's in these units."""
+    """Mean and SD (component,) of the training people's components, and everybody's components in these units."""
     mean, sd = people[train].mean(axis=0), people[train].std(axis=0)
     return mean, sd, (people - mean) / sd
 
@@ -150,7 +156,8 @@ def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str,
         if len(members) < MIN_GROUP:
             raise PresageError(
                 "--labels",
-                f"group {group} has {len(members)} people, expected {MIN_GROUP} or more",
+                f"{MIN_GROUP} people or more in each group",
+                found=f"{len(members)} in group {group}",
                 way_out="merge groups",
             )
         centres.append(members.mean(axis=0))
@@ -167,11 +174,12 @@ def score_part(
     alleles: Alleles,
     train: NDArray[np.bool_],
 ) -> pa.Table:
-    """Per site of a score: alleles, frequency, weight, variance, and what its share of the mean is at given components.
+    """The part of a score that the reference holds, site by site: alleles, frequency, weight, variance, and slopes on
+    the components.
 
-    So the expected mean is known exactly for whichever of the sites another data set has: over all sites the slopes add
-    up to the regression of the sum. `constants`: what a site adds to everybody. `components`: standardised. A site at
-    which nobody of the panel is called has no frequency: it counts as unknown.
+    The expected mean is therefore known exactly for whichever of the sites another data set has: over all sites the
+    slopes add up to the regression of the sum. `constants`: the amount a site adds to everybody. `components`:
+    standardised. A site at which nobody of the panel is called has no frequency and counts as unknown.
     """
     variants = genotypes.variants
     chosen = part.codes >> 1
@@ -216,12 +224,16 @@ def assemble(
     parts: Mapping[str, pa.Table],
     train: NDArray[np.bool_] | None = None,
 ) -> AncestryModel:
-    """Everything a frozen reference holds. `train`: the unrelated people the regressions are fitted on."""
+    """Put together all that a frozen reference holds.
+
+    `train`: the unrelated people on whom the regressions are fitted.
+    """
     chosen = np.ones(len(components.people), np.bool_) if train is None else train
     mean, sd, standard = standardised(components.people, chosen)
     groups, centres, covariances = describe_groups(standard, labels)
     fits: dict[str, Adjustment] = {
-        score_id: fit_adjustment(sums[chosen], standard[chosen]) for score_id, sums in sorted(scores.items())
+        score_id: fit_adjustment(sums[chosen], standard[chosen], where=f"{name}, score {score_id}")
+        for score_id, sums in sorted(scores.items())
     }
     return AncestryModel(
         name=name,
@@ -240,22 +252,18 @@ def assemble(
 
 
 def check_free(out: Path) -> None:
-    """Raises PresageError where something stands already: told before hours of fitting, not after."""
+    """Raise PresageError where the place of the reference is taken: before hours of fitting, not after."""
     if out.exists():
         raise PresageError(
-            str(out), "there is something already", way_out="a frozen reference is not overwritten: name another"
+            str(out),
+            "a name that is free",
+            found="something of that name, and a frozen reference is not overwritten",
+            way_out="name another",
         )
 
 
 def freeze(model: AncestryModel, out: Path) -> None:
-    """Write a model whole or not at all."""
+    """Write a reference whole or not at all."""
     check_free(out)
-    part = out.with_name(out.name + ".part")
-    try:
+    with whole_folder(out) as part:
         write_model(model, part)
-        part.rename(out)
-    finally:
-        if part.exists():
-            import shutil
-
-            shutil.rmtree(part)

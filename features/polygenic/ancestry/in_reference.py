@@ -1,4 +1,4 @@
-"""Which part of a score the ancestry reference knows: what its variants are expected to add, and by which weights."""
+"""A score as it is summed here, set against the score that the ancestry reference was fitted on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from features.polygenic.sums import Contribution, UsedRows
 
 @dataclass(frozen=True, slots=True)
 class InReference:
-    """A score as it is summed here against the score that the reference was fitted on.
+    """A score as it is summed here, set against the score that the reference was fitted on.
 
     `shift`: intercept and slopes on the components by which the expected sum is less than the reference's. `slopes`:
-    of the variants that are summed here, on the components. `drift`: what all of these would add if every call were
-    missing, less their mean in the reference. `ratio`: variance of the sum over the reference's. `foreign`: share of
-    that variance at sites that the reference lacks. `reweighted`: variance of the difference that other weights make,
-    over the reference's; nan where the reference does not hold its weights.
+    those of the variants that are summed here. `drift`: the sum over these variants if every call were missing, less
+    their mean in the reference. `ratio`: variance of the sum over the reference's. `foreign`: share of that variance at
+    sites that the reference lacks. `reweighted`: variance of the difference that other weights make, over the
+    reference's; nan where the reference does not hold its weights.
     """
 
     shift: Floats
@@ -34,7 +34,7 @@ class InReference:
 
 
 def site_constants(score: Score, used: UsedRows) -> Floats:
-    """What each site of the score's `Contribution` adds to everybody, whatever their genotype."""
+    """The amount (site,) that each site of the score's `Contribution` adds to everybody, whatever their genotype."""
     if score.effects is None:
         by_row = np.where(used.turned, 2 * score.weights[used.rows], 0.0)
     else:
@@ -52,7 +52,11 @@ def in_reference(
     alleles: Alleles,
     frequencies: Floats,
 ) -> InReference:
-    """`table`: the reference's part of the score, `ancestry_fit.score_part`. `frequencies`: of each variant's ALT."""
+    """Compare a score's contribution here with the reference's part of the same score.
+
+    `table`: the reference's part, as `score_part` of `features.polygenic.ancestry.fit` made it. `constants`: the amount
+    each site adds to everybody. `frequencies` (variant,): of each variant's ALT.
+    """
     variant, reads_ref = part.codes >> 1, (part.codes & 1).astype(np.bool_)
     counted = np.where(reads_ref, variants.ref[variant], variants.alt[variant]).astype(np.int32)
     frequency = np.where(reads_ref, 1 - frequencies[variant], frequencies[variant])
@@ -101,10 +105,10 @@ def _find(table: pa.Table, variants: Variants, *, variant: NDArray[np.int64], al
     own, keys = table["key"].to_numpy()[order], variants.keys[variant]
     ref, alt = (alleles.encode(table[name])[order] for name in ("ref", "alt"))
     low = np.arange(len(own)) if np.array_equal(own, keys) else np.searchsorted(own, keys)
-    found = np.full(len(keys), -1, np.int64)
-    one, two = variants.ref[variant], variants.alt[variant]
-    for first, second in ((one, two), (alleles.complement(one), alleles.complement(two))):
-        left, step = np.flatnonzero(found < 0), 0
+    places = np.full(len(keys), -1, np.int64)
+    ref_here, alt_here = variants.ref[variant], variants.alt[variant]
+    for first, second in ((ref_here, alt_here), (alleles.complement(ref_here), alleles.complement(alt_here))):
+        left, step = np.flatnonzero(places < 0), 0
         while len(left):
             candidate = low[left] + step
             inside = candidate < len(own)
@@ -112,9 +116,9 @@ def _find(table: pa.Table, variants: Variants, *, variant: NDArray[np.int64], al
             left, candidate = left[inside], candidate[inside]
             as_written = (ref[candidate] == first[left]) & (alt[candidate] == second[left])
             fits = as_written | ((ref[candidate] == second[left]) & (alt[candidate] == first[left]))
-            found[left[fits]] = order[candidate[fits]]
+            places[left[fits]] = order[candidate[fits]]
             left, step = left[~fits], step + 1
-    return found
+    return places
 
 
 def _reweighted(
@@ -136,5 +140,5 @@ def _reweighted(
 
 
 def _palindromes(table: pa.Table, alleles: Alleles) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = alleles.complement(alleles.encode(table["ref"])) == alleles.encode(table["alt"])
-    return found
+    palindromic: NDArray[np.bool_] = alleles.complement(alleles.encode(table["ref"])) == alleles.encode(table["alt"])
+    return palindromic

@@ -16,20 +16,35 @@ from features.polygenic.columns import chromosome_code
 
 
 def read_loadings(prefix: Path, *, n_components: int | None = None) -> tuple[tuple[str, ...], Components]:
-    """People's ids and their first components (all by default). Counts of the alternate allele are about mu + UD V'.
+    """Read loadings made elsewhere: the people's ids and their first components (all by default).
 
-    Zhang F et al., Genome Research 2020;30:185-94. Raises PresageError where the files do not fit together.
+    Counts of the alternate allele are about mu + UD V'. Zhang F et al., Genome Research 2020;30:185-94. Raises
+    PresageError where the files do not fit together.
     """
     loadings, components = _numbers(prefix, "UD", skip=0), _numbers(prefix, "V", skip=1)
     mean = _numbers(prefix, "mu", skip=1)[:, 0]
     places = _rows(prefix, "bed", width=5)
     if not len(loadings) == len(mean) == len(places):
-        raise PresageError(str(prefix), ".UD, .mu and .bed differ in length", way_out="take all files of one release")
+        raise PresageError(
+            str(prefix),
+            "as many rows in .UD as in .mu and .bed",
+            found=f"{len(loadings)}, {len(mean)} and {len(places)}",
+            way_out="take all files of one release",
+        )
     if components.shape[1] != loadings.shape[1]:
-        raise PresageError(str(prefix), ".UD and .V differ in components", way_out="take all files of one release")
+        raise PresageError(
+            str(prefix),
+            "as many components in .UD as in .V",
+            found=f"{loadings.shape[1]} and {components.shape[1]}",
+            way_out="take all files of one release",
+        )
     if n_components is not None and n_components > components.shape[1]:
-        rule = f"it has {components.shape[1]} components, not {n_components}"
-        raise PresageError(str(prefix), rule, way_out="say fewer with --components")
+        raise PresageError(
+            str(prefix),
+            f"{n_components} components or more",
+            found=str(components.shape[1]),
+            way_out="ask for fewer with --components",
+        )
     chosen = slice(n_components)
     keys = [(chromosome_code(row[0]) << 32) | int(row[2]) for row in places]
     sites = SiteTable(
@@ -56,8 +71,8 @@ def _numbers(prefix: Path, kind: str, *, skip: int) -> Floats:
             values[number] = np.nan
         if not np.isfinite(values[number]).all():
             where = f"{prefix}.{kind}, line {number + 1}"
-            what = "a number" if values.shape[1] == 1 else f"{values.shape[1]} numbers"
-            raise PresageError(where, f"expected {what}", way_out="copy the file again")
+            expected = "a number" if values.shape[1] == 1 else f"{values.shape[1]} numbers"
+            raise PresageError(where, expected, way_out="copy the file again")
     return values
 
 
@@ -66,13 +81,23 @@ def _rows(prefix: Path, kind: str, *, width: int) -> list[list[str]]:
     rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < width), None)
     if not rows or short is not None:
-        where = f"{path}, line {short or 1}"
-        raise PresageError(where, f"expected at least {width} columns", way_out="copy the file again")
+        width_found = len(rows[short - 1]) if short is not None else 0
+        raise PresageError(
+            f"{path}, line {short or 1}",
+            f"at least {width} columns",
+            found=str(width_found),
+            way_out="copy the file again",
+        )
     return rows
 
 
 def _file(prefix: Path, kind: str) -> Path:
     path = Path(f"{prefix}.{kind}")
     if not path.exists():
-        raise PresageError(str(path), "no such file", way_out="loadings are four files: .UD, .mu, .bed and .V")
+        raise PresageError(
+            str(path),
+            "loadings, which are four files: .UD, .mu, .bed and .V",
+            found="no such file",
+            way_out="copy all four",
+        )
     return path

@@ -30,8 +30,8 @@ _SUM_TO_ONE = 1e4  # weight of the row that makes admixture shares sum to 1
 
 @dataclass(frozen=True, slots=True)
 class SiteTable:
-    """Sites of the components and of the scores: alleles, frequency of ALT, loadings (nan where not of the
-    components).
+    """The sites of the components and of the scores: alleles, frequency of ALT, and loadings, which are nan at sites of
+    scores only.
     """
 
     keys: Ints
@@ -44,7 +44,7 @@ class SiteTable:
 
     @property
     def of_components(self) -> NDArray[np.bool_]:
-        """Where a site has loadings."""
+        """Whether each site (site,) has loadings."""
         return ~np.isnan(self.loadings[:, 0])
 
 
@@ -54,8 +54,8 @@ class Placement:
 
     `components`: standardised. `group`, `probability`: the most probable group and its probability among the groups,
     from normal distributions. `distance`: from the nearest group or mixture of groups' centres, in SD within groups.
-    `beyond`: further than the reference reaches. `placed`: False where too little is called to say; the rest is then
-    nan, or "".
+    `beyond`: whether that is further than the reference reaches. `placed`: False where too little is called to place
+    the person; the other values are then nan, or "".
     """
 
     components: Floats
@@ -68,7 +68,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class AncestryModel:
-    """A reference fitted once. `version`: digest of its content."""
+    """A frozen ancestry reference, fitted once. `version` is the digest of its content."""
 
     name: str
     build: str | None
@@ -85,16 +85,16 @@ class AncestryModel:
 
     @property
     def label(self) -> str:
-        """What a result says it was compared with."""
+        """The name under which a result says which reference it was compared with."""
         return f"{self.name} {self.version[:12]}"
 
     def standardise(self, components: Floats) -> Floats:
-        """Components in SD of the reference."""
+        """Components (person, component) in SD of the reference."""
         standard: Floats = (components - self.component_mean) / self.component_sd
         return standard
 
     def place(self, components: Floats, *, beyond: float = BEYOND) -> Placement:
-        """Place people by their raw components; nan where these are not known."""
+        """Place people by their raw components (person, component), which are nan where they are not known."""
         everybody = self.standardise(components)
         placed = np.isfinite(everybody).all(axis=1)
         standard = everybody[placed]
@@ -142,10 +142,11 @@ def _nowhere(standard: Floats) -> Placement:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """How raw sums over the found sites become components: `contributions` one for each component, then `mix`.
+    """The way from sums over the reference's sites to components: a `Contribution` for each component, then the matrix
+    `mix`.
 
-    `drift`: what each sum would be if every call were missing and stood at its frequency; 0 where that is the
-    reference's own. `found`: share of the reference's sites.
+    `drift`: the value of each sum if every call were missing and stood at its frequency; 0 where that is the
+    reference's own. `found`: the share of the reference's sites that the genotypes have.
     """
 
     contributions: tuple[Contribution, ...]
@@ -154,11 +155,12 @@ class Projection:
     found: float
 
     def components(self, sums: Floats, hidden: Floats, *, called: Floats) -> Floats:
-        """People's raw components from sums (component, person); nan where too little is called.
+        """Raw components (person, component) from sums (component, person); nan where too little is called.
 
         `hidden` (component, person): share of each sum's variance at missing calls. `called` (person,): share of the
-        sites. A missing call says nothing: what it stands at is taken off, and the called sites speak for the others.
-        That is the least-squares projection on these alone where calls are missing at random over the sites.
+        sites that is called. A missing call says nothing: the value it stands at is taken off, and the called sites
+        speak for the others. That is the least-squares projection on these alone where calls are missing at random over
+        the sites.
         """
         seen = 1 - hidden
         enough = (called * self.found >= MIN_PLACED) & (seen > 0).all(axis=0)
@@ -168,9 +170,10 @@ class Projection:
 
 
 def projection(model: AncestryModel, target: TargetIndex, *, alleles: Alleles, frequencies: Floats) -> Projection:
-    """Least-squares projection on the loadings at the sites that the genotypes have, either allele as reference.
+    """Project by least squares on the loadings at the sites that the genotypes have, with either allele as their
+    reference.
 
-    `frequencies`: of each variant's alternate allele, at which missing calls stand.
+    `frequencies` (variant,): of each variant's alternate allele, at which missing calls stand.
     """
     sites = model.sites
     variant, turned = _find(sites, target, alleles=alleles)
@@ -194,7 +197,7 @@ def projection(model: AncestryModel, target: TargetIndex, *, alleles: Alleles, f
 
 
 def reference_frequencies(model: AncestryModel, target: TargetIndex, *, alleles: Alleles) -> Floats:
-    """The reference's frequency of each variant's alternate allele, nan where it has none."""
+    """The reference's frequency (variant,) of each variant's alternate allele, nan where it has none."""
     variant, turned = _find(model.sites, target, alleles=alleles)
     found = np.full(len(target.variants), np.nan)
     here = variant >= 0
@@ -204,7 +207,7 @@ def reference_frequencies(model: AncestryModel, target: TargetIndex, *, alleles:
 
 
 def model_sites(model: AncestryModel, alleles: Alleles) -> tuple[Ints, Codes, Codes]:
-    """Position, REF and ALT of the reference's sites."""
+    """Position key, REF and ALT (site,) of each of the reference's sites."""
     sites = model.sites
     ref, alt = ([alleles.code(name) for name in names] for names in (sites.ref, sites.alt))
     return sites.keys, np.array(ref, np.int32), np.array(alt, np.int32)
@@ -240,24 +243,34 @@ def write_model(model: AncestryModel, folder: Path) -> None:
 
 
 def read_model(folder: Path) -> AncestryModel:
-    """A frozen reference. Raises PresageError where a file is missing or is not the one that was frozen."""
+    """Read a frozen reference. Raises PresageError where a file is missing or differs from the one that was frozen."""
     path = folder / MODEL
     try:
         told: dict[str, Any] = json.loads(path.read_text())
         if told["format"] != FORMAT:
-            raise PresageError(str(path), f"format {told['format']} is not {FORMAT}", way_out="fit the reference again")
+            raise PresageError(
+                str(path),
+                f"an ancestry reference of format {FORMAT}",
+                found=f"format {told['format']}",
+                way_out="fit the reference again",
+            )
         for name, digest in told["files"].items():
             if _digest(folder / name) != digest:
                 raise PresageError(
-                    str(folder / name), "not the file that was frozen", way_out="fit the reference again"
+                    str(folder / name), "the file that was frozen", found="another", way_out="fit the reference again"
                 )
         return _from_json(told, folder)
     except FileNotFoundError as error:
         raise PresageError(
-            str(error.filename), "no such file", way_out="make a reference: presage ancestry fit PANEL --out MODEL"
+            str(error.filename),
+            "a file of an ancestry reference",
+            found="no such file",
+            way_out="make a reference: presage ancestry fit PANEL --out MODEL",
         ) from error
     except (KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
-        raise PresageError(str(path), "not an ancestry reference", way_out="fit the reference again") from error
+        raise PresageError(
+            str(path), "an ancestry reference", found="a file of another kind", way_out="fit the reference again"
+        ) from error
 
 
 def _as_json(model: AncestryModel, folder: Path) -> dict[str, Any]:

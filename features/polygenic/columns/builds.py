@@ -1,4 +1,4 @@
-"""Genome builds: what a header says, told from names and contig lengths."""
+"""Genome builds: which build a name or a header means, by names and contig lengths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ _LENGTH = re.compile(r"length=(\d+)")
 
 
 def canonical_build(name: str | None) -> str | None:
-    """GRCh37 or GRCh38 for any of their names, or another build that scores are made on; None for NR and the rest."""
+    """GRCh37 or GRCh38 for any of their names, or another build that scores are made on.
+
+    None for NR and names of no build.
+
+    >>> canonical_build("hg19"), canonical_build("GRCh38.p14")
+    ('GRCh37', 'GRCh38')
+    """
     for build, pattern in _NAMES:
         if name and re.search(pattern, name, re.IGNORECASE):
             return build
@@ -42,28 +48,35 @@ def canonical_build(name: str | None) -> str | None:
 
 
 def required_build(name: str) -> str:
-    """The build a user named. Raises PresageError for one we cannot tell."""
+    """The build that a user named. Raises PresageError for a name that means none."""
     build = canonical_build(name)
     if build not in (GRCH37, GRCH38):
-        raise PresageError("--build", "expected GRCh37 or GRCh38", way_out="lift other builds over first")
+        raise PresageError("--build", "GRCh37 or GRCh38", way_out="lift other builds over first")
     return build
 
 
 def other_build(of_score: str | None, of_genotypes: str | None) -> str | None:
-    """Why a score does not fit genotypes of another build; None where it does, or nobody knows."""
+    """The reason why a score does not fit genotypes of another build.
+
+    None where it fits, or where a build is unknown.
+    """
     if of_score is None or of_genotypes is None or of_score == of_genotypes:
         return None
     return f"the score is on {of_score}, the genotypes are on {of_genotypes}: take the {of_genotypes} file"
 
 
 def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
-    """The build from `##reference`, `##contig` assembly and contig lengths. Raises PresageError where they disagree."""
+    """The build that `##reference`, `##contig` assembly and contig lengths of a header tell.
+
+    Raises PresageError where they disagree.
+    """
     found = {build for line in lines for build in _builds_of_line(line)}
     if len(found) > 1:
         raise PresageError(
             where,
-            f"the header names {' and '.join(sorted(found))} at once",
-            way_out="say which with --build after mending the header",
+            "a header that names one build",
+            found=" and ".join(sorted(found)),
+            way_out="mend the header, or name the build with --build",
         )
     return found.pop() if found else None
 

@@ -21,7 +21,10 @@ def explode(
     rows: NDArray[np.int64],
     alleles: Alleles,
 ) -> Variants:
-    """Variants of records. `keys`, `ref`, `alts`, `ids`, `rows` (record,)."""
+    """Make variants of records; a record with several alternates becomes one variant for each.
+
+    `keys`, `ref`, `alts`, `ids` and `rows` are (record,).
+    """
     parent, alt, several = split_alternates(alts, alleles)
     if not several.any():
         ones = np.ones(len(rows), np.int32)
@@ -40,7 +43,9 @@ def explode(
 
 
 def split_alternates(alts: Column, alleles: Alleles) -> tuple[NDArray[np.intp], Codes, NDArray[np.bool_]]:
-    """Of each alternate its record and its code; of each record whether it has several."""
+    """Part the alternates of records: the record and the code of each alternate, and whether each
+    record has several.
+    """
     if b"," in alts.content:
         text = alts.text()
         several = pc.match_substring(text, ",").to_numpy(zero_copy_only=False)

@@ -17,11 +17,13 @@ from features.polygenic.columns.explode import split_alternates
 from features.polygenic.columns.variants import Alleles, Codes, Variants, position_keys, split_key
 
 _NAMED = ("ID", "REF", "ALT", "ALT_FREQS")
+_CUT = "one that is cut short or damaged"
+_AGAIN = "make it again: plink2 --freq"
 
 
 @dataclass(frozen=True, slots=True)
 class FrequencyTable:
-    """One row for each alternate allele of a file. `position`: None without a POS column."""
+    """Allele frequencies of a file, one row for each alternate allele. `position` is None without a POS column."""
 
     path: Path
     chromosome: NDArray[np.int64]
@@ -35,7 +37,7 @@ class FrequencyTable:
         return len(self.frequency)
 
     def of(self, variants: Variants) -> NDArray[np.float64]:
-        """Frequency of each variant's alternate allele, nan where the file does not have it.
+        """The frequency (variant,) of each variant's alternate allele, nan where the file does not have it.
 
         A variant is found by its chromosome, its id and its two alleles in either order; or by position where the file
         has a POS column or ids of the form chromosome:position:REF:ALT. Raises PresageError for a file that knows none
@@ -50,20 +52,24 @@ class FrequencyTable:
         if len(variants) and np.isnan(found).all():
             raise PresageError(
                 str(self.path),
-                "it has none of the genotypes' variants",
+                "frequencies of the genotypes' variants",
+                found="none of them",
                 way_out="make it from a reference of the same build and ids",
             )
         return found
 
     def sites(self) -> tuple[Ints, Codes, Codes]:
-        """Position, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
+        """Position key, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
         return _positions(self), self.ref, self.alt
 
 
 def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
-    """Raises PresageError for a damaged file, and a frequency outside 0 to 1."""
+    """Read plink2's table of allele frequencies.
+
+    Raises PresageError for a damaged file, or a frequency outside 0 to 1.
+    """
     if not path.exists():
-        raise PresageError(str(path), "no such frequency file", way_out="make one: plink2 --freq")
+        raise PresageError(str(path), "a file of frequencies", found="no such file", way_out="make one: plink2 --freq")
     parts: list[FrequencyTable] = []
     columns: list[str] = []
     rows = 0
@@ -77,20 +83,16 @@ def read_afreq(path: Path, alleles: Alleles) -> FrequencyTable:
                 parts.append(_read_piece(path, content, columns=columns, alleles=alleles))
                 rows += len(parts[-1])
     except (text.BadLineError, OSError) as error:
-        raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq") from error
+        raise PresageError(str(path), "a whole .afreq file", found=_CUT, way_out=_AGAIN) from error
     except text.BadCellError as error:
         where = f"{path}, row {rows + error.number + 1}"
-        raise PresageError(where, "expected numbers", way_out="make it again: plink2 --freq") from error
+        raise PresageError(where, "numbers", way_out=_AGAIN) from error
     if not parts:
-        raise PresageError(str(path), "not a whole .afreq file", way_out="make it again: plink2 --freq")
+        raise PresageError(str(path), "a whole .afreq file", found=_CUT, way_out=_AGAIN)
     table = _joined(parts)
     outside = np.flatnonzero((table.frequency < 0) | (table.frequency > 1))
     if len(outside):
-        raise PresageError(
-            f"{path}, row {outside[0] + 1}, column ALT_FREQS",
-            "expected a frequency from 0 to 1",
-            way_out="make it again",
-        )
+        raise PresageError(f"{path}, row {outside[0] + 1}, column ALT_FREQS", "a frequency from 0 to 1", way_out=_AGAIN)
     return table
 
 
@@ -98,7 +100,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     for name in _NAMED:
         if name not in columns:
             raise PresageError(
-                f"{path}, line 1", f"the header has no column {name}", way_out="make it with plink2 --freq"
+                f"{path}, line 1", f"the columns {', '.join(_NAMED)}", found=f"no column {name}", way_out=_AGAIN
             )
 
 

@@ -42,7 +42,10 @@ def _library() -> ctypes.CDLL:
     found = find_spec("features.polygenic._loops")
     if found is None or found.origin is None:
         raise PresageError(
-            "features/polygenic/columns/loops.c", "it is not compiled", way_out="install Presage again: pip"
+            "features/polygenic/columns/loops.c",
+            "its compiled library",
+            found="none",
+            way_out="install Presage again with pip",
         )
     return ctypes.CDLL(found.origin)
 
@@ -52,9 +55,11 @@ LOOPS = _library()
 
 @dataclass(frozen=True, slots=True)
 class SiteWeights:
-    """What a block's calls weigh: `additive` (site, score) a copy, `heterozygote` beyond it for exactly one copy, and
-    the copies `expected` (site,) of a missing call. Sums are of what calls add beyond the expected.
-    `constants` (score,): what these sites add to everybody.
+    """The weights of a block of sites: `additive` (site, score) for each copy, and `heterozygote` on top for exactly
+    one copy.
+
+    `expected` (site,): the copies at which a missing call stands; sums are of the amounts that calls add beyond it.
+    `constants` (score,): the amount that these sites add to everybody.
     """
 
     additive: Floats
@@ -77,12 +82,15 @@ class SiteWeights:
 
 
 def room_for_rows(n_sites: int, n_samples: int) -> Rows:
-    """Zeros (site, word)."""
+    """Zeros (site, word) with room for the calls of `n_samples` people at each site, 32 people a word."""
     return _aligned((n_sites, -(-n_samples // (32 * _ROW_WORDS)) * _ROW_WORDS), np.uint64)
 
 
 def room_for_words(n_sites: int, n_samples: int) -> Rows:
-    """Zeros (site / 32, sample); the samples as many as `rows` have room for."""
+    """Zeros (site / 32, sample) with room for the calls of each person, 32 sites a word.
+
+    As many samples as `rows` have room for.
+    """
     n_words = -(-n_samples // (32 * _ROW_WORDS)) * _ROW_WORDS
     return _aligned((-(-n_sites // SITES), 32 * n_words), np.uint64)
 
@@ -96,7 +104,10 @@ def unpack(
     n_samples: int,
     rows: Rows,
 ) -> bool:
-    """The wanted ones of a PGEN's records as rows; False where a record does not add up."""
+    """Decode the wanted records of a PGEN into `rows`.
+
+    False where a record does not add up, and pgenlib has to read it.
+    """
     earlier = np.zeros(rows.shape[1], np.uint64)
     return bool(
         LOOPS.unpack(
@@ -106,24 +117,27 @@ def unpack(
 
 
 def pack(calls: NDArray[np.int8], rows: Rows) -> None:
-    """Calls (site, sample) of 0, 1, 2 and -9 as rows."""
+    """Pack calls (site, sample) of 0, 1, 2 and -9 (missing) into `rows` (site, word)."""
     LOOPS.pack(*at(calls), *sizes(*calls.shape, rows.shape[1]), *at(rows))
 
 
 def tally(rows: Rows, n_samples: int) -> NDArray[np.int64]:
-    """Samples with one copy, with two, and missing (site, 3)."""
+    """Counts (site, 3) of the samples with one copy, with two copies, and with a missing call."""
     counts = np.empty((len(rows), 3), np.int64)
     LOOPS.tally(*at(rows), *sizes(len(rows), n_samples, rows.shape[1]), *at(counts))
     return counts
 
 
 def turn(rows: Rows, words: Rows) -> None:
-    """Rows as words."""
+    """Turn `rows` (site, word) into `words` (site / 32, sample)."""
     LOOPS.turn(*at(rows), *sizes(*rows.shape), *at(words))
 
 
 def count_missing(words: Rows, used: NDArray[np.bool_], *, missing: NDArray[np.int64]) -> None:
-    """`missing` (set, sample) += the calls that are missing at the sites that each set uses (site, set)."""
+    """Add to `missing` (set, sample) the number of missing calls at the sites that each set uses.
+
+    `used` is (site, set).
+    """
     cells = np.zeros((used.shape[1], len(words) * SITES, 2), np.bool_)
     cells[:, : len(used), 0] = used.T
     masks = np.packbits(cells.reshape(used.shape[1], -1), axis=1, bitorder="little").view(np.uint64)
@@ -138,7 +152,10 @@ def count_missing(words: Rows, used: NDArray[np.bool_], *, missing: NDArray[np.i
 
 
 def add_missing(words: Rows, effects: Singles, *, out: Singles) -> None:
-    """For every missing call add its site's row of `effects` to its sample's row of `out`, (.., column / 16, 16)."""
+    """Add, for every missing call, its site's row of `effects` to its sample's row of `out`.
+
+    Both are (.., column / 16, 16).
+    """
     used = (effects != 0).any(axis=2)
     row_words = words.shape[1] // 32
     LOOPS.add_missing(
@@ -147,13 +164,13 @@ def add_missing(words: Rows, effects: Singles, *, out: Singles) -> None:
 
 
 def add_few(rows: Rows, weights: SiteWeights, *, score: int, sums: Floats) -> None:
-    """`sums` (sample,) += one score's, site by site."""
+    """Add one score's sum over these sites to `sums` (sample,), site by site, for a score of few sites."""
     told = weights._as_c()
     LOOPS.add_few(*at(rows), *sizes(len(sums), rows.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))
 
 
 class LookUp:
-    """Sums hard calls of some scores by lookup, for one thread: in double precision, or in runs of single."""
+    """Sums hard calls for some scores by lookup, on one thread, in double precision or in runs of single precision."""
 
     def __init__(self, n_scores: int, n_samples: int, *, single: bool) -> None:
         single = single and n_scores > 1
@@ -166,7 +183,10 @@ class LookUp:
         self._sums: Floats = _aligned((-(-n_scores // self._lanes), n_samples, self._lanes), np.float64)
 
     def add(self, words: Rows, weights: SiteWeights, *, scores: NDArray[np.int64]) -> None:
-        """Add a block of sites; `scores`: the columns of the weights, as many as said."""
+        """Add a block of sites to the sums.
+
+        `scores`: the columns of the weights to sum, as many as the LookUp was made for.
+        """
         told = weights._as_c()
         self._loop(
             *at(words),
@@ -178,47 +198,55 @@ class LookUp:
         )
 
     def sums(self) -> Floats:
-        """(score, sample)."""
+        """The sums (score, sample) so far."""
         return self._sums.transpose(0, 2, 1).reshape(-1, self._n)[: self._n_scores]
 
 
 def tally_weights(
     weights: Floats, kinds: NDArray[np.uint8], *, sums: Floats, squares: Floats, zeros: NDArray[np.int64]
 ) -> None:
-    """Add to `sums` and `squares` (kind, score) what the weights (row, score) of each kind of row are without sign, to
-    `zeros` (score,) how many are 0.
+    """Add up weights (row, score) by kind of row (row,): absolute weights to `sums`, squared ones to `squares` (kind,
+    score).
+
+    `zeros` (score,) counts the weights that are 0.
     """
     LOOPS.tally_weights(*at(weights, kinds), *sizes(*weights.shape), *at(sums, squares, zeros))
 
 
 def tally_dosages(dosages: Singles) -> tuple[Floats, NDArray[np.int64]]:
-    """Per site the sum over called samples, and how many are missing."""
+    """For each site the sum of dosages over called samples, and the number of missing ones."""
     totals, missing = np.empty(len(dosages)), np.empty(len(dosages), np.int64)
     LOOPS.tally_dosages(*at(dosages), *sizes(*dosages.shape), *at(totals, missing))
     return totals, missing
 
 
 def centre(dosages: Singles, centres: Floats, *, stand_ins: Floats, out: Singles | Floats) -> None:
-    """Dosages less the site's centre, its stand-in where missing, in the precision of `out`."""
+    """Write to `out` the dosages (site, sample) less their site's centre, in the precision of `out`.
+
+    A missing dosage becomes its site's stand-in.
+    """
     loop = LOOPS.centre_single if out.dtype == np.float32 else LOOPS.centre_double
     loop(*at(dosages), *sizes(*dosages.shape), *at(centres, stand_ins, out))
 
 
 def heterozygotes(dosages: Singles) -> Floats:
-    """1 for one copy, 0 for none or two, linear between; 0 where missing."""
+    """How far each dosage stands for exactly one copy: 1 for one copy, 0 for none or two, linear between.
+
+    0 where missing.
+    """
     out = np.empty(dosages.shape)
     LOOPS.heterozygotes(*at(dosages), *sizes(dosages.size), *at(out))
     return out
 
 
 def add_centred(dosages: Singles, weights: SiteWeights, *, score: int, sums: Floats) -> None:
-    """`sums` (sample,) += one additive score's over centred dosages."""
+    """Add one additive score's sum over centred dosages (site, sample) to `sums` (sample,)."""
     told = weights._as_c()
     LOOPS.add_centred(*at(dosages), *sizes(dosages.shape[1]), ctypes.byref(told), *sizes(score), *at(sums))
 
 
 def at(*arrays: NDArray[np.generic]) -> list[ctypes.c_void_p]:
-    """Arrays as arguments of a loop, which they outlive even if nobody else holds them."""
+    """Pointers to arrays, as arguments of a loop; each keeps its array alive as long as the pointer lives."""
     pointers = []
     for array in arrays:
         if not array.flags.c_contiguous:
@@ -230,7 +258,7 @@ def at(*arrays: NDArray[np.generic]) -> list[ctypes.c_void_p]:
 
 
 def sizes(*numbers: int) -> list[ctypes.c_int64]:
-    """Numbers as arguments of a loop."""
+    """Whole numbers as arguments of a loop."""
     return [ctypes.c_int64(number) for number in numbers]
 
 

@@ -29,27 +29,30 @@ LOOPS.distinct.restype = LOOPS.score_lines.restype = LOOPS.same_lines.restype = 
 
 
 class BadLineError(Exception):
-    """Line `number`, from 0, of those that are not empty does not have the columns."""
+    """A line does not have the expected columns. `number` counts the lines that are not empty, from 0."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class BadCellError(Exception):
-    """Cell `number`, from 0, of a column is not what is asked for."""
+    """A cell of a column is not of the kind that was asked for. `number` counts the cells of the column, from 0."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[bytes]:
-    """Whole lines of a file, plain or compressed (gz, zst), after the first `skip`. Raises OSError if damaged."""
+    """Yield a file's whole lines in pieces, after the first `skip` lines; the file is plain or compressed (gz, zst).
+
+    Raises OSError where the file is damaged.
+    """
     for content, _ in placed_pieces(path, skip, size=size):
         yield content
 
 
 def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[tuple[bytes, int]]:
-    """As `pieces`, and where each starts in the text."""
+    """Yield the pieces that `pieces` does, each with the place in the text at which it starts."""
     start, rest = 0, b""
     with _stream(path) as stream:
         while content := stream.read(max(size, len(rest))):  # a long line is not copied over and over
@@ -69,7 +72,7 @@ def placed_pieces(path: Path, skip: int = 0, *, size: int = PIECE) -> Iterator[t
 
 
 def is_compressed(path: Path) -> bool:
-    """By its name."""
+    """Whether a file is compressed, by its name."""
     return path.suffix in (".gz", ".bgz", ".zst", ".bz2")
 
 
@@ -86,7 +89,7 @@ def _stream(path: Path) -> Iterator[IO[bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The cells of one column."""
+    """The cells of one column of a piece of text."""
 
     content: bytes
     spans: NDArray[np.void]  # one column of an array of spans
@@ -95,7 +98,7 @@ class Column:
         return len(self.spans)
 
     def wholes(self) -> NDArray[np.int64]:
-        """Whole numbers. Raises BadCellError."""
+        """The cells as whole numbers. Raises BadCellError where a cell is none."""
         out = np.empty(len(self), np.int64)
         bad = LOOPS.wholes(*self._cells(), *at(out))
         if bad < 0:
@@ -107,14 +110,14 @@ class Column:
         return cast
 
     def numbers(self) -> NDArray[np.float64]:
-        """Numbers; `nan` where that is written. Raises BadCellError."""
+        """The cells as numbers; `nan` where that is written. Raises BadCellError where a cell is no number."""
         out = np.empty(len(self))
         if LOOPS.numbers(*self._cells(), *at(out)) < 0:
             return out
         return numbers_of(self.text())
 
     def chromosomes(self) -> NDArray[np.int64]:
-        """As `variants.chromosome_code`."""
+        """The cells as the codes of `chromosome_code`."""
         codes, first = np.empty(len(self), np.int32), np.empty(_FEW, np.int64)
         n = LOOPS.distinct(*self._cells(), *sizes(_FEW), *at(codes, first))
         if n < 0:
@@ -123,7 +126,7 @@ class Column:
         return np.array([chromosome_code(name) for name in names], np.int64)[codes]
 
     def alleles(self, alleles: Alleles) -> Codes:
-        """As `Alleles.encode`."""
+        """The cells as the codes of `Alleles.encode`."""
         codes = np.empty(len(self), np.int32)
         LOOPS.letters(*self._cells(), *at(alleles.letters(), codes))
         others = np.flatnonzero(codes == _OTHER)
@@ -132,7 +135,7 @@ class Column:
         return codes
 
     def text(self) -> pa.StringArray:
-        """The cells."""
+        """The cells as strings."""
         lengths = self.spans["end"] - self.spans["start"]
         starts = np.zeros(len(self) + 1, np.int32)
         np.cumsum(lengths, out=starts[1:])
@@ -141,7 +144,10 @@ class Column:
         return pa.StringArray.from_buffers(len(self), pa.py_buffer(starts), pa.py_buffer(letters))
 
     def cut(self, letter: str, n_parts: int) -> list[Column]:
-        """The parts of every cell. Raises BadCellError where there are not so many."""
+        """Part every cell at a letter into `n_parts` columns.
+
+        Raises BadCellError where a cell has another number of parts.
+        """
         spans = np.empty((len(self), n_parts), _SPAN)
         told = ctypes.c_char(letter.encode())
         self._check(LOOPS.cut(*self._cells(), told, *sizes(n_parts), *at(spans)))
@@ -158,7 +164,7 @@ class Column:
 
 
 def columns(content: bytes, n_columns: int, *, wanted: Sequence[int]) -> dict[int, Column]:
-    """The wanted columns of a piece. Raises BadLineError."""
+    """The wanted columns of a piece of text. Raises BadLineError where a line does not have `n_columns`."""
     order = np.array(sorted(wanted), np.int64)
     spans = np.empty((content.count(b"\n") + 1, len(order)), _SPAN)
     n = LOOPS.split(
@@ -170,20 +176,23 @@ def columns(content: bytes, n_columns: int, *, wanted: Sequence[int]) -> dict[in
 
 
 def n_lines(content: bytes | memoryview) -> int:
-    """Empty ones too."""
+    """The number of lines, empty ones included."""
     letters = np.frombuffer(content, np.uint8)
     ends = sum(int(np.count_nonzero(letters[k : k + PIECE] == _NEWLINE)) for k in range(0, len(letters), PIECE))
     return ends + bool(len(letters) and letters[-1] != _NEWLINE)
 
 
 def filled_lines(content: bytes | memoryview) -> NDArray[np.int64]:
-    """Which lines, from 0, are not empty."""
+    """The numbers, from 0, of the lines that are not empty."""
     lines = bytes(content).split(b"\n")
     return np.array([number for number, line in enumerate(lines) if line not in (b"", b"\r")], np.int64)
 
 
 class ScoreLines:
-    """Reads lines of two columns of text and numbers, for one thread: what it gave is good until it reads again."""
+    """Reads lines of two columns of text and further columns of numbers, on one thread.
+
+    A result is good until the next read.
+    """
 
     def __init__(self, n_values: int) -> None:
         self._n_values = n_values
@@ -191,7 +200,10 @@ class ScoreLines:
         self._values = np.empty((0, n_values))
 
     def read(self, content: bytes) -> tuple[Column, Column, NDArray[np.float64]] | None:
-        """The two columns, and the numbers (line, value); None where something is not plain."""
+        """The two columns of text, and the numbers (line, value).
+
+        None where a line is not plain enough for the loop.
+        """
         most = len(content) // (2 * self._n_values + 2) + 1  # a tab and a digit each
         if most > len(self._spans):
             self._spans, self._values = np.empty((most, 2), _SPAN), np.empty((most, self._n_values))
@@ -206,7 +218,10 @@ class ScoreLines:
 def same_lines(
     content: bytes, start: int, *, others: bytes, others_start: int, column: int
 ) -> NDArray[np.float64] | None:
-    """The numbers of one column, if lines from `start` on say the same as others in all other columns; else None."""
+    """The numbers of one column, if from `start` on all other columns say the same as those of `others`.
+
+    None where they do not.
+    """
     values = np.empty((len(content) - start) // (2 * column + 2) + 1)
     n = LOOPS.same_lines(*_from(content, start), *_from(others, others_start), *sizes(column, len(values)), *at(values))
     return None if n < 0 else values[:n]
@@ -218,7 +233,7 @@ def _from(content: bytes, start: int) -> list[ctypes.c_void_p | ctypes.c_int64]:
 
 
 def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
-    """Numbers of any spelling. Raises BadCellError."""
+    """Cells as numbers in any spelling. Raises BadCellError where a cell is no number."""
     cells = pc.if_else(pc.equal(cells, "nan"), "NaN", cells)
     try:
         cast: NDArray[np.float64] = pc.cast(cells, pa.float64()).to_numpy()
@@ -229,7 +244,7 @@ def numbers_of(cells: pa.StringArray) -> NDArray[np.float64]:
 
 
 def is_number(cell: str) -> bool:
-    """However it is spelt; Python's own `1_000` and foreign digits are none."""
+    """Whether a cell is a number, however it is spelt; Python's own `1_000` and digits of other scripts are not."""
     try:
         float(cell)
     except ValueError:

@@ -25,39 +25,48 @@ _MAX_POSITION = (1 << 31) - 1  # as in VCF; no chromosome of ours is so long
 
 
 def chromosome_code(name: str) -> int:
-    """1 to 22, 23 for X, 24 for Y, 26 for the mitochondrion, else 0; with or without `chr`, or a 0 before."""
+    """The code of a chromosome: 1 to 22, 23 for X, 24 for Y, 26 for the mitochondrion, else 0.
+
+    `chr` or a 0 may stand before the name.
+
+    >>> chromosome_code("chr7"), chromosome_code("X"), chromosome_code("contig_12")
+    (7, 23, 0)
+    """
     bare = name[3:] if name[:3].lower() == "chr" else name
     return _NAMES.get(bare.upper().removeprefix("0"), 0)
 
 
 def chromosome_name(code: int) -> str:
-    """The name without `chr`."""
+    """The name of a chromosome, without `chr`."""
     return {X: "X", Y: "Y", MT: "MT"}.get(code, str(code))
 
 
 def chromosome_codes(names: pa.Array) -> NDArray[np.int64]:
-    """`chromosome_code` of every name; null is 0."""
+    """The code of every chromosome name; null is 0."""
     coded = _dictionary(names)
     table = np.array([chromosome_code(name) for name in coded.dictionary.to_pylist()] + [0], dtype=np.int64)
     return table[_indices(coded)]
 
 
 def position_keys(chromosomes: NDArray[np.int64], positions: NDArray[np.int64]) -> Ints:
-    """One sortable number a position; -1 where the chromosome carries no score or the position is unknown."""
+    """One sortable number for each chromosome and position.
+
+    -1 where the chromosome carries no score or the position is unknown.
+    """
     keys = (chromosomes << _POSITION_BITS) | positions
     known = (chromosomes > 0) & (chromosomes <= Y) & (positions > 0) & (positions <= _MAX_POSITION)
     return np.where(known, keys, np.int64(-1))
 
 
 def split_key(keys: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Chromosome codes and positions of keys; 0 and 0 for -1."""
+    """The chromosome codes and positions of position keys; 0 and 0 for -1."""
     known = keys >= 0
     return np.where(known, keys >> _POSITION_BITS, 0), np.where(known, keys & ((1 << _POSITION_BITS) - 1), 0)
 
 
 @dataclass(slots=True)
 class Alleles:
-    """Interned allele strings: the same sequence has the same code in every file of a run. -1 is missing.
+    """Allele strings as numbers: the same sequence has the same code in every file of a run. -1 is missing.
 
     Several threads may read files at once.
     """
@@ -68,7 +77,7 @@ class Alleles:
     _lock: RLock = field(default_factory=RLock)
 
     def letters(self) -> Codes:
-        """Codes of the letters that bases are written in, by their number; -2 for all others."""
+        """The codes of single letters, by the letter's number; -2 for bytes that are no base."""
         codes = np.full(256, -2, np.int32)
         for letter in "ACGTacgt":
             codes[ord(letter)] = self.code(letter)
@@ -77,9 +86,9 @@ class Alleles:
     def code(self, name: str) -> int:
         """The code of one allele, upper-cased."""
         key = name.upper()
-        found = self.codes.get(key)
-        if found is not None:
-            return found
+        known = self.codes.get(key)
+        if known is not None:
+            return known
         with self._lock:
             if key not in self.codes:
                 self.names.append(key)
@@ -87,13 +96,13 @@ class Alleles:
             return self.codes[key]
 
     def encode(self, names: pa.Array) -> Codes:
-        """Codes of a column; null and empty are -1."""
+        """The codes of a column of allele strings; null and empty strings are -1."""
         coded = _dictionary(names)
         table = [self.code(name) if name else -1 for name in coded.dictionary.to_pylist()]
         return np.array([*table, -1], dtype=np.int32)[_indices(coded)]
 
     def complement(self, codes: Codes) -> Codes:
-        """Codes on the other strand, base by base as pgscatalog-match does; other symbols stay themselves."""
+        """The codes on the other strand, base by base as pgscatalog-match does it; other symbols stay as they are."""
         with self._lock:
             while len(self._complements) < len(self.names):
                 name = self.names[len(self._complements)]
@@ -102,17 +111,17 @@ class Alleles:
         return np.array([*self._complements, -1], dtype=np.int32)[codes]
 
     def sequences(self, codes: Codes) -> NDArray[np.bool_]:
-        """Where the allele is written in A, C, G and T."""
+        """Whether each allele is written in A, C, G and T."""
         table = [is_sequence(name) for name in self.names]
         return np.array([*table, False], dtype=np.bool_)[codes]
 
     def arrow(self, codes: Codes) -> pa.DictionaryArray:
-        """The strings, as a dictionary column; -1 is null."""
+        """The allele strings of codes, as a dictionary column; -1 is null."""
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(self.names, pa.string()))
 
 
 def is_sequence(allele: str) -> bool:
-    """Written in A, C, G and T only."""
+    """Whether an allele is written in A, C, G and T only."""
     return bool(allele) and not allele.strip("ACGT")
 
 
@@ -137,7 +146,7 @@ class Variants:
         return len(self.keys)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Variants:
-        """The variants at these indices, or where true."""
+        """The variants at these positions, or those for which a mask is true."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return Variants(
             keys=self.keys[index],
@@ -152,7 +161,7 @@ class Variants:
 
     @staticmethod
     def concatenate(parts: Iterable[Variants]) -> Variants:
-        """Several files' variants as one table, `file` numbered in order."""
+        """The variants of several files as one table, with `file` numbered in order."""
         parts = list(parts)
         if len(parts) == 1:
             return parts[0]
@@ -169,7 +178,7 @@ class Variants:
 
 
 def dictionary_of(names: pa.Array) -> tuple[list[str | None], NDArray[np.int32]]:
-    """The distinct cells of a column, and which each row has; -1 is null."""
+    """The distinct cells of a column, and for each row the number of its cell among them; -1 is null."""
     coded = _dictionary(names)
     return coded.dictionary.to_pylist(), _indices(coded)
 

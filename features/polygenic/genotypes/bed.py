@@ -18,7 +18,9 @@ class Bed(Pgen):
     def __init__(self, path: Path, alleles: Alleles) -> None:
         fam = path.with_suffix(".fam")
         if not fam.exists():
-            raise PresageError(str(fam), "no such file", way_out="a .bed needs its .fam beside it")
+            raise PresageError(
+                str(fam), "the .fam beside the .bed", found="no such file", way_out="copy all files of the set"
+            )
         table, samples = read_bim(path.with_suffix(".bim"), alleles), read_fam(fam)
         _check_size(path, len(samples), n_records=table.n_records)
         self._open(path, table, samples=samples)
@@ -30,8 +32,12 @@ def _check_size(path: Path, n_samples: int, *, n_records: int) -> None:
     with path.open("rb") as stream:
         magic = stream.read(3)
     if magic != MAGIC + _SNP_MAJOR:
-        raise PresageError(str(path), "not a variant-major BED file (wrong first bytes)", way_out="export it again")
+        raise PresageError(str(path), "a variant-major BED file", found="other first bytes", way_out="export it again")
     expected, found = 3 + n_records * -(-n_samples // 4), path.stat().st_size
     if expected != found:
-        rule = f"expected {expected:,} bytes for {n_samples:,} samples and {n_records:,} variants, found {found:,}"
-        raise PresageError(str(path), rule, way_out="the .bim or .fam is another data set's, or the copy is cut short")
+        raise PresageError(
+            str(path),
+            f"{expected:,} bytes for {n_samples:,} samples and {n_records:,} variants",
+            found=f"{found:,}",
+            way_out="copy it again, or give the .bim and .fam of the same data set",
+        )

@@ -14,7 +14,7 @@ from features.polygenic.genotypes.protocol import Sites
 
 
 def read_dosages(path: Path) -> tuple[tuple[str, ...], pa.Table, NDArray[np.float32]]:
-    """All genotypes of a small file: sample ids, variants, and counts of ALT (sample, variant), nan where missing.
+    """Read all genotypes of a small file: sample ids, variants, and counts of ALT (sample, variant), nan where missing.
 
     Sample ids are family ids where the format has families that tell the samples apart (PLINK 1), else individual ids.
     Variants: id, chrom, pos, ref, alt, one row for each alternate allele.

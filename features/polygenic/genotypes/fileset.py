@@ -28,14 +28,15 @@ from features.polygenic.genotypes.request import Request
 _EVERY = "{1..22}"
 _AUTOSOMES = tuple(str(i) for i in range(1, 23))
 _CHROMOSOMES = (*_AUTOSOMES, "X", "Y")
+_FORMATS_READ = "give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
 
 
 @contextmanager
 def open_genotypes(path: Path, alleles: Alleles, *, request: Request | None = None) -> Iterator[Genotypes]:
     """Open a genotype file (.pgen, .bed, .vcf, .vcf.gz, .bcf), or one per chromosome: `chr{1..22}.pgen`, `chr*.bed`.
 
-    `request`: what is wanted of formats that are read whole; everything that a format can offer without one.
-    Raises PresageError where nothing is there, the format is not one of these, or the files' samples differ.
+    `request`: the sites that are asked of formats that are read whole; without it all sites are read. Raises
+    PresageError where no file is there, the format is not one of these, or the files' samples differ.
     """
     files: list[Genotypes] = []
     try:
@@ -57,7 +58,7 @@ def _check_asked(path: Path, files: list[Genotypes], *, request: Request) -> Non
     asked = "--assume-reference" if request.assume_reference else "--callable-bed" if request.callable_bed else None
     if asked is not None and not any(isinstance(file, ListsSites) for file in files):
         raise PresageError(
-            asked, f"expected a VCF or BCF, since {path.name} has a call at every site", way_out="leave it out"
+            asked, "a VCF or BCF", found=f"{path.name}, which has a call at every site", way_out="leave the option out"
         )
 
 
@@ -72,7 +73,8 @@ def _complete(path: Path, parts: list[Path], *, files: list[Genotypes], request:
         if absent:
             raise PresageError(
                 str(path),
-                f"no file of chromosome {', '.join(absent)}, all of whose sites would count as reference",
+                "a file of every chromosome, as all sites of an absent one would count as reference",
+                found=f"no file of chromosome {', '.join(absent)}",
                 way_out=f"add the files, or name those that are there: {path.name.replace(_EVERY, '*')}",
             )
     elsewhere = np.unique(np.concatenate([file.said() for file in listing])) if assumes else None
@@ -83,7 +85,7 @@ def _complete(path: Path, parts: list[Path], *, files: list[Genotypes], request:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files a name stands for, in chromosome order."""
+    """The files that a name with braces or a star stands for, in the order of chromosomes."""
     name = str(path)
     if _EVERY in name:
         found = [Path(name.replace(_EVERY, chromosome)) for chromosome in _CHROMOSOMES]
@@ -93,7 +95,7 @@ def expand(path: Path) -> list[Path]:
     else:
         found = [_with_suffix(path)]
     if not found or not found[0].exists():
-        raise PresageError(name, "no such genotype file", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf")
+        raise PresageError(name, "a file of genotypes", found="no such file", way_out=_FORMATS_READ)
     return found
 
 
@@ -110,14 +112,13 @@ def _open_one(path: Path, alleles: Alleles, *, request: Request | None, alone: b
     if name.endswith((".bgen", ".bgen.gz")):
         raise PresageError(
             str(path),
-            "BGEN is not read",
+            "a format of genotypes that is read",
+            found="BGEN",
             way_out=f"convert it: plink2 --bgen {path.name} ref-first --sample FILE.sample --make-pgen --out genotypes",
         )
     opener = next((opener for suffixes, opener in _FORMATS if name.endswith(suffixes)), None)
     if opener is None:
-        raise PresageError(
-            str(path), "not a genotype format we read", way_out="give a .pgen, .bed, .vcf, .vcf.gz or .bcf"
-        )
+        raise PresageError(str(path), "a format of genotypes that is read", found="another", way_out=_FORMATS_READ)
     return opener(path, alleles, request=request, alone=alone)
 
 
@@ -125,7 +126,12 @@ def _open_vcf(path: Path, alleles: Alleles, *, request: Request | None, alone: b
     from features.polygenic.genotypes.vcf import Vcf
 
     if request is None:
-        raise PresageError(str(path), "a VCF is read for the sites of scores", way_out="convert it: plink2 --make-pgen")
+        raise PresageError(
+            str(path),
+            "a .pgen or .bed, which can be read as a whole",
+            found="a VCF",
+            way_out="convert it: plink2 --make-pgen",
+        )
     return Vcf(path, alleles, request=request, alone=alone)
 
 
@@ -151,12 +157,15 @@ class Fileset:
             if part.samples.ids != self.samples.ids:
                 raise PresageError(
                     part.name,
-                    f"its samples are not those of {files[0].name}",
+                    f"the samples of {files[0].name} in the same order",
+                    found="others",
                     way_out="export all chromosomes together",
                 )
         builds = {part.build for part in files if part.build}
         if len(builds) > 1:
-            raise PresageError(name, "its files are of different builds", way_out="lift them to one build")
+            raise PresageError(
+                name, "files of one build", found=" and ".join(sorted(builds)), way_out="lift them to one build"
+            )
         self.build: str | None = builds.pop() if builds else None
         self.has_dosages: bool = any(part.has_dosages for part in files)
         self.n_records: int = sum(part.n_records for part in files)
@@ -166,43 +175,43 @@ class Fileset:
 
     @property
     def only_variants(self) -> bool:
-        """Of every file."""
+        """Whether every file lists only the sites at which somebody differs from the reference."""
         return all(lists_only_variants(part) for part in self._files)
 
     def reader(self) -> FilesetSites:
-        """A reader of every file, for one thread."""
+        """A reader of all files, for one thread."""
         return FilesetSites([part.reader() for part in self._files], self._starts)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for part in self._files:
             part.close()
 
 
 class FilesetSites:
-    """Reads sites whose rows count through the files."""
+    """Reads sites of several files, whose rows are numbered through."""
 
     def __init__(self, readers: list[SiteReader], starts: NDArray[np.int64]) -> None:
         self._readers = readers
         self._starts = starts
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
-        """Calls in two bits, where every file that has one of the sites can."""
+        """Read calls in two bits; False where a file that has one of the sites cannot."""
         parts = self._parts(sites)
         return all(isinstance(reader, RowSites) and reader.read_rows(part, out[rows]) for reader, part, rows in parts)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
-        """Allele counts, -9 where missing."""
+        """Read allele counts (site, sample), -9 where missing."""
         for reader, part, rows in self._parts(sites):
             reader.read(part, out[rows])
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
-        """Expected allele counts, negative where missing."""
+        """Read expected allele counts (site, sample), negative where missing."""
         for reader, part, rows in self._parts(sites):
             reader.read_dosages(part, out[rows])
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()
 

@@ -34,7 +34,7 @@ class RecordIndex:
 
 
 def record_index(path: Path) -> RecordIndex | None:
-    """From the header; None of a file that is left to pgenlib."""
+    """Read the index of records from a PGEN's header; None for a file that is left to pgenlib."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
         if len(head) < _HEAD or head[2] != 0x10 or head[11] & 15 > 7:
@@ -80,7 +80,7 @@ class PackedReader:
         self._file = path.open("rb", buffering=0)
 
     def read(self, records: NDArray[np.int64], out: loops.Rows) -> bool:
-        """Fill `out` (record, word); False where pgenlib must."""
+        """Fill `out` (record, word) with the calls of these records; False where pgenlib must read them."""
         index = self._index
         if not len(records) or (np.diff(records) <= 0).any() or records[-1] >= len(index.kinds):
             return False
@@ -105,7 +105,7 @@ class PackedReader:
         return content if os.preadv(self._file.fileno(), [content.data], start) == stop - start else None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 

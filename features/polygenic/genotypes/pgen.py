@@ -31,7 +31,9 @@ class Pgen:
         table = read_pvar(pvar if pvar.exists() else path.with_suffix(".pvar.zst"), alleles)
         psam = path.with_suffix(".psam")
         if not psam.exists():
-            raise PresageError(str(psam), "no such file", way_out="a .pgen needs its .psam beside it")
+            raise PresageError(
+                str(psam), "the .psam beside the .pgen", found="no such file", way_out="copy all files of the set"
+            )
         self._open(path, table, samples=read_psam(psam))
         self.build: str | None = build_of_header(table.header, where=str(pvar))
         self.has_dosages: bool = _has_dosages(path)
@@ -50,7 +52,7 @@ class Pgen:
         PgenSites(path, len(samples), n_records=table.n_records, offsets=self._offsets, index=None).close()
 
     def reader(self) -> PgenSites:
-        """A reader of its own for one thread."""
+        """A reader for one thread."""
         from features.polygenic.genotypes.packed import record_index
 
         if not self._index:
@@ -60,7 +62,7 @@ class Pgen:
         )
 
     def close(self) -> None:
-        """Nothing is held open between readers."""
+        """Do nothing: no file is held open between readers."""
 
 
 class PgenSites:
@@ -85,22 +87,25 @@ class PgenSites:
             )
         except (RuntimeError, MemoryError, OSError) as error:
             raise PresageError(
-                str(path), _reason(error, n_samples, n_records=n_records), way_out="export the genotypes again"
+                str(path),
+                f"a whole genotype file of {n_samples:,} samples and {n_records:,} records",
+                found=f"what its reader calls '{str(error).strip()}'",
+                way_out="export the genotypes again",
             ) from error
         self._packed = _packed(path, index, n_samples=n_samples)
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
-        """Calls in two bits; False where `read` must."""
+        """Read calls in two bits; False where `read` must be used."""
         return self._packed is not None and bool((sites.allele == 1).all()) and self._packed.read(sites.row, out)
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
-        """Allele counts, -9 where missing."""
+        """Read allele counts (site, sample), -9 where missing."""
         self._read(
             sites, out, read_range=self._reader.read_range, read_list=self._reader.read_list, read_one=self._reader.read
         )
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
-        """Expected allele counts, -9 where missing."""
+        """Read expected allele counts (site, sample), -9 where missing."""
         reader = self._reader
         self._read(
             sites,
@@ -122,11 +127,14 @@ class PgenSites:
                 read_list(rows.astype(np.uint32), out)
         except RuntimeError as error:
             raise PresageError(
-                str(self._path), f"damaged between records {rows[0] + 1} and {rows[-1] + 1}", way_out="export it again"
+                str(self._path),
+                "a whole genotype file",
+                found=f"damage between records {rows[0] + 1} and {rows[-1] + 1}",
+                way_out="export it again",
             ) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._reader.close()
         if self._packed is not None:
             self._packed.close()
@@ -138,10 +146,6 @@ def _packed(path: Path, index: RecordIndex | None, *, n_samples: int) -> PackedR
     from features.polygenic.genotypes.packed import PackedReader
 
     return PackedReader(path, index, n_samples=n_samples)
-
-
-def _reason(error: Exception, n_samples: int, *, n_records: int) -> str:
-    return f"not a whole genotype file of {n_samples:,} samples and {n_records:,} records ({str(error).strip()})"
 
 
 def _has_dosages(path: Path) -> bool:

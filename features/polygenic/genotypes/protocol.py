@@ -1,4 +1,4 @@
-"""What every genotype format offers: samples, variants, and a reader of blocks of sites."""
+"""The protocol of a genotype format: samples, variants, and a reader of blocks of sites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = -9
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Who is in the file, in file order. `family_ids` is empty where the format has none."""
+    """The people of a genotype file, in its order. `family_ids` is empty where the format has none."""
 
     ids: tuple[str, ...]
     family_ids: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """What to read: for each site the record and which allele to count (0 is the reference allele)."""
+    """The sites to read: for each the record, and which of its alleles to count (0 is the reference allele)."""
 
     row: NDArray[np.int64]
     allele: NDArray[np.int32]
@@ -40,7 +40,7 @@ class Sites:
 
 
 class SiteReader(Protocol):
-    """Reads sites; not shared between threads."""
+    """Reads sites on one thread."""
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
         """Fill `out` (site, sample) with allele counts 0, 1, 2; -9 where missing."""
@@ -49,26 +49,32 @@ class SiteReader(Protocol):
         """Fill `out` (site, sample) with expected allele counts, 0 to 2; negative where missing."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 @runtime_checkable
 class RowSites(Protocol):
-    """What a reader may offer besides, where its format holds calls in two bits."""
+    """A reader that can also give hard calls in two bits, as its format holds them."""
 
     def read_rows(self, sites: Sites, out: Rows) -> bool:
-        """Fill `out` (site, word) with hard calls as `loops` has them. False where `read` must be asked."""
+        """Fill `out` (site, word) with hard calls, as `features.polygenic.columns.loops` lays them out.
+
+        False where `read` must be used.
+        """
 
 
 @runtime_checkable
 class ListsSites(Protocol):
-    """Genotypes whose file lists only some sites: what it does not list may be reference all the same."""
+    """Genotypes of a file that lists only some sites: a site it does not list may be reference all the same."""
 
     def said(self) -> NDArray[np.int64]:
-        """Sites of which the file says something, sorted."""
+        """The sites about which the file says something, sorted."""
 
     def add_reference(self, request: Request, elsewhere: NDArray[np.int64] | None) -> None:
-        """Add what may be taken as reference, but assume nothing of the sites `elsewhere`; ends the opening."""
+        """Add the sites that may be taken as reference, and end the opening.
+
+        `elsewhere`: sites about which other files of the set say something; nothing is assumed of them here.
+        """
 
 
 @runtime_checkable
@@ -77,7 +83,10 @@ class MayListVariants(Protocol):
 
     @property
     def only_variants(self) -> bool:
-        """They do: what they do not list is missing, and not by chance."""
+        """Whether the file lists only sites at which somebody differs.
+
+        Sites it does not list are then missing, and not by chance.
+        """
 
 
 def lists_only_variants(genotypes: Genotypes) -> bool:
@@ -90,19 +99,19 @@ class Genotypes(Protocol):
 
     @property
     def name(self) -> str:
-        """For messages: the file as the user named it."""
+        """The file as the user named it, for messages."""
 
     @property
     def samples(self) -> Samples:
-        """Who is in it."""
+        """The people of the file."""
 
     @property
     def variants(self) -> Variants:
-        """What is in it, in file order."""
+        """The variants of the file, in its order."""
 
     @property
     def n_records(self) -> int:
-        """Records in the file, scored or not."""
+        """The number of records in the file, whether a score uses them or not."""
 
     @property
     def build(self) -> str | None:
@@ -110,10 +119,10 @@ class Genotypes(Protocol):
 
     @property
     def has_dosages(self) -> bool:
-        """Some calls are expected counts rather than counts."""
+        """Whether some calls are expected counts rather than whole ones."""
 
     def reader(self) -> SiteReader:
-        """A reader of its own for one thread."""
+        """A reader for one thread."""
 
     def close(self) -> None:
-        """Let go of whatever is held."""
+        """Close the files and let go of what is kept of them."""

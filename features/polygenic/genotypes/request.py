@@ -1,4 +1,4 @@
-"""What a run wants of a genotype file before it is opened: which sites, and what may be taken as reference."""
+"""A run's request to a genotype file before it is opened: the sites it needs, and which may count as reference."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MIN_TURNED, MAX_TURNED = 3, 0.01  # sites, and share of the sites, at which REF 
 
 @dataclass(frozen=True, slots=True)
 class AllelePairs:
-    """Sites and two of their alleles, sorted by site; -1 where a score names no other allele.
+    """Sites with two of their alleles each, sorted by site; -1 where a score names no other allele.
 
-    Of known sites the first is REF; of wanted sites nobody knows which.
+    Of known sites the first allele is REF; of wanted sites it is not known which allele is.
     """
 
     keys: Ints
@@ -32,7 +32,7 @@ class AllelePairs:
 
     @staticmethod
     def of(parts: Iterable[tuple[Ints, Codes, Codes]]) -> AllelePairs:
-        """Together, each pair once; rows without a position are left out."""
+        """Several lists of sites as one, each pair once; rows without a position are left out."""
         empty = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
         keys, first, second = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
         order = np.lexsort((second, first, keys)) if (np.diff(keys) <= 0).any() else np.arange(len(keys))
@@ -43,18 +43,20 @@ class AllelePairs:
         return AllelePairs(keys[new], first[new], second[new])
 
     def between(self, low: int, high: int) -> slice:
-        """The pairs at keys low to high, both included."""
+        """The pairs whose keys lie from `low` to `high`, both included."""
         start, stop = np.searchsorted(self.keys, [low, high + 1])
         return slice(int(start), int(stop))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`wanted`: the scores' sites on the build of a header, if it tells. `known`: sites whose reference allele a
-    reference tells, as REF and ALT.
+    """The sites that a run asks of a genotype file, and the sites that may count as reference where the file does not
+    list them.
 
-    Both are called only by formats that need them. `callable_bed`: regions in which a site that is not
-    listed is reference; `assume_reference`: it is everywhere.
+    `wanted`: gives the sites of the scores, on the build of a header if it tells one. `known`: gives the sites whose
+    reference allele is known from frequencies or an ancestry reference, as REF and ALT. Both are called only by formats
+    that need them. `callable_bed`: regions in which a site that is not listed is reference; `assume_reference`: it is
+    reference everywhere.
     """
 
     wanted: Callable[[str | None], AllelePairs]
@@ -64,10 +66,10 @@ class Request:
 
 
 def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: AllelePairs) -> None:
-    """The sites that a VCF lists show whether the reference's REF is the genome's: else its alleles change places.
+    """Check that the REF of frequencies or of an ancestry reference is the genome's, by the sites that a VCF lists.
 
-    A file that was once a BED may call the commoner allele REF; whoever is reference would then have two copies of the
-    other one. Raises PresageError where that is so at more sites than strands and errors explain.
+    A file that was once a BED may call the commoner allele REF; somebody who is reference would then have two copies of
+    the other one. Raises PresageError where alleles change places at more sites than strands and errors explain.
     """
     order = np.argsort(keys, kind="stable")
     low, high = (np.searchsorted(keys[order], known.keys, side=side) for side in ("left", "right"))
@@ -78,15 +80,16 @@ def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: Al
     if turned >= MIN_TURNED and turned > MAX_TURNED * (same + turned):
         raise PresageError(
             name,
-            f"at {turned} of {same + turned} sites the frequencies or the ancestry reference name its ALT as REF: "
-            "theirs is not the genome's, and does not say what a site that is not listed is",
+            "the genome's REF in the frequencies and the reference: they tell what a site that is not listed is",
+            found=f"its ALT as their REF at {turned} of {same + turned} sites",
             way_out="make them again from files with the genome's REF (plink2 --ref-from-fa)",
         )
 
 
 def covered(keys: Ints, bed: Path) -> NDArray[np.bool_]:
-    """Which sites lie in the regions of a BED file (0-based, half open). Raises PresageError for a line that is no
-    region.
+    """Whether each site (site,) lies in the regions of a BED file (0-based, half open).
+
+    Raises PresageError for a line that is no region.
     """
     starts, stops = _regions(bed)
     order = np.argsort(starts, kind="stable")
@@ -105,24 +108,24 @@ def _lines(bed: Path) -> list[str]:
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
         return content.decode("utf-8-sig").splitlines()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise PresageError(str(bed), "not a whole gzip file", way_out="copy it again") from error
+        raise PresageError(str(bed), "a whole gzip file", found="a damaged one", way_out="copy it again") from error
     except UnicodeDecodeError as error:
-        raise PresageError(str(bed), "not a text file", way_out="give the BED of callable regions") from error
+        raise PresageError(
+            str(bed), "text in UTF-8", found="another encoding", way_out="give the BED of callable regions"
+        ) from error
 
 
 def _regions(bed: Path) -> tuple[Ints, Ints]:
     """First and last site of each region, as keys."""
     if not bed.exists():
-        raise PresageError(str(bed), "no such file", way_out="give the BED of callable regions")
+        raise PresageError(str(bed), "the BED of callable regions", found="no such file")
     starts, stops = [], []
     for number, line in enumerate(_lines(bed), start=1):
         cells = line.split()
         if not cells or cells[0].startswith(("#", "track", "browser")):
             continue
         if len(cells) < 3 or not (cells[1].isdigit() and cells[2].isdigit()) or int(cells[1]) >= int(cells[2]):
-            raise PresageError(
-                f"{bed}, line {number}", "expected chromosome, start and a later end", way_out="mend the line"
-            )
+            raise PresageError(f"{bed}, line {number}", "chromosome, start and a later end", way_out="mend the line")
         chromosome = chromosome_code(cells[0]) << 32
         starts.append(chromosome | (int(cells[1]) + 1))
         stops.append(chromosome | min(int(cells[2]), _POSITION))

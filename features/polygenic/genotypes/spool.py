@@ -29,7 +29,7 @@ class GenotypeSpool:
         self.length = 0
 
     def add(self, row: Row) -> int:
-        """Keep a row; its number."""
+        """Keep a row, and return its number."""
         self._open.append(row)
         self.length += 1
         if len(self._open) == ROWS:
@@ -37,7 +37,7 @@ class GenotypeSpool:
         return self.length - 1
 
     def add_block(self, block: NDArray[np.int8]) -> None:
-        """Keep several rows at once."""
+        """Keep several rows."""
         self.finish()
         self.length += len(block)
         self._append(block, is_float=False)
@@ -65,7 +65,7 @@ class GenotypeSpool:
         self._file.flush()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 

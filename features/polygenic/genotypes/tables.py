@@ -19,7 +19,7 @@ _WANTED = ("#CHROM", "POS", "ID", "REF", "ALT")
 
 @dataclass(frozen=True, slots=True)
 class VariantTable:
-    """Variants of one PVAR or BIM, its header lines, and how many records it has."""
+    """The variants of a PVAR or BIM, its header lines, and its number of records."""
 
     variants: Variants
     header: tuple[str, ...]
@@ -28,7 +28,7 @@ class VariantTable:
 
 
 def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
-    """A .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
+    """Read a .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
     header: list[str] = []
     columns: list[str] = []
     found = _Found(path, alleles)
@@ -48,7 +48,9 @@ def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
 
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
-    """A .bim: its first allele is what the .bed counts (ALT here), its second REF, as plink2 takes them."""
+    """Read a .bim: its first allele is the one that the .bed counts (ALT here), its second REF, as
+    plink2 takes them.
+    """
     found = _Found(path, alleles)
     for content in _pieces(path):
         found.add(content, ["#CHROM", "ID", "CM", "POS", "ALT", "REF"])
@@ -79,7 +81,7 @@ class _Found:
         except (text.BadLineError, text.BadCellError) as error:
             raise PresageError(
                 f"{self._path}, line {self.line + text.filled_lines(content)[error.number] + 1}",
-                f"a line does not have {len(columns)} columns with a whole number in POS",
+                f"{len(columns)} columns with a whole number in POS",
                 way_out="export it again",
             ) from error
         self._parts.append(
@@ -96,9 +98,11 @@ class _Found:
         self.line += text.n_lines(content)
 
     def table(self, header: tuple[str, ...]) -> VariantTable:
-        """All of them. Raises PresageError where there are none."""
+        """All variants that were read. Raises PresageError where there are none."""
         if not self._parts:
-            raise PresageError(str(self._path), "the file lists no variants", way_out="export the genotypes again")
+            raise PresageError(
+                str(self._path), "at least one variant", found="none", way_out="export the genotypes again"
+            )
         variants = Variants.concatenate(self._parts)
         variants = replace(variants, file=np.zeros(len(variants), np.int32))
         counts = None
@@ -108,28 +112,32 @@ class _Found:
 
 
 def read_psam(path: Path) -> Samples:
-    """A .psam, or a .fam where the first line is no header."""
+    """Read the people of a .psam, or of a .fam where the first line is no header."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     lines = [line for line in lines if line.strip() and not line.startswith("##")]
     if not lines:
-        raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")
+        raise PresageError(
+            str(path), "at least one sample", found="an empty file", way_out="export the genotypes again"
+        )
     if not lines[0].startswith(("#FID", "#IID")):
         return read_fam(path)
     columns = lines[0].lstrip("#").split()
     rows = [line.split() for line in lines[1:]]
     iid = columns.index("IID") if "IID" in columns else None
     if iid is None:
-        raise PresageError(f"{path}, line 1", "the header has no column IID", way_out="add one")
+        raise PresageError(f"{path}, line 1", "a header with the column IID", found="no column IID", way_out="add one")
     _check_width(path, rows, width=iid + 1, first_line=2)
     family = tuple(row[columns.index("FID")] for row in rows) if "FID" in columns else ()
     return _samples(path, Samples(tuple(row[iid] for row in rows), family), first_line=2)
 
 
 def read_fam(path: Path) -> Samples:
-    """A .fam: family and individual in the first two columns."""
+    """Read the people of a .fam, whose first two columns are family and individual."""
     rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not rows:
-        raise PresageError(str(path), "the file is empty: no samples", way_out="export the genotypes again")
+        raise PresageError(
+            str(path), "at least one sample", found="an empty file", way_out="export the genotypes again"
+        )
     _check_width(path, rows, width=2, first_line=1)
     return _samples(path, Samples(tuple(row[1] for row in rows), tuple(row[0] for row in rows)), first_line=1)
 
@@ -137,7 +145,9 @@ def read_fam(path: Path) -> Samples:
 def _check_width(path: Path, rows: list[list[str]], *, width: int, first_line: int) -> None:
     for number, row in enumerate(rows, start=first_line):
         if len(row) < width:
-            raise PresageError(f"{path}, line {number}", f"expected at least {width} columns", way_out="mend the line")
+            raise PresageError(
+                f"{path}, line {number}", f"at least {width} columns", found=str(len(row)), way_out="mend the line"
+            )
 
 
 def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
@@ -147,7 +157,10 @@ def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
     for number, pair in enumerate(pairs, start=first_line):
         if pair in seen:
             raise PresageError(
-                f"{path}, line {number}", "a sample id occurs twice", way_out="give every sample its own id"
+                f"{path}, line {number}",
+                "an id for each sample",
+                found="one of an earlier line",
+                way_out="give every sample its own id",
             )
         seen.add(pair)
     if len(set(samples.ids)) < len(samples.ids):  # individuals repeat between families
@@ -159,12 +172,17 @@ def _samples(path: Path, samples: Samples, *, first_line: int) -> Samples:
 def _pieces(path: Path) -> Iterator[bytes]:
     if not path.exists():
         raise PresageError(
-            str(path), "no such file", way_out="PGEN needs .pgen, .pvar, .psam; BED needs .bed, .bim, .fam"
+            str(path),
+            "all files of the set: .pgen, .pvar and .psam, or .bed, .bim and .fam",
+            found="no such file",
+            way_out="copy all files of the set",
         )
     try:
         yield from text.pieces(path)
     except OSError as error:
-        raise PresageError(str(path), "not a whole zstd file", way_out="copy or compress it again") from error
+        raise PresageError(
+            str(path), "a whole zstd file", found="a damaged one", way_out="copy or compress it again"
+        ) from error
 
 
 def _line_end(content: bytes, start: int) -> int:
@@ -181,7 +199,12 @@ def _pvar_columns(first: bytes, path: Path) -> tuple[list[str], bool]:
         columns = _bim_columns(first, path)
     for name in _WANTED[1:]:
         if name not in columns:
-            raise PresageError(str(path), f"the header has no column {name}", way_out="write it again with plink2")
+            raise PresageError(
+                f"{path}, header",
+                f"the columns {', '.join(_WANTED[1:])}",
+                found=f"no column {name}",
+                way_out="write it again with plink2",
+            )
     return columns, first.startswith(b"#CHROM")
 
 
@@ -191,4 +214,4 @@ def _bim_columns(first: bytes, path: Path) -> list[str]:
         return ["#CHROM", "ID", "CM", "POS", "ALT", "REF"]
     if width == 5:
         return ["#CHROM", "ID", "POS", "ALT", "REF"]
-    raise PresageError(f"{path}, line 1", "expected a header that starts with #CHROM", way_out="write it with plink2")
+    raise PresageError(f"{path}, line 1", "a header that starts with #CHROM", way_out="write it again with plink2")

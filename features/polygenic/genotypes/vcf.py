@@ -59,7 +59,7 @@ class _Columns:
     number: list[int] = field(default_factory=list)  # of the record, which orders them
 
     def table(self, plain: PlainRecords | None) -> Variants:
-        """With the plain records, whose rows come first, in the order of the file."""
+        """The variants of these columns and of the plain records, in the order of the file."""
         own = self._own()
         if plain is None:
             return own
@@ -94,8 +94,10 @@ class _Columns:
 
 
 class Vcf:
-    """A VCF or BCF. Raises PresageError where it is cut short, damaged, has no samples, or a record does not fit
-    them. One of several files of the same people (not `alone`) is to be told by `add_reference` what the others list.
+    """The genotypes of a VCF or BCF, read whole.
+
+    One of several files of the same people (not `alone`) is told by `add_reference` which sites the other files list.
+    Raises PresageError where the file is cut short, damaged or has no samples, or where a record does not fit them.
     """
 
     n_records: int
@@ -108,7 +110,12 @@ class Vcf:
             source = VCF(str(path), gts012=True)
         except Exception as error:  # cyvcf2 raises bare exceptions for a header it cannot parse
             check_sample_names(path)
-            raise PresageError(str(path), "not a VCF or BCF file", way_out="export the genotypes again") from error
+            raise PresageError(
+                str(path),
+                "a VCF or BCF file",
+                found="a header that is none of theirs",
+                way_out="export the genotypes again",
+            ) from error
         self.name: str = str(path)
         self.samples: Samples = vcf_samples(path, source.samples)
         self.build: str | None = build_of_header(source.raw_header.splitlines(), where=str(path))
@@ -167,11 +174,11 @@ class Vcf:
         return found.plain
 
     def reader(self) -> VcfSites:
-        """A reader of what was kept."""
+        """A reader of the calls that were kept."""
         return VcfSites(self._spool, np.array(self._first, np.int64), variants=self.variants)
 
     def close(self) -> None:
-        """Let go of what was kept."""
+        """Let go of the calls that were kept."""
         self._spool.close()
 
     def _read(self, path: Path, source: Any, *, numbers: NDArray[np.int64] | None = None) -> int:
@@ -196,11 +203,17 @@ class Vcf:
                     columns.number += [place] * (len(columns.keys) - len(columns.number))
         except Exception as error:
             raise PresageError(
-                f"{path}, record {number + 1}", "damaged or cut short", way_out="export it again"
+                f"{path}, record {number + 1}",
+                "a whole record",
+                found="a damaged one, or one cut short",
+                way_out="export it again",
             ) from error
         if self._only_calls and _dosage_fields(source):  # htslib notes what it met
             raise PresageError(
-                str(path), f"records have {' or '.join(DOSAGES)} that the header does not declare", way_out=_DECLARE
+                f"{path}, header",
+                f"a declaration of {' or '.join(DOSAGES)}, which its records have",
+                found="none",
+                way_out=_DECLARE,
             )
         return number
 
@@ -269,15 +282,15 @@ class Vcf:
                     self._told.append((key, ref, alternate))
 
     def said(self) -> NDArray[np.int64]:
-        """Sites of which a record says something: listed, or called reference."""
+        """The sites about which a record says something: sites that are listed, or called reference."""
         plain = self._plain.keys if self._plain is not None else np.empty(0, np.int64)
         others = [*self._columns.keys, *self._unnamed, *self._reference]  # columns: with what was added
         return np.unique(np.concatenate([plain, np.array(others, np.int64)]))
 
     def add_reference(self, request: Request, elsewhere: NDArray[np.int64] | None = None) -> None:
-        """Sites that no record lists but that are reference, with the alleles that are known of them.
+        """Add the sites that no record lists but that are reference, with the alleles that are known of them.
 
-        `elsewhere`: sites of which the other files of a set say something, sorted: nothing is assumed of them here.
+        `elsewhere`: sites about which other files of the set say something, sorted: nothing is assumed of them here.
         """
         if request.assume_reference or request.callable_bed is not None or self._reference or self._told:
             self._add_absent(request, np.empty(0, np.int64) if elsewhere is None else elsewhere)
@@ -325,12 +338,14 @@ class Vcf:
 
     @property
     def only_variants(self) -> bool:
-        """Sites at which nobody differs from the reference are hardly listed: they are missing, and not by chance."""
+        """Whether sites at which nobody differs from the reference are hardly listed: they are then missing, and not by
+        chance.
+        """
         return bool(self._seen[0] >= _TELLING and self._seen[1] < _FEW_REFERENCE * self._seen[0])
 
 
 class VcfSites:
-    """Reads what was kept of a VCF."""
+    """Reads the calls that were kept of a VCF."""
 
     def __init__(self, spool: GenotypeSpool, first: NDArray[np.int64], *, variants: Variants) -> None:
         self._spool = spool
@@ -340,11 +355,11 @@ class VcfSites:
         self._several = several
 
     def read(self, sites: Sites, out: NDArray[np.int8]) -> None:
-        """Allele counts, -9 where missing."""
+        """Read allele counts (site, sample), -9 where missing."""
         self._spool.read(self._numbers(sites), out)
 
     def read_dosages(self, sites: Sites, out: NDArray[np.float32]) -> None:
-        """Expected allele counts, -9 where missing."""
+        """Read expected allele counts (site, sample), -9 where missing."""
         self._spool.read(self._numbers(sites), out)
 
     def _numbers(self, sites: Sites) -> NDArray[np.int64]:
@@ -352,7 +367,7 @@ class VcfSites:
         return self._first[sites.row] + sites.allele - np.where(self._several[sites.row], 0, 1)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 def _dosage_fields(source: Any) -> bool:

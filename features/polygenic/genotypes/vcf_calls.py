@@ -16,8 +16,9 @@ DOSAGES = ("DS", "GP")
 def counts(
     record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int
 ) -> NDArray[np.int8] | NDArray[np.float32]:
-    """Copies of one allele; missing where no field says. A haploid call, dosage or probability counts twice, as
-    plink2 reads it.
+    """Copies (sample,) of one allele in a record; missing where no field tells them.
+
+    A haploid call, dosage or probability counts twice, as plink2 reads it.
     """
     hard = np.full(n_samples, MISSING, np.int8) if calls is None else called(calls, allele)
     dosage = _dosage(record, calls, allele=allele, n_samples=n_samples)
@@ -27,17 +28,19 @@ def counts(
 
 
 def called(calls: NDArray[np.int16], allele: int) -> NDArray[np.int8]:
-    """From GT. A half-missing call is missing."""
+    """Copies (sample,) of an allele from GT calls. A half-missing call is missing."""
     ploid = calls[:, :-1]
     copies = (ploid == allele).sum(axis=1)
     copies = np.where(_haploid(calls), copies * 2, copies)
     absent = (ploid == -1).any(axis=1)
-    found: NDArray[np.int8] = np.where(absent, MISSING, copies).astype(np.int8)
-    return found
+    counted: NDArray[np.int8] = np.where(absent, MISSING, copies).astype(np.int8)
+    return counted
 
 
 def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
-    """Calls, missing where an allele is beyond the named ones: a placeholder, or none that the record lists."""
+    """The calls, missing where an allele is beyond the named ones: a placeholder, or an allele that the record does not
+    list.
+    """
     beyond = calls[:, :-1] > n_named
     if not beyond.any():
         return calls
@@ -47,9 +50,10 @@ def of_named(calls: NDArray[np.int16], n_named: int) -> NDArray[np.int16]:
 
 
 def reference_calls(record: Any) -> NDArray[np.int8]:
-    """0 for whom a record without alternates calls reference, else missing; also where it stands on no read.
+    """0 (sample,) for each person whom a record without alternates calls reference, else missing.
 
-    GATK calls a stretch without reads 0/0 with GQ 0: that it is reference is then nobody's finding.
+    Missing also without any read. GATK calls a stretch without reads 0/0 with GQ 0: nobody has then found that it is
+    reference.
     """
     calls = record.genotype.array()[:, :-1]
     sure = (calls == 0).any(axis=1) & (calls <= 0).all(axis=1) & (calls != -1).all(axis=1)
@@ -57,32 +61,32 @@ def reference_calls(record: Any) -> NDArray[np.int8]:
     for name in ("GQ", "DP"):
         if name in fields:
             sure &= record.format(name)[:, 0] != 0
-    found: NDArray[np.int8] = np.where(sure, 0, MISSING).astype(np.int8)
-    return found
+    reference: NDArray[np.int8] = np.where(sure, 0, MISSING).astype(np.int8)
+    return reference
 
 
 def _haploid(calls: NDArray[np.int16]) -> NDArray[np.bool_]:
     ploid = calls[:, :-1]
-    found: NDArray[np.bool_] = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
-    return found
+    haploid: NDArray[np.bool_] = (ploid == -2).any(axis=1) if ploid.shape[1] > 1 else np.ones(len(ploid), np.bool_)
+    return haploid
 
 
 def _dosage(record: Any, calls: NDArray[np.int16] | None, *, allele: int, n_samples: int) -> NDArray[np.float64] | None:
     """From DS (one for each alternate) and GP (two alleles only), nan where absent."""
     names = record.FORMAT
-    found = np.full(n_samples, np.nan)
+    dosage = np.full(n_samples, np.nan)
     haploid = np.zeros(n_samples, np.bool_) if calls is None else _haploid(calls)
     if "DS" in names:
         dosages = record.format("DS").astype(float)
         dosages[haploid] *= 2
         if allele > 0 and dosages.shape[1] >= allele:
-            found = dosages[:, allele - 1]
+            dosage = dosages[:, allele - 1]
         elif allele == 0 and dosages.shape[1] == len(record.ALT):
-            found = 2 - dosages.sum(axis=1)  # nan where any of them is
+            dosage = 2 - dosages.sum(axis=1)  # nan where any of them is
     if "GP" in names and len(record.ALT) == 1:
-        found = np.where(np.isnan(found), _expected(record.format("GP").astype(float), haploid), found)
-    found = np.where((found > -1e-3) & (found < 2.001), np.clip(found, 0, 2), np.nan)
-    return None if np.isnan(found).all() else found
+        dosage = np.where(np.isnan(dosage), _expected(record.format("GP").astype(float), haploid), dosage)
+    dosage = np.where((dosage > -1e-3) & (dosage < 2.001), np.clip(dosage, 0, 2), np.nan)
+    return None if np.isnan(dosage).all() else dosage
 
 
 def _expected(chances: NDArray[np.float64], haploid: NDArray[np.bool_]) -> NDArray[np.float64]:

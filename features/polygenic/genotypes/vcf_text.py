@@ -1,7 +1,7 @@
 """The plain records of a VCF of few samples, read as columns of text: twenty times as fast as record by record.
 
-Plain is a record of one alternate written in letters whose calls are of one or two alleles. Whatever else may matter
-(blocks, several alternates, odd calls) is set aside for htslib, line by line, in a VCF of its own.
+A record is plain if it has one alternate written in letters and calls of one or two alleles. All others (blocks,
+several alternates, odd calls) are set aside for htslib, line by line, in a VCF of their own.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ _ODD = -1
 
 
 class NotPlainError(Exception):
-    """The text is no table: htslib reads the file, and says what is wrong with it."""
+    """The text is no table of equal columns: htslib reads the file, and says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRecords:
-    """Wanted records in file order. `counts` (record, sample): of the alternate. `number`: which record of the file."""
+    """The wanted plain records, in file order.
+
+    `counts` (record, sample): copies of the alternate. `number`: each record's in the file.
+    """
 
     keys: Ints
     ref: Codes
@@ -48,7 +51,7 @@ class PlainRecords:
 
 @dataclass(frozen=True, slots=True)
 class TextRecords:
-    """`others`: the numbers of the records that were set aside."""
+    """The plain records of a VCF. `others`: the numbers of the records that were set aside."""
 
     plain: PlainRecords
     others: NDArray[np.int64]
@@ -58,9 +61,9 @@ class TextRecords:
 def read_text(
     path: Path, header: str, *, n_samples: int, wanted: NDArray[np.int64], alleles: Alleles, aside: IO[bytes]
 ) -> TextRecords:
-    """Read a VCF of calls; write what is not plain, after the header, to `aside`. `wanted`: keys, sorted.
+    """Read the plain records of a VCF of calls, and write the others, after the header, to `aside`.
 
-    Raises NotPlainError.
+    `wanted`: position keys, sorted. Raises NotPlainError where the text is no table.
     """
     aside.write(header.encode())
     parts: list[PlainRecords] = []
@@ -155,11 +158,11 @@ def _read(
 
 
 def member(values: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of `asked` are among `values`, which are sorted."""
+    """Whether each of `asked` is among `values`, which are sorted."""
     if not len(values):
         return np.zeros(len(asked), np.bool_)
-    found: NDArray[np.bool_] = values[np.minimum(np.searchsorted(values, asked), len(values) - 1)] == asked
-    return found
+    among: NDArray[np.bool_] = values[np.minimum(np.searchsorted(values, asked), len(values) - 1)] == asked
+    return among
 
 
 def _each(column: pa.Array, rule: Callable[[str], bool]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Whether a VCF or BCF is whole, and who is in it."""
+"""Checks that a VCF or BCF is whole, and the people in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 
 
 def check_sample_names(path: Path) -> None:
-    """htslib refuses a header with one sample twice without saying so."""
+    """Raise PresageError where a header names a sample twice: htslib refuses such a file without a reason."""
     opener = gzip.open if path.name.endswith("gz") else open
     with opener(path, "rt", encoding="utf-8", errors="replace") as stream:
         columns = next((line for line in stream if line.startswith("#CHROM")), "").split()
@@ -22,24 +22,29 @@ def check_sample_names(path: Path) -> None:
 
 
 def vcf_samples(path: Path, ids: list[str]) -> Samples:
-    """Who is in a file. Raises PresageError where nobody is, or somebody twice."""
+    """The people of a VCF. Raises PresageError where there is nobody, or somebody twice."""
     if not ids:
-        raise PresageError(str(path), "no samples: only sites", way_out="give a VCF with genotypes")
+        raise PresageError(str(path), "at least one sample", found="sites only", way_out="give a VCF with genotypes")
     if len(set(ids)) < len(ids):
-        raise PresageError(f"{path}, header", "a sample id occurs twice", way_out="give every sample its own id")
+        raise PresageError(
+            f"{path}, header",
+            "every sample once",
+            found="one that is there twice",
+            way_out="give every sample its own id",
+        )
     return Samples(tuple(ids))
 
 
 def check_end(path: Path) -> None:
-    """htslib reads a file that is cut short as far as it goes; such a file is refused."""
+    """Raise PresageError for a file that is cut short: htslib would read it as far as it goes."""
     with path.open("rb") as stream:
         start = stream.read(18)
         size = stream.seek(0, 2)
         stream.seek(max(size - len(_BGZF_END), 0))
         end = stream.read()
     if not start:
-        raise PresageError(str(path), "the file is empty", way_out="export the genotypes again")
-    cut = PresageError(str(path), "cut short: its end is missing", way_out="copy or export it again")
+        raise PresageError(str(path), "a VCF or BCF file", found="an empty file", way_out="export the genotypes again")
+    cut = PresageError(str(path), "a whole file", found="one whose end is missing", way_out="copy or export it again")
     if start[:2] == b"\x1f\x8b" and start[12:14] == b"BC":
         if end != _BGZF_END:
             raise cut

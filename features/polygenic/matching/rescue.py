@@ -1,4 +1,4 @@
-"""Palindromes told apart by frequency: off unless asked for, and every one of them on record.
+"""Palindromes whose strand is told by frequencies: off unless asked for, and each of them on record.
 
 The strand of an A/T or C/G variant cannot be seen from its alleles. Where the scoring file tells the effect allele's
 frequency and a reference tells the genotypes', both far from one half, only one strand fits.
@@ -23,9 +23,9 @@ _OTHER_STRAND = np.array([3, 2, 1, 0, 7, 6, 5, 4], np.int8)
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """The audit trail. Per row: index of `OUTCOMES`, -1 where there was nothing to rescue.
+    """The outcome of the rescue for each row of a score: an index of `OUTCOMES`, -1 where there was nothing to rescue.
 
-    `reference`: the reference's frequency of the effect allele as the file names it.
+    `reference`: the reference's frequency of the effect allele, as the file names it.
     """
 
     outcome: NDArray[np.int8]
@@ -33,7 +33,10 @@ class Rescue:
 
 
 def rescue_palindromes(rows: ScoreRows, matches: Matches, *, frequencies: NDArray[np.float64] | None) -> Rescue:
-    """Bring palindromes back into `matches` where frequencies tell the strand. `frequencies`: of each variant's ALT."""
+    """Bring palindromes back into `matches` where frequencies tell their strand.
+
+    `frequencies` (variant,): of each variant's ALT.
+    """
     outcome = np.full(len(rows), -1, np.int8)
     reference = np.full(len(rows), np.nan)
     chosen = np.flatnonzero(matches.reasons == PALINDROME)
@@ -43,10 +46,10 @@ def rescue_palindromes(rows: ScoreRows, matches: Matches, *, frequencies: NDArra
     reference[chosen] = named
     minor = np.maximum(np.minimum(told, 1 - told), np.minimum(named, 1 - named))
     same, other = np.abs(told - named), np.abs(told - (1 - named))
-    found = np.where(same <= other, 0, 1)
-    found = np.where(np.minimum(same, other) > MAX_DIFFERENCE, 3, found)
-    found = np.where(minor > MAX_MINOR_FREQUENCY, 2, found)
-    outcome[chosen] = np.where(np.isnan(told) | np.isnan(named), 4, found)
+    decided = np.where(same <= other, 0, 1)
+    decided = np.where(np.minimum(same, other) > MAX_DIFFERENCE, 3, decided)
+    decided = np.where(minor > MAX_MINOR_FREQUENCY, 2, decided)
+    outcome[chosen] = np.where(np.isnan(told) | np.isnan(named), 4, decided)
     turned = outcome == 1
     matches.kind[turned] = _OTHER_STRAND[matches.kind[turned]]
     matches.reasons[(outcome == 0) | turned] = 0

@@ -1,4 +1,4 @@
-"""What became of every score and every row of it: counts in JSON, rows in Parquet, sentences for people."""
+"""How each score and each of its rows was matched: counts in JSON, rows in Parquet, sentences for people."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ _CHROMOSOMES = pa.array(["", *(chromosome_name(code) for code in range(1, 27))],
 
 @dataclass(frozen=True, slots=True)
 class MatchSummary:
-    """Of one score: how many rows of how many, which share of the absolute weight, and why the others are not used.
+    """How much of one score was matched: rows, share of the absolute weight, and the reasons why the other rows are not
+    used.
 
     `reasons`: rows and share of weight by reason. `positions_found`: share of rows whose position the genotypes have.
     `lost_ratio`: squared weight of the rows not used over that of the rows used.
@@ -64,14 +65,17 @@ class MatchSummary:
 
     @property
     def matched_share(self) -> float:
-        """Share of the rows."""
+        """The share of the score's rows that are used."""
         return self.n_matched / self.n_rows if self.n_rows else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MatchCounts:
-    """What scores over the same rows share: `kind` (row,), 0 for rows that are used, else the number of the first
-    reason; how many `rows` there are of each, how many `matched` in which way, and the share of positions found.
+    """Counts of matches, which all scores over the same rows share.
+
+    `kind` (row,): 0 for rows that are used, else the number of the first reason. `rows` (kind,): how many rows there
+    are of each kind. `matched`: how many were matched in which way. `positions_found`: share of rows whose position the
+    genotypes have.
     """
 
     kind: NDArray[np.uint8]
@@ -84,14 +88,14 @@ class MatchCounts:
         """Count the matches of some rows."""
         kind = leading_reasons(matches.reasons)
         rows = np.bincount(kind, minlength=KINDS)
-        found = rows.sum() - sum(rows[_NAMES.index(name)] for name in _WITHOUT_POSITION)
+        n_positions_found = rows.sum() - sum(rows[_NAMES.index(name)] for name in _WITHOUT_POSITION)
         ways = np.bincount(matches.kind[matches.used], minlength=len(MATCH_TYPES))
         matched = {name: int(n) for name, n in zip(MATCH_TYPES, ways, strict=True) if n}
-        return MatchCounts(kind.astype(np.uint8), rows, matched, float(found / max(rows.sum(), 1)))
+        return MatchCounts(kind.astype(np.uint8), rows, matched, float(n_positions_found / max(rows.sum(), 1)))
 
 
 def summarise(score: Score, counts: MatchCounts) -> MatchSummary:
-    """What became of one score's rows and weight."""
+    """Summarise the matching of one score: its rows, and its weight."""
     sums, squares = np.zeros((KINDS, 1)), np.zeros((KINDS, 1))
     weights = np.ascontiguousarray(score.weights).reshape(-1, 1)
     tally_weights(weights, counts.kind, sums=sums, squares=squares, zeros=np.zeros(1, np.int64))
@@ -101,7 +105,7 @@ def summarise(score: Score, counts: MatchCounts) -> MatchSummary:
 def summary_of(
     score_id: str, counts: MatchCounts, *, sums: NDArray[np.float64], squares: NDArray[np.float64]
 ) -> MatchSummary:
-    """From the absolute and the squared weight of each kind of row."""
+    """Summarise the matching of a score from the absolute and the squared weight (kind,) of each kind of row."""
     rows, total = counts.rows, sums.sum()
     share = sums / total if total > 0 else rows / max(rows.sum(), 1)
     return MatchSummary(
@@ -117,7 +121,9 @@ def summary_of(
 
 
 def leading_reasons(reasons: NDArray[np.int16]) -> NDArray[np.intp]:
-    """0 for rows that are used, else the number of the first reason, from 1, in the order of `REASONS`."""
+    """The kind (row,) of each row: 0 where it is used, else the number of its first reason, from 1, in the order of
+    `REASONS`.
+    """
     lowest = (reasons & -reasons).astype(np.intp)
     table = np.zeros(max(REASONS) + 1, np.intp)
     table[list(REASONS)] = np.arange(1, len(REASONS) + 1)
@@ -130,9 +136,9 @@ def _ratio(lost: float, used: float) -> float:
 
 
 def not_scored(summary: MatchSummary, *, min_overlap: float, only_variants: bool = False) -> str | None:
-    """Why a score with too little matched is not scored, largest reasons first; None where enough is.
+    """The reason why a score with too little matched is not scored, largest causes first; None where enough is matched.
 
-    `only_variants`: the genotypes list no other sites.
+    `only_variants`: whether the genotypes list only sites at which somebody differs.
     """
     enough = summary.matched_share >= min_overlap and summary.matched_weight >= min_overlap
     if enough and summary.n_matched:
@@ -165,7 +171,7 @@ def variant_rows(
     alleles: Alleles,
     rescue: Rescue | None = None,
 ) -> pa.Table:
-    """One row for each row of the score: what it matched and how, or why it is not used.
+    """The match report of a score: for each of its rows the variant it matched and how, or why it is not used.
 
     `name`: the score's id, or the table's where several scores share their rows.
     """
@@ -215,7 +221,7 @@ def _reasons(reasons: NDArray[np.int16]) -> pa.DictionaryArray:
 
 
 def as_json(summary: MatchSummary) -> dict[str, Any]:
-    """For the report file."""
+    """A summary of matching as JSON, for the report file."""
     return {
         "score_id": summary.score_id,
         "rows": summary.n_rows,

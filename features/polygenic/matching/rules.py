@@ -49,7 +49,7 @@ DUPLICATE, PALINDROME, MULTIALLELIC, FLIPPED, ABSENT, MISMATCH, NO_POSITION, NO_
 
 @dataclass(frozen=True, slots=True)
 class MatchRules:
-    """What pgscatalog-match lets a user choose, with its defaults."""
+    """The choices that pgscatalog-match leaves to its user, with its defaults."""
 
     keep_ambiguous: bool = False
     keep_multiallelic: bool = False
@@ -59,8 +59,11 @@ class MatchRules:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """For each row of a score: the variant (-1: none), the kind of match (index of `MATCH_TYPES`, -1: none), and the
-    reasons not to use it (bits of `REASONS`, 0: used)."""
+    """The matches of a score's rows, each array (row,).
+
+    variant: the variant's number, -1 for none. kind: the kind of match, an index of `MATCH_TYPES`, -1 for none.
+    reasons: why the row is not used, bits of `REASONS`, 0 where it is used.
+    """
 
     variant: NDArray[np.int64]
     kind: NDArray[np.int8]
@@ -68,18 +71,18 @@ class Matches:
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        """Rows that count."""
+        """Whether each row (row,) counts in the sum."""
         used: NDArray[np.bool_] = self.reasons == 0
         return used
 
     @property
     def counts_ref(self) -> NDArray[np.bool_]:
-        """The effect allele is the genotypes' reference allele."""
+        """Whether each row's effect allele is the genotypes' reference allele."""
         return _COUNTS_REF[self.kind]
 
     @property
     def status(self) -> NDArray[np.str_]:
-        """matched, excluded or unmatched, the words of pgscatalog-match."""
+        """Each row's status in the words of pgscatalog-match: matched, excluded or unmatched."""
         excluded = np.where(self.variant >= 0, "excluded", "unmatched")
         return np.where(self.used, "matched", excluded)
 
@@ -104,7 +107,7 @@ class TargetIndex:
 
 
 def match(rows: ScoreRows, target: TargetIndex, *, alleles: Alleles, rules: MatchRules) -> Matches:
-    """Match every row of one score."""
+    """Find for every row of a score the variant it means."""
     low = np.searchsorted(target.keys, rows.keys)
     inside = np.minimum(low, max(len(target.keys) - 1, 0))
     present = target.keys[inside] == rows.keys if len(target.keys) else np.zeros(len(rows), np.bool_)
@@ -152,12 +155,12 @@ def _kinds(
         (0, effect, other),
     ]
     named = other >= 0
-    for base, one, two in strands:  # the later overwrite: better kinds last
-        is_ref, is_alt = one == ref, one == alt
+    for base, effect_here, other_here in strands:  # the later overwrite: better kinds last
+        is_ref, is_alt = effect_here == ref, effect_here == alt
         kind[~named & is_alt] = _NO_OTHER + base + 1
         kind[~named & is_ref] = _NO_OTHER + base
-        kind[named & is_alt & (two == ref)] = base + 1
-        kind[named & is_ref & (two == alt)] = base
+        kind[named & is_alt & (other_here == ref)] = base + 1
+        kind[named & is_ref & (other_here == alt)] = base
     return kind
 
 

@@ -21,7 +21,10 @@ Done = TypeVar("Done")
 
 
 class ScoreFiles:
-    """In their order, with few of them waiting in memory. Reading starts at once; tables stay open until the end."""
+    """The scoring files of a run in their order, of which few wait in memory.
+
+    Reading starts at once; tables stay open until the end.
+    """
 
     def __init__(self, paths: Sequence[Path], alleles: Alleles, *, threads: int) -> None:
         self._paths = paths
@@ -39,7 +42,10 @@ class ScoreFiles:
         return self._parsed
 
     def rows(self, *, build: str | None) -> Iterator[ScoreRows]:
-        """The rows of every score, asked before anything else. Files that do not all wait in memory are read twice."""
+        """Yield the rows of every score, before anything else is asked.
+
+        Files that do not all wait in memory are read twice.
+        """
         if len(self._parsed.waiting) == len(self._paths):
             for waiting in self._parsed.waiting:
                 parsed = waiting.result()
@@ -52,7 +58,7 @@ class ScoreFiles:
                 yield from (score.rows for score in read_scores(path, self._alleles, build=build))
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._pool.shutdown(cancel_futures=True)
         for table in self._tables:
             table.close()
@@ -65,7 +71,9 @@ class ScoreFiles:
 
 
 class InOrder(Iterator[Done]):
-    """Work on several threads, its results in the order of the jobs, with few of them waiting in memory."""
+    """Runs jobs on several threads and gives their results in the order of the jobs, with few results waiting in
+    memory.
+    """
 
     def __init__(
         self, pool: ThreadPoolExecutor, work: Callable[[Job], Done], *, jobs: Iterable[Job], ahead: int
@@ -83,23 +91,23 @@ class InOrder(Iterator[Done]):
 
 
 class Aside:
-    """Work on a thread of its own, one piece after the other, with little of it waiting."""
+    """Runs jobs on a thread of its own, one after the other, with few of them waiting."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1)
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
-        """Do this too. Raises what earlier work raised."""
+        """Add a job. Raises the error of an earlier job, if there was one."""
         if len(self._waiting) > 1:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work))
 
     def finish(self) -> None:
-        """Wait for all of it. Raises what it raised."""
+        """Wait until all jobs are done. Raises the error of a job, if there was one."""
         while self._waiting:
             self._waiting.popleft().result()
 
     def close(self) -> None:
-        """Leave what has not begun."""
+        """Drop the jobs that have not begun."""
         self._pool.shutdown(cancel_futures=True)

@@ -58,9 +58,10 @@ _TRUE = pa.array(["true", "1", "yes"])
 
 
 def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[Score]:
-    """The scores of one file. `build`: the genotypes', which picks between the file's own and harmonised positions.
+    """Read the scores of one file.
 
-    Raises PresageError with file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
+    `build`: the genotypes' build, which picks between a file's own and harmonised positions. Raises PresageError with
+    file, line and rule for a file that is damaged, empty, or holds a weight that is no number.
     """
     parsed = parse(path, alleles)
     if isinstance(parsed, ScoreTable):
@@ -72,7 +73,7 @@ def read_scores(path: Path, alleles: Alleles, *, build: str | None) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A scoring file as it is written, before the build is known. `lines`: where its rows stand."""
+    """A scoring file as it is written, before the build is known. `lines`: the lines on which its rows stand."""
 
     path: Path
     header: Mapping[str, str]
@@ -80,7 +81,10 @@ class CatalogueFile:
     lines: range | NDArray[np.int64]
 
     def scores(self, alleles: Alleles, *, build: str | None, last: LastRows | None = None) -> list[Score]:
-        """Its scores. `build`: the genotypes', which picks between the file's own and harmonised positions."""
+        """The scores of the file.
+
+        `build`: the genotypes' build, which picks between the file's own and harmonised positions.
+        """
         table, lines = self.table, self.lines
         if isinstance(lines, range):
             lines = np.arange(lines.start, lines.stop)
@@ -103,7 +107,10 @@ class CatalogueFile:
 def parse(
     path: Path, alleles: Alleles, *, threads: int = 1, last: LastText | None = None
 ) -> CatalogueFile | ScoreTable:
-    """A file of one score or a few; or a table of many, left open, since they may not fit in memory together."""
+    """Read a scoring file: one of one score or a few.
+
+    Or a table of many, left open, since they may not fit in memory together.
+    """
     columns, first_line = _first_columns(path)
     if tuple(columns[:2]) == FIRST_COLUMNS and "effect_weight" not in columns:
         return ScoreTable(path, columns, first_line=first_line, alleles=alleles, threads=threads)
@@ -145,7 +152,7 @@ def _check_columns(path: Path, columns: list[str], *, first_line: int) -> None:
     if "effect_allele" not in columns or not {"effect_weight", *_DOSAGE_WEIGHTS} & set(columns):
         raise PresageError(
             f"{path}, line {first_line - 1}",
-            "expected the columns effect_allele and effect_weight",
+            "the columns effect_allele and effect_weight",
             way_out="give a PGS Catalog scoring file",
         )
 
@@ -178,7 +185,7 @@ def _split(path: Path) -> tuple[dict[str, str], list[str], bytes, int, int]:
     columns = content[start : end if end >= 0 else len(content)].decode("utf-8", "replace").strip("\r\n").split("\t")
     start = end + 1 if end >= 0 else len(content)
     if not content[start : start + 4096].strip() and not content[start:].strip():
-        raise PresageError(str(path), "the scoring file has no rows", way_out="download it again")
+        raise PresageError(str(path), "at least one row", found="none", way_out="download it again")
     return header, [_ALIASES.get(name.strip(), name.strip()) for name in columns], content, start, line + 1
 
 
@@ -188,13 +195,15 @@ def _content(path: Path) -> bytes:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
     except FileNotFoundError as error:
-        raise PresageError(str(path), "no such scoring file", way_out="check the path") from error
+        raise PresageError(str(path), "a scoring file", found="no such file", way_out="check the path") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise PresageError(str(path), "not a whole gzip file", way_out="download it again") from error
+        raise PresageError(
+            str(path), "a whole gzip file", found="a damaged one", way_out="download it again"
+        ) from error
     if not content or content.isspace():
-        raise PresageError(str(path), "the scoring file is empty", way_out="download it again")
+        raise PresageError(str(path), "a scoring file", found="an empty file", way_out="download it again")
     if b"\0" in content[:4096]:
-        raise PresageError(str(path), "not a text file", way_out="give a PGS Catalog scoring file")
+        raise PresageError(str(path), "a text file", found="a binary one", way_out="give a PGS Catalog scoring file")
     return content.removeprefix(text.BOM)
 
 
@@ -233,7 +242,9 @@ def _read_rows(path: Path, columns: list[str], *, body: memoryview, first_line: 
     wanted |= {"allelefrequency_effect", "is_dominant", "is_recessive", "hm_chr", "hm_pos", "hm_inferOtherAllele"}
     wanted |= {"accession", "row_nr", *_COMPLEX, *_DOSAGE_WEIGHTS}
     if len(set(columns)) < len(columns):
-        raise PresageError(f"{path}, line {first_line - 1}", "a column name occurs twice", way_out="mend the header")
+        raise PresageError(
+            f"{path}, line {first_line - 1}", "every column name once", found="one twice", way_out="mend the header"
+        )
     types = {name: pa.string() for name in columns}
     types |= {name: pa.float64() for name in columns if name in _NUMBERS}
     types |= {name: pa.int64() for name in columns if name in _POSITIONS}
@@ -268,9 +279,11 @@ def _conversion_error(
     for number, line in enumerate(lines, start=first_line):
         cells = line.removesuffix("\r").split("\t")
         if line.strip() and '"' not in line and len(cells) != len(columns):
-            rule = f"expected {len(columns)} columns, found {len(cells)}"
             return PresageError(
-                f"{path}, line {number}", rule, way_out="the file is cut short or edited: download it again"
+                f"{path}, line {number}",
+                f"{len(columns)} columns",
+                found=str(len(cells)),
+                way_out="download it again: the file is cut short or edited",
             )
         for name, cell in zip(columns, cells, strict=False):
             if (
@@ -278,10 +291,13 @@ def _conversion_error(
                 and cell not in _NULLS
                 and not (re.fullmatch(r"[0-9]+", cell) if name in _POSITIONS else text.is_number(cell))
             ):
-                kind = "a whole number" if name in _POSITIONS else "a number"
-                return PresageError(f"{path}, line {number}, column {name}", f"expected {kind}", way_out="mend the row")
+                return PresageError(
+                    f"{path}, line {number}, column {name}",
+                    "a whole number" if name in _POSITIONS else "a number",
+                    way_out="mend the row",
+                )
     where = f"{path}, line {bad[0] + first_line - 1}" if bad else str(path)
-    return PresageError(where, f"not a tab-separated scoring file ({error})", way_out="download it again")
+    return PresageError(where, "a tab-separated scoring file", way_out="download it again")
 
 
 def _positions_used(columns: list[str], fields: Mapping[str, str], *, build: str | None) -> tuple[bool, str | None]:
@@ -396,7 +412,7 @@ def _weights(
     if bad.any():
         raise PresageError(
             f"{path}, line {lines[np.argmax(bad)]}, column effect_weight",
-            "expected a finite number",
+            "a finite number",
             way_out="download the file again, or mend the row",
         )
     return weight, effects
@@ -413,5 +429,5 @@ def _model(path: Path, table: pa.Table, *, lines: NDArray[np.int64]) -> tuple[ND
     both = kinds["dominant"] & kinds["recessive"]
     if both.any():
         where = f"{path}, line {lines[np.argmax(both)]}"
-        raise PresageError(where, "a row is dominant and recessive at once", way_out="mend the row")
+        raise PresageError(where, "dominant or recessive", found="both at once", way_out="mend the row")
     return kinds["dominant"], kinds["recessive"]

@@ -1,4 +1,4 @@
-"""A score in memory: who made it, its variants, and what their alleles add."""
+"""A score in memory: who made it, its variants, and the weights of their alleles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from features.polygenic.columns import Codes
 
 @dataclass(frozen=True, slots=True)
 class ScoreHeader:
-    """Who made a score and what it may be used for."""
+    """Who made a score, and what it may be used for."""
 
     score_id: str
     name: str | None = None
@@ -44,15 +44,15 @@ class ScoreRows:
         return len(self.keys)
 
     def same(self, other: ScoreRows) -> bool:
-        """The same variants, alleles and frequencies on the same lines."""
+        """Whether both hold the same variants, alleles and frequencies on the same lines."""
         if self is other:
             return True
         pairs = [(getattr(self, name), getattr(other, name)) for name in ScoreRows.__slots__]
-        return all(np.array_equal(one, two, equal_nan=one.dtype.kind == "f") for one, two in pairs)
+        return all(np.array_equal(own, theirs, equal_nan=own.dtype.kind == "f") for own, theirs in pairs)
 
     @staticmethod
     def none() -> ScoreRows:
-        """No variants: of a score that is refused."""
+        """Rows of no variant, as a refused score has them."""
         empty = np.empty(0, np.int64)
         codes = empty.astype(np.int32)
         return ScoreRows(empty, codes, codes, empty.astype(np.bool_), np.empty(0), empty)
@@ -60,10 +60,11 @@ class ScoreRows:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One score. `weights`: per copy of the effect allele (row,), or of a row that is not additive the most it can add.
+    """One score with its weights.
 
-    `effects`: what 0, 1 and 2 copies add (row, 3), None where every row is additive. `refused`: why it cannot be
-    computed from genotypes at all; the rows are empty then.
+    `weights` (row,): per copy of the effect allele, or of a row that is not additive the most it can add. `effects`:
+    the amounts that 0, 1 and 2 copies add (row, 3), None where every row is additive. `refused`: the reason why the
+    score cannot be computed from genotypes at all; its rows are then empty.
     """
 
     header: ScoreHeader

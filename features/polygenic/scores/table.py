@@ -32,8 +32,10 @@ _AT_ONCE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of each score: `sums` and `squares` (kind, score) of weights without their sign by kind of row, and how many
-    `zeros` there are.
+    """Sums over a table's rows, for each score: absolute weights in `sums` and squared ones in `squares` (kind, score),
+    by kind of row.
+
+    `zeros` (score,) counts the weights that are 0.
     """
 
     sums: NDArray[np.float64]
@@ -42,11 +44,11 @@ class Tally:
 
     @staticmethod
     def nothing(n_scores: int, n_kinds: int) -> Tally:
-        """Of no rows."""
+        """The tally of no rows."""
         return Tally(np.zeros((n_kinds, n_scores)), np.zeros((n_kinds, n_scores)), np.zeros(n_scores, np.int64))
 
     def add(self, weights: NDArray[np.float64], kinds: NDArray[np.uint8]) -> None:
-        """Some rows more (row, score)."""
+        """Add weights (row, score) of some rows of these kinds (row,)."""
         loops.tally_weights(weights, kinds, sums=self.sums, squares=self.squares, zeros=self.zeros)
 
 
@@ -80,7 +82,10 @@ class ScoreTable:
         self.names = columns[2:]
         if len(set(columns)) < len(columns) or not self.names:
             raise PresageError(
-                f"{path}, line {first_line - 1}", "expected one name for each score", way_out="mend the header"
+                f"{path}, line {first_line - 1}",
+                "at least one score, each of its own name",
+                found="a name twice" if self.names else "none",
+                way_out="mend the header",
             )
         self._columns = columns
         self._first_line = first_line
@@ -91,7 +96,9 @@ class ScoreTable:
         except OSError as error:
             self.close()
             if error.errno is None:  # not the system's: what is read makes no sense
-                raise PresageError(str(path), "not a whole compressed file", way_out="copy it again") from error
+                raise PresageError(
+                    str(path), "a whole compressed file", found="a damaged one", way_out="copy it again"
+                ) from error
             raise
         except BaseException:
             self.close()
@@ -117,12 +124,14 @@ class ScoreTable:
             if not np.isfinite(row).all():
                 name = self.names[int(np.argmin(np.isfinite(row)))]
                 return PresageError(
-                    f"{self.path}, line {line}, column {name}", "expected a finite number", way_out="mend the row"
+                    f"{self.path}, line {line}, column {name}", "a finite number", way_out="mend the row"
                 )
-        return PresageError(str(self.path), "expected finite numbers whose sum is one", way_out="mend the weights")
+        return PresageError(
+            str(self.path), "weights with a finite sum", found="an infinite one", way_out="mend the weights"
+        )
 
     def scores(self) -> Iterator[Score]:
-        """The scores one by one; all share `rows`. As many as fit are read at once."""
+        """Yield the scores one by one; all share `rows`. As many as fit in memory are read at once."""
         at_once = max(1, _AT_ONCE_BYTES // (8 * len(self.rows)))
         for first in range(0, len(self.names), at_once):
             names = self.names[first : first + at_once]
@@ -133,7 +142,7 @@ class ScoreTable:
                 yield Score(ScoreHeader(score_id=name), self.path, self.rows, of_score)
 
     def tally(self, kinds: NDArray[np.uint8], n_kinds: int) -> Tally:
-        """Weights by kind of row (row,), all scores at once."""
+        """Add up the weights of all scores by the kind of each row (row,)."""
         out = Tally.nothing(len(self.names), n_kinds)
         if not kinds.any():
             out.sums[0], out.squares[0], out.zeros[:] = self._all.sums[0], self._all.squares[0], self._all.zeros
@@ -143,7 +152,7 @@ class ScoreTable:
         return out
 
     def weights(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Of rows that rise (row, score)."""
+        """Read the weights (row, score) of these rows, whose numbers rise."""
         cuts = np.searchsorted(rows, self._first_rows)
         out = np.empty((len(rows), len(self.names)))
         for number in np.flatnonzero(np.diff(cuts)).tolist():
@@ -154,7 +163,7 @@ class ScoreTable:
         return out
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._text.close()
 
     def _piece(self, number: int) -> NDArray[np.float64]:
@@ -164,7 +173,12 @@ class ScoreTable:
             start, size = self._places[number]
             lines = self._lines(os.pread(self._text.fileno(), size, start))
             if lines is None or len(lines.weights) != self._first_rows[number + 1] - self._first_rows[number]:
-                raise PresageError(str(self.path), "the file changed while it was read", way_out="start again")
+                raise PresageError(
+                    str(self.path),
+                    "a file that stays as it is while it is read",
+                    found="one that changed",
+                    way_out="start again",
+                )
             self._own.number, self._own.piece = number, lines.weights
         piece: NDArray[np.float64] = self._own.piece
         return piece
@@ -181,7 +195,9 @@ class ScoreTable:
                 if isinstance(piece, text.BadCellError):
                     where = f"{self.path}, line {line + piece.number}, column ID"
                     raise PresageError(
-                        where, "expected chromosome:position:allele:allele", way_out="or use the PGS Catalog's columns"
+                        where,
+                        "chromosome:position:allele:allele",
+                        way_out="mend the id, or use the PGS Catalog's columns",
                     )
                 if piece is None:
                     raise _bad_line(self.path, self._columns, first_line=self._first_line)
@@ -189,7 +205,7 @@ class ScoreTable:
                 pieces.append(piece)
                 line += piece.n_lines
         if not any(len(piece.rows) for piece in pieces):
-            raise PresageError(str(self.path), "the scoring file has no rows", way_out="export it again")
+            raise PresageError(str(self.path), "at least one row", found="none", way_out="export it again")
         return pieces
 
     def _parse(self, content: bytes, start: int, *, alleles: Alleles) -> _Piece | text.BadCellError | None:
@@ -254,12 +270,14 @@ def _bad_line(path: Path, columns: list[str], *, first_line: int) -> PresageErro
         for row in content.decode("utf-8", "replace").removesuffix("\n").split("\n"):
             cells = row.removesuffix("\r").split("\t")
             if cells != [""] and len(cells) != len(columns):
-                rule = f"expected {len(columns)} columns, found {len(cells)}"
-                return PresageError(f"{path}, line {line}", rule, way_out="export the table again")
+                return PresageError(
+                    f"{path}, line {line}",
+                    f"{len(columns)} columns",
+                    found=str(len(cells)),
+                    way_out="export the table again",
+                )
             for name, cell in zip(columns[2:], cells[2:], strict=False):  # none of an empty line
                 if cell not in _NULLS and not text.is_number(cell):
-                    return PresageError(
-                        f"{path}, line {line}, column {name}", "expected a number", way_out="mend the row"
-                    )
+                    return PresageError(f"{path}, line {line}, column {name}", "a number", way_out="mend the row")
             line += 1
-    return PresageError(str(path), "not a tab-separated table of scores", way_out="export the table again")
+    return PresageError(str(path), "a tab-separated table of scores", way_out="export the table again")

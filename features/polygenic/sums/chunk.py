@@ -1,4 +1,4 @@
-"""What is to be summed, and what summing a chunk of sites gives."""
+"""The task of summing a group of scores, and the result of summing a chunk of sites."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from features.polygenic.sums.found import Hidden
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One group of scores over all sites. `site_set`: for each score which set of sites it uses; `first_of_set`: of
-    each set a score. `uncertain`: the variance that missing calls hide is wanted too.
+    """One group of scores to be summed over all sites.
+
+    `site_set` (score,): the set of sites that each score uses. `first_of_set` (set,): a score of each set. `uncertain`:
+    whether the variance that missing calls hide is wanted too.
     """
 
     genotypes: Genotypes
@@ -28,26 +30,28 @@ class Task:
 
     @staticmethod
     def of(genotypes: Genotypes, contributions: Contributions, *, scores: range, uncertain: bool) -> Task:
-        """With the scores' sets of sites."""
+        """Make the task of these scores, with their sets of sites."""
         site_set = contributions.site_sets(scores)
         first = np.unique(site_set, return_index=True)[1]
         return Task(genotypes, contributions, scores, site_set, first, uncertain)
 
     @property
     def n_samples(self) -> int:
-        """People in the file."""
+        """The number of people in the file."""
         return len(self.genotypes.samples)
 
     @property
     def n_products(self) -> int:
-        """Sites x samples x scores, of all groups."""
+        """The number of products, sites x samples x scores, over all groups of scores."""
         return len(self.contributions.sites) * self.n_samples * len(self.contributions)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Of each score: `sums` (score, sample) less `constants` (score,), and what is `hidden`; of each set of sites the
-    calls `missing` (set, sample).
+    """Sums over a chunk of sites.
+
+    `sums` (score, sample): without the `constants` (score,), which everybody has. `missing` (set, sample): missing
+    calls at the sites of each set. `hidden`: the variance that missing calls hide, None where it is not wanted.
     """
 
     n_sites: int
@@ -58,7 +62,7 @@ class Chunk:
 
     @staticmethod
     def zeros(task: Task, n_sites: int) -> Chunk:
-        """Nothing summed yet."""
+        """A chunk in which nothing is summed yet."""
         n, s = task.n_samples, len(task.scores)
         n_sets = len(task.first_of_set)
         hidden = Hidden.zeros(s, n) if task.uncertain else None
@@ -66,7 +70,7 @@ class Chunk:
 
 
 def site_variances(weights: SiteWeights) -> NDArray[np.float64]:
-    """Variance (site, score) of what each site adds to each score, in Hardy-Weinberg proportions."""
+    """The variance (site, score) of the amount each site adds to each score, in Hardy-Weinberg proportions."""
     frequency = weights.expected[:, None] / 2
     additive, het = weights.additive, weights.heterozygote
     pq = 2 * frequency * (1 - frequency)
@@ -77,6 +81,6 @@ def site_variances(weights: SiteWeights) -> NDArray[np.float64]:
 
 
 def used_sites(weights: SiteWeights, first_of_set: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """(site, set): where the scores of a set add anything."""
+    """Whether the scores of each set add anything at each site (site, set)."""
     used: NDArray[np.bool_] = weights.additive[:, first_of_set] != 0
     return used if weights.heterozygote is None else used | (weights.heterozygote[:, first_of_set] != 0)

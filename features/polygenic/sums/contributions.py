@@ -1,4 +1,4 @@
-"""What each score adds at each site, kept compactly: in memory while small, in an unnamed file beyond."""
+"""The amount that each score adds at each site, kept in memory while it is small, in an unnamed file beyond."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ class TableContribution:
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """As of a `Contribution`."""
+        """The sites' codes (site,), as those of a `Contribution`."""
         return self.used.codes
 
 
 @dataclass(frozen=True, slots=True)
 class UsedRows:
-    """The used rows of a score in the order of their sites; shared by scores over the same rows.
+    """The used rows of a score in the order of their sites; scores over the same rows share them.
 
-    `turned`: the effect allele is the one that is not counted. `first`: where each site starts, if rows share one.
+    `turned`: whether the effect allele is the one that is not counted. `first`: where each site starts, if rows share
+    one.
     """
 
     rows: NDArray[np.intp]
@@ -61,7 +62,10 @@ class UsedRows:
 
 
 def used_rows(matches: Matches, variants: Variants) -> UsedRows:
-    """Which rows count, and at which site. A site is 2 x variant, plus 1 for the reference of a multiallelic record."""
+    """Select the rows that count, and their sites.
+
+    A site is 2 x variant, plus 1 for the reference of a multiallelic record.
+    """
     rows = np.flatnonzero(matches.used)
     variant, counts_ref = matches.variant[rows], matches.counts_ref[rows]
     multiallelic = variants.multiallelic[variant]
@@ -98,7 +102,7 @@ def contribution(score: Score, used: UsedRows) -> Contribution:
 
 
 class ContributionStore:
-    """Collects contributions one by one, then hands them out by runs of sites."""
+    """Collects the contributions of scores one by one, then hands them out by runs of sites."""
 
     def __init__(self, *, in_memory_mb: float = 120) -> None:
         self._limit = in_memory_mb * 1e6
@@ -112,7 +116,7 @@ class ContributionStore:
         return len(self._parts)
 
     def add(self, part: Contribution | TableContribution) -> None:
-        """Keep one score's weights."""
+        """Keep the weights of one score."""
         previous = self._parts[-1].codes if self._parts else None
         same = part.codes is self._last or (
             previous is not None
@@ -130,7 +134,7 @@ class ContributionStore:
         self._parts.append(_Part(codes, self._keep(part.additive), heterozygote, bool(zeros.any())))
 
     def finish(self, variants: Variants, frequencies: NDArray[np.float64] | None) -> Contributions:
-        """Fix the sites. `frequencies`: of each variant's alternate allele, or None."""
+        """Fix the list of sites. `frequencies` (variant,): of each variant's alternate allele, or None."""
         used = np.zeros(2 * len(variants), np.bool_)
         distinct = {id(part.codes): part.codes for part in self._parts}.values()
         for codes in distinct:
@@ -146,7 +150,7 @@ class ContributionStore:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._spool is not None:
             self._spool.close()
 
@@ -222,10 +226,10 @@ class _TablePart:
 
 
 class Contributions:
-    """All scores' weights over one list of sites.
+    """The weights of all scores over one list of sites.
 
-    `frequencies`: of the allele each site counts, or None where nobody said. `constants`: what a score adds whatever
-    the genotypes.
+    `frequencies` (site,): of the allele that each site counts, None where no frequencies were given. `constants`
+    (score,): the amount that a score adds whatever the genotypes.
     """
 
     def __init__(
@@ -247,14 +251,17 @@ class Contributions:
         return len(self._parts)
 
     def site_sets(self, scores: range) -> NDArray[np.intp]:
-        """For each of some scores which set of sites it uses, numbered as they come; scores may share one."""
+        """The number (score,) of the set of sites that each of these scores uses, in order of appearance.
+
+        Scores may share a set.
+        """
         numbers: dict[tuple[int, int], int] = {}
         parts = [(number, self._parts[number]) for number in scores]
         keys = [(id(part.codes), number if part.has_zeros else -1) for number, part in parts]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
 
     def n_sites_of(self, start: int, stop: int, *, scores: range) -> NDArray[np.intp]:
-        """How many of sites start to stop each of some scores uses."""
+        """How many of the sites from `start` to `stop` each of these scores uses."""
         places: dict[int, int] = {}
         for score in scores:
             codes = self._parts[score].codes
@@ -264,7 +271,10 @@ class Contributions:
         return np.array([places[id(self._parts[score].codes)] for score in scores], np.intp)
 
     def weights(self, start: int, stop: int, *, scores: range, expected: NDArray[np.float64]) -> SiteWeights:
-        """Weights of some scores over sites start to stop. `expected`: copies of a missing call at these."""
+        """The weights of these scores over the sites from `start` to `stop`.
+
+        `expected` (site,): copies at which missing calls stand.
+        """
         parts = [self._parts[score] for score in scores]
         told = self._of_one_table(parts, start, stop=stop, expected=expected)
         if told is not None:

@@ -51,7 +51,7 @@ class DosageSums:
         return out
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()
 
@@ -120,7 +120,10 @@ def add_product(
     *,
     sums: NDArray[np.float64],
 ) -> None:
-    """sums += weights @ centred; of single precision only over a run of sites, and over samples that fit the cache."""
+    """Add weights @ centred to `sums` (score, sample).
+
+    In single precision only over a run of sites, and over samples that fit the cache.
+    """
     if centred.dtype == np.float64:
         np.add(sums, weights @ centred, out=sums)
         return

@@ -60,7 +60,7 @@ class HardCalls:
         return out
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()
 
@@ -86,8 +86,10 @@ class HardCalls:
         known = self._task.contributions.frequencies
         if known is not None:
             return known[low:high]
-        one, two, missing = loops.tally(rows, self._task.n_samples).T
-        frequency: NDArray[np.float64] = (one + 2 * two) / (2 * np.maximum(self._task.n_samples - missing, 1))
+        heterozygotes, homozygotes, missing = loops.tally(rows, self._task.n_samples).T
+        frequency: NDArray[np.float64] = (heterozygotes + 2 * homozygotes) / (
+            2 * np.maximum(self._task.n_samples - missing, 1)
+        )
         return frequency
 
 

@@ -1,4 +1,4 @@
-"""The sum: many scores over many people in one pass, in bounded memory, the same whatever the number of threads."""
+"""Many scores summed over many people in one pass and bounded memory, the same whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def score_samples(
     max_memory_mb: int = 400,
     progress: Progress = silent,
 ) -> Sums:
-    """Sum every score over every sample; missing calls stand at twice the allele frequency.
+    """Sum every score over every sample; a missing call stands at twice the allele frequency.
 
-    A missing call of a dominant or recessive row adds its weight times the frequency, as plink2 has it (not the
-    probability of carrying the allele): the line through what 0 and 2 copies add, without what 1 copy adds beyond it.
-    Frequencies: the contributions' where they have them, else the samples' own from 50 samples on, else none.
-    `uncertain`: also the variance that missing calls hide. Memory grows with samples times scores: where that exceeds
-    `max_memory_mb`, scores are taken in groups, one pass each.
+    A missing call of a dominant or recessive row adds its weight times the frequency, as in plink2 (not the probability
+    of carrying the allele): the line through the amounts that 0 and 2 copies add, without the further amount of exactly
+    1 copy. Frequencies are the contributions' where they have them, else the samples' own from 50 samples on, else
+    there are none. `uncertain`: also compute the variance that missing calls hide. Memory grows with samples times
+    scores: where that exceeds `max_memory_mb`, scores are taken in groups, with one pass each.
     """
     n, s = len(genotypes.samples), len(contributions)
     group = max(1, int(max_memory_mb * 1e6 / 2 / (n * 16 * (threads + 2))))

@@ -80,7 +80,9 @@ ETHNICITIES = {"2135-2": "Ethnicity//Hispanic", "2186-5": "Ethnicity//Not Hispan
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A codeable concept: the code it becomes, its other codings (the same in other vocabularies), and words for it."""
+    """A codeable concept: the code it becomes, its other codings (the same meaning in other vocabularies), and its
+    text.
+    """
 
     code: str
     others: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ class Coded:
 
 @lru_cache(maxsize=4096)
 def vocabulary(system: str | None) -> str:
-    """The vocabulary a code system's URI stands for; an unknown system keeps its URI."""
+    """The name of the vocabulary that a code system's URI stands for; an unknown system keeps its URI."""
     if not system:
         return "unknown system"
     key = system.strip().rstrip("/")
@@ -97,7 +99,7 @@ def vocabulary(system: str | None) -> str:
 
 
 def code_of(coding: Mapping[str, Any]) -> str | None:
-    """`VOCABULARY//CODE` of one coding; None where it has no code."""
+    """The code of one coding, written `VOCABULARY//CODE`; None where it has no code."""
     if not isinstance(coding, dict):
         return None
     code = coding.get("code")
@@ -107,7 +109,7 @@ def code_of(coding: Mapping[str, Any]) -> str | None:
 def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | None:
     """A codeable concept as one code: the coding its user chose, else the first of a known vocabulary, else the first.
 
-    One without codings is known by its text, `<text_prefix>//<text>`; None where it has neither.
+    A concept without codings is known by its text, `<text_prefix>//<text>`; the result is None where it has neither.
     """
     if not isinstance(concept, dict):
         return None

@@ -71,10 +71,10 @@ MISSHAPEN = "not shaped as FHIR says"
 
 @dataclass(slots=True)
 class Extract:
-    """Where the flat tables are, and what is small enough to stay in memory.
+    """The flat tables that were written, and the counts and names that are small enough to stay in memory.
 
-    rows: resources read, by type. wrong: pieces of files that are no resources, by what their file is named after
-    and reason. words: a description for a code. same: other codes that a resource gave for a code.
+    rows: resources read, by type. wrong: pieces of files that are no resources, by the file's name and the reason.
+    words: a description for each code. same: other codes that a resource gave beside a code.
     """
 
     folder: Path
@@ -84,39 +84,42 @@ class Extract:
     same: dict[str, set[str]] = field(default_factory=dict)
 
     def path(self, table: str) -> Path:
-        """The file of one of SCHEMAS."""
+        """The file of the flat table with this name, one of SCHEMAS."""
         return self.folder / f"{table}.parquet"
 
 
 def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
-    """Read every resource once. `seq` numbers the pieces of the source in the order of reading, broken ones too."""
+    """Read every resource of a source once and write the flat tables.
+
+    `seq` numbers the pieces in order, broken ones too.
+    """
     folder.mkdir()
-    found = Extract(folder)
-    with _Tables(found) as tables:
-        for seq, one in enumerate(resources(source, WANTED, advance=advance)):
-            if one.wrong:
-                found.wrong[one.kind, one.wrong] += 1
+    extracted = Extract(folder)
+    with _Tables(extracted) as tables:
+        for seq, piece in enumerate(resources(source, WANTED, advance=advance)):
+            if piece.wrong:
+                extracted.wrong[piece.kind, piece.wrong] += 1
                 continue
-            found.rows[one.kind] += 1
-            if one.content is not None:
-                _add_or_reject(tables, found, seq=seq, one=one, content=one.content)
-    return found
+            extracted.rows[piece.kind] += 1
+            if piece.content is not None:
+                _add_or_reject(tables, extracted, seq=seq, piece=piece, content=piece.content)
+    return extracted
 
 
-def _add_or_reject(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapping[str, Any]) -> None:
+def _add_or_reject(tables: _Tables, extracted: Extract, *, seq: int, piece: Found, content: Mapping[str, Any]) -> None:
     try:
-        _add(tables, found, seq=seq, one=one, content=content)
+        _add(tables, extracted, seq=seq, piece=piece, content=content)
     except (AttributeError, KeyError, TypeError, ValueError):
         # JSON of another shape than FHIR's: a text where an object should be, and the like.
-        if one.kind in PERSONAL:
-            tables.add("resources", seq, one.kind, None, None, None, MISSHAPEN, None)
+        if piece.kind in PERSONAL:
+            tables.add("resources", seq, piece.kind, None, None, None, MISSHAPEN, None)
 
 
 class _Tables:
     """Rows gathered by table and written in batches."""
 
-    def __init__(self, found: Extract) -> None:
-        self._writers = {name: pq.ParquetWriter(found.path(name), schema) for name, schema in SCHEMAS.items()}
+    def __init__(self, extracted: Extract) -> None:
+        self._writers = {name: pq.ParquetWriter(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in SCHEMAS}
 
     def __enter__(self) -> _Tables:
@@ -143,28 +146,28 @@ class _Tables:
             rows.clear()
 
 
-def _add(tables: _Tables, found: Extract, *, seq: int, one: Found, content: Mapping[str, Any]) -> None:
-    kind = one.kind
+def _add(tables: _Tables, extracted: Extract, *, seq: int, piece: Found, content: Mapping[str, Any]) -> None:
+    kind = piece.kind
     id_ = _text(content.get("id"))
     if kind == "Medication":
         if drug := coded(content.get("code"), text_prefix="Source/drug"):
-            tables.add("medications", id_, _known(found, drug))
+            tables.add("medications", id_, _known(extracted, drug))
     elif kind in ("Organization", "Practitioner"):
         _add_name(tables, content, id_=id_)
     elif kind == "Patient":
-        _add_patient(tables, seq, content=content, id_=id_, urls=one.urls)
+        _add_patient(tables, seq, content=content, id_=id_, urls=piece.urls)
     elif kind in ("Encounter", "Coverage"):
-        _add_period(tables, seq, kind=kind, content=content, id_=id_, urls=one.urls)
+        _add_period(tables, seq, kind=kind, content=content, id_=id_, urls=piece.urls)
     else:
         mapped = map_resource(kind, content)
-        person = _resolved(mapped.person, one.urls)
+        person = _resolved(mapped.person, piece.urls)
         tables.add("resources", seq, kind, id_, _updated(content), person, mapped.reason, mapped.note)
         for fact in mapped.facts:
-            _add_fact(tables, found, seq=seq, fact=fact, urls=one.urls)
+            _add_fact(tables, extracted, seq=seq, fact=fact, urls=piece.urls)
 
 
-def _add_fact(tables: _Tables, found: Extract, *, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
-    code = None if fact.coded is None else _known(found, fact.coded)
+def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
+    code = None if fact.coded is None else _known(extracted, fact.coded)
     known = [_text(moment) for moment in fact.known if moment][:2]
     tables.add(
         "facts",
@@ -211,18 +214,22 @@ def _add_period(
 
 def _add_name(tables: _Tables, content: Mapping[str, Any], *, id_: str | None) -> None:
     """An organization or practitioner is known by its first identifier's value, and may be referred to by each."""
-    identifiers = [one for one in content.get("identifier") or [] if isinstance(one, dict) and one.get("value")]
+    identifiers = [
+        identifier
+        for identifier in content.get("identifier") or []
+        if isinstance(identifier, dict) and identifier.get("value")
+    ]
     label = str(identifiers[0]["value"]) if identifiers else id_
-    for key in filter(None, [id_, *(identifier_key(one) for one in identifiers)]):
+    for key in filter(None, [id_, *(identifier_key(identifier) for identifier in identifiers)]):
         tables.add("names", key, label)
 
 
-def _known(found: Extract, drug: Coded) -> str:
+def _known(extracted: Extract, drug: Coded) -> str:
     """The code, after remembering its words and its other codings."""
-    if drug.words and drug.code not in found.words:
-        found.words[drug.code] = drug.words
+    if drug.words and drug.code not in extracted.words:
+        extracted.words[drug.code] = drug.words
     if drug.others:
-        found.same.setdefault(drug.code, set()).update(drug.others)
+        extracted.same.setdefault(drug.code, set()).update(drug.others)
     return drug.code
 
 

@@ -12,7 +12,11 @@ _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
 
 class Patient(NamedTuple):
-    """One person; moments are FHIR's text, references FHIR's. aliases: what logical references may call the person."""
+    """A person.
+
+    Moments are text as FHIR writes it, and so are references. aliases: names by which logical references may mean the
+    person.
+    """
 
     birth: str | None
     deceased: str | None
@@ -24,7 +28,7 @@ class Patient(NamedTuple):
 
 
 class Encounter(NamedTuple):
-    """One visit."""
+    """A visit."""
 
     code: str
     start: str | None
@@ -32,7 +36,7 @@ class Encounter(NamedTuple):
 
 
 def patient(resource: Mapping[str, Any]) -> Patient:
-    """A Patient resource."""
+    """Read a Patient resource."""
     doctors = resource.get("generalPractitioner") or []
     return Patient(
         birth=resource.get("birthDate"),
@@ -66,12 +70,12 @@ def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], *, prefix: 
     codings = [part.get("valueCoding") or {} for part in parts if part.get("url") == "ombCategory"]
     codes = [known.get(str(coding.get("code"))) or code_of(coding) for coding in codings]
     text = next((part.get("valueString") for part in parts if part.get("url") == "text"), None)
-    found = sorted({code for code in codes if code})
-    yield from found or ([f"{prefix}//{text}"] if text else [])
+    distinct = sorted({code for code in codes if code})
+    yield from distinct or ([f"{prefix}//{text}"] if text else [])
 
 
 def encounter(resource: Mapping[str, Any]) -> Encounter:
-    """An Encounter resource; one that came through the emergency department is an unplanned admission."""
+    """Read an Encounter resource; one that came through the emergency department is an unplanned admission."""
     raw = resource.get("class")
     act = raw.get("code") if isinstance(raw, dict) else None
     kind = VISITS.get(str(act), str(act) if act else "unknown")
@@ -84,6 +88,6 @@ def encounter(resource: Mapping[str, Any]) -> Encounter:
 
 
 def coverage(resource: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Start and end of a Coverage's period."""
+    """The start and the end of a Coverage's period, as text."""
     period = resource.get("period") or {}
     return period.get("start"), period.get("end")

@@ -29,10 +29,11 @@ NO_TYPE = "not a FHIR resource"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One resource, or one piece of a file that is none.
+    """One resource, or one piece of a file that is not a resource.
 
-    kind: its resourceType; where it is broken, what its file is named after. content: None where nobody reads the
-    type, or `wrong` says why it is not a resource. urls: what other resources of the same bundle call it.
+    kind: its resourceType; of a broken piece, the kind that its file is named after. content: None where no resource of
+    this type is read, or `wrong` says why the piece is not a resource. urls: the names by which other resources of its
+    bundle mean it.
     """
 
     kind: str
@@ -44,21 +45,22 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a bulk export's log says of it: when it was taken, and the resources it delivered, by type."""
+    """The log of a bulk export: when the export was made, and how many resources of each type it delivered."""
 
     transaction_time: str | None
     resources: Mapping[str, int]
 
 
 def size_of(source: Path) -> int:
-    """Bytes to read, as they lie on disk."""
+    """The number of bytes to read, as they lie on disk."""
     return sum(size for _, size in _members(source))
 
 
 def resources(source: Path, wanted: frozenset[str], *, advance: Advance) -> Iterator[Found]:
-    """Every resource in the order of the files' names; those not `wanted` come without their content.
+    """Yield every resource in the order of the files' names.
 
-    Raises PresageError where the source holds no FHIR file.
+    Resources of types that are not `wanted` come without content. Raises PresageError where the source holds no FHIR
+    file.
     """
     any_file = False
     for name, size in _members(source):
@@ -71,11 +73,11 @@ def resources(source: Path, wanted: frozenset[str], *, advance: Advance) -> Iter
             yield from read(called, lines, wanted=wanted)
         advance(size)
     if not any_file:
-        raise PresageError(str(source), "no FHIR file in it", way_out=_WAY_OUT)
+        raise PresageError(str(source), "at least one FHIR file", found="none", way_out=_WAY_OUT)
 
 
 def read_log(source: Path) -> Log:
-    """The export's log.ndjson, if there is one (https://github.com/smart-on-fhir/bulk-data-client, 'Logs')."""
+    """Read the export's log.ndjson, if there is one (https://github.com/smart-on-fhir/bulk-data-client, 'Logs')."""
     moment, counts = None, dict[str, int]()
     for name, _ in _members(source):
         if not _is_log(name):
@@ -109,7 +111,7 @@ def _members(source: Path) -> list[tuple[str, int]]:
     elif source.is_file():
         found = [("", source.stat().st_size)] if source.name.lower().endswith(_ENDS) else []
     else:
-        raise PresageError(str(source), "no such file or folder", way_out=_WAY_OUT)
+        raise PresageError(str(source), "a source in FHIR", found="no such file or folder", way_out=_WAY_OUT)
     single = not source.is_dir() and found[:1] and found[0][0] == ""
     return sorted(
         (name, size)

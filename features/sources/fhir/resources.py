@@ -1,4 +1,4 @@
-"""FHIR R4 resources as facts: one pure function a resource type, none of which knows of other resources."""
+"""FHIR R4 resources as facts: one pure function for each resource type, none of which knows of other resources."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ NO_VALUE = "no value (a reason is given)"
 
 
 class Fact(NamedTuple):
-    """One event to be. Moments are FHIR's text (a day, a month, a year or a moment), references are FHIR's, too.
+    """A fact that may become an event.
 
-    known: moments at which the fact was known at the latest, beside its start. at_visit_end: it counts as known only
-    when its encounter has ended. medication: where the code is that of another resource.
+    Moments are text as FHIR writes it (a day, a month, a year or a moment), and so are references. known: moments
+    beside its start at which the fact was known at the latest. at_visit_end: it counts as known only when its encounter
+    has ended. medication: the reference to the resource that holds the code.
     """
 
     coded: Coded | None
@@ -34,7 +35,9 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a resource says of a person (a reference, or an identifier), or the reason why it says nothing."""
+    """The facts that a resource gives about a person (a reference, or an identifier), or the reason why
+    it gives none.
+    """
 
     person: str | None
     facts: tuple[Fact, ...] = ()
@@ -43,7 +46,7 @@ class Mapped:
 
 
 def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
-    """Whose resource it is, whether it is to be used, and its facts where its type has a mapper."""
+    """Map a resource: the person it is about, whether it is to be used, and its facts where its type has a mapper."""
     person = reference(resource.get("subject") or resource.get("patient") or resource.get("beneficiary"))
     reason = _not_to_be_used(kind, resource)
     if reason:
@@ -58,7 +61,9 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
 
 
 def reference(target: Any) -> str | None:
-    """`Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of a logical reference."""
+    """A FHIR reference as text: `Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of
+    a logical reference.
+    """
     if not isinstance(target, dict):
         return None
     literal = target.get("reference")
@@ -71,13 +76,13 @@ def reference(target: Any) -> str | None:
 
 
 def identifier_key(identifier: Mapping[str, Any]) -> str | None:
-    """`identifier:system|value`, by which logical references find a resource."""
+    """An identifier as text, `identifier:system|value`, by which logical references are resolved."""
     value = identifier.get("value")
     return f"identifier:{identifier.get('system') or ''}|{value}" if value else None
 
 
 def id_of(ref: str | None) -> str | None:
-    """The id a literal reference ends with."""
+    """The id at the end of a literal reference."""
     if ref is None or ref.startswith(("#", "identifier:")):
         return ref
     return ref.rsplit("/", 1)[-1].removeprefix("urn:uuid:").removeprefix("urn:oid:")
@@ -140,11 +145,11 @@ def _encounter(resource: Mapping[str, Any]) -> str | None:
 
 
 def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("code"), text_prefix="Source/condition")
+    condition = coded(resource.get("code"), text_prefix="Source/condition")
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
-    if found:
-        yield Fact(found, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
+    if condition:
+        yield Fact(condition, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
 
 
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
@@ -152,13 +157,13 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     issued = resource.get("issued")
     components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
     for part in (resource, *components):
-        found = coded(part.get("code"), text_prefix="Source/observation")
+        observed = coded(part.get("code"), text_prefix="Source/observation")
         number, text, unit, present = _value(part)
         # A panel is told by its components; a result that is missing for a reason is no result.
         empty_panel = part is resource and components and not present
-        if found and not empty_panel and (present or not part.get("dataAbsentReason")):
+        if observed and not empty_panel and (present or not part.get("dataAbsentReason")):
             moments = (end, issued)
-            yield Fact(found, start or issued, moments, number, text, unit, encounter=_encounter(resource))
+            yield Fact(observed, start or issued, moments, number, text, unit, encounter=_encounter(resource))
 
 
 def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | None, bool]:
@@ -168,10 +173,10 @@ def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str | Non
         unit = quantity.get("code") or quantity.get("unit")
         return number, quantity.get("comparator"), unit, number is not None
     if isinstance(concept := part.get("valueCodeableConcept"), dict):
-        said = concept.get("text") or next(
-            (one.get("display") or one.get("code") for one in concept.get("coding") or []), None
+        words = concept.get("text") or next(
+            (coding.get("display") or coding.get("code") for coding in concept.get("coding") or []), None
         )
-        return None, said, None, said is not None
+        return None, words, None, words is not None
     for name in ("valueString", "valueDateTime", "valueTime"):
         if isinstance(text := part.get(name), str):
             return None, text, None, True
@@ -198,17 +203,17 @@ def _number(value: Any) -> float | None:
 
 
 def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("code"), text_prefix="Source/procedure")
+    procedure = coded(resource.get("code"), text_prefix="Source/procedure")
     start, _ = _when(resource, "performed")
-    if found:
-        yield Fact(found, start, encounter=_encounter(resource), at_visit_end=True)
+    if procedure:
+        yield Fact(procedure, start, encounter=_encounter(resource), at_visit_end=True)
 
 
 def _immunization(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    found = coded(resource.get("vaccineCode"), text_prefix="Source/immunization")
+    vaccine = coded(resource.get("vaccineCode"), text_prefix="Source/immunization")
     start, _ = _when(resource, "occurrence")
-    if found:
-        yield Fact(found, start, (resource.get("recorded"),), encounter=_encounter(resource))
+    if vaccine:
+        yield Fact(vaccine, start, (resource.get("recorded"),), encounter=_encounter(resource))
 
 
 _DAYS = {"d": 1.0, "wk": 7.0, "mo": 30.4375, "a": 365.25, "h": 1 / 24, "day": 1.0, "days": 1.0}
@@ -226,17 +231,15 @@ def _days(quantity: Any) -> float | None:
 def _medication(
     resource: Mapping[str, Any], start: str | None, *, known: str | None, days: float | None
 ) -> Iterator[Fact]:
-    found = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
+    drug = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
     pointed = reference(resource.get("medicationReference"))
     if pointed and pointed.startswith("#"):
-        held = [one for one in resource.get("contained") or [] if one.get("id") == pointed[1:]]
-        found = found or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
+        held = [inner for inner in resource.get("contained") or [] if inner.get("id") == pointed[1:]]
+        drug = drug or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
         pointed = None
-    if found or pointed:
+    if drug or pointed:
         unit = None if days is None else "d"
-        yield Fact(
-            found, start, (known,), days, None, unit, _encounter(resource), medication=None if found else pointed
-        )
+        yield Fact(drug, start, (known,), days, None, unit, _encounter(resource), medication=None if drug else pointed)
 
 
 def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
@@ -263,28 +266,28 @@ def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:
     relation = code_of(next(iter((resource.get("relationship") or {}).get("coding") or [{}])))
     relative = relation.split("//")[-1] if relation else (resource.get("relationship") or {}).get("text")
     for condition in resource.get("condition") or []:
-        if found := coded(condition.get("code"), text_prefix="Source/condition"):
-            kept = Coded(f"FAMILY_HISTORY//{found.code}", (), found.words)
+        if disease := coded(condition.get("code"), text_prefix="Source/condition"):
+            kept = Coded(f"FAMILY_HISTORY//{disease.code}", (), disease.words)
             yield Fact(kept, resource.get("date"), number=1.0, text=relative)
 
 
 def _allergy(resource: Mapping[str, Any]) -> Iterator[Fact]:
     """`ALLERGY//<code>`: an allergy to a drug is not a prescription of it."""
-    found = coded(resource.get("code"), text_prefix="Source/allergy")
+    allergen = coded(resource.get("code"), text_prefix="Source/allergy")
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
-    if found:
-        kept = Coded(f"ALLERGY//{found.code}", (), found.words)
+    if allergen:
+        kept = Coded(f"ALLERGY//{allergen.code}", (), allergen.words)
         yield Fact(kept, onset or recorded, (recorded,), encounter=_encounter(resource))
 
 
 def _report(resource: Mapping[str, Any]) -> Iterator[Fact]:
     """That the report was made; its results are Observations."""
-    found = coded(resource.get("code"), text_prefix="Source/report")
+    report = coded(resource.get("code"), text_prefix="Source/report")
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
-    if found:
-        yield Fact(found, start or issued, (end, issued), encounter=_encounter(resource))
+    if report:
+        yield Fact(report, start or issued, (end, issued), encounter=_encounter(resource))
 
 
 Mapper = Callable[[Mapping[str, Any]], Iterator[Fact]]

@@ -1,4 +1,4 @@
-"""One run: resources become flat tables, these are checked as rows of other sources are, and become events."""
+"""The ingest of a FHIR source: resources become flat tables, whose rows are checked and become events."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a bulk export (NDJSON) or bundles into the record; what it had from FHIR is replaced.
+    """Read a FHIR bulk export (NDJSON) or bundles into the record, in place of what the record had from FHIR.
 
     Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """
     with workspace(record_dir, SOURCE, origin=source) as space:
         with progress("reading FHIR resources", total=size_of(source)) as advance:
-            found = extract(source, space.folder / "extract", advance=advance)
+            extracted = extract(source, space.folder / "extract", advance=advance)
         report = IngestReport(SOURCE, "R4")
-        run = _Run(space, found, log=read_log(source), report=report)
+        run = _Run(space, extracted, log=read_log(source), report=report)
         with progress("checking", total=None):
             events, subjects, verdicts = run.events()
             run.account(verdicts)
-        _keep_rejects(space, source, verdicts=verdicts, found=found)
-        codes, ancestors = _metadata(found, events)
+        _keep_rejects(space, source, verdicts=verdicts, extracted=extracted)
+        codes, ancestors = _metadata(extracted, events)
         return write(
             space,
             events=events,
@@ -73,9 +73,11 @@ def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> In
 class _Run:
     """The flat tables of one source on their way to events."""
 
-    def __init__(self, space: Workspace, found: Extract, *, log: Log, report: IngestReport) -> None:
-        self.space, self.found, self.log, self.report, self.con = space, found, log, report, space.con
-        self.flat = {name: self.con.read_parquet(str(found.path(name)), table_name=f"flat_{name}") for name in SCHEMAS}
+    def __init__(self, space: Workspace, extracted: Extract, *, log: Log, report: IngestReport) -> None:
+        self.space, self.extracted, self.log, self.report, self.con = space, extracted, log, report, space.con
+        self.flat = {
+            name: self.con.read_parquet(str(extracted.path(name)), table_name=f"flat_{name}") for name in SCHEMAS
+        }
 
     def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
         """All events; the identity map; and of every resource seq, kind, reason, mended, note."""
@@ -106,7 +108,7 @@ class _Run:
         """person_key, subject_id, birth, death, and what else a Patient says."""
         rows = unique.filter(unique.kind == "Patient", unique.reason.isnull()).join(self.flat["patients"], "seq")
         subjects = identity.assign(
-            self.con, self.space.record_dir, source=SOURCE, found=rows.select(source_id=rows.id).distinct()
+            self.con, self.space.record_dir, source=SOURCE, people=rows.select(source_id=rows.id).distinct()
         )
         rows = rows.join(subjects.select("subject_id", "source_id"), rows.id == subjects.source_id)
         birth, death = fhir_moment(rows.birth), fhir_moment(rows.deceased)
@@ -182,9 +184,9 @@ class _Run:
         start = fhir_moment(rows.start)
         rows = rows.mutate(day=start.time.cast("date"), dated=rows.start.notnull(), time=start.time, known=start.known)
         first, second = (fhir_moment(rows[name]).known for name in ("known_1", "known_2"))
-        said = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
+        stated = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
         # A moment that is said refines a date: what happened in 2016 and was issued in September was known then.
-        known = ibis.ifelse((said >= rows.time).fill_null(False), said, rows.known)
+        known = ibis.ifelse((stated >= rows.time).fill_null(False), stated, rows.known)
         visit = ibis.ifelse(rows.at_visit_end, rows.visit_known, ibis.null(TIMESTAMP))
         available = ibis.greatest(known, ibis.coalesce(visit, known))
         finite = rows.number.abs() < 3.4e38
@@ -209,8 +211,8 @@ class _Run:
         """The day of the export, or the last event of all where the log does not say when that was."""
         last = times.time.max().to_pyarrow().as_py()
         text = (self.log.transaction_time or (last.isoformat() if last else None) or "")[:10]
-        found: date | None = ibis.literal(text or None, type="string").try_cast("date").to_pyarrow().as_py()
-        return found
+        last_day: date | None = ibis.literal(text or None, type="string").try_cast("date").to_pyarrow().as_py()
+        return last_day
 
     def _coverages(self, known: ir.Table, *, last_day: date | None) -> ir.Table:
         """One row a Coverage: subject_id, start, end, reason. One that has not ended ends with the last day."""
@@ -287,23 +289,23 @@ class _Run:
         return self.con.create_table("verdicts", rows.union(out.select(rows.columns)))
 
     def _count_events(self, parts: dict[str, ir.Table], facts: ir.Table) -> None:
-        for kind in sorted(PERSONAL & set(self.found.rows)):
+        for kind in sorted(PERSONAL & set(self.extracted.rows)):
             self.report.table(kind)
         for row in facts.group_by("kind").agg(n=facts.count()).to_pyarrow().to_pylist():
             self.report.table(row["kind"]).events = row["n"]
         for kind, part in (("Patient", "person"), ("Encounter", "visit"), ("Coverage", "period")):
             n = int(parts[part].count().to_pyarrow().as_py())
-            if n or kind in self.found.rows:
+            if n or kind in self.extracted.rows:
                 self.report.table(kind).events = n
 
     def account(self, verdicts: ir.Table) -> None:
         """Count every resource of the source, by type and reason."""
-        for kind, rows in sorted(self.found.rows.items()):
+        for kind, rows in sorted(self.extracted.rows.items()):
             table = self.report.table(kind)
             table.rows = rows
             if kind not in WANTED:
                 table.status = "not mapped"
-        for (kind, reason), rows in sorted(self.found.wrong.items()):
+        for (kind, reason), rows in sorted(self.extracted.wrong.items()):
             table = self.report.table(kind)
             table.rows += rows
             table.rejected[reason] += rows
@@ -383,40 +385,40 @@ def _visit_events(visits: ir.Table) -> ir.Table:
     return _event(visits, time=visits.time, code=visits.code, known=visits.known).union(ends)
 
 
-def _metadata(found: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+def _metadata(extracted: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
     """Codes with their words; other codings of the same resource count as ancestors."""
     used: list[str] = sorted(events.select("code").distinct().to_pyarrow()["code"].to_pylist())
     rows = [
         {
             "code": code,
-            "description": found.words.get(code) or FIXED_CODES.get(code),
-            "parent_codes": sorted(found.same.get(code, ())) or None,
+            "description": extracted.words.get(code) or FIXED_CODES.get(code),
+            "parent_codes": sorted(extracted.same.get(code, ())) or None,
         }
         for code in used
     ]
     pairs = [
         dict(zip(ANCESTORS.names, (code, other), strict=True))
         for code in used
-        for other in sorted(found.same.get(code, ()))
+        for other in sorted(extracted.same.get(code, ()))
     ]
     nullable = pa.schema([field.with_nullable(True) for field in CODES])
     return pa.Table.from_pylist(rows, nullable), pa.Table.from_pylist(pairs, ANCESTORS)
 
 
-def _keep_rejects(space: Workspace, source: Path, *, verdicts: ir.Table, found: Extract) -> None:
+def _keep_rejects(space: Workspace, source: Path, *, verdicts: ir.Table, extracted: Extract) -> None:
     """Read the source again for the text of what was set aside or mended."""
     aside = verdicts.filter(verdicts.reason.notnull() | verdicts.mended.notnull())
     table = aside.select("seq", "kind", "reason", "mended").to_pyarrow().to_pylist()
     why = {row["seq"]: row for row in table}
-    if not why and not found.wrong:
+    if not why and not extracted.wrong:
         return
     rows: dict[str, list[dict[str, object]]] = {}
-    for seq, one in enumerate(resources(source, WANTED, advance=lambda n: None)):
+    for seq, piece in enumerate(resources(source, WANTED, advance=lambda n: None)):
         verdict = why.get(seq)
-        reason = one.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
+        reason = piece.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
         if reason:
-            text = one.text.decode("utf-8", errors="replace")
-            kept = not one.wrong and verdict is not None and verdict["reason"] is None
-            rows.setdefault(one.kind, []).append({"source_row": text, "reason": reason, "kept": kept})
+            text = piece.text.decode("utf-8", errors="replace")
+            kept = not piece.wrong and verdict is not None and verdict["reason"] is None
+            rows.setdefault(piece.kind, []).append({"source_row": text, "reason": reason, "kept": kept})
     for kind, kept_rows in sorted(rows.items()):
         space.set_aside(kind, ibis.memtable(pa.Table.from_pylist(kept_rows)))

@@ -11,10 +11,11 @@ _WALL = r"^.{10}[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"  # what the clock on the wall
 
 
 def fhir_moment(text: ir.StringValue) -> Moment:
-    """When it was and when it was known at the latest; null where the text is no date, or of another age.
+    """When a fact with this FHIR date happened and was known at the latest.
 
-    The record keeps the local time as it is written, without its offset: a day is the person's own day, as in OMOP.
-    A year or a month stands at its first day and was known at its end.
+    Null where the text is no date, or out of the calendar. The record keeps the local time as it is written, without
+    its offset: a day is the person's own day, as in OMOP. A year or a month stands at its first day and was known at
+    its end.
     """
     text = text.strip()
     n = text.length()
@@ -33,5 +34,5 @@ def fhir_moment(text: ir.StringValue) -> Moment:
 
 
 def is_never(text: ir.StringValue) -> ir.BooleanValue:
-    """Whether a date lies past every calendar: `9999-12-31` is what systems write for an end that has not come."""
+    """Whether a date lies past the calendar: `9999-12-31` is what systems write for an end that has not come."""
     return (text.strip().substr(0, 4).try_cast("int64") > LAST_YEAR).fill_null(False)

@@ -1,4 +1,4 @@
-"""Columns as they come (text from CSV, typed from Parquet) as the types of the record; what cannot be is null."""
+"""Columns of a source, text or typed, as the types of the record; values of another type become null."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = Callable[[ir.Table, str], ir.Value]
 
 
 def text(raw: ir.Table, name: str) -> ir.StringValue:
-    """Trimmed text; null where empty or where the table has no such column."""
+    """A column as trimmed text; null where it is empty, or where the table has no such column."""
     if name not in raw.columns:
         return ibis.null("string")
     value = raw[name] if raw[name].type().is_string() else raw[name].cast("string")
@@ -26,7 +26,7 @@ def text(raw: ir.Table, name: str) -> ir.StringValue:
 
 
 def integer(raw: ir.Table, name: str) -> ir.IntegerValue:
-    """A whole number; null where it is not one (`12.5` is not rounded to somebody else's id)."""
+    """A column as whole numbers; null where a value is not whole (`12.5` is not rounded to somebody else's id)."""
     if name not in raw.columns:
         return ibis.null("int64")
     value = raw[name]
@@ -40,7 +40,7 @@ def integer(raw: ir.Table, name: str) -> ir.IntegerValue:
 
 
 def is_number(raw: ir.Table, name: str) -> ir.BooleanValue:
-    """Whether a number is written there, whole or not, of whatever size."""
+    """Whether a column's value is a number, whole or not, of whatever size."""
     if raw[name].type().is_numeric():
         return ibis.literal(True)
     return text(raw, name).re_search(_NUMBER).fill_null(False)
@@ -55,14 +55,14 @@ def key(raw: ir.Table, name: str) -> ir.Value:
 
 
 def concept(raw: ir.Table, name: str) -> ir.IntegerValue:
-    """A concept id; null for 0, which says that no concept matches."""
+    """A column of concept ids; null for 0, which OMOP writes where no concept matches."""
     if name not in raw.columns:
         return ibis.null("int64")
     return raw[name].try_cast("int64").nullif(0)
 
 
 def number(raw: ir.Table, name: str) -> ir.FloatingValue:
-    """A finite float32; null otherwise."""
+    """A column as finite float32; null otherwise."""
     if name not in raw.columns:
         return ibis.null("float32")
     value = raw[name]
@@ -72,7 +72,7 @@ def number(raw: ir.Table, name: str) -> ir.FloatingValue:
 
 
 def day(raw: ir.Table, name: str) -> ir.DateValue:
-    """A calendar day; null where it is not one, or of another age."""
+    """A column as calendar days; null where a value is not a day, or out of the calendar."""
     if name not in raw.columns:
         return ibis.null("date")
     if raw[name].type().is_timestamp():
@@ -81,14 +81,14 @@ def day(raw: ir.Table, name: str) -> ir.DateValue:
 
 
 def never(raw: ir.Table, name: str) -> ir.BooleanValue:
-    """Whether a day past every calendar stands there: what systems write for one that has not come."""
+    """Whether a column holds a day past the calendar, which systems write for an end that has not come."""
     if name not in raw.columns:
         return ibis.literal(False)
     return after_calendar(_readable(raw[name]).try_cast("timestamp" if raw[name].type().is_timestamp() else "date"))
 
 
 def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
-    """A day with its clock time; null where it is not one, or of another age."""
+    """A column as days with their clock time; null where a value has none, or is out of the calendar."""
     if name not in raw.columns:
         return ibis.null(TIMESTAMP)
     value = _readable(raw[name])
@@ -99,11 +99,11 @@ def clock(raw: ir.Table, name: str) -> ir.TimestampValue:
 
 
 def has_value(raw: ir.Table, *names: str) -> ir.BooleanValue:
-    """Whether any of these columns holds something, readable or not."""
-    found: ir.BooleanValue = ibis.literal(False)
+    """Whether any of these columns holds a value, readable or not."""
+    filled: ir.BooleanValue = ibis.literal(False)
     for name in names:
-        found = found | text(raw, name).notnull()
-    return found
+        filled = filled | text(raw, name).notnull()
+    return filled
 
 
 def _readable(value: ir.Value) -> ir.Value:

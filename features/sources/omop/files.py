@@ -48,7 +48,10 @@ class Cdm:
         return name in self.names
 
     def table(self, name: str) -> ir.Table:
-        """One table as it stands, in lower case. CSV comes as text. PresageError where a required column is missing."""
+        """One table as it stands, with names in lower case; CSV comes as text.
+
+        Raises PresageError where a required column is missing.
+        """
         staged = f"raw_{name}"
         if name in self.attached:
             schema, table = self.attached[name]
@@ -60,12 +63,24 @@ class Cdm:
         else:
             self._stage_csv(name, staged)
             raw = self.con.table(staged)
-        check_columns(f"table {name}", raw.columns)
+        check_columns(self._called(name), raw.columns)
         raw = raw.select(**{column.lower(): raw[column] for column in raw.columns})
         missing = [column for column in REQUIRED.get(name, ()) if column not in raw.columns]
         if missing:
-            raise PresageError(f"table {name}", f"column '{missing[0]}' is missing", way_out="OMOP CDM 5.3 or 5.4")
+            raise PresageError(
+                self._called(name),
+                f"the columns {', '.join(REQUIRED[name])}",
+                found=f"no column '{missing[0]}'",
+                way_out="give tables of OMOP CDM 5.3 or 5.4",
+            )
         return raw
+
+    def _called(self, name: str) -> str:
+        """Where a table stands: its file, or its name in a database."""
+        if name not in self.files:
+            return f"table {name}"
+        path = self.files[name][1]
+        return f"{path.parent.name}/{path.name}" if "*" in path.name else path.name
 
     def parquet_files(self) -> list[Path]:
         """Every Parquet file of the source, in order of table and name."""
@@ -76,7 +91,10 @@ class Cdm:
         return sorted(path.parent.glob(path.name))
 
     def rows_of_people(self, name: str) -> int | None:
-        """How many rows a table has that is not read; None where it is not about persons, or cannot be read at all."""
+        """The number of rows of a table that is not read.
+
+        None where the table is not about persons, or cannot be read at all.
+        """
         try:
             if self._is_csv(name) and "person_id" not in self._named(name):
                 return None
@@ -112,7 +130,10 @@ class Cdm:
                 self._read_csv(name, staged, path=even, kind="csv", columns=columns, delimiter=delimiter)
             except duckdb.InvalidInputException as error:
                 raise PresageError(
-                    path.name, "cannot be read as CSV", way_out="check its quotes and line ends"
+                    path.name,
+                    "CSV",
+                    found="quotes or line ends that are none of CSV's",
+                    way_out="check its quotes and line ends",
                 ) from error
             even.unlink()
         self.con.raw_sql(
@@ -139,7 +160,7 @@ class Cdm:
 
 
 def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
-    """Find the tables of a source. Raises PresageError where there is none, or no `person`."""
+    """Find the tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
     if source.is_dir():
         cdm = Cdm(con, scratch, dict(_files(source)))
     elif zipfile.is_zipfile(source):
@@ -147,14 +168,14 @@ def open_source(source: Path, con: Backend, *, scratch: Path) -> Cdm:
     elif source.is_file():
         cdm = Cdm(con, scratch, {}, _attach(source, con))
     else:
-        raise PresageError(str(source), "no such file or folder", way_out=_WAY_OUT)
+        raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
     if not cdm.has("person"):
-        raise PresageError(str(source), "table person is missing", way_out=_WAY_OUT)
+        raise PresageError(str(source), "the table person", found="none of that name", way_out=_WAY_OUT)
     return cdm
 
 
 def mark_absent(cdm: Cdm, report: IngestReport) -> None:
-    """Say in the report which tables the source lacks, and which it has that are not read."""
+    """Write into the report which tables the source lacks, and which tables it has that are not read."""
     for name in REQUIRED:
         if not cdm.has(name):
             report.table(name).status = "absent"
@@ -173,7 +194,9 @@ def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
         else:
             continue
         if name in seen:
-            raise PresageError(str(folder), f"table {name} is there twice", way_out="keep one file for each table")
+            raise PresageError(
+                str(folder), "one file for each table", found=f"two of table {name}", way_out="keep one of them"
+            )
         seen[name] = path
         yield name, (kind, path)  # type: ignore[misc]
 
@@ -187,7 +210,9 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
             if member.is_dir() or "__MACOSX" in member.filename or not _NAME.match(name):
                 continue
             if (folder / name).exists():
-                raise PresageError(str(archive), f"{name} is there twice", way_out="keep one file for each table")
+                raise PresageError(
+                    str(archive), "one file for each table", found=f"{name} twice", way_out="keep one of them"
+                )
             with (
                 named(f"{archive}, {member.filename}", "zip"),
                 members.open(member) as inside,
@@ -201,7 +226,7 @@ def _attach(source: Path, con: Backend) -> dict[str, tuple[str, str]]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
     except duckdb.Error as error:
-        raise PresageError(str(source), "neither a zip nor a DuckDB file", way_out=_WAY_OUT) from error
+        raise PresageError(str(source), "a zip or a DuckDB file", found="neither", way_out=_WAY_OUT) from error
     rows = con.raw_sql(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
         " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
@@ -217,7 +242,9 @@ def _header(path: Path, kind: Format) -> tuple[list[str], str]:
         with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as lines:
             first = lines.readline()
     if not first.strip():
-        raise PresageError(path.name, "a first line with the names of the columns was expected, the file is empty")
+        raise PresageError(
+            path.name, "a first line with the names of the columns", found="no line", way_out="export the table again"
+        )
     delimiter = max(",\t;|", key=first.count)
     columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
     check_columns(path.name, columns)

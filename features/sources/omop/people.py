@@ -34,9 +34,9 @@ NO_BIRTH = "no valid date or year of birth"
 
 
 def person_key(raw: ir.Table) -> c.Key:
-    """How persons are told apart: by whole numbers, as the CDM says, unless some person_id is no number at all.
+    """How persons are told apart: by whole numbers, as the CDM defines them, unless some person_id is no number at all.
 
-    Then by the text of the id. A number that is not whole, or that 64 bits do not hold, is nobody's id.
+    Then they are told apart by the text of the id. A number that is not whole, or does not fit 64 bits, is nobody's id.
     """
     n_text = raw.filter(c.text(raw, "person_id").notnull() & ~c.is_number(raw, "person_id")).count()
     n_text = n_text.to_pyarrow().as_py()
@@ -44,10 +44,11 @@ def person_key(raw: ir.Table) -> c.Key:
 
 
 def person_rows(raw: ir.Table, key: c.Key) -> ir.Table:
-    """person_key, source_id, birth (null: unknown), gender, race, ethnicity, care_site, provider, reason, mended.
+    """Persons with person_key, source_id, birth (null: unknown), gender, race, ethnicity, care_site, provider, reason
+    and mended.
 
-    With only a year, or a year and a month, of birth the first day of it is the birth: no event is before birth that
-    need not be.
+    Where only the year, or the year and the month, of birth is known, the first day of it is the birth, so that no
+    event is called "before birth" that need not be.
     """
     day = c.day(raw, "birth_datetime")
     year, month, dom = (c.integer(raw, f"{part}_of_birth") for part in ("year", "month", "day"))
@@ -93,7 +94,10 @@ def _first_of(rows: ir.Table, key: str) -> ir.BooleanValue:
 
 
 def death_rows(raw: ir.Table, world: World) -> ir.Table:
-    """One row a death: subject_id, time, known, cause (code), reason. The earliest of several counts."""
+    """Deaths, one row each: subject_id, time, known, cause (code), reason.
+
+    Of several deaths of a person the earliest counts.
+    """
     date, stamp = c.day(raw, "death_date"), c.clock(raw, "death_datetime")
     when = moment(date, stamp)
     rows = raw.select(
@@ -125,7 +129,10 @@ def death_rows(raw: ir.Table, world: World) -> ir.Table:
 
 
 def period_rows(raw: ir.Table, world: World, *, last_day: date | None) -> ir.Table:
-    """One row an observation period: subject_id, start, end (dates), reason. An open one ends with the last day."""
+    """Observation periods, one row each: subject_id, start, end (dates), reason.
+
+    An open period ends with the last day.
+    """
     rows = raw.select(
         source_row=row_as_text(raw),
         person_key=world.person_key(raw, "person_id"),
@@ -158,7 +165,7 @@ def period_rows(raw: ir.Table, world: World, *, last_day: date | None) -> ir.Tab
 
 
 def visit_rows(raw: ir.Table, world: World) -> ir.Table:
-    """One row a visit: visit_id, subject_id, code, time, known, end_time, end_known, reason, mended and notes."""
+    """Visits, one row each: visit_id, subject_id, code, time, known, end_time, end_known, reason, mended and notes."""
     start = moment(c.day(raw, "visit_start_date"), c.clock(raw, "visit_start_datetime"))
     end = moment(c.day(raw, "visit_end_date"), c.clock(raw, "visit_end_datetime"))
     rows = raw.select(

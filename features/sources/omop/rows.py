@@ -17,10 +17,10 @@ OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What rows are checked against.
+    """The persons, visits and concepts that rows are checked against.
 
-    persons: person_key, subject_id, birth (date), death (date). visits: visit_id, visit_subject, visit_known.
-    concepts: concept_id, code, name, vocabulary, bare_code.
+    persons: person_key, subject_id, birth (date), death (date). visits: visit_id, visit_subject, visit_known. concepts:
+    concept_id, code, name, vocabulary, bare_code.
     """
 
     persons: ir.Table
@@ -30,7 +30,9 @@ class World:
 
 
 def with_person(rows: ir.Table, world: World) -> ir.Table:
-    """Rows (with person_key) and their person: subject_id, birth, death; null where there is no such person."""
+    """Rows (with person_key) joined to their person: subject_id, birth and death, null where there is
+    no such person.
+    """
     return rows.left_join(world.persons, "person_key").drop("person_key_right")
 
 
@@ -136,7 +138,7 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     values = known.select(value_resolved=known.concept_id, value_name=known.name)
     rows = rows.left_join(units, rows.unit_concept == units.unit_resolved)
     rows = rows.left_join(values, rows.value_concept == values.value_resolved)
-    said = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
+    answer = ibis.coalesce(rows.value_name, "OMOP//" + rows.value_concept.cast("string"))
     # A value as the source wrote it only repeats the number where there is one.
     written = ibis.ifelse(rows.numeric_value.isnull(), rows.written, ibis.null("string"))
     bound = ibis.cases(
@@ -145,6 +147,6 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
-        text_value=ibis.coalesce(rows.text, bound, said, written),
+        text_value=ibis.coalesce(rows.text, bound, answer, written),
         unit=ibis.coalesce(rows.ucum, rows.unit_text),
     )

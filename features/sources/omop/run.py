@@ -1,4 +1,4 @@
-"""OMOP CDM 5.3 and 5.4 into the record."""
+"""The ingest of an OMOP source: CDM 5.3 and 5.4 into the record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ SOURCE = "omop"
 
 
 def ingest(source: Path, record_dir: Path, *, progress: Progress = silent) -> IngestReport:
-    """Read a folder or zip of CSV or Parquet, or a DuckDB file, into the record; what it had from OMOP is replaced.
+    """Read an OMOP source (a folder or zip of CSV or Parquet, or a DuckDB file) into the record, in place of what it
+    had from OMOP.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
@@ -78,7 +79,7 @@ class _Ingest:
         persons = self.con.create_table("person_rows", people.person_rows(raw, key))
         self._account("person", persons)
         persons = persons.filter(persons.reason.isnull())
-        subjects = identity.assign(self.con, self.space.record_dir, source=SOURCE, found=persons.select("source_id"))
+        subjects = identity.assign(self.con, self.space.record_dir, source=SOURCE, people=persons.select("source_id"))
         persons = persons.join(subjects.select("source_id", "subject_id"), "source_id")
         world = World(persons.select("person_key", "subject_id", "birth", death=ibis.null("date")), None, known, key)
         world = self._deaths(world)
@@ -232,8 +233,8 @@ def _version(cdm: Cdm) -> str | None:
     if not cdm.has("cdm_source"):
         return None
     raw = cdm.table("cdm_source")
-    found = raw.select(version=c.text(raw, "cdm_version")).limit(1).to_pyarrow().to_pylist()
-    return f"CDM {found[0]['version'].lstrip('v')}" if found and found[0]["version"] else None
+    versions = raw.select(version=c.text(raw, "cdm_version")).limit(1).to_pyarrow().to_pylist()
+    return f"CDM {versions[0]['version'].lstrip('v')}" if versions and versions[0]["version"] else None
 
 
 def _extracted(cdm: Cdm) -> date | None:
@@ -241,8 +242,8 @@ def _extracted(cdm: Cdm) -> date | None:
     if not cdm.has("cdm_source"):
         return None
     raw = cdm.table("cdm_source")
-    found: date | None = c.day(raw, "source_release_date").max().to_pyarrow().as_py()
-    return found
+    release: date | None = c.day(raw, "source_release_date").max().to_pyarrow().as_py()
+    return release
 
 
 def _event(

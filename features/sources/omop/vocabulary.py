@@ -31,11 +31,14 @@ _EVERYWHERE = (
 
 
 def concepts(cdm: Cdm) -> ir.Table:
-    """Columns concept_id, code, name, vocabulary, bare_code; one row a concept, without 0 ('no matching concept')."""
+    """The concepts of a source: concept_id, code, name, vocabulary and bare_code.
+
+    One row each, without 0 ('no matching concept').
+    """
     columns = ("concept_id", "vocabulary", "bare_code", "name")
     rows = [dict(zip(columns, row, strict=True)) for row in _EVERYWHERE]
     known = ibis.memtable(pa.Table.from_pylist(rows)).select("concept_id", "vocabulary", "bare_code", "name")
-    found = known
+    resolved = known
     if cdm.has("concept"):
         raw = cdm.table("concept")
         theirs = raw.select(
@@ -48,16 +51,16 @@ def concepts(cdm: Cdm) -> ir.Table:
         theirs = theirs.group_by("concept_id").agg(
             vocabulary=theirs.vocabulary.min(), bare_code=theirs.bare_code.min(), name=theirs.name.min()
         )
-        found = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
-    found = found.mutate(code=found.vocabulary + "//" + found.bare_code)
-    return cdm.con.create_table("concepts", found, overwrite=True)
+        resolved = theirs.union(known.anti_join(theirs, "concept_id").select(theirs.columns))
+    resolved = resolved.mutate(code=resolved.vocabulary + "//" + resolved.bare_code)
+    return cdm.con.create_table("concepts", resolved, overwrite=True)
 
 
 def codes_and_ancestors(cdm: Cdm, known: ir.Table, *, used: ir.Table) -> tuple[ir.Table, ir.Table]:
-    """Tables of the shapes CODES and ANCESTORS for the codes that events use.
+    """The codes that events use, and their ancestors: tables of the shapes CODES and ANCESTORS.
 
-    used: columns code, concept_id (null where nothing resolved) and standard_id, the standard concept that the source
-    put beside it: that pair counts as 'Maps to' even where concept_relationship does not say so.
+    used: columns code, concept_id (null where no concept resolved) and standard_id, the standard concept that the
+    source put beside the code: the two count as 'Maps to' even where concept_relationship does not relate them.
     """
     con = cdm.con
     used = con.create_table("used_codes", used, overwrite=True)

@@ -1,4 +1,4 @@
-"""Every question the store answers, one function each; all of its SQL stands here."""
+"""Every question that the store answers, one function each; all SQL of the store stands here."""
 
 from __future__ import annotations
 

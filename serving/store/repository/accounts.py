@@ -1,4 +1,4 @@
-"""Who signs in, to which panels; the audit row that every look leaves."""
+"""Users and their panels, and the audit row that every look leaves."""
 
 from __future__ import annotations
 
@@ -32,9 +32,14 @@ from serving.store.schema import (
 def add_user(
     connection: Connection, *, name: str, role: str, password_hash: str | None, panel_names: Sequence[str]
 ) -> int:
-    """A new sign-in. Raises PresageError where the name is taken."""
+    """Add a user. Raises PresageError where the name is taken."""
     if connection.scalar(select(users.c.id).where(users.c.name == name)) is not None:
-        raise PresageError("user", "a name that is not taken", way_out="presage user list")
+        raise PresageError(
+            "NAME",
+            "a name that is not taken",
+            found="one that is",
+            way_out="choose one beside those of: presage user list",
+        )
     added = connection.execute(insert(users).values(name=name, role=role, password_hash=password_hash))
     user_id = new_id(added)
     for panel in dict.fromkeys(panel_names):
@@ -43,7 +48,7 @@ def add_user(
 
 
 def set_password(connection: Connection, *, name: str, password_hash: str) -> None:
-    """A new password ends every session of its user and any lock."""
+    """Set a user's password, which ends the user's sessions and any lock."""
     connection.execute(
         update(users)
         .where(users.c.name == name)
@@ -52,7 +57,7 @@ def set_password(connection: Connection, *, name: str, password_hash: str) -> No
 
 
 def set_panels(connection: Connection, *, name: str, panel_names: Sequence[str]) -> None:
-    """The panels of a user become these."""
+    """Set the panels of a user to these."""
     user_id = connection.scalar(select(users.c.id).where(users.c.name == name))
     connection.execute(delete(user_panels).where(user_panels.c.user_id == user_id))
     for panel in dict.fromkeys(panel_names):
@@ -60,7 +65,7 @@ def set_panels(connection: Connection, *, name: str, panel_names: Sequence[str])
 
 
 def disable_user(connection: Connection, *, name: str) -> bool:
-    """No more sign-ins, sessions or tokens of this user; False where there is none of the name."""
+    """Disable a user: no more sign-ins, sessions or tokens. False where there is no such user."""
     changed = connection.execute(
         update(users).where(users.c.name == name).values(disabled=True, epoch=users.c.epoch + 1)
     )
@@ -68,7 +73,7 @@ def disable_user(connection: Connection, *, name: str) -> bool:
 
 
 def user_names(connection: Connection) -> list[tuple[str, str, bool, tuple[str, ...]]]:
-    """(name, role, disabled, panels) of every user."""
+    """Every user: name, role, whether disabled, panels."""
     rows = connection.execute(
         select(users.c.name, users.c.role, users.c.disabled, panels.c.name)
         .select_from(users.outerjoin(user_panels).outerjoin(panels))
@@ -82,7 +87,7 @@ def user_names(connection: Connection) -> list[tuple[str, str, bool, tuple[str, 
 
 
 def sign_in_by_name(connection: Connection, name: str) -> SignIn | None:
-    """What checking a password needs; None where nobody has the name."""
+    """The values that checking a user's password needs; None where there is no user of this name."""
     row = connection.execute(
         select(
             users.c.id,
@@ -97,23 +102,23 @@ def sign_in_by_name(connection: Connection, name: str) -> SignIn | None:
 
 
 def record_failure(connection: Connection, user_id: int, *, failures: int, locked_until: datetime | None) -> None:
-    """One more failed sign-in, and how long the user waits because of it."""
+    """Record a failed sign-in, and until when the user has to wait because of it."""
     connection.execute(update(users).where(users.c.id == user_id).values(failures=failures, locked_until=locked_until))
 
 
 def record_sign_in(connection: Connection, user_id: int, *, now: datetime) -> None:
-    """A good sign-in clears the failures and is audited."""
+    """Record a good sign-in: failures are cleared, and an audit row is written."""
     connection.execute(update(users).where(users.c.id == user_id).values(failures=0, locked_until=None))
     add_audit(connection, user_id=user_id, action="signed in", now=now)
 
 
 def end_sessions(connection: Connection, user_id: int) -> None:
-    """Signing out kills every session cookie of the user, stolen ones too."""
+    """End all sessions of a user, so that stolen cookies are worth nothing."""
     connection.execute(update(users).where(users.c.id == user_id).values(epoch=users.c.epoch + 1))
 
 
 def viewer_by_id(connection: Connection, user_id: int) -> Viewer | None:
-    """An enabled user with their panels."""
+    """An enabled user with the user's panels; None where there is none."""
     row = connection.execute(
         select(users.c.id, users.c.name, users.c.role, users.c.epoch).where(
             users.c.id == user_id, users.c.disabled.is_(False)
@@ -126,7 +131,7 @@ def viewer_by_id(connection: Connection, user_id: int) -> Viewer | None:
 
 
 def viewer_by_token(connection: Connection, token_hash: str, *, now: datetime) -> Viewer | None:
-    """The enabled user whose token this is, while it has not expired."""
+    """The enabled user to whom this token belongs, while it has not expired; None otherwise."""
     user_id = connection.scalar(
         select(tokens.c.user_id).where(tokens.c.token_hash == token_hash, tokens.c.expires_at > now)
     )
@@ -136,17 +141,25 @@ def viewer_by_token(connection: Connection, token_hash: str, *, now: datetime) -
 def add_token(
     connection: Connection, *, name: str, token_hash: str, label: str, now: datetime, expires_at: datetime
 ) -> None:
-    """A machine's way in, as its user. Raises PresageError where nobody has the name."""
+    """Add a token, by which a machine comes in as this user.
+
+    Raises PresageError where there is no user of this name.
+    """
     user_id = connection.scalar(select(users.c.id).where(users.c.name == name))
     if user_id is None:
-        raise PresageError("user", "the name of a sign-in", way_out="presage user add NAME --role machine")
+        raise PresageError(
+            "NAME",
+            "the name of a sign-in",
+            found="no sign-in of that name",
+            way_out="add it: presage user add NAME --role machine",
+        )
     connection.execute(
         insert(tokens).values(user_id=user_id, token_hash=token_hash, label=label, made_at=now, expires_at=expires_at)
     )
 
 
 def panel_id(connection: Connection, name: str) -> int:
-    """The panel of this name, made when new."""
+    """The number of the panel with this name, which is made if it is new."""
     found = connection.scalar(select(panels.c.id).where(panels.c.name == name))
     if found is None:
         found = new_id(connection.execute(insert(panels).values(name=name)))
@@ -154,7 +167,7 @@ def panel_id(connection: Connection, name: str) -> int:
 
 
 def panel_names(connection: Connection) -> dict[int, str]:
-    """Every panel by its number."""
+    """The name of every panel, by its number."""
     return {row.id: row.name for row in connection.execute(select(panels).order_by(panels.c.name))}
 
 
@@ -172,7 +185,7 @@ def add_audit(
     subject_ids: Iterable[int | None] = (None,),
     detail: str = "",
 ) -> None:
-    """One row for each person looked at (None: nobody of the record)."""
+    """Write one audit row for each person looked at (None: a person who is not of the record)."""
     rows = [
         {"at": now, "user_id": user_id, "action": action, "subject_id": subject_id, "detail": detail}
         for subject_id in subject_ids
@@ -182,7 +195,7 @@ def add_audit(
 
 
 def new_id(added: CursorResult[tuple[()]]) -> int:
-    """The key the database gave to a new row."""
+    """The key that the database gave to a new row."""
     key = added.inserted_primary_key
     if key is None:
         raise RuntimeError("the database gave no key to a new row")

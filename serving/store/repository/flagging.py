@@ -1,4 +1,4 @@
-"""What a run of flagging asks of the store, and what it writes: policy, people, receipts, flags and their history."""
+"""Questions and writes of a run of flagging: policy, people, receipts, flags and their history."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BATCH = 400  # values in one IN list; SQLite allows 999 by default
 
 
 def add_policy(connection: Connection, policy: PolicyRow) -> None:
-    """Keep the policy a flag refers to. Raises PresageError where its version already says something else."""
+    """Keep the policy that flags refer to. Raises PresageError where another policy has this name and version."""
     known = connection.scalar(
         select(policies.c.hash).where(policies.c.name == policy.name, policies.c.version == policy.version)
     )
@@ -48,7 +48,8 @@ def add_policy(connection: Connection, policy: PolicyRow) -> None:
     if known is not None:
         raise PresageError(
             f"policy {policy.name}, version {policy.version}",
-            "the content this version had when it was first used",
+            "what this version said when it was first used",
+            found="something else",
             way_out="give the changed policy a new version",
         )
     connection.execute(
@@ -77,7 +78,8 @@ def add_persons(connection: Connection, people: Sequence[Person]) -> None:
         elif known[someone.subject_id] != (someone.source, someone.source_id):
             raise PresageError(
                 "the store",
-                "flags of one record only, and it holds those of another",
+                "flags of this record only",
+                found="those of another",
                 way_out="set PRESAGE_HOME or PRESAGE_STORE_URL to a store of this record's own",
             )
         else:
@@ -99,7 +101,7 @@ def last_as_of(connection: Connection, policy_name: str) -> datetime | None:
 
 
 def add_run(connection: Connection, run: Run) -> int:
-    """Remember that a policy was applied to a file of scores."""
+    """Remember that a policy was applied to a file of scores, and return the run's number."""
     added = connection.execute(
         insert(runs).values(
             policy_hash=run.policy_hash,
@@ -114,7 +116,7 @@ def add_run(connection: Connection, run: Run) -> int:
 
 
 def add_receipt(connection: Connection, receipt: Receipt) -> int:
-    """Keep the receipt behind a flag; the same receipt twice is kept once."""
+    """Keep the receipt behind a flag, and return its number; the same receipt is kept once."""
     values = {
         name: getattr(receipt, name)
         for name in Receipt.__slots__
@@ -144,7 +146,7 @@ def raise_flag(
     run_id: int,
     now: datetime,
 ) -> int:
-    """A new open flag and the first line of its history."""
+    """Add an open flag and the first line of its history, and return the flag's number."""
     values = _values(proposal, policy=policy, receipt_id=receipt_id, now=now)
     values |= {"due_on": proposal.due_on, "raised_at": now}
     added = connection.execute(insert(flags).values(values))
@@ -163,14 +165,14 @@ def renew_flag(
     run_id: int,
     now: datetime,
 ) -> None:
-    """The flag stands, with today's risk and reasons; its deadline stays where it was."""
+    """Keep a flag standing with the risk and reasons of today; its deadline stays where it was."""
     values = _values(proposal, policy=policy, receipt_id=receipt_id, now=now)
     connection.execute(update(flags).where(flags.c.id == flag_id).values(values | {"deferred_until": None}))
     _note_run(connection, flag_id, what="renewed", run_id=run_id, now=now)
 
 
 def lapse_flag(connection: Connection, flag_id: int, *, note: str, run_id: int, now: datetime) -> None:
-    """The reason for the flag is gone."""
+    """Let a flag lapse, because the reason for it is gone."""
     connection.execute(
         update(flags).where(flags.c.id == flag_id).values(status="lapsed", deferred_until=None, changed_at=now)
     )

@@ -1,4 +1,4 @@
-"""Looking at flags and the people behind them. A function that looks at a person writes the audit row too."""
+"""Looks at flags and at the people behind them. A function that looks at a person writes the audit row too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from serving.store.schema import (
 
 
 def worklist(connection: Connection, viewer: Viewer, *, wanted: Filter, now: datetime) -> list[Flag]:
-    """Flags of people on the viewer's panels: findings first, then by risk. Audited for each person listed."""
+    """The flags of people on the viewer's panels, findings first, then by risk. Each person listed is audited."""
     query = _flags().where(persons.c.panel_id.in_(viewer.panel_ids), _in_status(wanted.status, now.date()))
     if wanted.policy_name:
         query = query.where(flags.c.policy_name == wanted.policy_name)
@@ -103,7 +103,7 @@ def flags_of(connection: Connection, viewer: Viewer, *, subject_id: int) -> list
 
 
 def history_of(connection: Connection, viewer: Viewer, *, subject_id: int) -> list[FlagEvent]:
-    """What happened to a person's flags, newest first. Call after `person`, which audits."""
+    """The history of a person's flags, newest first. Call it after `person`, which audits."""
     query = (
         select(
             flag_events.c.flag_id,
@@ -152,7 +152,7 @@ def decide(
     until: date | None,
     now: datetime,
 ) -> None:
-    """Remember what somebody decided, with the look it needed."""
+    """Keep a person's decision on a flag, with the audit row of the look it needed."""
     status = "open" if decision == "reopened" else decision
     connection.execute(
         update(flags).where(flags.c.id == flag.id).values(status=status, deferred_until=until, changed_at=now)
@@ -166,7 +166,7 @@ def decide(
 
 
 def counts(connection: Connection) -> list[Count]:
-    """People by policy, panel, kind and status, exact: whoever shows them suppresses the small ones."""
+    """Exact counts of flags by policy, panel, kind and status; code that shows them has to suppress the small ones."""
     people = func.count(flags.c.subject_id.distinct())
     keys = (policies.c.title, panels.c.name, flags.c.kind, flags.c.status)
     query = (
@@ -199,7 +199,9 @@ def policies_in_use(connection: Connection, viewer: Viewer) -> list[tuple[str, s
 
 
 def last_runs(connection: Connection) -> list[tuple[str, Run]]:
-    """(policy title, run) of the newest ten runs: counts of everybody scored, nobody in particular."""
+    """The newest ten runs of policies, each with the policy's title: counts of everybody scored,
+    nobody in particular.
+    """
     columns = [runs.c[name] for name in Run.__slots__]
     query = select(policies.c.title, *columns).join(policies, runs.c.policy_hash == policies.c.hash)
     newest = connection.execute(query.order_by(runs.c.id.desc()).limit(10))
@@ -207,7 +209,7 @@ def last_runs(connection: Connection) -> list[tuple[str, Run]]:
 
 
 def panels_with_most_findings(connection: Connection, *, limit: int) -> list[str]:
-    """Panels by how many standing flags of findings, then of any kind, they have: where a demonstration shows most."""
+    """The panels with the most standing flags of findings, then of any kind; a demonstration shows these."""
     findings = func.sum(case((flags.c.kind == "finding", 1), else_=0))
     query = (
         select(panels.c.name)

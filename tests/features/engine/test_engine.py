@@ -97,7 +97,7 @@ def naive_value(spec: FeatureSpec, event: Event) -> float | None:
         value = found
     elif spec.value_unit is not None and event["numeric_value"] is not None:
         value = float(np.float32(event["numeric_value"]))
-        if event["unit"] in {"mmol/L"}:
+        if event["unit"] == "mmol/L" and spec.value_unit == "mg/dL":
             value *= MG_PER_MMOL
         elif event["unit"] not in {None, spec.value_unit}:
             return None

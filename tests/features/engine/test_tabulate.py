@@ -19,6 +19,7 @@ from features.record.schema import EVENTS
 AS_OF = np.datetime64("2020-01-01", "us")
 
 
+@pytest.mark.slow
 def test_shards_give_what_pandas_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng, n = np.random.default_rng(5), 3000
     seconds = rng.permutation(700 * 86_400)[:n]

@@ -225,17 +225,17 @@ def test_an_id_of_two_people_is_nobodys(tmp_path: Path) -> None:
 
 
 def test_one_clear_error_where_nothing_can_be_read(record: Path, tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match="no people in this record"):
+    with pytest.raises(PresageError, match="expected a record with people in it, found nobody"):
         ingest(write(tmp_path / "lab.csv", VERSIONS[0]), tmp_path / "empty")
-    with pytest.raises(PresageError, match="no such file"):
+    with pytest.raises(PresageError, match="found no such file or folder"):
         ingest(tmp_path / "nowhere", record)
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/scan.pdf").write_bytes(b"%PDF")
-    with pytest.raises(PresageError, match="no report in it"):
+    with pytest.raises(PresageError, match=r"pictures: expected at least one report, .*, found none"):
         ingest(tmp_path / "pictures", record)
     path = write(tmp_path / "short.csv", VERSIONS[0])
     path.write_text(path.read_text().replace("limitation", "limits"))
-    with pytest.raises(PresageError, match=r"short.csv: no column 'limitation'"):
+    with pytest.raises(PresageError, match=r"short.csv: expected the columns .*, found no column 'limitation'"):
         ingest(path, record)
     assert not (record / "genomic").exists()
 

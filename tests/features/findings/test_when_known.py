@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,13 +51,14 @@ def reported(n: int, effective: str | None, issued: str | None) -> str:
     return re.sub(r'"((?:Patient/|Observation/)?)(m?7|v|i|r)"', rf'"\g<1>\g<2>-{n}"', json.dumps(bundle))
 
 
+@pytest.mark.slow
 def test_a_report_is_known_from_the_same_moment_by_either_route(tmp_path: Path) -> None:
     (tmp_path / "reports").mkdir()
     for n, (effective, issued, _) in enumerate(REPORTS):
         (tmp_path / "reports" / f"{n}.json").write_text(reported(n, effective, issued))
     ingest_fhir(tmp_path / "reports", tmp_path / "record")
     ingest_findings(tmp_path / "reports", tmp_path / "record")
-    people = {number: name for name, number in identity.subjects_by_source_id(tmp_path / "record").items()}
+    people = {row["subject_id"]: row["source_id"] for row in identity.read(tmp_path / "record").to_pylist()}
     events = ds.dataset(tmp_path / "record" / "data").to_table(filter=ds.field("code") == "LOINC//51969-4")
     genomic = (pq.read_table(tmp_path / "record" / "genomic" / f"{name}.parquet") for name in ("findings", "coverage"))
     for table in (events, *genomic):
@@ -83,6 +85,7 @@ WRITTEN = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(WRITTEN, min_size=20, max_size=60))
 def test_every_spelling_of_a_date_means_the_same_in_a_report_as_in_fhir(texts: list[str]) -> None:

@@ -397,7 +397,10 @@ def test_relatives_left_out_leave_the_slopes_a_regression_of_the_others(world, t
     mean = json.loads((tmp_path / "model" / "model.json").read_text())["scores"]["S"]["mean"]
     table = read_model(tmp_path / "model").score_parts["S"]
     np.testing.assert_allclose([sum(table[f"slope_{k}"].to_pylist()) for k in range(3)], mean, rtol=1e-9, atol=1e-9)
-    for people, said in ((range(100, 450), "leaves out 78% of the panel"), (range(900, 905), "names none")):
+    for people, said in (
+        (range(100, 450), "at most half of the panel left out, found 78%"),
+        (range(900, 905), "expected ids of the panel's samples, found none"),
+    ):
         listed.write_text("".join(f"S{i}\n" for i in people))
         with pytest.raises(PresageError, match=said):
             fit_reference(panel, out=tmp_path / "no", unrelated=listed, **told)
@@ -406,11 +409,13 @@ def test_relatives_left_out_leave_the_slopes_a_regression_of_the_others(world, t
     told |= {"settings": Settings(build="GRCh38")}
     with pytest.raises(PresageError, match="the score is on GRCh37, the genotypes are on GRCh38"):
         fit_reference(panel, out=tmp_path / "no", **(told | {"scores": [other]}))
-    with pytest.raises(PresageError, match="there is something already"):
+    with pytest.raises(PresageError, match="expected a name that is free"):
         fit_reference(tmp_path / "not.pgen", out=tmp_path / "model", **told)
-    with pytest.raises(PresageError, match=r"panel\.psam, line 1: no file and no column of that name"):
+    with pytest.raises(
+        PresageError, match=r"--labels, panel\.psam: expected a file of labels, or a column of panel\.psam: "
+    ):
         fit_reference(panel, out=tmp_path / "no", **(told | {"labels": "SuperPop"}))
-    with pytest.raises(PresageError, match="the score S is given twice"):
+    with pytest.raises(PresageError, match="expected every score once, found S a second time"):
         fit_reference(panel, out=tmp_path / "no", **(told | {"scores": [world.score, world.score]}))
 
 

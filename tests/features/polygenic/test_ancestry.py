@@ -200,7 +200,7 @@ def test_a_frozen_reference_that_was_touched_is_refused(reference, tmp_path):
     copy = shutil.copytree(reference["model"], tmp_path / "model")
     assert read_model(copy).version == json.loads((copy / "model.json").read_text())["version"]
     (copy / "sites.parquet").write_bytes((copy / "sites.parquet").read_bytes()[:-1])
-    with pytest.raises(PresageError, match="not the file that was frozen"):
+    with pytest.raises(PresageError, match="expected the file that was frozen, found another"):
         read_model(copy)
 
 
@@ -220,7 +220,7 @@ def test_a_frozen_reference_is_the_same_whenever_it_is_fitted(reference, tmp_pat
         == read_model(tmp_path / "two").version
         == read_model(reference["model"]).version
     )
-    with pytest.raises(PresageError, match="there is something already"):
+    with pytest.raises(PresageError, match="expected a name that is free"):
         fit_reference(
             folder / "panel" / "panel.pgen",
             labels=str(folder / "labels.txt"),

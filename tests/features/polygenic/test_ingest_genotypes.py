@@ -152,7 +152,7 @@ def test_a_missing_call_without_frequencies_says_why_there_is_no_sum(panel, scor
 def test_a_record_without_people_is_refused_and_nothing_is_written(panel, score, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(PresageError, match="no people in this record"):
+    with pytest.raises(PresageError, match="expected a record with people in it, found nobody"):
         ingest(panel.path, empty, scores=[score])
     assert list(empty.iterdir()) == []
 
@@ -169,7 +169,10 @@ def test_a_damaged_score_leaves_the_record_as_it_was(panel, score, record):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("S0,17,2020-01-01\nS0,18,2020-01-01\n", "a sample occurs twice"), ("S0,17,soon\n", "a row does not fit")],
+    [
+        ("S0,17,2020-01-01\nS0,18,2020-01-01\n", "column sample_id: expected every sample once"),
+        ("S0,17,soon\n", "found a row that does not fit"),
+    ],
 )
 def test_a_link_file_that_breaks_a_rule_is_refused(text, said, panel, score, record):
     link(panel, text)

@@ -63,8 +63,8 @@ def test_the_whole_files_are_scored(panel, score, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "the scoring file is empty"),
-        (SCORE, "no rows"),
+        ("", "expected a scoring file, found an empty file"),
+        (SCORE, "expected at least one row, found none"),
         (SCORE + "1\t100\tA\tC\tnan\n", "line 4, column effect_weight: expected a finite number"),
         (SCORE + ROWS + "1\t400\tA\tC\tinf\n", "line 7, column effect_weight: expected a finite number"),
         (SCORE + ROWS + "1\t400\tA\tC\t\n", "line 7, column effect_weight: expected a finite number"),
@@ -73,7 +73,7 @@ def test_the_whole_files_are_scored(panel, score, tmp_path):
         (SCORE + ROWS + "1\t400\tA\n", "line 7: expected 5 columns, found 3"),
         (SCORE + "\t\tA\tC\t1\n", "no row has a chromosome, a position and an effect allele"),
         ("#pgs_id=S1\nrsID\teffect_weight\nrs1\t1\n", "line 2: expected the columns effect_allele and effect_weight"),
-        ("PK\0\0binary", "not a text file"),
+        ("PK\0\0binary", "expected a text file, found a binary one"),
     ],
 )
 def test_a_damaged_scoring_file_names_line_and_rule(content, said, panel, tmp_path):
@@ -111,13 +111,13 @@ def test_the_report_counts_empty_lines(panel, score, tmp_path):
 def test_a_scoring_file_cut_short_is_refused(panel, tmp_path):
     path = tmp_path / "bad.txt.gz"
     path.write_bytes(gzip.compress((SCORE + ROWS * 100).encode())[:-20])
-    assert "bad.txt.gz: not a whole gzip file" in refused(panel.path, path, tmp_path)
+    assert "bad.txt.gz: expected a whole gzip file, found a damaged one" in refused(panel.path, path, tmp_path)
 
 
 def test_a_score_given_twice_is_refused(panel, score, tmp_path):
     again = tmp_path / "again.txt"
     again.write_text(SCORE + ROWS)
-    with pytest.raises(PresageError, match="the score S1 is also in"):
+    with pytest.raises(PresageError, match=r"again\.txt: expected every score once, found S1, which is also in"):
         prs(panel.path, [score, again], out=tmp_path / "out.parquet", settings=Settings())
 
 
@@ -154,7 +154,8 @@ def test_a_header_that_says_another_build_than_the_user_is_refused(panel, score,
     pvar = panel.path.with_suffix(".pvar")
     pvar.write_text("##contig=<ID=chr1,length=248956422>\n" + pvar.read_text())
     message = refused(panel.path, score, tmp_path, settings=Settings(build="GRCh37"))
-    assert "its header says GRCh38, --build says GRCh37" in message
+    assert "--build: expected the build that the header of" in message
+    assert "names, GRCh38, found GRCh37" in message
 
 
 @pytest.mark.parametrize("keep", [0, 11, 40])
@@ -167,20 +168,20 @@ def test_a_genotype_file_cut_short_is_refused(keep, panel, score, tmp_path):
 def test_one_sample_too_many_in_the_table_is_refused(panel, score, tmp_path):
     psam = panel.path.with_suffix(".psam")
     psam.write_text(psam.read_text() + "S99\n")
-    assert "not a whole genotype file of 5 samples and 3 records" in refused(panel.path, score, tmp_path)
+    assert "expected a whole genotype file of 5 samples and 3 records" in refused(panel.path, score, tmp_path)
 
 
 def test_a_sample_named_twice_is_refused_with_its_line(panel, score, tmp_path):
     panel.path.with_suffix(".psam").write_text("#IID\nS0\nS1\nS1\nS3\n")
     message = refused(panel.path, score, tmp_path)
-    assert "panel.psam, line 4: a sample id occurs twice" in message
+    assert "panel.psam, line 4: expected an id for each sample, found one of an earlier line" in message
     assert "S1" not in message, "an error holds no person's id"
 
 
 def test_one_variant_too_few_in_the_table_is_refused(panel, score, tmp_path):
     pvar = panel.path.with_suffix(".pvar")
     pvar.write_text("\n".join(pvar.read_text().splitlines()[:-1]) + "\n")
-    assert "not a whole genotype file of 4 samples and 2 records" in refused(panel.path, score, tmp_path)
+    assert "expected a whole genotype file of 4 samples and 2 records" in refused(panel.path, score, tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".pvar", ".psam"])
@@ -199,7 +200,7 @@ def test_an_absent_or_empty_table_is_refused(suffix, panel, score, tmp_path):
 )
 def test_what_is_asked_of_unlisted_sites_is_not_ignored_where_there_are_none(option, told, panel, score, tmp_path):
     message = refused(panel.path, score, tmp_path, settings=Settings(**told))
-    assert f"{option}: expected a VCF or BCF, since panel.pgen has a call at every site" in message
+    assert f"{option}: expected a VCF or BCF, found panel.pgen, which has a call at every site" in message
 
 
 def test_bgen_is_refused_with_the_command_that_converts_it(score, tmp_path):
@@ -236,14 +237,16 @@ def test_a_frequency_outside_0_to_1_is_refused(panel, score, tmp_path):
 def test_a_reference_that_is_none_is_refused(content, panel, score, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text(content)
-    assert "model.json: not an ancestry reference" in refused(panel.path, score, tmp_path, ancestry=tmp_path / "model")
+    assert "model.json: expected an ancestry reference, found a file of another kind" in refused(
+        panel.path, score, tmp_path, ancestry=tmp_path / "model"
+    )
 
 
 @pytest.mark.parametrize("name", ["scores.parquet", "scores.report.json", "scores.variants.parquet"])
 def test_a_folder_in_an_outputs_place_is_told_before_anything_is_computed(name, panel, score, tmp_path):
     out = tmp_path / "out"
     (out / name).mkdir(parents=True)
-    with pytest.raises(PresageError, match="a folder has this name"):
+    with pytest.raises(PresageError, match="expected the name of a file, found a folder of that name"):
         prs(panel.path, [score], out=out / "scores.parquet", settings=Settings())
     assert [path.name for path in out.iterdir()] == [name]
 
@@ -251,8 +254,8 @@ def test_a_folder_in_an_outputs_place_is_told_before_anything_is_computed(name, 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(b"1\t0\t100\n" * 100)[:-9], "callable.bed: not a whole gzip file"),
-        (b"\xff\xfe1\x000\x00", "callable.bed: not a text file"),
+        (gzip.compress(b"1\t0\t100\n" * 100)[:-9], "callable.bed: expected a whole gzip file"),
+        (b"\xff\xfe1\x000\x00", "callable.bed: expected text in UTF-8"),
         (b"1\t0\t100\n1\t7\t7\n", "callable.bed, line 2: expected chromosome, start and a later end"),
     ],
 )
@@ -270,12 +273,15 @@ COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2\n"
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "the file is empty"),
-        ("not a vcf\n", "not a VCF or BCF file"),
-        (VCF + COLUMNS.replace("S2", "S1"), "a sample id occurs twice"),
-        (VCF + "\t".join(COLUMNS.split("\t")[:8]) + "\n", "no samples"),
-        (VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\n", "record 1: damaged or cut short"),
-        (VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\t0", "cut short"),
+        ("", "expected a VCF or BCF file, found an empty file"),
+        ("not a vcf\n", "expected a VCF or BCF file, found a header"),
+        (VCF + COLUMNS.replace("S2", "S1"), "header: expected every sample once"),
+        (VCF + "\t".join(COLUMNS.split("\t")[:8]) + "\n", "expected at least one sample, found sites only"),
+        (VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\n", "record 1: expected a whole record"),
+        (
+            VCF + COLUMNS + "1\t100\t.\tC\tA\t.\t.\t.\tGT\t0/1\t0",
+            "expected a whole file, found one whose end is missing",
+        ),
     ],
 )
 def test_a_damaged_vcf_is_refused(content, said, score, tmp_path):

@@ -58,7 +58,7 @@ NAMES = ["rsID", "effect_allele", "other_allele", "effect_weight"]
 
 def told(last, names, content):
     table = _read_rows(Path("score.txt"), names, body=memoryview(content), first_line=1)
-    last.keep(names, content, 0, table)
+    last.keep(names, content, start=0, table=table)
     return table
 
 

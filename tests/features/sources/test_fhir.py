@@ -547,9 +547,9 @@ def test_bundles_and_bulk_files_of_the_same_people_give_the_same_record(
 
 
 def test_a_source_without_fhir_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match="no such file or folder"):
+    with pytest.raises(PresageError, match="expected a source in FHIR, found no such file or folder"):
         ingest(tmp_path / "nowhere", tmp_path / "record")
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "notes.txt").write_text("hello")
-    with pytest.raises(PresageError, match="no FHIR file in it"):
+    with pytest.raises(PresageError, match="source: expected at least one FHIR file, found none"):
         ingest(tmp_path / "source", tmp_path / "record")

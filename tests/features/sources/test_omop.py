@@ -504,17 +504,23 @@ def test_ids_that_a_tool_has_made_decimal_still_find_their_person_and_visit(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda source: (source / "person.csv").unlink(), "table person is missing"),
+        (lambda source: (source / "person.csv").unlink(), "expected the table person, found none of that name"),
         (
             lambda source: (source / "measurement.csv").write_text("measurement_id,person_id,measurement_date\n"),
-            "table measurement: column 'measurement_concept_id' is missing",
+            "measurement.csv: expected the columns .*, found no column 'measurement_concept_id'",
         ),
-        (lambda source: (source / "PERSON.CSV.GZ").write_bytes(b""), "table person is there twice"),
-        (lambda source: (source / "measurement.csv").write_text(""), "the file is empty"),
-        (lambda source: shutil.rmtree(source), "no such file or folder"),
+        (
+            lambda source: (source / "PERSON.CSV.GZ").write_bytes(b""),
+            "expected one file for each table, found two of table person",
+        ),
+        (
+            lambda source: (source / "measurement.csv").write_text(""),
+            "measurement.csv: expected a first line with the names of the columns, found no line",
+        ),
+        (lambda source: shutil.rmtree(source), "expected a source in OMOP, found no such file or folder"),
         (
             lambda source: (shutil.rmtree(source), source.write_text("something else")),
-            "neither a zip nor a DuckDB file",
+            "expected a zip or a DuckDB file, found neither",
         ),
     ],
 )

@@ -36,10 +36,14 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "omop", folder / "fhir"
 
 
+def _subjects(record_dir: Path) -> dict[str, int]:
+    return {row["source_id"]: row["subject_id"] for row in identity.read(record_dir).to_pylist()}
+
+
 def _frame(record_dir: Path, people: list[str], moment: str, *, vocabulary_of: Path) -> FeatureFrame:
     families = [family for family in FAMILIES if family != "polygenic"]
-    subjects = identity.subjects_by_source_id(record_dir)
-    learners = identity.subjects_by_source_id(vocabulary_of)
+    subjects = _subjects(record_dir)
+    learners = _subjects(vocabulary_of)
     learned = learn_vocabulary(
         Index.at([learners[person] for person in people], moment),
         Record.open(vocabulary_of),
@@ -51,7 +55,7 @@ def _frame(record_dir: Path, people: list[str], moment: str, *, vocabulary_of: P
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_two_hundred_people_have_the_same_features_by_either_route(moment: str, records: tuple[Path, Path]) -> None:
     through_omop, through_fhir = records
-    people = sorted(identity.subjects_by_source_id(through_fhir))
+    people = sorted(_subjects(through_fhir))
     assert len(people) == PEOPLE_IN_FHIR
     left, right = (_frame(record, people, moment, vocabulary_of=through_omop) for record in records)
     assert left.names == right.names

@@ -57,7 +57,9 @@ def test_a_source_of_nobody_replaces_nobody(
     fhir.ingest(tmp_path / "people", record)
     before, said = tables_of(record), (record / "ingest_report.json").read_text()
     (tmp_path / "nobody").mkdir()
-    with pytest.raises(PresageError, match=r"nobody: at least one person was expected.*\(the record stands"):
+    with pytest.raises(
+        PresageError, match=r"nobody: expected at least one person, found none.*the record stands as it was\)"
+    ):
         ingest(source(tmp_path / "nobody"), record)
     after = tables_of(record)
     assert before.keys() == after.keys()
@@ -103,16 +105,20 @@ SPOILT = PACKED[: len(PACKED) // 2] + bytes(100) + PACKED[len(PACKED) // 2 + 100
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("person.csv.gz", gzip.compress(PERSONS.encode())[:20], "person.csv.gz: a whole gzip file was expected"),
-        ("person.csv.gz", PACKED[: len(PACKED) // 2], "person.csv.gz: a whole gzip file was expected"),
+        ("person.csv.gz", gzip.compress(PERSONS.encode())[:20], "person.csv.gz: expected a whole gzip file"),
+        ("person.csv.gz", PACKED[: len(PACKED) // 2], "person.csv.gz: expected a whole gzip file"),
         # DuckDB reads this to the damage and says nothing.
-        ("person.csv.gz", SPOILT, "person.csv.gz: a whole gzip file was expected"),
-        ("person.csv.gz", PERSONS.encode(), "person.csv.gz: a whole gzip file was expected"),
-        ("person.parquet", PERSONS.encode(), "person.parquet: a whole Parquet file was expected"),
-        ("person.parquet", b"", "person.parquet: a whole Parquet file was expected"),
-        ("person.csv", PERSON_HEADER.replace("year_of_birth", "PERSON_ID").encode(), "'person_id' is there 2 times"),
-        ("person.csv", b"\xff\xfe" + PERSONS.encode("utf-16-le"), "person.csv: not UTF-8 but UTF-16"),
-        ("person.csv", b"\xfe\xff" + PERSONS.encode("utf-16-be"), "person.csv: not UTF-8 but UTF-16"),
+        ("person.csv.gz", SPOILT, "person.csv.gz: expected a whole gzip file"),
+        ("person.csv.gz", PERSONS.encode(), "person.csv.gz: expected a whole gzip file"),
+        ("person.parquet", PERSONS.encode(), "person.parquet: expected a whole Parquet file"),
+        ("person.parquet", b"", "person.parquet: expected a whole Parquet file"),
+        (
+            "person.csv",
+            PERSON_HEADER.replace("year_of_birth", "PERSON_ID").encode(),
+            "expected every column once, found column 'person_id' 2 times",
+        ),
+        ("person.csv", b"\xff\xfe" + PERSONS.encode("utf-16-le"), "person.csv: expected text in UTF-8, found UTF-16"),
+        ("person.csv", b"\xfe\xff" + PERSONS.encode("utf-16-be"), "person.csv: expected text in UTF-8, found UTF-16"),
     ],
 )
 def test_an_omop_file_that_is_broken_is_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -125,7 +131,7 @@ def test_an_omop_file_that_is_broken_is_named(name: str, content: bytes, message
 
 def test_a_damaged_zip_is_named_with_its_member(tmp_path: Path) -> None:
     archive = _damaged_zip(tmp_path / "cdm.zip", "person.csv", PERSONS)
-    with pytest.raises(PresageError, match=r"cdm.zip, person.csv: a whole zip file was expected"):
+    with pytest.raises(PresageError, match=r"cdm.zip, person.csv: expected a whole zip file"):
         omop.ingest(archive, tmp_path / "record")
 
 
@@ -148,7 +154,7 @@ def test_fhir_before_the_damage_is_read_and_the_damage_is_counted(tmp_path: Path
 def test_a_fhir_file_that_is_no_text_of_ours_is_named(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "Patient.ndjson").write_bytes(b"\xff\xfe" + ANNA.encode("utf-16-le"))
-    with pytest.raises(PresageError, match=r"Patient\.ndjson: not UTF-8 but UTF-16"):
+    with pytest.raises(PresageError, match=r"Patient\.ndjson: expected text in UTF-8, found UTF-16"):
         fhir.ingest(tmp_path / "source", tmp_path / "record")
     archive = _damaged_zip(tmp_path / "fhir.zip", "Patient.ndjson", ANNA)
     with pytest.raises(PresageError, match="broken JSON"):
@@ -158,7 +164,7 @@ def test_a_fhir_file_that_is_no_text_of_ours_is_named(tmp_path: Path) -> None:
 def test_a_meds_file_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "7.parquet").write_bytes(b"PAR1")
-    with pytest.raises(PresageError, match=r"7\.parquet: a whole Parquet file was expected"):
+    with pytest.raises(PresageError, match=r"7\.parquet: expected a whole Parquet file"):
         meds.ingest(tmp_path, tmp_path / "record")
 
 
@@ -189,7 +195,9 @@ def test_a_damaged_page_in_a_meds_file_is_said_of_that_file(at: float, tmp_path:
         (tmp_path / "data").mkdir(exist_ok=True)
         pq.write_table(_events(500), tmp_path / "data" / f"{name}.parquet")
     _with_damaged_page(tmp_path / "data" / "1.parquet", _events(5_000), at=at)
-    with pytest.raises(PresageError, match=r"data/1\.parquet: a whole Parquet file was expected, a part of this one"):
+    with pytest.raises(
+        PresageError, match=r"data/1\.parquet: expected a whole Parquet file, found one of which a part"
+    ):
         meds.ingest(tmp_path, tmp_path / "record")
     assert not (tmp_path / "record").exists()
 
@@ -217,7 +225,7 @@ def test_a_damaged_page_in_an_omop_file_is_one_line_and_exit_code_2(shape: str, 
     command = [sys.executable, "-c", "from serving.cli import main; main()", "ingest", "omop", str(source)]
     done = subprocess.run([*command, "--record", str(tmp_path / "record")], capture_output=True, text=True, check=False)
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("presage:")]
-    assert f"/{Path(name).name}: a whole Parquet file was expected, a part of this one is damaged" in said
+    assert f"/{Path(name).name}: expected a whole Parquet file, found one of which a part is damaged" in said
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "record").exists()

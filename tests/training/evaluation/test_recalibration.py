@@ -12,7 +12,8 @@ from scipy.special import expit, logit
 
 from features.errors import PresageError
 from training.cohort.outcome import Outcome, RiskCurves
-from training.models.calibration import Calibration, Calibrator, Method, learn_calibration, learn_calibrator
+from training.fitting.calibration import Method, learn_calibration, learn_calibrator
+from training.models.calibration import Calibration, Calibrator
 
 
 @settings(deadline=None, max_examples=25)
@@ -68,7 +69,7 @@ def test_curves_are_calibrated_by_horizon_still_rise_and_survive_json() -> None:
     found = again.apply(wrong).probabilities
     assert np.abs(found - truth).mean() < 0.02
     assert (np.diff(found, axis=1) >= 0).all()
-    with pytest.raises(PresageError, match="calibrated"):
+    with pytest.raises(PresageError, match="horizons_days: expected horizons that were calibrated, found 3"):
         again.apply(RiskCurves((3.0,), truth[:, :1]))
 
 

@@ -15,7 +15,8 @@ from lifelines import CoxPHFitter
 from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
-from training.learners.baseline import Baseline, learn_baseline
+from training.fitted.baseline import Baseline
+from training.learners.baseline import learn_baseline
 from training.learners.cox import Cox
 
 Floats = npt.NDArray[np.float64]

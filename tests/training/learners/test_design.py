@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.learners.design import Design, learn_design
+from training.fitted.design import Design
+from training.learners.design import learn_design
 
 
 def frame_of(values: npt.ArrayLike, **more: object) -> FeatureFrame:
@@ -97,7 +97,7 @@ def test_values_beyond_training_are_clipped_and_unknown_levels_are_average() -> 
 
 def test_a_missing_feature_is_named() -> None:
     design = learn_design(mixed())
-    with pytest.raises(PresageError, match="'f0'"):
+    with pytest.raises(ValueError, match="'f0'"):
         design.matrix(mixed().only(("f1", "f2")))
 
 

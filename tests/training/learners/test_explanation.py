@@ -15,13 +15,13 @@ from scipy.special import logit
 
 from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
-from training.learners import Fitted, Learner
-from training.learners.cox import Cox, CoxFit
+from training.fitted import Contributions, CoxFit, Fitted, StackFit, XGBoostCoxFit
+from training.fitted.mixture import mixed
+from training.learners import Learner
+from training.learners.cox import Cox
 from training.learners.logistic import Logistic
-from training.learners.mixture import mixed
-from training.learners.protocol import Contributions
-from training.learners.stack import Stack, StackFit
-from training.learners.xgboost_cox import XGBoostCox, XGBoostCoxFit
+from training.learners.stack import Stack
+from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
 
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,8 @@ from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort.outcome import Outcome
 from training.evaluation.incidence import aalen_johansen
-from training.learners import LEARNERS, Fitted, Learner, read_fitted
+from training.fitted import Fitted, read_fitted
+from training.learners import LEARNERS, Learner
 from training.learners.extra_trees import ExtraTrees
 from training.learners.xgboost_horizon import XGBoostHorizon
 
@@ -162,12 +163,14 @@ def test_too_few_events_are_refused_and_so_are_unusable_times(name: str) -> None
     whole = outcomes["survival"]
     never = Outcome(whole.time_days, np.zeros(200, dtype=np.int8), HORIZONS)
     three = Outcome(whole.time_days, (np.arange(200) < 3).astype(np.int8), HORIZONS)
-    for outcome, number in ((never, "got 0"), (three, "got 3")):
+    for outcome, number in ((never, "found 0"), (three, "found 3")):
         with pytest.raises(PresageError, match=number):
             learner_of(name).fit(frame, outcome, persons=frame.subject_ids, rng=np.random.default_rng(1))
     time = whole.time_days.copy()
     time[0] = -1
-    with pytest.raises(PresageError, match="zero or more days"):
+    with pytest.raises(
+        PresageError, match=r"\[outcome\] time: expected a time of zero or more days in every row, found 1 rows without"
+    ):
         learner_of(name).fit(
             frame, Outcome(time, whole.event, HORIZONS), persons=frame.subject_ids, rng=np.random.default_rng(1)
         )
@@ -177,14 +180,18 @@ def test_too_few_events_are_refused_and_so_are_unusable_times(name: str) -> None
 def test_only_one_class_is_refused(name: str) -> None:
     frame, _, _ = world(100)
     everybody = Outcome(np.full(100, np.nan), np.ones(100, dtype=np.int8), ())
-    with pytest.raises(PresageError, match="with and without the event"):
+    with pytest.raises(
+        PresageError, match="expected people with the event and people without it, found only people with it"
+    ):
         learner_of(name).fit(frame, everybody, persons=frame.subject_ids, rng=np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("name", ["cox", "xgboost_cox"])
 def test_a_time_to_event_learner_refuses_a_binary_outcome_and_names_another(name: str) -> None:
     frame, outcomes, _ = world(100)
-    with pytest.raises(PresageError, match="name '"):
+    with pytest.raises(
+        PresageError, match=r"\[models\] candidates: expected learners of a binary outcome, found .* \(name '"
+    ):
         learner_of(name).fit(frame, outcomes["binary"], persons=frame.subject_ids, rng=np.random.default_rng(1))
 
 
@@ -209,14 +216,14 @@ def test_ties_and_zero_times_and_few_events_for_many_features_have_sober_answers
 
 @pytest.mark.parametrize("name", ["extra_trees"])
 def test_a_comparator_is_not_written(name: str, fits: Callable[[str, str], Fitted], tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match="comparator"):
+    with pytest.raises(ValueError, match="comparator"):
         fits(name, "survival").write(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_horizon_that_was_not_learned_is_refused(fits: Callable[[str, str], Fitted]) -> None:
     frame, _, _ = world(20)
-    with pytest.raises(PresageError, match="horizon"):
+    with pytest.raises(PresageError, match="horizons_days: expected horizons that the model was fitted for, found 1 "):
         fits("xgboost", "survival").risk_at(frame, (1.0,))
     assert fits("cox", "survival").risk_at(frame, (1.0,)).probabilities.shape == (20, 1)
 
@@ -284,7 +291,7 @@ def test_features_that_say_nothing_give_everybody_the_incidence(name: str, kind:
 def test_an_infinite_value_is_refused_by_the_name_of_its_feature(name: str) -> None:
     frame, outcomes, _ = world(100)
     frame.values[3, 1] = np.inf
-    with pytest.raises(PresageError, match="'f1'"):
+    with pytest.raises(PresageError, match="feature 'f1': expected finite values or missing ones"):
         learner_of(name).fit(frame, outcomes["binary"], persons=frame.subject_ids, rng=np.random.default_rng(1))
 
 

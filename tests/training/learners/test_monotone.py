@@ -18,7 +18,8 @@ from features.frame import FeatureFrame
 from training.cohort.blocks import monotone_signs
 from training.cohort.outcome import Outcome
 from training.cohort.table import read_flat
-from training.learners import Fitted, make_learner
+from training.fitted import Fitted
+from training.learners import make_learner
 from training.study import FeaturesSection, read_study
 
 Floats = npt.NDArray[np.float64]

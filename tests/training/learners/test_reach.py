@@ -11,9 +11,9 @@ from features.frame import FeatureFrame
 from training.cohort.censoring import known_by, known_controls, marginal, reachable
 from training.cohort.outcome import Outcome
 from training.evaluation import Ask, evaluate
+from training.fitting.calibration import learn_calibration
 from training.learners import make_learner
 from training.learners.censoring import conditional
-from training.models.calibration import learn_calibration
 
 Floats = npt.NDArray[np.float64]
 HORIZON = 5 * 365.0
@@ -120,5 +120,5 @@ def test_a_horizon_that_nobody_is_followed_to_is_refused_with_the_way_out(name: 
     outcome = Outcome(
         np.minimum(np.minimum(event, other), left), np.argmin([left, event, other], axis=0).astype(np.int8), (5.0,)
     )
-    with pytest.raises(PresageError, match=r"free of the event at 5 days, got 0 \(give a shorter horizon"):
+    with pytest.raises(PresageError, match=r"free of the event at 5 days, found 0 \(give a shorter horizon"):
         make_learner(name, monotone={}, budget=None).fit(frame, outcome, persons=np.arange(n), rng=rng)

@@ -15,12 +15,14 @@ from training.cohort.folds import person_folds
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split
+from training.fitted import read_fitted
 from training.heldout.candidates import hold_out
-from training.learners import Budget, make_learner, read_fitted
+from training.learners import Budget, make_learner
+from training.learners.budget import SEARCHED
 from training.learners.extra_trees import ExtraTrees
 from training.learners.folds import INNER_FOLDS
 from training.learners.targets import targets
-from training.learners.tuning import AS_UNTUNED, SEARCHED, Tuned, tune
+from training.learners.tuning import AS_UNTUNED, Tuned, tune
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
 

@@ -12,7 +12,7 @@ APPEND_ONLY = ("audit", "flag_events")
 
 
 def upgrade() -> None:
-    """From nothing to users, flags and audit; what was looked at and decided can be added to, never changed."""
+    """Make the tables of users, flags and audit. Looks and decisions can be added to, and never changed."""
     _tables()
     for table in APPEND_ONLY:
         _refuse_changes(table)

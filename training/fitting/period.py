@@ -122,9 +122,12 @@ def _compared(now: _Tally, usual: _Tally, *, horizon: float, years: int) -> Peri
 
 
 def _cumulative(until: Floats, happened: Bools, *, hazard: Floats) -> Callable[[Floats], Floats]:
-    """Breslow's cumulative hazard by a time since the landmark, of somebody whose hazard by the horizon is 1.
+    """Estimate by Breslow's method the cumulative hazard over time of a person whose hazard by the horizon is 1.
 
-    Not the incidence's own shape: those at high risk go first, so its hazard falls where nobody's does.
+    until: (n,) days from the landmark for which a person counts as at risk. happened: (n,) whether the event ended
+    them. hazard: (n,) each person's cumulative hazard by the horizon. Returns a function of days since the landmark.
+    The cumulative incidence of the whole group would be the wrong shape: people at high risk have the event first, so
+    the hazard of those who are left falls although nobody's own hazard does.
     """
     times, jumps = baseline_jumps(until, happened, eta=np.log(hazard))
     cumulative = np.append(0.0, np.cumsum(jumps))

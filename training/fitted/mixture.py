@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from features.arrays import Floats
-from training.learners.protocol import Contributions
+from training.fitted.protocol import Contributions
 
 NODES = 24  # of Gauss and Legendre: exact to 1e-9 for linear predictors ten apart
 SMALLEST_RISK = 1e-12

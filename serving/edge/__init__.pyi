@@ -1,0 +1,9 @@
+from .addresses import API as API
+from .addresses import READY as READY
+from .addresses import STATIC as STATIC
+from .addresses import is_api as is_api
+from .bodies import Bodies as Bodies
+from .headers import SecurityHeaders as SecurityHeaders
+from .problems import Problems as Problems
+from .problems import problem as problem
+from .readiness import Readiness as Readiness
