@@ -98,7 +98,7 @@ def patterns(name: str, *, vocabularies: Iterable[str] = VOCABULARIES) -> tuple[
     ('ICD10CM//G45*', 'ICD9CM//435*')
     """
     if name not in list_names():
-        raise PresageError(f"Seed//{name}", "a list that ships", way_out="one of " + ", ".join(list_names()))
+        raise PresageError(f"Seed//{name}", "a list that ships", way_out="choose of " + ", ".join(list_names()))
     wanted = set(vocabularies)
     codes = (code for one in closure(name) for code in _own().get(one, ()) if code.vocabulary in wanted)
     return tuple(dict.fromkeys(code.pattern for code in codes))
@@ -128,4 +128,4 @@ def _table(file: str) -> list[dict[str, str]]:
 def _match(text: str) -> Literal["exact", "prefix", "below"]:
     if text in {"exact", "prefix", "below"}:
         return text  # type: ignore[return-value]
-    raise PresageError(f"match {text!r}", "exact, prefix or below")
+    raise PresageError("the codes that ship, column 'match'", "exact, prefix or below", found=text)

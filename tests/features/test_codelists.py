@@ -59,7 +59,7 @@ def test_a_row_of_the_seed_is_every_code_of_the_list_that_ships(tmp_path: Path) 
     assert len(set(listed.patterns)) == len(listed.patterns) == len(listed.terms)
     record = a_record("ICD10CM//G45.9", "ICD10GM//G45.92", "SNOMED//266257000", "ICD10CM//Z86.73", "ICD10CM//G46.0")
     assert listed.expand(record) == ["ICD10CM//G45.9", "ICD10CM//Z86.73", "ICD10GM//G45.92", "SNOMED//266257000"]
-    with pytest.raises(PresageError, match="Seed//gout: a list that ships"):
+    with pytest.raises(PresageError, match="Seed//gout: expected a list that ships"):
         read(write(tmp_path, seeded.replace("tia", "gout")))
 
 

@@ -210,7 +210,7 @@ def test_a_family_history_is_read_from_its_code_its_denial_and_a_relatives_condi
 
 
 def test_a_list_that_does_not_ship_is_an_error_that_says_which_do() -> None:
-    with pytest.raises(PresageError, match=r"Seed//gout: a list that ships \(one of .*diabetes"):
+    with pytest.raises(PresageError, match=r"Seed//gout: expected a list that ships \(choose of .*diabetes"):
         patterns("gout")
     assert {"diabetes", "thromboembolism", "statin"} <= set(list_names())
 

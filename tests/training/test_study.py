@@ -111,6 +111,20 @@ def test_the_studies_that_ship_are_valid_and_their_code_lists_are_there() -> Non
                 assert "Source" in read(folder / entry).provenance
 
 
+def test_a_bundle_keeps_the_codes_of_that_day_and_not_the_name_of_a_list_that_ships(tmp_path: Path) -> None:
+    from features.codes.lists import read
+    from training.bundle.contents import code_lists
+
+    folder = Path(__file__).parents[2] / "training" / "studies"
+    sealed = code_lists(read_study(folder / "chd-10y.toml"), folder)
+    assert set(sealed) == {"codelist_cardiovascular.csv", "codelist_coronary.csv"}
+    for name, text in sealed.items():
+        assert "Seed//" not in text
+        (tmp_path / name).write_text(text)
+        shipped = read(folder / "codelists" / name.removeprefix("codelist_"))
+        assert read(tmp_path / name).patterns == shipped.patterns
+
+
 def test_the_studies_that_ship_are_measured_at_the_cut_off_their_policy_acts_on() -> None:
     rooms = Path(__file__).parents[2]
     for path in sorted((rooms / "training" / "studies").glob("*.toml")):
