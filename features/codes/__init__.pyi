@@ -9,6 +9,7 @@ from .lists import read as read
 from .lists import recorded_keys as recorded_keys
 from .lists import spelled_out as spelled_out
 from .shipped import patterns as patterns
+from .shipped import shipped_codes as shipped_codes
 from .spelling import canonical_bare as canonical_bare
 from .spelling import canonical_code as canonical_code
 from .units import Conversion as Conversion

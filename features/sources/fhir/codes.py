@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from features.codes import canonical_code
+from features.sources.drugs import by_name
 
 # https://terminology.hl7.org/external_terminologies.html (URIs and OIDs), to vocabulary_id as in OHDSI's Athena.
 _VOCABULARIES = {
@@ -106,6 +107,17 @@ def code_of(coding: Mapping[str, Any]) -> str | None:
     if code in (None, ""):
         return None
     return canonical_code(f"{vocabulary(coding.get('system'))}//{_plain(str(code))}")
+
+
+def coded_drug(concept: Mapping[str, Any] | None) -> Coded | None:
+    """A drug as `coded` has it; one of unknown number gains a coding for each ingredient that its names say."""
+    drug = coded(concept, text_prefix="Source/drug")
+    if drug is None or concept is None:
+        return None
+    codings = [coding for coding in concept.get("coding") or () if isinstance(coding, dict)]
+    names = [concept.get("text"), *(coding.get("display") for coding in codings)]
+    read = by_name((drug.code, *drug.others), (name for name in names if isinstance(name, str)))
+    return replace(drug, others=tuple(sorted({*drug.others, *read}))) if read else drug
 
 
 def answers(concept: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from features.progress import Advance
 from features.sources.fhir import people
-from features.sources.fhir.codes import Coded, coded
+from features.sources.fhir.codes import Coded, coded_drug
 from features.sources.fhir.reading import Found, resources
 from features.sources.fhir.resources import MAPPERS, Fact, id_of, identifier_key, map_resource
 
@@ -154,7 +154,7 @@ def _add(tables: _Tables, extracted: Extract, *, seq: int, piece: Found, content
     kind = piece.kind
     id_ = _text(content.get("id"))
     if kind == "Medication":
-        if drug := coded(content.get("code"), text_prefix="Source/drug"):
+        if drug := coded_drug(content.get("code")):
             tables.add("medications", id_, _known(extracted, drug), _others(drug, ()))
     elif kind in ("Organization", "Practitioner"):
         _add_name(tables, content, id_=id_)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from features.sources.checks import BAD_NUMBER
-from features.sources.fhir.codes import Coded, answers, code_of, coded
+from features.sources.drugs import BY_NAME
+from features.sources.fhir.codes import Coded, answers, code_of, coded, coded_drug
 from features.sources.numbers import written_number
 
 ENTERED_IN_ERROR = "entered in error"
@@ -76,7 +77,7 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
     if not facts:
         nothing = NO_VALUE if resource.get("dataAbsentReason") else NO_CODE
         return Mapped(person, reason=nothing)
-    return Mapped(person, facts, note=_note(kind, resource))
+    return Mapped(person, facts, note=_note(kind, resource, facts=facts))
 
 
 def reference(target: Any) -> str | None:
@@ -145,9 +146,17 @@ def _not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _note(kind: str, resource: Mapping[str, Any]) -> str | None:
+def _note(kind: str, resource: Mapping[str, Any], *, facts: Sequence[Fact]) -> str | None:
     unsure = _status_codes(resource, "verificationStatus") & {"unconfirmed", "provisional", "differential"}
-    return f"{min(unsure)} (kept)" if kind == "Condition" and unsure else None
+    if kind == "Condition" and unsure:
+        return f"{min(unsure)} (kept)"
+    drugs = (fact.coded for fact in facts if fact.coded is not None)
+    return BY_NAME if any(is_by_name(other) for drug in drugs for other in drug.others) else None
+
+
+def is_by_name(code: str) -> bool:
+    """Whether a coding was made from a drug's name."""
+    return code.startswith("RxNormByName//")
 
 
 def _when(resource: Mapping[str, Any], stem: str) -> tuple[str | None, str | None]:
@@ -285,11 +294,11 @@ def _days(quantity: Any) -> float | None:
 def _medication(
     resource: Mapping[str, Any], start: str | None, *, known: str | None, days: float | None
 ) -> Iterator[Fact]:
-    drug = coded(resource.get("medicationCodeableConcept"), text_prefix="Source/drug")
+    drug = coded_drug(resource.get("medicationCodeableConcept"))
     pointed = reference(resource.get("medicationReference"))
     if pointed and pointed.startswith("#"):
         held = [inner for inner in resource.get("contained") or [] if inner.get("id") == pointed[1:]]
-        drug = drug or (coded(held[0].get("code"), text_prefix="Source/drug") if held else None)
+        drug = drug or (coded_drug(held[0].get("code")) if held else None)
         pointed = None
     if drug or pointed:
         unit = None if days is None else "d"
