@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(ingest.ingest, name="ingest")
+app.add_typer(ingest.record, name="record")
 app.add_typer(ingest.ancestry, name="ancestry")
 app.add_typer(people.user, name="user")
 app.add_typer(models.app)

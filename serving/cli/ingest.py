@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ReplaceOption, ScoresOption, now
+from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ReplaceOption, ScoresOption, now, say
 from serving.cli.polygenic import BuildOption, with_polygenic_settings
 from serving.console import console, progress
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from features.polygenic.run import Settings
 
 ingest = typer.Typer(help="Read a source into a record.", no_args_is_help=True)
+record = typer.Typer(help="What a record holds, and what of it is read.", no_args_is_help=True)
 ancestry = typer.Typer(help="The reference that polygenic scores are adjusted by.", no_args_is_help=True)
 
 
@@ -31,6 +32,7 @@ def ingest_omop(
     from features.sources.omop import ingest as run
 
     console.print(run(source, record, schema=schema, replace=replace, progress=progress))
+    _say_what_is_read(record)
 
 
 @ingest.command("fhir")
@@ -43,6 +45,7 @@ def ingest_fhir(
     from features.sources.fhir import ingest as run
 
     console.print(run(source, record, replace=replace, progress=progress))
+    _say_what_is_read(record)
 
 
 @ingest.command("meds")
@@ -55,6 +58,7 @@ def ingest_meds(
     from features.sources import ingest as run
 
     console.print(run(source, record, replace=replace, progress=progress))
+    _say_what_is_read(record)
 
 
 @ingest.command("genotypes")
@@ -156,3 +160,30 @@ def ancestry_fit(
         progress=progress,
     )
     console.print(done, highlight=False, markup=False)
+
+
+def _say_what_is_read(record: Path) -> None:
+    """After an ingest: how much of the record features read, and the commonest codes that none does."""
+    from features.describe import describe
+    from features.record import Record
+
+    for sentence in describe(Record.open(record)).in_short():
+        say(sentence)
+
+
+@record.command("describe")
+def describe_record(
+    folder: Annotated[Path, typer.Argument(help="The record's folder.")],
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the same as JSON.")] = None,
+) -> None:
+    """What of a record is read: codes by vocabulary, which nobody reads, results set aside, what it can tell."""
+    import json
+
+    from features.describe import describe
+    from features.record import Record
+    from features.writing import write_text
+
+    found = describe(Record.open(folder))
+    console.print(found)
+    if json_out is not None:
+        write_text(json_out, json.dumps(found.to_json(), indent=1) + "\n")
