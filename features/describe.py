@@ -75,7 +75,7 @@ class Description:
     def in_short(self) -> Iterator[str]:
         """A few sentences, for the end of an ingest."""
         if self.is_empty:
-            yield "No feature of the catalogue can be filled from this record: none of its codes is read, not even a birth."
+            yield "No feature can be filled from this record: none of its codes is read, not even a birth."
         yield f"Of {self.codes:,} codes, {self.codes_read:,} are read by a feature."
         if self.unread:
             listed = ", ".join(f"{code}{f' ({words})' if words else ''}" for code, words, _ in self.unread)

@@ -139,7 +139,7 @@ MOLAR_MASS: Mapping[str, float] = {
 HBA1C = frozenset({"4548-4", "17856-6", "4549-2", "59261-8", "71875-9", "41995-2"})
 _NGSP_SLOPE, _NGSP_INTERCEPT = 0.09148, 2.152
 
-# Codes whose LOINC component is "Glomerular filtration rate/1.73 sq M.predicted": indexed, whatever the unit leaves out.
+# Their LOINC component is "Glomerular filtration rate/1.73 sq M.predicted": indexed, whatever the unit leaves out.
 INDEXED_BY_NAME = frozenset(
     {"98979-8", "88293-6", "88294-4", "62238-1", "33914-3", "48642-3", "48643-1", "69405-9", "77147-7", "98980-6"}
 )
