@@ -139,10 +139,6 @@ MOLAR_MASS: Mapping[str, float] = {
 HBA1C = frozenset({"4548-4", "17856-6", "4549-2", "59261-8", "71875-9", "41995-2"})
 _NGSP_SLOPE, _NGSP_INTERCEPT = 0.09148, 2.152
 
-# Their LOINC component is "Glomerular filtration rate/1.73 sq M.predicted": indexed, whatever the unit leaves out.
-INDEXED_BY_NAME = frozenset(
-    {"98979-8", "88293-6", "88294-4", "62238-1", "33914-3", "48642-3", "48643-1", "69405-9", "77147-7", "98980-6"}
-)
 _FACTOR = re.compile(r"[./]|(?:\[[^\]]*\]|\{[^}]*\}|[^./\[{])+")
 _ANNOTATION = re.compile(r"\{[^}]*\}")
 
@@ -235,7 +231,7 @@ def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None
     if bare in HBA1C:
         return _hba1c(canonical(unit), canonical(target))
     source, goal = parse(unit), parse(target)
-    if source is None or goal is None or (source.per != goal.per and bare not in INDEXED_BY_NAME):
+    if source is None or goal is None or source.per != goal.per:
         return None
     if source.dimension == goal.dimension:
         factor = source.size / goal.size
