@@ -98,9 +98,9 @@ that is meant)
 
 def wrong_key(error: ValidationError, where: str, *, model: type[BaseModel]) -> PresageError:
     """The first key that `model` refused, of a document that errors call `where`; a key that it does not know first."""
-    found = error.errors(include_url=False)
-    misspelt = (one for one in found if one["type"] == "extra_forbidden")  # which leaves another key missing
-    return _as_ours(next(misspelt, found[0]), where, model=model)
+    faults = error.errors(include_url=False)
+    misspelt = (fault for fault in faults if fault["type"] == "extra_forbidden")  # which leaves another key missing
+    return _as_ours(next(misspelt, faults[0]), where, model=model)
 
 
 def unmet(key: str, expected: str, *, found: str | None = None, way_out: str | None = None) -> PydanticCustomError:
