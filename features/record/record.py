@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 import ibis
@@ -11,6 +12,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.arrays import Ints
 from features.errors import PresageError
 from features.record.facts import keyed, keyed_table
 from features.record.moving import settle
@@ -18,7 +20,7 @@ from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY, 
 from features.record.tells import TELLS_FILE, Tells
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """A record: the folder that holds its tables, or the tables of a few people in memory.
 
@@ -30,11 +32,12 @@ class Record:
     declared: Tells | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Record:
+    def open(cls, path: str | PathLike[str]) -> Record:
         """Open a record folder; a move that a killed ingest left unfinished is finished first.
 
         Raises PresageError where the folder holds no MEDS data.
         """
+        path = Path(path)
         settle(path)
         if not any((path / "data").rglob("*.parquet")):
             raise PresageError(
@@ -62,6 +65,17 @@ class Record:
     def tells(self) -> Tells:
         """What the absence of a fact in this record means."""
         return self.declared or Tells.all()
+
+    def __repr__(self) -> str:
+        """Where it is: nobody's facts."""
+        return f"<Record in {'memory' if self.path is None else self.path}>"
+
+    def subject_ids(self) -> Ints:
+        """(n,) everybody of whom there is an event, in order."""
+        backend = ibis.duckdb.connect()
+        found = self.events(backend).select("subject_id").distinct().order_by("subject_id")
+        ids: Ints = backend.to_pyarrow(found)["subject_id"].to_numpy()
+        return ids
 
     def events(self, backend: Backend) -> ir.Table:
         """Columns of `features.record.schema.EVENTS`; `code` is the key of all codings of a fact."""

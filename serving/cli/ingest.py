@@ -132,7 +132,7 @@ def prs(
             ancestry=ancestry,
             progress=progress,
         )
-        console.print(done, highlight=False, markup=False)
+        say(str(done))
 
 
 @ancestry.command("fit")
@@ -159,7 +159,7 @@ def ancestry_fit(
         settings=Settings(build=build),
         progress=progress,
     )
-    console.print(done, highlight=False, markup=False)
+    say(str(done))
 
 
 def _say_what_is_read(record: Path) -> None:

@@ -188,11 +188,11 @@ def mark_absent(cdm: Cdm, report: IngestReport) -> None:
 def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
     seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        found = _NAME.match(path.name)
+        listed = _NAME.match(path.name)
         if path.is_dir() and any(path.rglob("*.parquet")):  # parts, as Spark and Hive write them
             name, kind, path = path.name.lower().removesuffix(".parquet"), "parquet", path / "**" / "*.parquet"
-        elif found is not None and path.is_file():
-            name, kind = found["table"].lower(), found["format"].lower()
+        elif listed is not None and path.is_file():
+            name, kind = listed["table"].lower(), listed["format"].lower()
         else:
             continue
         if name in seen:
