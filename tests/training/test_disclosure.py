@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from features.frame import FeatureFrame
+from features.home import presage_home
 from training.bundle.reference import reference_distribution
 from training.cohort.outcome import Outcome
 from training.cohort.table import labels
@@ -30,7 +31,6 @@ from training.disclosure.values import OTHER, coarse, common_levels, event_grid,
 from training.learners.cox import Cox
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.registry import presage_home
 from training.registry.versions import find
 from training.report.page import report
 from training.train import train

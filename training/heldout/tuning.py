@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.errors import PresageError
+from features.home import made_home
 from features.progress import Advance
 from training.heldout.candidates import HeldOut
 from training.learners import SEARCHED, SEARCHED_OF_TREES, TUNABLE, Budget
 from training.models import Pair
-from training.registry import made_home
 from training.study import Study
 
 TRIALS_FILE = "tuning.db"

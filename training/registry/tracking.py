@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from features.errors import PresageError
-from training.registry.home import made_home
+from features.home import made_home
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
