@@ -51,7 +51,7 @@ test: .venv/.installed-for-tests
 	$(BIN)/pytest -q
 
 # For while one works: pure functions, readers, laws and the store; no whole training, ingest or service.
-QUICK := tests/test_docs.py tests/test_rooms.py \
+QUICK := tests/test_docs.py tests/test_error_lines.py tests/test_error_texts.py tests/test_rooms.py \
 	tests/features/test_*.py tests/features/catalogue tests/features/engine tests/features/equations \
 	tests/features/findings tests/features/sources/test_person_ids.py \
 	$(addprefix tests/features/polygenic/test_,dosage_weights.py laws.py lookup.py packed.py rescue.py text.py vcf_text.py) \

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 
 import ibis
 import numpy as np
@@ -13,9 +16,11 @@ from pyarrow import parquet
 from scipy import sparse
 
 from features.arrays import Positions
-from features.catalogue import Catalogue
+from features.catalogue import FAMILIES, Catalogue
+from features.catalogue import catalogue as declared
 from features.codes import ancestors_of
 from features.engine import CodeMap, Engine, IbisSession, WarmSession, duckdb_session, texts
+from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
@@ -53,6 +58,52 @@ def build(
             frames.append(reading.frame(index.take(rows)))
             advance(len(rows))
     return _stack(frames, np.concatenate(shards), index=index)
+
+
+def chosen(
+    index: Index,
+    record: Record,
+    *,
+    families: Sequence[str],
+    polygenic: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+    catalogue: Catalogue | None = None,
+) -> Catalogue:
+    """The catalogue, or that of these names or globs, or of these families and scores.
+
+    The vocabulary of the family `codes`, where a catalogue has none yet, is learned on these rows. Raises PresageError
+    for a family or a name that does not exist.
+    """
+    everything = [family for family in FAMILIES if family != "codes"] if names is not None else families
+    found = declared(everything, polygenic=polygenic) if catalogue is None else catalogue
+    if names is not None:
+        wanted = _matching(names, found.names)
+        kept = found.only(wanted)
+        return replace(kept, specs=tuple(kept.spec(name) for name in wanted))
+    return found if found.vocabulary else learn_vocabulary(index, record, catalogue=found)
+
+
+def check_known(index: Index, record: Record) -> None:
+    """Raise PresageError where the record has no event of somebody: their features would all be missing."""
+    unknown = np.setdiff1d(index.subject_ids, record.subject_ids())
+    if len(unknown):
+        raise PresageError(
+            "subject_ids",
+            "people of whom the record holds an event",
+            found=f"{len(unknown):,} of {len(np.unique(index.subject_ids)):,} without",
+            way_out="take ids among record.subject_ids()",
+        )
+
+
+def _matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = fnmatch.filter(names, pattern)
+        if not matches:
+            way_out = meant(pattern, names) or "choose among those of ps.catalogue()"
+            raise PresageError("names", "features of the catalogue, or globs", found=f"'{pattern}'", way_out=way_out)
+        found |= dict.fromkeys(matches)
+    return list(found)
 
 
 def learn_vocabulary(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -72,6 +74,48 @@ def read_toml(path: Path, *, expected: str, way_out: str | None = None) -> dict[
         raise PresageError(where, "TOML", found=f"what its reader calls '{message}'") from None
 
 
+def as_toml(document: Mapping[str, Any]) -> str:
+    """The text of a TOML file that holds this document: texts, numbers, dates, lists of them, and sections.
+
+    >>> print(as_toml({"name": "aml", "outcome": {"event": "died", "horizons_days": (365.0,)}}))
+    name = "aml"
+    <BLANKLINE>
+    [outcome]
+    event = "died"
+    horizons_days = [365]
+    <BLANKLINE>
+    """
+    return _section(document, within="")
+
+
+def _section(document: Mapping[str, Any], *, within: str) -> str:
+    """Values first, then a table for each section."""
+    values = [f"{_key(name)} = {_value(value)}\n" for name, value in document.items() if not isinstance(value, dict)]
+    tables = []
+    for name, table in document.items():
+        if isinstance(table, dict):
+            path = f"{within}.{_key(name)}".lstrip(".")
+            only_tables = bool(table) and all(isinstance(value, dict) for value in table.values())
+            tables.append(("" if only_tables else f"\n[{path}]\n") + _section(table, within=path))
+    return "".join(values + tables)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_value(each) for each in value)}]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, date) else repr(value)
+
+
 @contextmanager
 def naming_keys(path: Path, model: type[BaseModel]) -> Iterator[None]:
     """Turn the first key that `model` refuses into a PresageError of this file, its section and key.
@@ -98,9 +142,9 @@ that is meant)
 
 def wrong_key(error: ValidationError, where: str, *, model: type[BaseModel]) -> PresageError:
     """The first key that `model` refused, of a document that errors call `where`; a key that it does not know first."""
-    found = error.errors(include_url=False)
-    misspelt = (one for one in found if one["type"] == "extra_forbidden")  # which leaves another key missing
-    return _as_ours(next(misspelt, found[0]), where, model=model)
+    faults = error.errors(include_url=False)
+    misspelt = (fault for fault in faults if fault["type"] == "extra_forbidden")  # which leaves another key missing
+    return _as_ours(next(misspelt, faults[0]), where, model=model)
 
 
 def unmet(key: str, expected: str, *, found: str | None = None, way_out: str | None = None) -> PydanticCustomError:

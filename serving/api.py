@@ -153,9 +153,9 @@ def response_of(receipt: Receipt, *, subject_id: int | None) -> ScoreResponse:
 
 def score_one(champion: Champion, record: Record, *, as_of: datetime, subject_id: int) -> Receipt:
     """Score the one person in `record`, by the same code as the batch, and return the receipt."""
-    found = score_record(champion, record, as_of=as_of)
-    if found:
-        return found[0]
+    receipts = score_record(champion, record, as_of=as_of)
+    if receipts:
+        return receipts[0]
     return Receipt(
         subject_id=subject_id,
         as_of=as_of,
@@ -235,11 +235,11 @@ class People:
         parts = (record_dir / name for name in ("data", "metadata"))  # a folder is new once a file in it is exchanged
         state = tuple(path.stat().st_mtime_ns for path in parts if path.exists())
         if self._read_at != state:
-            found = {OTHERS: others_of(Record.open(record_dir), ibis.duckdb.connect())}
+            tables = {OTHERS: others_of(Record.open(record_dir), ibis.duckdb.connect())}
             for name, schema in (("codes", CODES), ("ancestors", ANCESTORS)):
                 path = record_dir / "metadata" / f"{name}.parquet"
-                found[name] = pq.read_table(path) if path.exists() else schema.empty_table()
-            self._whole, self._read_at = found, state
+                tables[name] = pq.read_table(path) if path.exists() else schema.empty_table()
+            self._whole, self._read_at = tables, state
         return self._whole
 
 

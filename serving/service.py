@@ -79,8 +79,8 @@ class Backend:
         """A person's laboratory results as known now; none where the service has no record."""
         if self.settings.record is None:
             return GeneticRecord()
-        found = genetic_records(self.settings.record, as_of=now, subject_ids=[subject_id])
-        return found.get(subject_id, GeneticRecord())
+        by_subject = genetic_records(self.settings.record, as_of=now, subject_ids=[subject_id])
+        return by_subject.get(subject_id, GeneticRecord())
 
     def score(self, viewer: Viewer, request: ScoreRequest) -> ScoreResponse:
         """Score a person and return the receipt.

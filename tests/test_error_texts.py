@@ -41,6 +41,13 @@ PLACES = {
     "capacities", "families", "features/polygenic/columns/loops.c", "horizons_days", "memory", "names", "password",
     "risk", "subject_id", "the ancestry panel", "the file system", "the record", "the store", "thresholds",
 }  # fmt: skip
+# Arguments of the Python API, which are what its caller gives.
+ARGUMENTS = {
+    argument.arg
+    for node in ast.walk(ast.parse((ROOT / "presage.py").read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    for argument in (*node.args.args, *node.args.kwonlyargs)
+} | {"horizon_days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,7 @@ def _texts(path: Path) -> Iterator[Text]:
 
 
 def _files() -> list[Path]:
-    alone = [path for path in (ROOT / "presage.py",) if path.exists()]
-    return alone + sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return [ROOT / "presage.py", *sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
 
 
 EVERY = [text for path in _files() for text in _texts(path)]
@@ -166,7 +172,7 @@ def test_every_place_is_a_file_an_option_a_variable_or_a_key() -> None:
     wrong = [
         f"{text.place}: {text.said!r}"
         for text in _of("where")
-        if text.said is not None and not (text.said in PLACES or form.match(text.said))
+        if text.said is not None and not (text.said in PLACES | ARGUMENTS or form.match(text.said))
     ]
     assert not wrong, "\n".join(wrong)
 

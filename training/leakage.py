@@ -22,10 +22,11 @@ from features.index import Index
 from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
+from features.shown import Shown
 from training.cohort import EVENT, Cohort, Scheme, make_splits
 from training.fitting import followed
 from training.heldout import Bench, HeldOut, hold_out, stream
-from training.study import naming_the_study, read_study
+from training.study import Study, naming_the_study, read_study
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 MIN_EVENTS = 20
@@ -34,8 +35,8 @@ SHIFTS_DAYS = (1, 30)
 LARGEST_FALL = {1: 0.02, 30: 0.05}  # in AUC, when the index is set so many days earlier
 
 
-@dataclass(frozen=True, slots=True)
-class Leakage:
+@dataclass(frozen=True, slots=True, repr=False)
+class Leakage(Shown):
     """What the guard found. suspicious: features with an implausible AUC alone. auc_earlier: by days, where asked."""
 
     canaries: CanaryProof
@@ -85,6 +86,10 @@ class Leakage:
             "auc_earlier": None if self.auc_earlier is None else {str(d): auc for d, auc in self.auc_earlier.items()},
         }
 
+    def __repr__(self) -> str:
+        """Whether anything leaks, in a line."""
+        return f"<Leakage: {'no leak found' if self.passed else 'it leaks'}; {self.sentence}>"
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """One line for each question."""
         for part in self.sentence.split("; "):
@@ -107,28 +112,28 @@ def prove(cohort: Cohort, scheme: Scheme, *, record: Record, seed: int, progress
     )
 
 
-def check(study_path: Path, *, record_dir: Path, seed: int = 7, progress: Progress = silent) -> Leakage:
+def check(asked: Path | Study, *, record_dir: Path, seed: int = 7, progress: Progress = silent) -> Leakage:
     """All proofs: also the evaluation of the study's first candidate with the index one and 30 days earlier.
 
     Raises PresageError for a study of a flat table, which has no times.
     """
-    with naming_the_study(study_path):
-        return _check(study_path, record_dir=record_dir, seed=seed, progress=progress)
+    study = asked if isinstance(asked, Study) else read_study(asked)
+    with naming_the_study(study.where):
+        return _check(study, record_dir=record_dir, seed=seed, progress=progress)
 
 
-def _check(study_path: Path, *, record_dir: Path, seed: int, progress: Progress) -> Leakage:
+def _check(study: Study, *, record_dir: Path, seed: int, progress: Progress) -> Leakage:
     from training.cohort import read_record
     from training.heldout import candidates_of
 
-    study, folder = read_study(study_path), study_path.parent
     if study.is_flat:
         raise PresageError(
-            str(study_path),
+            study.where,
             "a study of a record",
             found="one of a flat table, which has no times to prove anything with",
         )
-    cohort, _ = read_record(study, folder, record_dir=record_dir, truth=None, progress=progress)
-    scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
+    cohort, _ = read_record(study, study.folder, record_dir=record_dir, truth=None, progress=progress)
+    scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
     record = Record.open(record_dir)
     proof = prove(cohort, scheme, record=record, seed=seed, progress=progress)
     with threadpool_limits(1, user_api="blas"), progress("fitting", total=len(scheme.splits)) as advance:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from features.errors import PresageError
+from features.shown import Shown
 from training.bundle import Bundle
 from training.card import QUESTIONS, Card, Signature
 from training.registry import Rule, bundle_of, card_of, keep_card, keep_decision, kept_answers, moment
@@ -19,9 +21,12 @@ from training.registry.gate import gate
 from training.report import render_card
 from training.study import Gate
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Promotion(Shown):
     """What `presage promote` decided."""
 
     model: str
@@ -29,6 +34,18 @@ class Promotion:
     promoted: bool
     rules: tuple[Rule, ...]
     overridden: str | None = None
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The gate's rules: rule, verdict and why."""
+        import pandas as pd
+
+        rows = [(rule.name, rule.verdict, rule.why) for rule in self.rules]
+        return pd.DataFrame(rows, columns=["rule", "verdict", "why"])
+
+    def __repr__(self) -> str:
+        """What was decided, in a line."""
+        how = "not promoted" if not self.promoted else "champion by override" if self.overridden else "champion"
+        return f"<Promotion of {self.model} version {self.version}: {how}>"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The rules, then the decision."""

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from html import escape
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from features.errors import PresageError
-from features.toml_files import naming_keys, read_toml, spelt, unmet
+from features.toml_files import as_toml, read_toml, spelt, unmet, wrong_key
 from training.shipped import Shipped
 
 STUDIES = Shipped("study", folder=Path(__file__).with_name("studies"), own_name="study.toml")
@@ -73,7 +85,7 @@ class Population(Section):
 class Source(Section):
     """A flat table: one row per person or per person and moment."""
 
-    table: str
+    table: str | None = None  # absent: handed over when the study is trained, from Python
     id: str | None = None  # absent: each row is a person
     genotypes: str | None = None  # PLINK .bed or .pgen, joined on id
     index_date: str | None = None  # the column that validation.test_from compares with
@@ -162,7 +174,15 @@ class Gate(Section):
 
 
 class Study(Section):
-    """The whole file. `path` and `digest` say which file it was."""
+    """The whole study: read from a TOML file by `Study.read`, or made in Python from the file's keys.
+
+    In Python a section is a dictionary, and paths are relative to the folder that Python works in. Raises PresageError
+    naming the first key that is wrong.
+
+    >>> study = Study(name="lymphoma", outcome={"time": "days", "event": "died"})
+    >>> study.outcome.event
+    'died'
+    """
 
     name: Annotated[
         str,
@@ -178,6 +198,37 @@ class Study(Section):
     validation: Validation = Validation()
     equity: Equity = Equity()
     gate: Gate = Gate()
+    _path: Path | None = PrivateAttr(default=None)  # the file it was read from
+    _text: str | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            outcome: OutcomeSection | Mapping[str, Any],
+            title: str = "",
+            kind: Literal["predictive"] = "predictive",
+            source: Source | Mapping[str, Any] | None = None,
+            population: Population | Mapping[str, Any] = ...,
+            features: FeaturesSection | Mapping[str, Any] = ...,
+            models: Models | Mapping[str, Any] = ...,
+            validation: Validation | Mapping[str, Any] = ...,
+            equity: Equity | Mapping[str, Any] = ...,
+            gate: Gate | Mapping[str, Any] = ...,
+        ) -> None: ...
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Study:
+        """The study of a TOML file, or of those that ship with Presage the one of this name.
+
+        Paths in the file are relative to it.
+
+        >>> Study.read("chd-10y").title
+        '10-year risk of coronary disease'
+        """
+        return read_study(study_path(Path(path)))
 
     @model_validator(mode="after")
     def _check(self) -> Study:
@@ -189,6 +240,17 @@ class Study(Section):
         elif self.outcome.event is None:
             raise unmet("outcome.event", "the column that holds the outcome", found="none")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _named(cls, given: Any, handler: ModelWrapValidatorHandler[Study], info: ValidationInfo) -> Study:
+        """A wrong key is a PresageError that names it, wherever the study comes from; last, as it wraps the others."""
+        try:
+            return handler(_with_source(given))
+        except ValidationError as error:
+            called = given.get("name", "") if isinstance(given, Mapping) else ""
+            where = (info.context or {}).get("where") or f"study {called}".strip()
+            raise wrong_key(error, where, model=Study) from None
 
     @property
     def is_flat(self) -> bool:
@@ -202,9 +264,69 @@ class Study(Section):
         named.append(self.population.index.removeprefix("first:"))
         return tuple(sorted({entry for entry in named if entry is not None and entry.endswith(".csv")}))
 
+    @property
+    def folder(self) -> Path:
+        """The folder that its paths are relative to."""
+        return Path() if self._path is None else self._path.parent
+
+    @property
+    def where(self) -> str:
+        """What an error calls the study: its file, or its name where it was made in Python."""
+        return f"study {self.name}" if self._path is None else str(self._path)
+
     def digest(self) -> str:
         """SHA-256 of the validated study; the same for files that differ in comments and order only."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def changed(self, **keys: Any) -> Study:
+        """The study with other values of some keys; the other keys of a section stay as they are.
+
+        >>> study = Study(name="aml", outcome={"event": "died"}, validation={"folds": 5})
+        >>> study.changed(validation={"bootstraps": 50}).validation.folds
+        5
+        """
+        document = self.model_dump(exclude_defaults=True)
+        for key, value in keys.items():
+            here = document.get(key)
+            document[key] = {**here, **value} if isinstance(here, dict) and isinstance(value, Mapping) else value
+        made = Study.model_validate(document, context={"where": self.where})
+        made._path = self._path
+        return made
+
+    def to_toml(self) -> str:
+        """The text of its file: as it was read, or written from the keys that differ from their defaults.
+
+        >>> print(Study(name="aml", source={"table": "aml.csv"}, outcome={"event": "died"}).to_toml())
+        name = "aml"
+        <BLANKLINE>
+        [source]
+        table = "aml.csv"
+        <BLANKLINE>
+        [outcome]
+        event = "died"
+        <BLANKLINE>
+        """
+        if self._text is not None:
+            return self._text
+        return as_toml(self.model_dump(exclude_defaults=True, exclude_none=True))
+
+    def __repr__(self) -> str:
+        """What is predicted, and from where, in a line."""
+        days = " and ".join(f"{days:g}" for days in self.outcome.horizons_days)
+        by = f" by {days} days" if days else ""
+        source = "a flat table" if self.is_flat else "a record"
+        return f"<Study {self.name} of {source}: outcome {self.outcome.event or self.outcome.codes}{by}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.to_toml())}</pre>"
+
+    def __eq__(self, other: object) -> bool:
+        """Two studies are equal where their keys are, whatever file they were read from."""
+        return isinstance(other, Study) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]  # as a model's that holds a dictionary
 
 
 def shipped_study(name: str) -> Path:
@@ -232,16 +354,26 @@ def study_path(target: str | Path) -> Path:
 def read_study(path: Path) -> Study:
     """Read and validate. Raises PresageError naming the file and the first key that is wrong."""
     document = read_toml(path, expected="a study file")
-    with naming_keys(path, Study):
-        return Study.model_validate(document)
+    study = Study.model_validate(document, context={"where": str(path)})
+    study._path, study._text = path, path.read_text(encoding="utf-8-sig")
+    return study
+
+
+def _with_source(given: Any) -> Any:
+    """A study whose outcome is a column, and not codes, has a flat table for its source, named or not."""
+    outcome = given.get("outcome") if isinstance(given, Mapping) else None
+    keys = outcome if isinstance(outcome, Mapping) else getattr(outcome, "model_fields_set", ())
+    if "event" in keys and "codes" not in keys and given.get("source") is None:
+        return {**given, "source": {}}
+    return given
 
 
 @contextmanager
-def naming_the_study(path: Path) -> Iterator[None]:
+def naming_the_study(where: str | Path) -> Iterator[None]:
     """What is wrong with a key (`[validation] folds`) once the data are known is said of the study's file, too."""
     try:
         yield
     except PresageError as error:
         if not error.where.startswith("["):
             raise
-        raise error.at(f"{path}, {error.where}") from None
+        raise error.at(f"{where}, {error.where}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from features.errors import PresageError
@@ -27,10 +28,12 @@ from training.heldout import (
     candidates_of,
     choose,
     clinical_of_the_tested,
+    comparators_of,
     hold_out,
     in_last_years,
     nested_blocks,
     period_json,
+    predictions_of,
     quiet_budget,
     reach_notes,
     site_notes,
@@ -49,10 +52,12 @@ from training.study import Study, naming_the_study, read_study
 
 
 def train(
-    study_path: Path,
+    study: Path | Study,
     *,
     record_dir: Path | None = None,
+    table: Path | pd.DataFrame | None = None,
     truth: Path | None = None,
+    comparators: Mapping[str, Any] | None = None,
     json_out: Path | None = None,
     predictions_out: Path | None = None,
     seed: int = 7,
@@ -61,17 +66,21 @@ def train(
 ) -> Summary:
     """Cohort, splits, candidates, numbers, bundle, registry. Same files and seed: the same numbers.
 
-    tune: trials of a search for settings, of each boosted candidate in each training part; None: the settings as they
-    are.
+    study: its file, or a study. table: the flat table, instead of the one that the study names. comparators:
+    scikit-learn classifiers by name, compared with the study's candidates and never served. tune: trials of a search
+    for settings, of each boosted candidate in each training part; None: the settings as they are.
 
     Raises PresageError for whatever in the study, table or record its owner can mend.
     """
     # Small matrices: threads only get into each other's way.
-    with threadpool_limits(1, user_api="blas"), naming_the_study(study_path):
+    asked = study if isinstance(study, Study) else read_study(study)
+    with threadpool_limits(1, user_api="blas"), naming_the_study(asked.where):
         return _train(
-            study_path,
+            asked,
             record_dir,
+            table=table,
             truth=truth,
+            comparators=comparators or {},
             json_out=json_out,
             predictions_out=predictions_out,
             seed=seed,
@@ -81,28 +90,37 @@ def train(
 
 
 def _train(
-    study_path: Path,
+    study: Study,
     record_dir: Path | None,
     *,
+    table: Path | pd.DataFrame | None,
     truth: Path | None,
+    comparators: Mapping[str, Any],
     json_out: Path | None,
     predictions_out: Path | None,
     seed: int,
     tune: int | None,
     progress: Progress,
 ) -> Summary:
-    study, folder = read_study(study_path), study_path.parent
     check_server()
-    cohort, references = _cohort(study, folder, record_dir=record_dir, truth=truth, progress=progress)
-    candidates = candidates_of(study, cohort)
-    scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(seed, "splits"))
+    cohort, references = cohort_of(study, record_dir=record_dir, table=table, truth=truth, progress=progress)
+    compared = comparators_of(comparators, cohort)
+    candidates = (*candidates_of(study, cohort), *compared)
+    scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
     fits = len(scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
     with progress("fitting candidates", total=fits) as advance:
         uncensored = [followed(cohort, split.train) for split in scheme.splits]
         budget = budget_of(study, tune, advance=advance)
         held = {
             name: hold_out(
-                name, cohort, scheme=scheme, uncensored=uncensored, seed=seed, advance=advance, budget=budget
+                name,
+                cohort,
+                scheme=scheme,
+                uncensored=uncensored,
+                seed=seed,
+                advance=advance,
+                budget=budget,
+                learner=compared.get(name),
             )
             for name in candidates
         }
@@ -161,7 +179,6 @@ def _train(
         figures = draw(study.name, document["figures"])
         document["registered"] = _register(
             study,
-            study_path,
             cohort=cohort,
             scheme=scheme,
             held=held,
@@ -172,17 +189,24 @@ def _train(
             seed=seed,
         )
     _write(json_out, document)
+    predictions = predictions_of(cohort, held=list(held.values()))
     if predictions_out is not None:
-        write_predictions(predictions_out, cohort, held=list(held.values()))
-    return Summary(document)
+        write_predictions(predictions_out, predictions)
+    return Summary(document, predictions)
 
 
-def _cohort(
-    study: Study, folder: Path, *, record_dir: Path | None, truth: Path | None, progress: Progress
+def cohort_of(
+    study: Study,
+    *,
+    record_dir: Path | None = None,
+    table: Path | pd.DataFrame | None = None,
+    truth: Path | None = None,
+    progress: Progress = silent,
 ) -> tuple[Cohort, References]:
+    """The study's rows from its table or a record, and the risks that no candidate made."""
     if study.is_flat:
         with progress("reading the table"):
-            return read_flat(study, folder), References()
+            return read_flat(study, study.folder, handed=table), References()
     if record_dir is None:
         raise PresageError(
             "--record",
@@ -192,7 +216,7 @@ def _cohort(
         )
     from training.cohort import read_record
 
-    return read_record(study, folder, record_dir=record_dir, truth=truth, progress=progress)
+    return read_record(study, study.folder, record_dir=record_dir, truth=truth, progress=progress)
 
 
 def _final_pair(
@@ -212,7 +236,6 @@ def _final_pair(
 
 def _register(
     study: Study,
-    study_path: Path,
     *,
     cohort: Cohort,
     scheme: Scheme,
@@ -227,9 +250,7 @@ def _register(
 
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
-        digest = write_bundle(
-            bundle, study, study_path=study_path, cohort=cohort, scheme=scheme, pair=final, document=document
-        )
+        digest = write_bundle(bundle, study, cohort=cohort, scheme=scheme, pair=final, document=document)
         registered = log_run(
             study,
             cohort,

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderResult
 from threadpoolctl import threadpool_limits
 
 from features.arrays import Floats
 from features.errors import PresageError
 from features.progress import Progress, silent
+from features.shown import Shown
 from features.writing import write_text
 from training.bundle import Bundle
 from training.card import unreachable_words
@@ -32,17 +34,21 @@ from training.fitting import followed
 from training.heldout import SERVED, Bench, figure_numbers, group_results
 from training.models import LEARNED_FROM, Shape, own_shape
 from training.registry import find, log_validation
-from training.report import models_table
+from training.report import estimates_table, models_table
 
 FEWEST_EVENTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class External:
+@dataclass(frozen=True, slots=True, repr=False)
+class External(Shown):
     """What a validation found. `document` is the JSON; it holds aggregates only."""
 
     document: dict[str, Any]
     internal: Mapping[str, Any]
+
+    def metrics(self) -> pd.DataFrame:
+        """The served risk's metrics there, at the last horizon: value, low, high, by metric."""
+        return estimates_table(self.document["metrics"])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The sentence, both performances, recalibration, coverage, who was not scored."""
@@ -66,7 +72,7 @@ def validate(
     *,
     now: datetime,
     record_dir: Path | None = None,
-    table: Path | None = None,
+    table: Path | pd.DataFrame | None = None,
     source: str | None = None,
     by: str | None = None,
     json_out: Path | None = None,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from features.catalogue.catalogue import CODE_PREVALENCE, CODE_WINDOWS_DAYS, catalogue, dense_families
 from features.catalogue.genomic import polygenic
 from features.catalogue.spec import FeatureSpec
 from features.equations import EQUATIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HEAD = """# Features
 
@@ -23,6 +29,28 @@ a window that the whole record covers.
 """
 _PATTERNS_SHOWN = 6
 _COMPARISON = {-1: "falls", 0: "", 1: "rises"}
+
+
+def as_frame(families: Sequence[str] = (), *, polygenic: Sequence[str] = ()) -> pd.DataFrame:
+    """A row for each feature, by its name: what it measures, its unit, what missing means, its source."""
+    import pandas as pd
+
+    specs = catalogue(families or dense_families(), polygenic=polygenic).specs
+    return pd.DataFrame(
+        {
+            "family": [spec.family for spec in specs],
+            "label": [spec.label for spec in specs],
+            "unit": [spec.unit for spec in specs],
+            "missing_means": [spec.missing for spec in specs],
+            "window_days": pd.array([spec.window_days for spec in specs], dtype="Int64"),
+            "aggregate": [spec.aggregate for spec in specs],
+            "reads": [", ".join(spec.codes or spec.inputs) for spec in specs],
+            "risk_with_it": [_COMPARISON[spec.monotone] for spec in specs],
+            "care_can_change_it": [spec.modifiable for spec in specs],
+            "source": [spec.reference for spec in specs],
+        },
+        index=pd.Index([spec.name for spec in specs], name="feature"),
+    )
 
 
 def markdown() -> str:

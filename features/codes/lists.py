@@ -81,11 +81,11 @@ class Matcher:
 
     def __call__(self, code: str) -> list[str]:
         """The patterns that the code matches, as they were given, sorted."""
-        found = {code} & self._exact
+        matched = {code} & self._exact
         for length in self._lengths:
-            found |= self._prefixes.get(code[:length], set())
-        found |= {f"<<{ancestor}" for ancestor in ({code, *self._ancestors.get(code, ())} & self._below)}
-        return sorted(found)
+            matched |= self._prefixes.get(code[:length], set())
+        matched |= {f"<<{ancestor}" for ancestor in ({code, *self._ancestors.get(code, ())} & self._below)}
+        return sorted(matched)
 
 
 def recorded_codes(record: Record, backend: BaseBackend | None = None) -> list[str]:
@@ -105,10 +105,10 @@ def ancestors_of(record: Record, backend: BaseBackend | None, *, patterns: Itera
     if not len(wanted):
         return {}
     links = _links(record, backend, wanted=wanted)
-    found: dict[str, list[str]] = {}
+    by_code: dict[str, list[str]] = {}
     for code, ancestor in zip(links["code"].to_pylist(), links["ancestor"].to_pylist(), strict=True):
-        found.setdefault(code, []).append(ancestor)
-    return found
+        by_code.setdefault(code, []).append(ancestor)
+    return by_code
 
 
 def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> pa.Table:

@@ -84,11 +84,11 @@ def _known(reports: Iterable[Report], subjects: dict[str, set[int]]) -> tuple[li
     held: list[Held] = []
     problems: list[Problem] = []
     for report in reports:
-        found = set().union(*(subjects.get(source_id, set()) for source_id in report.patient_ids))
-        if len(found) == 1:
-            held.append((found.pop(), report))
+        people = set().union(*(subjects.get(source_id, set()) for source_id in report.patient_ids))
+        if len(people) == 1:
+            held.append((people.pop(), report))
         else:
-            reason = "unknown person" if not found else "ids that stand for two people"
+            reason = "unknown person" if not people else "ids that stand for two people"
             problems.append(Problem(reason, report.laboratory, report.report_id))
     return held, problems
 

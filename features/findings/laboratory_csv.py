@@ -58,11 +58,11 @@ def _reports(table: csv.DictReader[str], where: str) -> Iterator[Report | Proble
             continue
         key = tuple(row[name] for name in ("laboratory", "accession", "mrn", "collected", "reported", "status"))
         try:
-            found = list(_parts(row))
+            row_parts = list(_parts(row))
         except (GeneUnclearError, BrokenRowError) as error:
             yield Problem(str(error), place, text)
             continue
-        parts.setdefault(key, []).extend(found)
+        parts.setdefault(key, []).extend(row_parts)
     for key, held in parts.items():
         yield _report(key, held)
 

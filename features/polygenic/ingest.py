@@ -99,10 +99,10 @@ def _genotype_file(source: Path) -> Path:
     """The genotype file itself, or the one genotype file in a folder."""
     if not source.is_dir():
         return source
-    found = sorted(path for path in source.iterdir() if path.name.endswith(_SUFFIXES))
-    if len(found) != 1:
-        raise PresageError(str(source), "one genotype file", found=str(len(found)), way_out="name the file")
-    return found[0]
+    files = sorted(path for path in source.iterdir() if path.name.endswith(_SUFFIXES))
+    if len(files) != 1:
+        raise PresageError(str(source), "one genotype file", found=str(len(files)), way_out="name the file")
+    return files[0]
 
 
 def _known_people(record_dir: Path) -> dict[str, set[int]]:
@@ -124,24 +124,24 @@ def _people(
     taken: set[int] = set()
     for number, sample in enumerate(sample_ids):
         person, collected = links.get(sample, (None, None))
-        found = known.get(person, set()) if person is not None else set()
-        reason = _rejection(person, found, taken=taken)
+        subjects = known.get(person, set()) if person is not None else set()
+        reason = _rejection(person, subjects, taken=taken)
         if reason is None:
-            subject[number] = next(iter(found))
+            subject[number] = next(iter(subjects))
             available[number] = undated if collected is None else _end_of_day(collected)
-            taken |= found
+            taken |= subjects
         rejected.append(reason)
     return _People(subject, available, tuple(rejected))
 
 
-def _rejection(person: str | None, found: set[int], *, taken: set[int]) -> str | None:
+def _rejection(person: str | None, subjects: set[int], *, taken: set[int]) -> str | None:
     if person is None:
         return "sample not in samples.csv"
-    if not found:
+    if not subjects:
         return "unknown person"
-    if len(found) > 1:
+    if len(subjects) > 1:
         return "id that stands for two people"
-    return "another sample of this person came first" if found <= taken else None
+    return "another sample of this person came first" if subjects <= taken else None
 
 
 def _end_of_day(collected: np.datetime64) -> np.datetime64:

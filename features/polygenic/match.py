@@ -143,10 +143,10 @@ class Matcher:
         """Yield the matched scores of a table, whose rows are matched and reported once."""
         place = self._place(table.rows)
         if place.used.first is None and (np.diff(place.used.rows) >= 0).all():
-            found = self._together(table, place)
+            scores = self._together(table, place)
         else:
-            found = InOrder(pool, lambda score: self._score(score, place), jobs=table.scores(), ahead=2)
-        for matched in found:
+            scores = InOrder(pool, lambda score: self._score(score, place), jobs=table.scores(), ahead=2)
+        for matched in scores:
             yield replace(matched, score=replace(matched.score, rows_under=table.path.stem))
 
     def _together(self, table: ScoreTable, place: _Place) -> Iterator[_Matched]:

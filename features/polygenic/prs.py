@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -15,24 +17,39 @@ from features.polygenic.matching import VARIANT_REPORT
 from features.polygenic.results import as_table, report_json, sentence
 from features.polygenic.run import ScoredSamples, Settings, compute
 from features.progress import Progress, silent
+from features.shown import Shown
 from features.writing import whole_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def prs(
     genotypes: Path,
     scores: Sequence[Path],
     *,
-    out: Path,
+    out: Path | None,
     settings: Settings,
     reference_frequencies: Path | None = None,
     ancestry: Path | None = None,
     progress: Progress = silent,
-) -> str:
-    """Score the samples of a genotype file, and write one row per sample and score to `out`, with the match report
-    beside it.
+) -> PolygenicScores:
+    """Score the samples of a genotype file: one row per sample and score, in memory or written to `out`.
 
-    All files are written, or none. Returns the sentences that tell the user what was done.
+    With `out`, the match report is written beside it; all files are written, or none. Without it nothing is written, so
+    that the report's rows, one per variant, are not kept.
     """
+    if out is None:
+        return PolygenicScores(
+            compute(
+                genotypes,
+                scores,
+                settings=settings,
+                frequencies_path=reference_frequencies,
+                ancestry_path=ancestry,
+                progress=progress,
+            )
+        )
     if out.suffix not in (".parquet", ".csv"):
         raise PresageError("--out", "a name that ends in .parquet or .csv", way_out="write --out scores.parquet")
     report, rows = report_paths(out)
@@ -53,7 +70,7 @@ def prs(
             report_part.write_text(
                 json.dumps(report_json(scored), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
             )
-    return sentence(scored) + f"\nin {out}; what matched and why not: {report.name}, {rows.name}"
+    return PolygenicScores(scored, out)
 
 
 def run_with_rows(
@@ -84,6 +101,33 @@ def run_with_rows(
 def report_paths(out: Path) -> tuple[Path, Path]:
     """The files of the match report: counts by score in JSON, every row in Parquet."""
     return out.with_name(out.stem + ".report.json"), out.with_name(out.stem + ".variants.parquet")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PolygenicScores(Shown):
+    """The scores of a run. out: the file they were written to, if they were."""
+
+    scored: ScoredSamples
+    out: Path | None = None
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per sample and score: the sum, what share of the score's weight matched, and the adjusted z."""
+        table: pd.DataFrame = as_table(self.scored).to_pandas()
+        return table
+
+    def report(self) -> dict[str, Any]:
+        """What matched of each score, and why the rest did not: counts, with licence and citation."""
+        return report_json(self.scored)
+
+    def __str__(self) -> str:
+        """What the command line prints."""
+        if self.out is None:
+            return sentence(self.scored)
+        report, rows = report_paths(self.out)
+        return f"{sentence(self.scored)}\nin {self.out}; what matched and why not: {report.name}, {rows.name}"
+
+    def __rich__(self) -> str:
+        return str(self)
 
 
 def _write_table(table: pa.Table, path: Path, *, suffix: str) -> None:

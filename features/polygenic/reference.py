@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,26 @@ from features.polygenic.sums import Contribution, ContributionStore, contributio
 from features.progress import Progress, silent
 
 
+@dataclass(frozen=True, slots=True)
+class FittedReference:
+    """A reference that was frozen in a folder. scores: ids of those it adjusts; None where it was made of loadings."""
+
+    folder: Path
+    people: int
+    groups: tuple[str, ...]
+    components: int
+    sites: int
+    scores: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        """What the command line prints."""
+        scores = "" if self.scores is None else f", {len(self.scores)} scores"
+        return (
+            f"{self.people:,} people in {len(self.groups)} groups, {self.components} components of "
+            f"{self.sites:,} sites{scores}; frozen in {self.folder}"
+        )
+
+
 def fit_reference(
     panel: Path,
     *,
@@ -34,12 +54,12 @@ def fit_reference(
     unrelated: Path | None = None,
     settings: Settings,
     progress: Progress = silent,
-) -> str:
+) -> FittedReference:
     """Fit an ancestry reference and freeze it. `panel`: genotypes, or the prefix of loadings as verifyBamID ships them.
 
     `labels`: a file of sample and group, or a column of the panel's .psam. `unrelated`: a file of sample ids that the
     regressions leave out, as plink2's .king.cutoff.out.id. Raises PresageError for labels that do not cover the panel
-    and for scores that match too little of it. Returns the sentences that tell the user what was done.
+    and for scores that match too little of it.
     """
     ancestry_fit.check_free(out)
     if Path(f"{panel}.UD").exists():
@@ -74,23 +94,18 @@ def fit_reference(
             train=train,
         )
     ancestry_fit.freeze(model, out)
-    return (
-        f"{len(groups):,} people in {len(model.groups)} groups, {n_components} components of "
-        f"{int(components.sites.of_components.sum()):,} sites, {len(sums)} scores; frozen in {out}"
-    )
+    sites = int(components.sites.of_components.sum())
+    return FittedReference(out, len(groups), tuple(model.groups), n_components, sites, tuple(sums))
 
 
-def _fit_loadings(prefix: Path, labels: str, *, out: Path, build: str | None, n_components: int) -> str:
+def _fit_loadings(prefix: Path, labels: str, *, out: Path, build: str | None, n_components: int) -> FittedReference:
     people, components = read_loadings(prefix, n_components=n_components)
     groups = read_labels(labels, prefix, sample_ids=people)
     model = ancestry_fit.assemble(
         name=prefix.name, build=build, components=components, labels=groups, scores={}, parts={}
     )
     ancestry_fit.freeze(model, out)
-    return (
-        f"{len(people):,} people in {len(model.groups)} groups, {n_components} components of "
-        f"{len(components.sites.keys):,} sites; frozen in {out}"
-    )
+    return FittedReference(out, len(people), tuple(model.groups), n_components, len(components.sites.keys))
 
 
 def read_labels(labels: str, panel: Path, *, sample_ids: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 import ibis
@@ -11,12 +12,13 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.arrays import Ints
 from features.errors import PresageError
 from features.record.moving import settle
 from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """A record: the folder that holds its tables, or the tables of a few people in memory.
 
@@ -27,11 +29,12 @@ class Record:
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path) -> Record:
+    def open(cls, path: str | PathLike[str]) -> Record:
         """Open a record folder; a move that a killed ingest left unfinished is finished first.
 
         Raises PresageError where the folder holds no MEDS data.
         """
+        path = Path(path)
         settle(path)
         if not any((path / "data").rglob("*.parquet")):
             raise PresageError(
@@ -49,6 +52,17 @@ class Record:
         `tables` are named `codes`, `ancestors`, `polygenic`, `findings`, `coverage`.
         """
         return cls(tables={"events": events.cast(EVENTS), **tables})
+
+    def __repr__(self) -> str:
+        """Where it is: nobody's facts."""
+        return f"<Record in {'memory' if self.path is None else self.path}>"
+
+    def subject_ids(self) -> Ints:
+        """(n,) everybody of whom there is an event, in order."""
+        backend = ibis.duckdb.connect()
+        found = self.events(backend).select("subject_id").distinct().order_by("subject_id")
+        ids: Ints = backend.to_pyarrow(found)["subject_id"].to_numpy()
+        return ids
 
     def events(self, backend: Backend) -> ir.Table:
         """Everybody's events: columns of `features.record.schema.EVENTS`."""

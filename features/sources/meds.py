@@ -124,9 +124,9 @@ def _checked(raw: ir.Table) -> ir.Table:
 
 
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
-    found = good.select("source_subject").distinct()
-    found = found.select(source_id=found.source_subject.cast("string"), wish=found.source_subject)
-    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=found)
+    people = good.select("source_subject").distinct()
+    people = people.select(source_id=people.source_subject.cast("string"), wish=people.source_subject)
+    subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=people)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
     events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
     return space.con.create_table("events", events), subjects
@@ -162,9 +162,9 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     if not path.exists():
         return _nullable(schema).empty_table()
     with named(path.name, "Parquet"):
-        found = pq.read_table(path)
-    columns: dict[str, pa.Array] = defaultdict(lambda: pa.nulls(found.num_rows))
-    columns.update({name: found[name] for name in found.column_names})
+        table = pq.read_table(path)
+    columns: dict[str, pa.Array] = defaultdict(lambda: pa.nulls(table.num_rows))
+    columns.update({name: table[name] for name in table.column_names})
     return pa.table({field.name: columns[field.name].cast(field.type) for field in schema}).cast(_nullable(schema))
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+
+from features.shown import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(slots=True)
@@ -39,8 +44,8 @@ class TableReport:
         }
 
 
-@dataclass(slots=True)
-class IngestReport:
+@dataclass(slots=True, repr=False)
+class IngestReport(Shown):
     """The report of one run of one source.
 
     `tables` stand in the order they were read; a table the source lacks has status `absent`. unread: tables that are
@@ -77,6 +82,24 @@ class IngestReport:
             "unread_rows": self.unread_rows,
             "tables": {name: table.as_json() for name, table in self.tables.items()},
         }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each table and what befell its rows: read, rejected, mended or noted, by reason."""
+        import pandas as pd
+
+        rows = [
+            (name, what, reason, n)
+            for name, table in self.tables.items()
+            for what, reasons in (
+                ("read", {"": table.rows}),
+                ("rejected", table.rejected),
+                ("mended", table.mended),
+                ("noted", table.noted),
+            )
+            for reason, n in sorted(reasons.items())
+            if table.status != "absent"
+        ]
+        return pd.DataFrame(rows, columns=["table", "what", "reason", "rows"])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         title = self.source if self.version is None else f"{self.source} {self.version}"

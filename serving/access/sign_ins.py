@@ -154,8 +154,8 @@ def _known(connection: Connection, name: str) -> str:
 
 
 def _enabled(connection: Connection, name: str) -> str:
-    found = repository.sign_in_by_name(connection, _known(connection, name))
-    if found is not None and found.disabled:
+    known = repository.sign_in_by_name(connection, _known(connection, name))
+    if known is not None and known.disabled:
         raise PresageError(
             "NAME", "a sign-in that can be used", found="one that is disabled", way_out="add one of another name"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ScoresOption, now
+from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ScoresOption, now, say
 from serving.cli.polygenic import BuildOption, with_polygenic_settings
 from serving.console import console, progress
 
@@ -119,7 +119,7 @@ def prs(
             ancestry=ancestry,
             progress=progress,
         )
-        console.print(done, highlight=False, markup=False)
+        say(str(done))
 
 
 @ancestry.command("fit")
@@ -146,4 +146,4 @@ def ancestry_fit(
         settings=Settings(build=build),
         progress=progress,
     )
-    console.print(done, highlight=False, markup=False)
+    say(str(done))

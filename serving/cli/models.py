@@ -65,10 +65,10 @@ def check_leakage(study: StudyArgument, record: RecordOption, seed: SameNumbersO
     from training.leakage import check
     from training.study import study_path
 
-    found = check(study_path(study), record_dir=record, seed=seed, progress=progress)
+    leakage = check(study_path(study), record_dir=record, seed=seed, progress=progress)
     say(f"{study}, on {record}:")
-    console.print(found)
-    if not found.passed:
+    console.print(leakage)
+    if not leakage.passed:
         raise typer.Exit(1)
 
 

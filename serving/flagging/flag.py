@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ from features.findings import Actionable
 from features.findings.actionable import actionable
 from features.progress import Progress, silent
 from features.record import FINDINGS, Record
+from features.shown import Shown
 from serving.flagging.genetics import GeneticRecord, genetic_records
 from serving.flagging.people import panels_of, persons_of
 from serving.flagging.policy import Action, Candidate, Policy, read_policy, shortlist
@@ -38,8 +41,8 @@ from serving.store import (
 NOT_ENROLLED = "not enrolled on the day of the scores"
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+@dataclass(frozen=True, slots=True, repr=False)
+class Raised(Shown):
     """The result of a run of `presage flag`: how many people were listed and flagged, and what became of the flags."""
 
     policy: Policy
@@ -119,6 +122,25 @@ def flag(
             list_stands=repeated,
         )
     return Raised(policy, len(listed), len(found), len(receipts), settled, repeated)
+
+
+def flag_scores(
+    scores: Scores | Path,
+    *,
+    policy_path: Path,
+    record_dir: Path,
+    settings: Settings,
+    now: datetime,
+    progress: Progress = silent,
+) -> Raised:
+    """As `flag`, of a file of receipts or of receipts that were not written to one."""
+    run = partial(flag, policy_path=policy_path, record_dir=record_dir, settings=settings, now=now, progress=progress)
+    if isinstance(scores, Path):
+        return run(scores)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.parquet"
+        scores.write(path)
+        return run(path)
 
 
 def _check_day(scores: Scores, path: Path, *, now: datetime) -> None:

@@ -96,8 +96,8 @@ class Policy(_Part):
     @property
     def hash(self) -> str:
         """SHA-256 of the policy's content."""
-        said = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(said.encode()).hexdigest()
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def shortlist(rule: ShortList, candidates: Iterable[Candidate]) -> tuple[Candida
     """
     listed: list[Candidate] = []
     taken: Counter[str] = Counter()
-    for candidate in sorted(candidates, key=lambda one: (-one.risk, one.subject_id)):
+    for candidate in sorted(candidates, key=lambda person: (-person.risk, person.subject_id)):
         team = candidate.panel if rule.per == "panel" else ""
         if candidate.risk >= rule.minimum_risk and taken[team] < rule.capacity:
             taken[team] += 1

@@ -41,17 +41,17 @@ def reasons_of(champion: Champion, listed: Sequence[Receipt], *, record: Record)
     """
     from serving.scoring.score import feature_hashes, frame_of
 
-    subject_ids = np.array([one.subject_id for one in listed], dtype=np.int64)
-    as_of = np.array([one.as_of for one in listed], dtype="datetime64[us]")
+    subject_ids = np.array([receipt.subject_id for receipt in listed], dtype=np.int64)
+    as_of = np.array([receipt.as_of for receipt in listed], dtype="datetime64[us]")
     frame = frame_of(champion, record, subject_ids=subject_ids, as_of=as_of)
-    if feature_hashes(frame) != [one.feature_hash for one in listed]:
+    if feature_hashes(frame) != [receipt.feature_hash for receipt in listed]:
         raise PresageError(
             "SCORES",
             "the features that these people had when they were scored",
             found="others, as the record has changed since",
             way_out="score again, then flag",
         )
-    combined = np.array([one.model == "combined" for one in listed])
+    combined = np.array([receipt.model == "combined" for receipt in listed])
     return dict(zip(subject_ids.tolist(), reasons_of_frame(champion, frame, combined=combined), strict=True))
 
 
@@ -74,8 +74,8 @@ def contributions(
     """
     from training.models.terms import terms
 
-    found = terms(champion.bundle.pair, frame, combined=combined, horizons=champion.bundle.horizons_days)
-    return found.names, np.nan_to_num(found.values)
+    parts = terms(champion.bundle.pair, frame, combined=combined, horizons=champion.bundle.horizons_days)
+    return parts.names, np.nan_to_num(parts.values)
 
 
 def _of_person(

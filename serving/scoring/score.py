@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +24,15 @@ from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress, silent
 from features.record import TIME, Record
+from features.shown import Shown
 from features.writing import whole_files
 from serving.scoring.champions import Champion, load_champion
 from serving.scoring.eligible import Eligible, eligible
 from serving.store import Receipt
+from training.cohort import risk_column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENROLLED = "name a day of the record's observation periods, which say who is enrolled when"
 SCORES = pa.schema(
@@ -46,14 +53,46 @@ SCORES = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+@dataclass(frozen=True, slots=True, repr=False)
+class Scores(Shown):
     """The receipts of one model on one day, and the digest of the file they were read from."""
 
     model: str
     as_of: datetime
     receipts: tuple[Receipt, ...]
     digest: str = ""
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Scores:
+        """The scores of a file that `write` or `presage score` wrote."""
+        return read_scores(Path(path))
+
+    def __len__(self) -> int:
+        return len(self.receipts)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each receipt, in order of subject_id, with a column of risk for each horizon.
+
+        Whoever is not scored has no risk, and the reason in `not_scored`.
+        """
+        import pandas as pd
+
+        horizons = self.receipts[0].horizons_days if self.receipts else ()
+        risks = {
+            risk_column(days): [one.risks[i] if one.risks else np.nan for one in self.receipts]
+            for i, days in enumerate(horizons)
+        }
+        told = ("model", "model_reason", "not_scored", "model_version", "bundle_digest", "feature_hash")
+        columns = {name: [getattr(one, name) or None for one in self.receipts] for name in told}
+        people = {
+            "subject_id": np.array([one.subject_id for one in self.receipts], dtype=np.int64),
+            "as_of": np.array([one.as_of for one in self.receipts], dtype="datetime64[us]"),
+        }
+        return pd.DataFrame({**people, **risks, **columns})
+
+    def write(self, out: Path) -> None:
+        """The file that `presage flag` reads, whole or not at all."""
+        write_scores(out, self.receipts, model=self.model, as_of=self.as_of)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """How many were scored, by which model, and why others were not."""
@@ -68,12 +107,14 @@ class Scores:
             yield f"  not scored: {people:,} {reason}"
 
 
-def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress: Progress = silent) -> Scores:
-    """Score everybody enrolled at `as_of`, and write the receipts to `out`.
+def score(
+    model: str, *, record_dir: Path, as_of: datetime, out: Path | None = None, progress: Progress = silent
+) -> Scores:
+    """Score everybody enrolled at `as_of`; where `out` is named, the receipts are written to it as well.
 
     Raises PresageError where nobody is enrolled then.
     """
-    if out.is_dir() or out.suffix != ".parquet":
+    if out is not None and (out.is_dir() or out.suffix != ".parquet"):
         raise PresageError("--out", "the name of a file that ends in .parquet", way_out="write --out scores.parquet")
     with progress(f"loading {model}"):
         champion = load_champion(model)
@@ -82,9 +123,11 @@ def score(model: str, *, record_dir: Path, as_of: datetime, out: Path, progress:
         raise PresageError(
             "--as-of", "a moment at which somebody is enrolled", found=f"nobody at {moment(as_of)}", way_out=ENROLLED
         )
-    with progress("writing the receipts"):
-        write_scores(out, receipts, model=model, as_of=as_of)
-    return Scores(model, as_of, tuple(receipts))
+    scores = Scores(model, as_of, tuple(receipts))
+    if out is not None:
+        with progress("writing the receipts"):
+            scores.write(out)
+    return scores
 
 
 def score_record(champion: Champion, record: Record, *, as_of: datetime, progress: Progress = silent) -> list[Receipt]:

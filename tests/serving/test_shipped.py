@@ -71,7 +71,7 @@ def test_an_unknown_name_is_one_error_that_lists_the_names_that_ship(
         with pytest.raises(PresageError) as caught:
             find(unknown)
         assert caught.value.where == unknown
-        assert caught.value.expected == f"a {kind} file, or the name of a shipped {kind}: {', '.join(NAMES)}"
+        assert caught.value.expected == f"a {kind} file, or the name of a shipped {kind} among {', '.join(NAMES)}"
     (elsewhere / "chd-10y").mkdir()
     with pytest.raises(PresageError, match=rf"^chd-10y: .*a {kind} file, or a folder with {kind}\.toml in it"):
         find("chd-10y")

@@ -7,17 +7,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from features.arrays import Floats, Strings
+from features.catalogue import Catalogue
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.writing import whole_folder
-from training.cohort import Dosages
+from training.cohort import Dosages, risk_column
 from training.fitted import read_fitted
 from training.models import Calibration, Clinical, Combined, DosageScore, Pair
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 MANIFEST, DIGESTS = "bundle.json", "digests.json"
@@ -38,6 +42,13 @@ class BundleRisk:
     reason: Strings
     not_scored: Strings
 
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each row of the frame: a column of risk for each horizon, which model, and why not."""
+        import pandas as pd
+
+        risks = {risk_column(days): self.risk[:, i] for i, days in enumerate(self.horizons_days)}
+        return pd.DataFrame({**risks, "model": self.model, "model_reason": self.reason, "not_scored": self.not_scored})
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
@@ -57,7 +68,7 @@ class Serving:
     matched: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bundle:
     """A verified bundle. `digest` names its bytes; `folder` holds the report, the card and the catalogue."""
 
@@ -106,6 +117,18 @@ class Bundle:
         """The evaluation report: the summary of the training run."""
         report: dict[str, Any] = json.loads((self.folder / "evaluation.json").read_text())
         return report
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        parts = "clinical" if self.pair.combined is None else "clinical and combined"
+        return f"<Bundle of {self.name}: {parts} {self.pair.candidate}, {len(self.names)} features, {self.digest[:12]}>"
+
+    def catalogue(self) -> Catalogue:
+        """The catalogue that its frames are built with. Raises PresageError for a model of a flat table."""
+        if self.manifest.get("flat", False):
+            found = "one of a flat table, which has no catalogue"
+            raise PresageError(f"bundle {self.name}", "a model of a record", found=found)
+        return Catalogue.from_json(self.catalogue_json())
 
     def catalogue_json(self) -> str:
         """The catalogue that its frames are built with."""

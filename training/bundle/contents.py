@@ -31,7 +31,6 @@ def write_bundle(
     folder: Path,
     study: Study,
     *,
-    study_path: Path,
     cohort: Cohort,
     scheme: Scheme,
     pair: Pair,
@@ -59,10 +58,10 @@ def write_bundle(
         "catalogue.json": catalogue,
         "evaluation.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
         "card.md": make_card(study.name, study.title, document=document, manifest=manifest, answers={}).markdown(),
-        "study.toml": study_path.read_text(encoding="utf-8"),
+        "study.toml": study.to_toml(),
     }
     tables = {"reference.parquet": reference_distribution(replace(cohort.frame, codes=None).take(rows).only(names))}
-    documents |= code_lists(study, study_path.parent)
+    documents |= code_lists(study, study.folder)
     serving = serving_rules(study, cohort, pair=pair, rows=rows)
     return write(folder, pair, manifest=manifest, serving=serving, documents=documents, tables=tables)
 

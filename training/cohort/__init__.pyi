@@ -21,6 +21,7 @@ from .outcome import COMPETING as COMPETING
 from .outcome import EVENT as EVENT
 from .outcome import Outcome as Outcome
 from .outcome import RiskCurves as RiskCurves
+from .outcome import risk_column as risk_column
 from .record import Facts as Facts
 from .record import criteria as criteria
 from .record import resolve as resolve

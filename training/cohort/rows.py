@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Bools, Ints, Strings
 from features.frame import FeatureFrame
-from training.cohort.outcome import Outcome
+from training.cohort.outcome import EVENT, Outcome
+from training.disclosure import shown_steps
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CARRIER = "carrier_"  # how the features begin that tell carriers of (likely) pathogenic variants
 
@@ -62,7 +67,7 @@ class Described:
     monotone: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cohort:
     """n index rows. Rows of one person share `frame.subject_ids`.
 
@@ -94,6 +99,39 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        """Counts only: nobody's values."""
+        from training.card import count
+
+        events = count(len(np.unique(self.persons[self.outcome.event == EVENT])))
+        blocks = ", ".join(f"{block.name} ({len(block.features):,} features)" for block in self.blocks)
+        people = len(np.unique(self.persons))
+        return f"<Cohort: {len(self):,} rows of {people:,} people, {events} of them with the event; blocks {blocks}>"
+
+    def _repr_html_(self) -> str:
+        """Who was lost on the way: nobody's values."""
+        from training.card import count
+
+        steps = "".join(
+            f"<tr><td>{escape(step['step'])}</td><td>{count(step['people'])}</td></tr>"
+            for step in shown_steps([asdict(step) for step in self.attrition])
+        )
+        head = "<tr><th>who is left</th><th>people</th></tr>"
+        return f"<p>{escape(repr(self)[1:-1])}</p><table>{head}{steps}</table>"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The features, then `time_days` (where the outcome has one) and `event`: a row for each id and index date.
+
+        event: 0 censored, 1 event, 2 competing event; of a binary outcome 0 no and 1 yes.
+        """
+        import pandas as pd
+
+        table = self.frame.to_pandas()
+        table.index = pd.MultiIndex.from_arrays([self.ids, self.as_of], names=["id", "as_of"])
+        if self.outcome.horizons_days:
+            table["time_days"] = self.outcome.time_days
+        return table.assign(event=self.outcome.event)
 
     @property
     def persons(self) -> Ints:

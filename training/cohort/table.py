@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,24 @@ from training.study import Source, Study
 
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "?", "#N/A", "."]
 DOSAGES = "genotypes"
+HANDED = "the data frame"  # what errors call a table that is no file
+FIRST_ROW = 2  # of a file, below its header
 
 
-def read_flat(study: Study, folder: Path) -> Cohort:
-    """Read the study's table (paths relative to `folder`, the study file's).
+def read_flat(study: Study, folder: Path, *, handed: Path | pd.DataFrame | None = None) -> Cohort:
+    """Read the study's table (paths relative to `folder`, the study file's), or the one that is handed over instead.
 
     Rows without an outcome, or with an age or sex outside the population, are counted in the attrition and left out.
     """
     source = study.source
     if source is None:
         raise ValueError("a flat table is read for a study with [source]")
-    path = folder / source.table
-    table = _read_table(path)
+    path, table, numbers = _the_table(source, folder, handed=handed)
     _require(table, path, names=[source.id, source.index_date, study.outcome.time, study.outcome.event])
-    ids = _ids(table, source)
+    ids = numbers if source.id is None else _ids(table, source.id, path=path)
     attrition = [people_and_rows("rows in the table", pd.factorize(ids)[0])]
     known = table[_outcome_columns(study)].notna().all(axis=1).to_numpy()
-    table, ids = table[known].reset_index(drop=True), ids[known]
+    table, ids = table[known], ids[known]
     persons = pd.factorize(ids)[0].astype(np.int64)
     attrition.append(people_and_rows("with a known outcome", persons))
     outcome = _outcome(table, study, path=path)
@@ -82,6 +84,34 @@ def _quarters(column: pd.Series[Any]) -> pd.Series[Any]:
     return cut.cat.rename_categories(names if len(names) > 1 else ["any"]).astype(str).where(column.notna())
 
 
+def _the_table(
+    source: Source, folder: Path, *, handed: Path | pd.DataFrame | None
+) -> tuple[str, pd.DataFrame, Strings]:
+    """What errors call the table, its rows under the numbers that errors give them, and what they are called without
+    a column of ids: by a data frame's index, or by their numbers from 1.
+    """
+    if isinstance(handed, pd.DataFrame):
+        table = handed.rename(columns=str)
+        repeated = table.columns[table.columns.duplicated()]
+        if len(repeated):
+            where = f"{HANDED}, column '{repeated[0]}'"
+            raise PresageError(where, "one column of each name", found="several of this name")
+        named = handed.index if handed.index.is_unique else range(1, len(handed) + 1)
+        return HANDED, table.reset_index(drop=True), _words(named)
+    if handed is None and source.table is None:
+        raise PresageError(
+            "[source] table", "the table's file", found="none", way_out="name it in the study, or hand the table over"
+        )
+    path = folder / str(source.table) if handed is None else handed
+    table = _read_table(path)
+    table.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(table))
+    return str(path), table, _words(range(1, len(table) + 1))
+
+
+def _words(values: Iterable[Any]) -> Strings:
+    return np.array([str(value) for value in values], dtype=object)
+
+
 def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise PresageError(
@@ -96,7 +126,12 @@ def _read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False, low_memory=False)
 
 
-def _require(table: pd.DataFrame, path: Path, *, names: list[str | None]) -> None:
+def _row(table: pd.DataFrame, wrong: Any) -> Any:
+    """The number of the first of these rows: its line in a file, its position in a data frame."""
+    return table.index[int(np.flatnonzero(wrong)[0])]
+
+
+def _require(table: pd.DataFrame, path: str, *, names: list[str | None]) -> None:
     for name in names:
         if name is not None and name not in table.columns:
             raise PresageError(
@@ -111,20 +146,18 @@ def _some(names: pd.Index[str]) -> str:
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
-def _ids(table: pd.DataFrame, source: Source) -> Strings:
-    if source.id is None:
-        return np.array([str(row) for row in range(1, len(table) + 1)], dtype=object)
-    if bool(table[source.id].isna().any()):
-        row = int(np.flatnonzero(table[source.id].isna())[0]) + 2
-        raise PresageError(f"{source.table}, row {row}, column '{source.id}'", "an id in every row", found="none")
-    return table[source.id].astype(str).astype(object).to_numpy()
+def _ids(table: pd.DataFrame, column: str, *, path: str) -> Strings:
+    if bool(table[column].isna().any()):
+        row = _row(table, table[column].isna())
+        raise PresageError(f"{path}, row {row}, column '{column}'", "an id in every row", found="none")
+    return table[column].astype(str).astype(object).to_numpy()
 
 
 def _outcome_columns(study: Study) -> list[str]:
     return [name for name in (study.outcome.event, study.outcome.time) if name is not None]
 
 
-def _outcome(table: pd.DataFrame, study: Study, *, path: Path) -> Outcome:
+def _outcome(table: pd.DataFrame, study: Study, *, path: str) -> Outcome:
     section = study.outcome
     event = _event(
         table, str(section.event), positive=section.positive, path=path, most=1 if section.time is None else 2
@@ -134,7 +167,7 @@ def _outcome(table: pd.DataFrame, study: Study, *, path: Path) -> Outcome:
     time = pd.to_numeric(table[section.time], errors="coerce").to_numpy(dtype=np.float64)
     bad = ~(time >= 0)
     if bool(bad.any()):
-        row = int(np.flatnonzero(bad)[0]) + 2
+        row = _row(table, bad)
         raise PresageError(
             f"{path}, row {row}, column '{section.time}'",
             "a time of zero or more days in every row",
@@ -149,7 +182,7 @@ def _outcome(table: pd.DataFrame, study: Study, *, path: Path) -> Outcome:
     return Outcome(time, event, horizons)
 
 
-def _set_aside(table: pd.DataFrame, study: Study, *, path: Path) -> Bools:
+def _set_aside(table: pd.DataFrame, study: Study, *, path: str) -> Bools:
     """(n,) rows that the scheme keeps for the test alone: no default is taken from them."""
     v, source = study.validation, study.source
     if v.test_column is not None:
@@ -160,7 +193,7 @@ def _set_aside(table: pd.DataFrame, study: Study, *, path: Path) -> Bools:
     return np.zeros(len(table), dtype=np.bool_)
 
 
-def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: Path, most: int) -> npt.NDArray[np.int8]:
+def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: str, most: int) -> npt.NDArray[np.int8]:
     column = table[name]
     if positive:
         return column.astype(str).isin(positive).to_numpy().astype(np.int8)
@@ -170,7 +203,7 @@ def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: P
     allowed = list(range(most + 1))
     bad = ~numbers.isin(allowed).to_numpy()
     if bool(bad.any()):
-        row = int(np.flatnonzero(bad)[0]) + 2
+        row = _row(table, bad)
         raise PresageError(
             f"{path}, row {row}, column '{name}'",
             f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}",
@@ -179,12 +212,12 @@ def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: P
     return numbers.to_numpy().astype(np.int8)
 
 
-def _as_of(table: pd.DataFrame, source: Source, *, path: Path) -> npt.NDArray[np.datetime64]:
+def _as_of(table: pd.DataFrame, source: Source, *, path: str) -> npt.NDArray[np.datetime64]:
     if source.index_date is None:
         return np.full(len(table), np.datetime64("NaT", "us"))
     moments = pd.to_datetime(table[source.index_date], errors="coerce", format="ISO8601")
     if bool(moments.isna().any()):
-        row = int(np.flatnonzero(moments.isna())[0]) + 2
+        row = _row(table, moments.isna())
         raise PresageError(f"{path}, row {row}, column '{source.index_date}'", "a date YYYY-MM-DD")
     return moments.to_numpy().astype("datetime64[us]")
 
@@ -197,7 +230,7 @@ def _reserved(study: Study) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _blocks(table: pd.DataFrame, study: Study, *, path: Path, dosages: Dosages | None) -> tuple[Block, ...]:
+def _blocks(table: pd.DataFrame, study: Study, *, path: str, dosages: Dosages | None) -> tuple[Block, ...]:
     """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
     columns = [str(name) for name in table.columns]
     reserved = _reserved(study)
@@ -211,7 +244,7 @@ def _frame(
     table: pd.DataFrame,
     persons: npt.NDArray[np.int64],
     *,
-    path: Path,
+    path: str,
     as_of: npt.NDArray[np.datetime64],
     blocks: tuple[Block, ...],
 ) -> FeatureFrame:
@@ -267,12 +300,12 @@ def _genotyped(frame: FeatureFrame, blocks: tuple[Block, ...], *, dosages: Dosag
     return known, np.where(known, "", "no genomic results").astype(object)
 
 
-def _groups(table: pd.DataFrame, study: Study, *, path: Path) -> tuple[str, ...]:
+def _groups(table: pd.DataFrame, study: Study, *, path: str) -> tuple[str, ...]:
     _require(table, path, names=list(study.equity.groups))
     return study.equity.groups
 
 
-def _split_columns(table: pd.DataFrame, study: Study, *, path: Path) -> dict[str, Strings]:
+def _split_columns(table: pd.DataFrame, study: Study, *, path: str) -> dict[str, Strings]:
     v = study.validation
     names = [name for name in (v.fold_column, v.test_column, v.site_column) if name is not None]
     _require(table, path, names=list(names))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from features.build import build
 from features.catalogue import Catalogue
@@ -18,7 +19,7 @@ from training.bundle import Bundle
 from training.cohort import Block, Cohort, Dosages, References, read_flat
 from training.disclosure import OTHER
 from training.models import DosageScore
-from training.study import Source, Study, Validation, read_study
+from training.study import Study, Validation, read_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Elsewhere:
     dosages: Dosages | None
 
 
-def read_elsewhere(bundle: Bundle, *, record_dir: Path | None, table: Path | None, progress: Progress) -> Elsewhere:
+def read_elsewhere(
+    bundle: Bundle, *, record_dir: Path | None, table: Path | pd.DataFrame | None, progress: Progress
+) -> Elsewhere:
     """The study's people in another record or table. Raises PresageError where the source is of another kind."""
     study = definition(bundle)
     if study.source is not None:
@@ -39,7 +42,7 @@ def read_elsewhere(bundle: Bundle, *, record_dir: Path | None, table: Path | Non
             raise PresageError(
                 "--table", f"a table, as {bundle.name} was learned from one", found="none", way_out="give one"
             )
-        return _flat(study, study.source, bundle=bundle, table=table)
+        return _flat(study, bundle=bundle, table=table)
     if record_dir is None:
         raise PresageError(
             "--record", f"a record, as {bundle.name} was learned from one", found="none", way_out="give one"
@@ -86,13 +89,13 @@ def _recorded(study: Study, bundle: Bundle, *, record_dir: Path, progress: Progr
     return Elsewhere(study, _with_frame(cohort, frame, bundle=bundle), references, None)
 
 
-def _flat(study: Study, source: Source, *, bundle: Bundle, table: Path) -> Elsewhere:
-    here = study.model_copy(update={"source": source.model_copy(update={"table": table.name})})
-    cohort = read_flat(here, table.parent)
+def _flat(study: Study, *, bundle: Bundle, table: Path | pd.DataFrame) -> Elsewhere:
+    folder = table.parent if isinstance(table, Path) else Path()
+    cohort = read_flat(study, folder, handed=table)
     combined = bundle.pair.combined
     score = None if combined is None else combined.dosage_score
     dosages = None if cohort.dosages is None or score is None else aligned(cohort.dosages, score)
-    return Elsewhere(here, _with_frame(cohort, in_levels(cohort.frame, bundle), bundle=bundle), References(), dosages)
+    return Elsewhere(study, _with_frame(cohort, in_levels(cohort.frame, bundle), bundle=bundle), References(), dosages)
 
 
 def _with_frame(cohort: Cohort, frame: FeatureFrame, *, bundle: Bundle) -> Cohort:

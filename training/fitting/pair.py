@@ -40,14 +40,15 @@ def fit_pair(
     uncensored: Uncensored | None,
     rng: np.random.Generator,
     budget: Budget | None = None,
+    learner: Learner | None = None,
 ) -> Pair:
     """Both models from these rows; the combined one where enough people have genomic results and the event.
 
     uncensored: of these rows, as `followed` gives it; calibration weighs by it. budget: of a search for settings, on
-    these rows alone.
+    these rows alone. learner: a comparator's, which `LEARNERS` does not know.
     """
-    learner = make_learner(candidate, monotone=cohort.monotone, budget=budget)
-    clinical = fit_clinical(learner, cohort, rows=rows, names=cohort.clinical_names, uncensored=uncensored, rng=rng)
+    made = learner or make_learner(candidate, monotone=cohort.monotone, budget=budget)
+    clinical = fit_clinical(made, cohort, rows=rows, names=cohort.clinical_names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")
     try:

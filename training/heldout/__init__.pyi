@@ -4,6 +4,7 @@ from .candidates import HeldOut as HeldOut
 from .candidates import candidates_of as candidates_of
 from .candidates import choose as choose
 from .candidates import clinical_of_the_tested as clinical_of_the_tested
+from .candidates import comparators_of as comparators_of
 from .candidates import hold_out as hold_out
 from .candidates import nested_blocks as nested_blocks
 from .candidates import stream as stream
@@ -13,6 +14,7 @@ from .figures import figure_numbers as figure_numbers
 from .log import log_run as log_run
 from .period import in_last_years as in_last_years
 from .period import period_json as period_json
+from .predictions import predictions_of as predictions_of
 from .predictions import write_predictions as write_predictions
 from .refits import REFITS as REFITS
 from .sites import site_notes as site_notes

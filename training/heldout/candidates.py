@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +16,11 @@ from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
 from training.fitted import SERVABLE
 from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
-from training.learners import LEARNERS, Budget, make_learner
+from training.learners import LEARNERS, Budget, Learner, make_learner
 from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # MLflow takes it for a run's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,18 @@ def hold_out(
     seed: int,
     advance: Advance,
     budget: Budget | None = None,
+    learner: Learner | None = None,
 ) -> HeldOut:
-    """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split."""
+    """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split.
+
+    learner: the one that `candidate` names, where `LEARNERS` does not know it.
+    """
     pairs, clinical, combined, curves, shapes = [], [], [], [], []
     for split, followed in zip(scheme.splits, uncensored, strict=True):
         rng = stream(seed, candidate, split.name)
-        pair = fit_pair(candidate, cohort, rows=split.train, uncensored=followed, rng=rng, budget=budget)
+        pair = fit_pair(
+            candidate, cohort, rows=split.train, uncensored=followed, rng=rng, budget=budget, learner=learner
+        )
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
         clinical.append(own)
@@ -285,3 +295,19 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
             found="comparators alone",
         )
     return study.models.candidates
+
+
+def comparators_of(given: Mapping[str, Any], cohort: Cohort) -> dict[str, Learner]:
+    """Learners of scikit-learn estimators, by name. Raises PresageError for one that cannot take part."""
+    from training.learners import comparators
+
+    made = comparators(given)
+    for name, learner in made.items():
+        if name in LEARNERS or not NAME.fullmatch(name):
+            raise PresageError(
+                f"candidates['{name}']",
+                f"a name of letters, digits, blanks, dots, hyphens and underscores, unlike {', '.join(LEARNERS)}",
+                way_out="rename it",
+            )
+        learner.check(cohort.outcome)
+    return dict(made)

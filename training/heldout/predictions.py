@@ -14,9 +14,13 @@ from training.cohort import Cohort
 from training.heldout.candidates import HeldOut
 
 
-def write_predictions(path: Path, cohort: Cohort, *, held: Sequence[HeldOut]) -> None:
-    """One row per test row, candidate and horizon; `model` says which variant served it. Whole or not at all."""
-    table = pa.concat_tables(_of(cohort, found, h=h) for found in held for h in range(len(cohort.horizons)))
+def predictions_of(cohort: Cohort, *, held: Sequence[HeldOut]) -> pa.Table:
+    """One row per test row, candidate and horizon; `model` says which variant served it."""
+    return pa.concat_tables(_of(cohort, found, h=h) for found in held for h in range(len(cohort.horizons)))
+
+
+def write_predictions(path: Path, table: pa.Table) -> None:
+    """The file, whole or not at all."""
     with whole_files(path) as (scratch,):
         pq.write_table(table, scratch)
 

@@ -4,6 +4,8 @@ from .budget import SEARCHED_OF_TREES as SEARCHED_OF_TREES
 from .budget import Budget as Budget
 from .censoring import conditional as conditional
 from .cox import Cox as Cox
+from .estimator import Estimator as Estimator
+from .estimator import comparators as comparators
 from .extra_trees import ExtraTrees as ExtraTrees
 from .folds import INNER_FOLDS as INNER_FOLDS
 from .named import LEARNERS as LEARNERS

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from features.shown import Shown
 from training.card import chance_words
+from training.report import tables
 from training.report.verdict import bottom_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = (
     ("auc", "AUC"),
@@ -26,11 +32,78 @@ SHOWN = (
 FEATURES_SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a training found. `document` is the JSON; it holds aggregates only."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(Shown):
+    """What a training found. `document` is the JSON; it holds aggregates only.
+
+    held_out: risks of people whom the models had not seen, a row for each person, candidate and horizon.
+    """
 
     document: dict[str, Any]
+    held_out: pa.Table | None = None
+
+    def metrics(self, horizon_days: float | None = None) -> pd.DataFrame:
+        """The chosen candidate's metrics at a horizon (the last): value, low, high, by metric."""
+        return tables.metrics_table(self.document, horizon_days)
+
+    def candidates(self) -> pd.DataFrame:
+        """The metrics of every candidate at every horizon, those of comparators among them."""
+        from training.fitted import SERVABLE
+
+        return tables.candidates_table(self.document, SERVABLE)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As `candidates`."""
+        return self.candidates()
+
+    def comparison(self) -> pd.DataFrame:
+        """Clinical and combined model, published equation and true risk on the same people."""
+        return tables.comparison_table(self.document)
+
+    def blocks(self) -> pd.DataFrame:
+        """What each block of features adds to those before it."""
+        return tables.blocks_table(self.document)
+
+    def groups(self) -> pd.DataFrame:
+        """The chosen candidate's metrics within each group of people."""
+        return tables.groups_table(self.document)
+
+    def importance(self) -> pd.DataFrame:
+        """The features that move risk most, with the interval of each and of its rank."""
+        return tables.importance_table(self.document)
+
+    def attrition(self) -> pd.DataFrame:
+        """Who is left after each rule of the study."""
+        return tables.attrition_table(self.document)
+
+    def predictions(self) -> pd.DataFrame:
+        """Risks of people held out, under their own ids."""
+        if self.held_out is None:
+            raise ValueError("a summary made of its document alone holds no predictions")
+        table: pd.DataFrame = self.held_out.to_pandas()
+        return table
+
+    @property
+    def model(self) -> str:
+        """The name that the model is registered under."""
+        return str(self.document["study"])
+
+    @property
+    def version(self) -> int:
+        """The number of the version that was registered."""
+        return int(self.document["registered"]["version"])
+
+    @property
+    def verdict(self) -> str:
+        """What the model adds, in one sentence."""
+        return bottom_line(self.document).words
+
+    def __repr__(self) -> str:
+        """Counts only."""
+        d = self.document
+        counts = f"{d['people']:,} people, {d['events']:,} with the event"
+        chosen = f"{len(d['candidates'])} candidates, chosen {d['chosen']['candidate']}"
+        return f"<Training of {self.model}: {counts}; {chosen}>"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Attrition, models side by side, candidates, what each block adds, groups."""

@@ -63,8 +63,8 @@ class Adjustment:
 
     def percentile(self, z: Floats) -> Floats:
         """The share of the reference, in percent, whose z_norm2 is lower; nan stays nan."""
-        found: Floats = np.interp(z, self.quantiles, PERCENTILES)
-        return np.where(np.isnan(z), np.nan, found)
+        percentiles: Floats = np.interp(z, self.quantiles, PERCENTILES)
+        return np.where(np.isnan(z), np.nan, percentiles)
 
 
 def fit_adjustment(sums: Floats, components: Floats, *, where: str = "the ancestry panel") -> Adjustment:

@@ -148,11 +148,11 @@ def standardised(people: Floats, train: NDArray[np.bool_]) -> tuple[Floats, Floa
 
 def describe_groups(standard: Floats, labels: Sequence[str]) -> tuple[tuple[str, ...], Floats, Floats]:
     """Names, centres and covariances of the groups. Raises PresageError for a group of too few people."""
-    found = np.array(labels)
+    group_of = np.array(labels)
     groups = tuple(sorted(set(labels)))
     centres, covariances = [], []
     for group in groups:
-        members = standard[found == group]
+        members = standard[group_of == group]
         if len(members) < MIN_GROUP:
             raise PresageError(
                 "--labels",

@@ -180,9 +180,9 @@ def projection(model: AncestryModel, target: TargetIndex, *, alleles: Alleles, f
     use = sites.of_components & (variant >= 0)
     loadings = sites.loadings[use] / sites.scale[use, None]
     gram = sites.loadings[use].T @ sites.loadings[use]
-    found = float(use.sum() / max(sites.of_components.sum(), 1))
-    if found < MIN_PLACED:
-        return Projection((), np.empty((0, 0)), np.empty(0), found)
+    share_found = float(use.sum() / max(sites.of_components.sum(), 1))
+    if share_found < MIN_PLACED:
+        return Projection((), np.empty((0, 0)), np.empty(0), share_found)
     order = np.argsort(variant[use], kind="stable")
     codes = variant[use][order] * 2
     sign = np.where(turned[use], -1.0, 1.0)[order]
@@ -193,17 +193,17 @@ def projection(model: AncestryModel, target: TargetIndex, *, alleles: Alleles, f
         weight = loadings[order, k] * sign
         drift[k] = weight @ missing
         parts.append(Contribution(codes, weight, None, float(-(weight @ expected))))
-    return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), drift, found)
+    return Projection(tuple(parts), np.linalg.inv(gram).astype(np.float64), drift, share_found)
 
 
 def reference_frequencies(model: AncestryModel, target: TargetIndex, *, alleles: Alleles) -> Floats:
     """The reference's frequency (variant,) of each variant's alternate allele, nan where it has none."""
     variant, turned = _find(model.sites, target, alleles=alleles)
-    found = np.full(len(target.variants), np.nan)
+    by_variant = np.full(len(target.variants), np.nan)
     here = variant >= 0
     frequency = np.where(turned, 1 - model.sites.frequency, model.sites.frequency)
-    found[variant[here]] = frequency[here]
-    return found
+    by_variant[variant[here]] = frequency[here]
+    return by_variant
 
 
 def model_sites(model: AncestryModel, alleles: Alleles) -> tuple[Ints, Codes, Codes]:

@@ -70,15 +70,15 @@ def build_of_header(lines: Iterable[str], *, where: str) -> str | None:
 
     Raises PresageError where they disagree.
     """
-    found = {build for line in lines for build in _builds_of_line(line)}
-    if len(found) > 1:
+    builds = {build for line in lines for build in _builds_of_line(line)}
+    if len(builds) > 1:
         raise PresageError(
             where,
             "a header that names one build",
-            found=" and ".join(sorted(found)),
+            found=" and ".join(sorted(builds)),
             way_out="mend the header, or name the build with --build",
         )
-    return found.pop() if found else None
+    return builds.pop() if builds else None
 
 
 def _builds_of_line(line: str) -> set[str]:

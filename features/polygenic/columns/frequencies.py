@@ -45,18 +45,18 @@ class FrequencyTable:
         """
         if len(self) == len(variants) and _aligned(self, variants):
             return self.frequency
-        found = np.full(len(variants), np.nan)
-        _fill(found, _by_id(self, variants), table=self, variants=variants)
-        if np.isnan(found).any():
-            _fill(found, _by_position(self, variants), table=self, variants=variants)
-        if len(variants) and np.isnan(found).all():
+        by_variant = np.full(len(variants), np.nan)
+        _fill(by_variant, _by_id(self, variants), table=self, variants=variants)
+        if np.isnan(by_variant).any():
+            _fill(by_variant, _by_position(self, variants), table=self, variants=variants)
+        if len(variants) and np.isnan(by_variant).all():
             raise PresageError(
                 str(self.path),
                 "frequencies of the genotypes' variants",
                 found="none of them",
                 way_out="make it from a reference of the same build and ids",
             )
-        return found
+        return by_variant
 
     def sites(self) -> tuple[Ints, Codes, Codes]:
         """Position key, REF and ALT of the file's variants, as far as a POS column or the ids tell the position."""
@@ -174,13 +174,13 @@ def _positions(table: FrequencyTable) -> Ints:
     """-1 where neither a POS column nor the id tells."""
     if table.position is not None:
         return position_keys(table.chromosome, table.position)
-    found = pc.extract_regex(table.ids, r"^(?:chr)?[^:_]+[:_](?P<pos>\d{1,9})[:_]")
-    positions = pc.fill_null(pc.cast(pc.struct_field(found, "pos"), pa.int64()), 0)
+    parts = pc.extract_regex(table.ids, r"^(?:chr)?[^:_]+[:_](?P<pos>\d{1,9})[:_]")
+    positions = pc.fill_null(pc.cast(pc.struct_field(parts, "pos"), pa.int64()), 0)
     return position_keys(table.chromosome, positions.to_numpy())
 
 
 def _fill(
-    found: NDArray[np.float64],
+    by_variant: NDArray[np.float64],
     pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
     *,
     table: FrequencyTable,
@@ -191,6 +191,6 @@ def _fill(
     ref, alt = table.ref[row], table.alt[row]
     same = (ref == variants.ref[variant]) & (alt == variants.alt[variant])
     turned = (ref == variants.alt[variant]) & (alt == variants.ref[variant]) & ~variants.multiallelic[variant]
-    empty = np.isnan(found)[variant]
+    empty = np.isnan(by_variant)[variant]
     for hold, value in ((turned & empty, 1 - table.frequency), (same & empty, table.frequency)):
-        found[variant[hold]] = value[row[hold]]
+        by_variant[variant[hold]] = value[row[hold]]

@@ -39,15 +39,15 @@ class _Weights(ctypes.Structure):
 
 
 def _library() -> ctypes.CDLL:
-    found = find_spec("features.polygenic._loops")
-    if found is None or found.origin is None:
+    library = find_spec("features.polygenic._loops")
+    if library is None or library.origin is None:
         raise PresageError(
             "features/polygenic/columns/loops.c",
             "its compiled library",
             found="none",
             way_out="install Presage again with pip",
         )
-    return ctypes.CDLL(found.origin)
+    return ctypes.CDLL(library.origin)
 
 
 LOOPS = _library()

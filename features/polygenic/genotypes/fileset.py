@@ -88,15 +88,15 @@ def expand(path: Path) -> list[Path]:
     """The files that a name with braces or a star stands for, in the order of chromosomes."""
     name = str(path)
     if _EVERY in name:
-        found = [Path(name.replace(_EVERY, chromosome)) for chromosome in _CHROMOSOMES]
-        found = [part for part in found if part.exists()]
+        files = [Path(name.replace(_EVERY, chromosome)) for chromosome in _CHROMOSOMES]
+        files = [part for part in files if part.exists()]
     elif "*" in path.name:
-        found = sorted(path.parent.glob(path.name), key=lambda part: (len(part.name), part.name))
+        files = sorted(path.parent.glob(path.name), key=lambda part: (len(part.name), part.name))
     else:
-        found = [_with_suffix(path)]
-    if not found or not found[0].exists():
+        files = [_with_suffix(path)]
+    if not files or not files[0].exists():
         raise PresageError(name, "a file of genotypes", found="no such file", way_out=_FORMATS_READ)
-    return found
+    return files
 
 
 def _with_suffix(path: Path) -> Path:

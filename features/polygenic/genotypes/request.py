@@ -74,9 +74,9 @@ def check_references(name: str, keys: Ints, *, ref: Codes, alt: Codes, known: Al
     order = np.argsort(keys, kind="stable")
     low, high = (np.searchsorted(keys[order], known.keys, side=side) for side in ("left", "right"))
     once = np.flatnonzero(high - low == 1)
-    own, one, two = order[low[once]], known.first[once], known.second[once]
-    same = int(((ref[own] == one) & (alt[own] == two)).sum())
-    turned = int(((ref[own] == two) & (alt[own] == one)).sum())
+    own, first, second = order[low[once]], known.first[once], known.second[once]
+    same = int(((ref[own] == first) & (alt[own] == second)).sum())
+    turned = int(((ref[own] == second) & (alt[own] == first)).sum())
     if turned >= MIN_TURNED and turned > MAX_TURNED * (same + turned):
         raise PresageError(
             name,
@@ -95,10 +95,10 @@ def covered(keys: Ints, bed: Path) -> NDArray[np.bool_]:
     order = np.argsort(starts, kind="stable")
     reach = np.maximum.accumulate(stops[order]) if len(order) else stops
     place = np.searchsorted(starts[order], keys, side="right") - 1
-    found: NDArray[np.bool_] = (
+    inside: NDArray[np.bool_] = (
         (place >= 0) & (keys <= reach[np.maximum(place, 0)]) if len(order) else np.zeros(len(keys), np.bool_)
     )
-    return found
+    return inside
 
 
 def _lines(bed: Path) -> list[str]:

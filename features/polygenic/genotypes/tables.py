@@ -31,7 +31,7 @@ def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
     """Read a .pvar or .pvar.zst. Raises PresageError where a column is absent or a position is not a number."""
     header: list[str] = []
     columns: list[str] = []
-    found = _Found(path, alleles)
+    read = _Found(path, alleles)
     for content in _pieces(path):
         start = 0
         while not columns and content.startswith(b"##", start):
@@ -42,19 +42,19 @@ def read_pvar(path: Path, alleles: Alleles) -> VariantTable:
             end = _line_end(content, start)
             columns, is_header = _pvar_columns(content[start:end], path)
             start = end if is_header else start
-            found.line = len(header) + is_header
-        found.add(content[start:] if start else content, columns)
-    return found.table(tuple(header))
+            read.line = len(header) + is_header
+        read.add(content[start:] if start else content, columns)
+    return read.table(tuple(header))
 
 
 def read_bim(path: Path, alleles: Alleles) -> VariantTable:
     """Read a .bim: its first allele is the one that the .bed counts (ALT here), its second REF, as
     plink2 takes them.
     """
-    found = _Found(path, alleles)
+    read = _Found(path, alleles)
     for content in _pieces(path):
-        found.add(content, ["#CHROM", "ID", "CM", "POS", "ALT", "REF"])
-    return found.table(())
+        read.add(content, ["#CHROM", "ID", "CM", "POS", "ALT", "REF"])
+    return read.table(())
 
 
 class _Found:

@@ -155,7 +155,7 @@ class Vcf:
             return None
         with tempfile.NamedTemporaryFile(prefix="presage-records-", suffix=".vcf") as aside:
             try:
-                found = read_text(
+                records = read_text(
                     path,
                     header,
                     n_samples=len(self.samples),
@@ -163,15 +163,15 @@ class Vcf:
                     alleles=self._alleles,
                     aside=aside.file,
                 )
-                self._note(found.plain.counts)
-                self._spool.add_block(found.plain.counts)
-                self._first += range(len(found.plain.counts))
-                if len(found.others):
-                    self._read(Path(aside.name), VCF(aside.name, gts012=True), numbers=found.others)
+                self._note(records.plain.counts)
+                self._spool.add_block(records.plain.counts)
+                self._first += range(len(records.plain.counts))
+                if len(records.others):
+                    self._read(Path(aside.name), VCF(aside.name, gts012=True), numbers=records.others)
             except (NotPlainError, PresageError):
                 return None
-        self.n_records = found.n_records
-        return found.plain
+        self.n_records = records.n_records
+        return records.plain
 
     def reader(self) -> VcfSites:
         """A reader of the calls that were kept."""
@@ -270,15 +270,17 @@ class Vcf:
         here, exact = self._known.between(key, last), self._wanted.between(key, key)
         if here.start == here.stop and exact.start == exact.stop:
             return
-        found = reference_calls(record)
+        calls = reference_calls(record)
         for known in self._known.keys[here].tolist():
-            self._reference[known] = found
+            self._reference[known] = calls
         if exact.start < exact.stop:
-            self._reference[key] = found
+            self._reference[key] = calls
             ref = self._alleles.code(record.REF[:1])
-            for one, two in zip(self._wanted.first[exact].tolist(), self._wanted.second[exact].tolist(), strict=True):
-                alternate = two if ref == one else one  # a row without other allele: -1
-                if alternate >= 0 and (ref in (one, two) or two < 0):
+            for first, second in zip(
+                self._wanted.first[exact].tolist(), self._wanted.second[exact].tolist(), strict=True
+            ):
+                alternate = second if ref == first else first  # a row without other allele: -1
+                if alternate >= 0 and (ref in (first, second) or second < 0):
                     self._told.append((key, ref, alternate))
 
     def said(self) -> NDArray[np.int64]:
@@ -322,8 +324,8 @@ class Vcf:
         open_keys &= ~member(elsewhere, pairs.keys)
         for place in np.flatnonzero(absent).tolist():
             key = int(pairs.keys[place])
-            found = self._reference.get(key, everywhere if open_keys[place] else None)
-            if found is None:
+            calls = self._reference.get(key, everywhere if open_keys[place] else None)
+            if calls is None:
                 continue
             columns.keys.append(key)
             columns.ref.append(int(pairs.first[place]))
@@ -333,8 +335,8 @@ class Vcf:
             columns.several.append(False)
             columns.ids.append("reference")
             columns.number.append(_LAST)
-            self._note(found[None])
-            self._first.append(self._spool.add(found))
+            self._note(calls[None])
+            self._first.append(self._spool.add(calls))
 
     @property
     def only_variants(self) -> bool:

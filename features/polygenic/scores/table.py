@@ -256,8 +256,8 @@ def _text_of(path: Path) -> IO[bytes]:
 def _rows(lines: _Lines, alleles: Alleles) -> ScoreRows:
     """Ids are chromosome:position:allele:allele; the other allele is the one that is not the effect's."""
     chromosome, position, first, second = lines.ids.cut(":", 4)
-    effect, one, two = lines.effects.alleles(alleles), first.alleles(alleles), second.alleles(alleles)
-    other = np.where(effect == one, two, np.where(effect == two, one, -1)).astype(np.int32)
+    effect, allele_1, allele_2 = lines.effects.alleles(alleles), first.alleles(alleles), second.alleles(alleles)
+    other = np.where(effect == allele_1, allele_2, np.where(effect == allele_2, allele_1, -1)).astype(np.int32)
     n = len(lines.ids)
     keys = position_keys(chromosome.chromosomes(), position.wholes())
     return ScoreRows(keys, effect, other, np.zeros(n, np.bool_), np.full(n, np.nan), lines.numbers)

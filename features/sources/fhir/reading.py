@@ -104,18 +104,18 @@ def _is_log(name: str) -> bool:
 def _members(source: Path) -> list[tuple[str, int]]:
     """Names and sizes of the source's FHIR files, in the order of their names."""
     if source.is_dir():
-        found = [(str(path.relative_to(source)), path.stat().st_size) for path in source.rglob("*") if path.is_file()]
+        members = [(str(path.relative_to(source)), path.stat().st_size) for path in source.rglob("*") if path.is_file()]
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            found = [(member.filename, member.compress_size) for member in archive.infolist() if not member.is_dir()]
+            members = [(member.filename, member.compress_size) for member in archive.infolist() if not member.is_dir()]
     elif source.is_file():
-        found = [("", source.stat().st_size)] if source.name.lower().endswith(_ENDS) else []
+        members = [("", source.stat().st_size)] if source.name.lower().endswith(_ENDS) else []
     else:
         raise PresageError(str(source), "a source in FHIR", found="no such file or folder", way_out=_WAY_OUT)
-    single = not source.is_dir() and found[:1] and found[0][0] == ""
+    single = not source.is_dir() and members[:1] and members[0][0] == ""
     return sorted(
         (name, size)
-        for name, size in found
+        for name, size in members
         if single or (name.lower().endswith(_ENDS) and "__MACOSX" not in name and not Path(name).name.startswith("."))
     )
 
@@ -185,12 +185,18 @@ def _of_content(stem: str, text: bytes, *, content: Any, wanted: frozenset[str])
 def _of_bundle(bundle: Resource, wanted: frozenset[str]) -> Iterator[Found]:
     entries = [entry for entry in bundle.get("entry") or [] if isinstance(entry, dict)]
     held = [(entry.get("fullUrl"), entry["resource"]) for entry in entries if isinstance(entry.get("resource"), dict)]
-    urls = {url: f"{one.get('resourceType')}/{one['id']}" for url, one in held if url and one.get("id")}
-    for url, one in held:
-        kind = one.get("resourceType")
+    urls = {
+        url: f"{resource.get('resourceType')}/{resource['id']}" for url, resource in held if url and resource.get("id")
+    }
+    for url, resource in held:
+        kind = resource.get("resourceType")
         # A resource without an id is called by its url.
-        whole = one if one.get("id") or not url else {**one, "id": url.rsplit("/", 1)[-1].removeprefix("urn:uuid:")}
-        text = orjson.dumps(one)
+        whole = (
+            resource
+            if resource.get("id") or not url
+            else {**resource, "id": url.rsplit("/", 1)[-1].removeprefix("urn:uuid:")}
+        )
+        text = orjson.dumps(resource)
         if not isinstance(kind, str):
             yield Found("Bundle", text, None, NO_TYPE)
         else:

@@ -186,11 +186,11 @@ def mark_absent(cdm: Cdm, report: IngestReport) -> None:
 def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
     seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        found = _NAME.match(path.name)
-        if found is None and path.is_dir() and any(path.glob("*.parquet")):
+        named = _NAME.match(path.name)
+        if named is None and path.is_dir() and any(path.glob("*.parquet")):
             name, kind, path = path.name.lower(), "parquet", path / "*.parquet"
-        elif found is not None and path.is_file():
-            name, kind = found["table"].lower(), found["format"].lower()
+        elif named is not None and path.is_file():
+            name, kind = named["table"].lower(), named["format"].lower()
         else:
             continue
         if name in seen:

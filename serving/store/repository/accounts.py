@@ -79,11 +79,11 @@ def user_names(connection: Connection) -> list[tuple[str, str, bool, tuple[str, 
         .select_from(users.outerjoin(user_panels).outerjoin(panels))
         .order_by(users.c.name, panels.c.name)
     )
-    found: dict[str, tuple[str, str, bool, tuple[str, ...]]] = {}
+    users_by_name: dict[str, tuple[str, str, bool, tuple[str, ...]]] = {}
     for name, role, disabled, panel in rows:
-        held = found.get(name, (name, role, disabled, ()))
-        found[name] = (*held[:3], held[3] + ((panel,) if panel else ()))
-    return list(found.values())
+        held = users_by_name.get(name, (name, role, disabled, ()))
+        users_by_name[name] = (*held[:3], held[3] + ((panel,) if panel else ()))
+    return list(users_by_name.values())
 
 
 def sign_in_by_name(connection: Connection, name: str) -> SignIn | None:
@@ -160,10 +160,10 @@ def add_token(
 
 def panel_id(connection: Connection, name: str) -> int:
     """The number of the panel with this name, which is made if it is new."""
-    found = connection.scalar(select(panels.c.id).where(panels.c.name == name))
-    if found is None:
-        found = new_id(connection.execute(insert(panels).values(name=name)))
-    return int(found)
+    number = connection.scalar(select(panels.c.id).where(panels.c.name == name))
+    if number is None:
+        number = new_id(connection.execute(insert(panels).values(name=name)))
+    return int(number)
 
 
 def panel_names(connection: Connection) -> dict[int, str]:

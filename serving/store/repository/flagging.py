@@ -96,8 +96,8 @@ def run_of(connection: Connection, policy_hash: str, *, scores_digest: str) -> i
 def last_as_of(connection: Connection, policy_name: str) -> datetime | None:
     """The newest as-of time that any version of a policy was applied at."""
     query = select(func.max(runs.c.as_of)).join(policies, runs.c.policy_hash == policies.c.hash)
-    found: datetime | None = connection.scalar(query.where(policies.c.name == policy_name))
-    return found
+    newest: datetime | None = connection.scalar(query.where(policies.c.name == policy_name))
+    return newest
 
 
 def add_run(connection: Connection, run: Run) -> int:

@@ -317,7 +317,7 @@ def test_who_is_hardly_called_gets_no_adjusted_score_and_is_told_why(world, writ
     counts[used & (rng.random(SITES) < 0.1), 2] = -9
     counts[:, 3] = -9
     panel = write_panel(tmp_path, world.sites, counts, np.full(SITES, 0.5))
-    told = prs(panel.path, [world.score], out=tmp_path / "out.csv", settings=Settings(), ancestry=world.model)
+    told = str(prs(panel.path, [world.score], out=tmp_path / "out.csv", settings=Settings(), ancestry=world.model))
     assert "S: too few variants are called in 2 people" in told
     assert "2 people hardly called: no adjusted score" in told
     found = pd.read_csv(tmp_path / "out.csv")

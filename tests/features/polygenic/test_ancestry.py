@@ -106,7 +106,7 @@ def reference(write_panel, tmp_path_factory):
     told = fit_reference(
         panel.path, labels=str(labels), out=folder / "model", scores=[score], n_components=2, settings=Settings()
     )
-    assert "450 people in 3 groups" in told
+    assert "450 people in 3 groups" in str(told)
     return {"folder": folder, "sites": sites, "score": score, "model": folder / "model", "used": used, "weight": weight}
 
 
@@ -238,7 +238,7 @@ def test_verifybamid_loadings_place_the_1000_genomes_in_their_groups(real_data, 
     labels = tmp_path / "labels.txt"
     panel[["sample", "super_pop"]].to_csv(labels, sep=" ", header=False, index=False)
     told = fit_reference(prefix, labels=str(labels), out=tmp_path / "model", settings=Settings())
-    assert "2,504 people in 5 groups" in told
+    assert "2,504 people in 5 groups" in str(told)
     people, components = read_loadings(prefix)
     chosen = np.random.default_rng(0).choice(len(people), 60, replace=False)
     sites = components.sites

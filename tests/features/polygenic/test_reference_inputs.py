@@ -78,7 +78,7 @@ def test_loadings_keep_the_build_and_the_components_that_are_asked_for(loadings,
     told = fit_reference(
         prefix, labels=labels, out=tmp_path / "model", n_components=2, settings=Settings(build="GRCh38")
     )
-    assert "80 people in 2 groups, 2 components of 60 sites" in told
+    assert "80 people in 2 groups, 2 components of 60 sites" in str(told)
     model = read_model(tmp_path / "model")
     assert model.build == "GRCh38"
     assert model.sites.loadings.shape == (60, 2)

@@ -97,7 +97,7 @@ def test_without_reference_the_samples_own_frequencies_stand_in_as_in_plink2(
     panel = carry_sites(rows, tmp_path, n_samples=300, seed=5, missing=0.05)
     out = tmp_path / "out.parquet"
     told = prs(panel.path, [file], out=out, settings=Settings())
-    assert "the frequencies of the 300 samples themselves" in told
+    assert "the frequencies of the 300 samples themselves" in str(told)
     report = pq.read_table(tmp_path / "out.variants.parquet").to_pandas()
     used = report[report["status"] == "matched"].merge(rows, on="line")
     used = used.assign(id=used["variant_id"], allele=used["effect"])

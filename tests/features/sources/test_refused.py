@@ -251,7 +251,11 @@ def test_an_interrupt_leaves_the_old_record_or_the_new_one(
     for module, step, expected in ((store, "_write_metadata", before), (moving, "_replace", tables_of(fresh))):
         with monkeypatch.context() as patch:
             whole = getattr(module, step)
-            patch.setattr(module, step, lambda *args, whole=whole: (signal.raise_signal(signal.SIGINT), whole(*args)))
+            patch.setattr(
+                module,
+                step,
+                lambda *args, whole=whole, **named: (signal.raise_signal(signal.SIGINT), whole(*args, **named)),
+            )
             with pytest.raises(KeyboardInterrupt):
                 omop.ingest(more, record)
         after = tables_of(record)
