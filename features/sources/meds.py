@@ -116,11 +116,11 @@ def _check_types(source: Path, shards: Sequence[Path]) -> set[str]:
     for path in shards:
         for column in pq.read_schema(path):
             kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-            expected, holds = _TYPES.get(column.name, ("", None))
+            words, holds = _TYPES.get(column.name, ("", None))
             if holds is not None and not pa.types.is_null(kind) and not holds(kind):
                 raise PresageError(
                     f"{path.relative_to(source)}, column '{column.name}'",
-                    expected,
+                    f"a column of {words}",
                     found=f"the type {column.type}",
                     way_out="write the column with its type in the MEDS schema",
                 )
