@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from features.arguments import Moment, StrPath
     from features.catalogue import Catalogue
+    from features.describe import Description
     from features.errors import PresageError as PresageError
     from features.frame import FeatureFrame as FeatureFrame
     from features.index import Index as Index
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from features.progress import Progress
     from features.record import Record as Record
     from features.sources import IngestReport
+    from features.vocabulary import Loaded
     from serving.flagging.flag import Raised
     from serving.scoring import Scores as Scores
     from training.bundle import Bundle as Bundle
@@ -56,8 +58,8 @@ _CLASSES = {
     "Training": ("training.report", "Summary"),
 }
 _FUNCTIONS = (
-    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "evaluate", "features", "flag", "ingest",
-    "promote", "prs", "report", "score", "simulate", "train", "validate",
+    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "describe", "evaluate", "features", "flag",
+    "ingest", "load_vocabulary", "promote", "prs", "report", "score", "simulate", "train", "validate",
 )  # fmt: skip
 __all__ = ["__version__", *_CLASSES, *_FUNCTIONS]
 
@@ -122,8 +124,17 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
     """Read a source into a record. Each returns a report of what was read and what was set aside, and why."""
 
     @staticmethod
-    def omop(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
-        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file.
+    def omop(
+        source: StrPath,
+        record: StrPath,
+        *,
+        schema: str | None = None,
+        replace: bool = False,
+        progress: bool | Progress = False,
+    ) -> IngestReport:
+        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file (schema: of one with several).
+
+        replace: take the place of what the record has of this source although people are missing.
 
         >>> ps.ingest.omop("small/omop", "small-record").people
         200
@@ -131,10 +142,12 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         from features.arguments import path_of
         from features.sources.omop import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(path_of(source), path_of(record), schema=schema, replace=replace, progress=_watched(progress))
 
     @staticmethod
-    def fhir(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
+    def fhir(
+        source: StrPath, record: StrPath, *, replace: bool = False, progress: bool | Progress = False
+    ) -> IngestReport:
         """FHIR R4: a folder of a bulk export (NDJSON), or bundles (a folder or zip).
 
         >>> ps.ingest.fhir("small/fhir", "small-fhir-record").people
@@ -143,10 +156,12 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         from features.arguments import path_of
         from features.sources.fhir import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(path_of(source), path_of(record), replace=replace, progress=_watched(progress))
 
     @staticmethod
-    def meds(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
+    def meds(
+        source: StrPath, record: StrPath, *, replace: bool = False, progress: bool | Progress = False
+    ) -> IngestReport:
         """A MEDS data set made elsewhere: its folder, with data/ and metadata/.
 
         >>> ps.ingest.meds("small-record", "small-meds-record").people
@@ -155,7 +170,7 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         from features.arguments import path_of
         from features.sources import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(path_of(source), path_of(record), replace=replace, progress=_watched(progress))
 
     @staticmethod
     def genotypes(
@@ -206,6 +221,31 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         from features.findings.ingest import ingest as run
 
         return run(path_of(source), path_of(record), progress=_watched(progress))
+
+
+def describe(record: Record | StrPath) -> Description:
+    """Say what of a record is read: codes by vocabulary, the commonest that no feature reads, results set aside.
+
+    >>> ps.describe("small-record").codes_read > 0
+    True
+    """
+    from features.describe import describe as run
+    from features.record import Record as Kept
+
+    return run(record if isinstance(record, Kept) else Kept.open(record))
+
+
+def load_vocabulary(source: StrPath, *, release: str | None = None, progress: bool | Progress = False) -> Loaded:
+    """Load a vocabulary once for all sources: an OMOP export, RxNorm's RRF or SNOMED CT's RF2.
+
+    Records that are ingested from then on are read by it.
+
+    >>> ps.load_vocabulary("athena")  # doctest: +SKIP
+    """
+    from features.arguments import path_of
+    from features.vocabulary import load as run
+
+    return run(path_of(source), release=release, progress=_watched(progress))
 
 
 def catalogue(families: Sequence[str] = (), *, polygenic: Sequence[str] = ()) -> pd.DataFrame:
