@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ import pandas as pd
 from real_data import folder_of
 
 from features.progress import silent
-from training.cohort import make_splits, read_flat
-from training.heldout import Bench, hold_out, stream
+from training.cohort import read_flat
+from training.heldout import Bench, Plan, hold_out
 from training.study import read_study
 
 DEATH_OR_HOSPICE = (11, 13, 14, 19, 20, 21)
@@ -52,22 +53,22 @@ def main() -> None:
         (folder / "study.toml").write_text(STUDY + f"[validation]\nfolds = {arguments.folds}\n")
         study = read_study(folder / "study.toml")
         cohort = read_flat(study, folder)
-        scheme = make_splits(cohort, study.validation, folder=folder, rng=stream(arguments.seed, "splits"))
+        plan = Plan.of(study, cohort, seed=arguments.seed)
     if arguments.only:
-        scheme = type(scheme)(scheme.words, scheme.splits[: arguments.only])
-    print(f"{len(cohort):,} encounters of {len(np.unique(cohort.persons)):,} patients; {scheme.words}", flush=True)
+        fewer = replace(plan.scheme, splits=plan.scheme.splits[: arguments.only])
+        plan = replace(plan, scheme=fewer, uncensored=plan.uncensored[: arguments.only])
+    print(f"{len(cohort):,} encounters of {len(np.unique(cohort.persons)):,} patients; {plan.scheme.words}", flush=True)
     for name in arguments.candidates:
         started = time.process_time()
-        nothing = [None] * len(scheme.splits)
         with silent("fitting") as advance:
-            held = hold_out(name, cohort, scheme=scheme, uncensored=nothing, seed=arguments.seed, advance=advance)
-        bench = Bench.of(cohort, held, n_boot=arguments.bootstraps, seed=arguments.seed)
+            held = hold_out(plan, name, advance=advance)
+        bench = Bench.of(plan, held, n_boot=arguments.bootstraps)
         found = bench.measure(held.served, integrated=True)
         print(f"\n{name}, {time.process_time() - started:.0f} s of CPU")
         for metric in ("auc", "auprc", "brier", "calibration_slope", "calibration_in_the_large", "ici", "e90"):
             value = found[metric]
             print(f"  {metric:26s} {value.value:.4f} ({value.low:.4f} to {value.high:.4f})")
-        for split, pair in zip(scheme.splits, held.pairs, strict=True):
+        for split, pair in zip(plan.scheme.splits, held.pairs, strict=True):
             alone = bench.take(np.flatnonzero(held.fold == split.name))
             one = alone.measure(held.served[held.fold == split.name], n_boot=0)
             raw = pair.clinical.calibration.calibrators[-1]

@@ -75,12 +75,12 @@ def chosen(
     for a family or a name that does not exist.
     """
     everything = [family for family in FAMILIES if family != "codes"] if names is not None else families
-    found = declared(everything, polygenic=polygenic) if catalogue is None else catalogue
+    whole = declared(everything, polygenic=polygenic) if catalogue is None else catalogue
     if names is not None:
-        wanted = _matching(names, found.names)
-        kept = found.only(wanted)
+        wanted = _matching(names, whole.names)
+        kept = whole.only(wanted)
         return replace(kept, specs=tuple(kept.spec(name) for name in wanted))
-    return found if found.vocabulary else learn_vocabulary(index, record, catalogue=found)
+    return whole if whole.vocabulary else learn_vocabulary(index, record, catalogue=whole)
 
 
 def check_known(index: Index, record: Record) -> None:
@@ -96,14 +96,14 @@ def check_known(index: Index, record: Record) -> None:
 
 
 def _matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
-    found: dict[str, None] = {}
+    matched: dict[str, None] = {}
     for pattern in patterns:
         matches = fnmatch.filter(names, pattern)
         if not matches:
             way_out = meant(pattern, names) or "choose among those of ps.catalogue()"
             raise PresageError("names", "features of the catalogue, or globs", found=f"'{pattern}'", way_out=way_out)
-        found |= dict.fromkeys(matches)
-    return list(found)
+        matched |= dict.fromkeys(matches)
+    return list(matched)
 
 
 def learn_vocabulary(
@@ -206,8 +206,8 @@ def _events(record: Record, session: IbisSession) -> ibis.expr.types.Table:
 
 
 def _pairs(events: ibis.expr.types.Table, session: IbisSession) -> list[tuple[str, str]]:
-    found = session.backend.to_pyarrow(events.select(code=events.code, unit=events.unit.coalesce("")).distinct())
-    return sorted(zip(found["code"].to_pylist(), found["unit"].to_pylist(), strict=True))
+    recorded = session.backend.to_pyarrow(events.select(code=events.code, unit=events.unit.coalesce("")).distinct())
+    return sorted(zip(recorded["code"].to_pylist(), recorded["unit"].to_pylist(), strict=True))
 
 
 def _genomic(record: Record, session: IbisSession, *, name: str, score_ids: tuple[str, ...]) -> pa.Table:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import PresageError
-from training.registry import presage_home
+from features.home import presage_home
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,9 @@ from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
 from features.shown import Shown
-from training.cohort import EVENT, Cohort, Scheme, make_splits
-from training.fitting import followed
-from training.heldout import Bench, HeldOut, hold_out, stream
+from training.cohort import EVENT, Cohort, Scheme
+from training.heldout import SPLITTING, Bench, HeldOut, Plan, hold_out
+from training.result import LeakageProof
 from training.study import Study, naming_the_study, read_study
 
 IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
@@ -71,20 +70,22 @@ class Leakage(Shown):
             parts.append(f"AUC {auc:.3f} with the index {days} days earlier (as it is: {self.auc:.3f})")
         return "; ".join(parts)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def proof(self) -> LeakageProof:
         """What is stored with the model."""
-        return {
-            "passed": self.passed,
-            "sentence": self.sentence,
-            "canaries": self.canaries.canaries,
-            "moved": list(self.canaries.moved),
-            "proven": self.canaries.proven,
-            "unproven": list(self.canaries.unproven),
-            "people_in_two_splits": self.people_in_two_splits,
-            "suspicious": dict(self.suspicious),
-            "auc": self.auc,
-            "auc_earlier": None if self.auc_earlier is None else {str(d): auc for d, auc in self.auc_earlier.items()},
-        }
+        earlier = None if self.auc_earlier is None else {str(days): auc for days, auc in self.auc_earlier.items()}
+        return LeakageProof(
+            passed=self.passed,
+            sentence=self.sentence,
+            canaries=self.canaries.canaries,
+            moved=tuple(self.canaries.moved),
+            proven=self.canaries.proven,
+            unproven=tuple(self.canaries.unproven),
+            people_in_two_splits=self.people_in_two_splits,
+            suspicious=dict(self.suspicious),
+            auc=self.auc,
+            auc_earlier=earlier,
+        )
 
     def __repr__(self) -> str:
         """Whether anything leaks, in a line."""
@@ -101,13 +102,14 @@ class Leakage(Shown):
         yield Text("No leak found." if self.passed else "It leaks.", style="green" if self.passed else "bold red")
 
 
-def prove(cohort: Cohort, scheme: Scheme, *, record: Record, seed: int, progress: Progress = silent) -> Leakage:
+def prove(plan: Plan, *, record: Record, progress: Progress = silent) -> Leakage:
     """The proofs that need no model: canaries, splits, single features. Stored with the model at training."""
+    cohort = plan.cohort
     index = Index(cohort.frame.subject_ids, cohort.frame.as_of)
-    rng = stream(seed, "leakage")
+    rng = plan.stream("leakage")
     return Leakage(
         canaries=prove_no_movement(index, record, catalogue=_catalogue(cohort), rng=rng, progress=progress),
-        people_in_two_splits=_in_two_splits(cohort, scheme),
+        people_in_two_splits=_in_two_splits(cohort, plan.scheme),
         suspicious=suspicious_features(cohort),
     )
 
@@ -133,19 +135,14 @@ def _check(study: Study, *, record_dir: Path, seed: int, progress: Progress) -> 
             found="one of a flat table, which has no times to prove anything with",
         )
     cohort, _ = read_record(study, study.folder, record_dir=record_dir, truth=None, progress=progress)
-    scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
+    with threadpool_limits(1, user_api="blas"), progress(SPLITTING):
+        plan = Plan.of(study, cohort, seed=seed)
     record = Record.open(record_dir)
-    proof = prove(cohort, scheme, record=record, seed=seed, progress=progress)
-    with threadpool_limits(1, user_api="blas"), progress("fitting", total=len(scheme.splits)) as advance:
-        uncensored = [followed(cohort, split.train) for split in scheme.splits]
-        held = hold_out(
-            candidates_of(study, cohort)[0], cohort, scheme=scheme, uncensored=uncensored, seed=seed, advance=advance
-        )
-    earlier = {
-        days: _auc_earlier(cohort, scheme, held=held, record=record, days=days, seed=seed, progress=progress)
-        for days in SHIFTS_DAYS
-    }
-    return replace(proof, auc=_auc(cohort, held, risk=held.clinical, seed=seed), auc_earlier=earlier)
+    proof = prove(plan, record=record, progress=progress)
+    with threadpool_limits(1, user_api="blas"), progress("fitting", total=len(plan.scheme.splits)) as advance:
+        held = hold_out(plan, candidates_of(study, cohort)[0], advance=advance)
+    earlier = {days: _auc_earlier(plan, held, record=record, days=days, progress=progress) for days in SHIFTS_DAYS}
+    return replace(proof, auc=_auc(plan, held, risk=held.clinical), auc_earlier=earlier)
 
 
 def _catalogue(cohort: Cohort) -> Catalogue:
@@ -154,18 +151,17 @@ def _catalogue(cohort: Cohort) -> Catalogue:
     return Catalogue.from_json(cohort.catalogue_json)
 
 
-def _auc(cohort: Cohort, held: HeldOut, *, risk: Floats, seed: int) -> float:
-    return float(Bench.of(cohort, held, n_boot=0, seed=seed).measure(risk, n_boot=0)["auc"].value)
+def _auc(plan: Plan, held: HeldOut, *, risk: Floats) -> float:
+    return float(Bench.of(plan, held, n_boot=0).measure(risk, n_boot=0)["auc"].value)
 
 
-def _auc_earlier(
-    cohort: Cohort, scheme: Scheme, *, held: HeldOut, record: Record, days: int, seed: int, progress: Progress
-) -> float:
+def _auc_earlier(plan: Plan, held: HeldOut, *, record: Record, days: int, progress: Progress) -> float:
     """The clinical model's AUC on test rows whose features are those of some days before."""
+    cohort = plan.cohort
     index = shifted(Index(cohort.frame.subject_ids, cohort.frame.as_of), days)
     before = replace(cohort, frame=build(index, record, catalogue=_catalogue(cohort), progress=progress))
-    parts = [pair.risks(before, split.test)[0] for pair, split in zip(held.pairs, scheme.splits, strict=True)]
-    return _auc(cohort, held, risk=np.concatenate(parts), seed=seed)
+    parts = [pair.risks(before, split.test)[0] for pair, split in zip(held.pairs, plan.scheme.splits, strict=True)]
+    return _auc(plan, held, risk=np.concatenate(parts))
 
 
 def _in_two_splits(cohort: Cohort, scheme: Scheme) -> int:

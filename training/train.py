@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +14,16 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from features.record import Record
-from features.writing import write_text
 from training.bundle import write_bundle
-from training.cohort import Cohort, References, Scheme, make_splits, read_flat
+from training.cohort import Cohort, References, read_flat
 from training.fitted import SERVABLE
 from training.fitting import Period, fit_pair, followed
 from training.heldout import (
     REFITS,
-    Bench,
+    SPLITTING,
+    Fits,
     HeldOut,
+    Plan,
     budget_of,
     candidates_of,
     choose,
@@ -32,22 +32,18 @@ from training.heldout import (
     hold_out,
     in_last_years,
     nested_blocks,
-    period_json,
     predictions_of,
-    quiet_budget,
-    reach_notes,
-    site_notes,
-    sites_json,
-    stream,
+    result_of,
+    searches,
     trials_of,
-    tuning_json,
     write_predictions,
 )
-from training.heldout.document import document as document_of
 from training.heldout.refits import refits
+from training.learners import Learner
 from training.models import Pair
 from training.registry import check_server
 from training.report import Summary, draw
+from training.result import LeakageProof, RegisteredAs, Result
 from training.study import Study, naming_the_study, read_study
 
 
@@ -106,93 +102,31 @@ def _train(
     cohort, references = cohort_of(study, record_dir=record_dir, table=table, truth=truth, progress=progress)
     compared = comparators_of(comparators, cohort)
     candidates = (*candidates_of(study, cohort), *compared)
-    scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
-    fits = len(scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
-    with progress("fitting candidates", total=fits) as advance:
-        uncensored = [followed(cohort, split.train) for split in scheme.splits]
-        budget = budget_of(study, tune, advance=advance)
-        held = {
-            name: hold_out(
-                name,
-                cohort,
-                scheme=scheme,
-                uncensored=uncensored,
-                seed=seed,
-                advance=advance,
-                budget=budget,
-                learner=compared.get(name),
-            )
-            for name in candidates
-        }
-    chosen = choose([found for name, found in held.items() if name in SERVABLE])
-    others: tuple[Pair, ...] = ()
-    if len(scheme.splits) == 1:
-        with progress("fitting anew, for intervals of importance", total=REFITS) as advance:
-            others = refits(
-                chosen, cohort, split=scheme.splits[0], uncensored=uncensored[0], seed=seed, advance=advance
-            )
-    final, periods = _final_pair(chosen, cohort, scheme=scheme, study=study, tune=tune, seed=seed, progress=progress)
+    with progress(SPLITTING):
+        plan = Plan.of(study, cohort, seed=seed)
+    held, chosen = _held_out(plan, candidates, comparators=compared, tune=tune, progress=progress)
+    others = _refits(plan, chosen, progress=progress)
+    final, periods = _final_pair(plan, chosen, tune=tune, progress=progress)
+    proof = None if study.is_flat or record_dir is None else _proof(plan, record_dir, progress=progress)
     with progress("measuring"):
-        tested = clinical_of_the_tested(chosen, cohort, scheme=scheme, uncensored=uncensored, seed=seed)
-        nested = nested_blocks(
-            chosen,
-            cohort,
-            scheme=scheme,
-            uncensored=uncensored,
-            seed=seed,
-            reference=tested,
-            budget=quiet_budget(budget),
-        )
-        document = document_of(
-            study,
-            cohort,
-            scheme=scheme,
-            held=held,
-            chosen=chosen,
-            nested=nested,
-            tested=tested,
+        tested = clinical_of_the_tested(plan, chosen)
+        nested = nested_blocks(plan, chosen, reference=tested, budget=budget_of(plan, tune))
+        result = result_of(
+            plan,
+            Fits(held, chosen, tested, nested, others, periods),
             references=references,
-            others=others,
-            seed=seed,
+            leakage=proof,
+            tuning=None if tune is None else searches(held, chosen, final=final),
         )
-        document["notes"] += reach_notes(cohort, scheme, uncensored=uncensored)
-        if periods:
-            document["period"], notes = period_json(
-                periods, chosen, cohort=cohort, scheme=scheme, uncensored=uncensored
-            )
-            document["notes"] += notes
-        if study.validation.site_column is not None:
-            document["sites"] = sites_json(
-                Bench.of(cohort, chosen, n_boot=study.validation.bootstraps, seed=seed),
-                chosen,
-                min_people=study.equity.min_people,
-            )
-            document["notes"] += site_notes(document["sites"])
-    if record_dir is not None and not study.is_flat:
-        from training.leakage import prove
-
-        proof = prove(cohort, scheme, record=Record.open(record_dir), seed=seed, progress=progress)
-        document["leakage"] = proof.to_json()
-    if tune is not None:
-        document["tuning"] = tuning_json(held, chosen, final=final)
     with progress("writing the bundle and the run"):
-        figures = draw(study.name, document["figures"])
-        document["registered"] = _register(
-            study,
-            cohort=cohort,
-            scheme=scheme,
-            held=held,
-            chosen=chosen,
-            final=final,
-            document=document,
-            figures=figures,
-            seed=seed,
-        )
-    _write(json_out, document)
+        registered = _register(plan, result, held=held, final=final)
+    result = result.model_copy(update={"registered": registered})
+    if json_out is not None:
+        result.write(json_out)
     predictions = predictions_of(cohort, held=list(held.values()))
     if predictions_out is not None:
         write_predictions(predictions_out, predictions)
-    return Summary(document, predictions)
+    return Summary(result, predictions)
 
 
 def cohort_of(
@@ -219,58 +153,60 @@ def cohort_of(
     return read_record(study, study.folder, record_dir=record_dir, truth=truth, progress=progress)
 
 
-def _final_pair(
-    chosen: HeldOut, cohort: Cohort, *, scheme: Scheme, study: Study, tune: int | None, seed: int, progress: Progress
-) -> tuple[Pair, list[Period]]:
+def _held_out(
+    plan: Plan,
+    candidates: tuple[str, ...],
+    *,
+    comparators: Mapping[str, Learner],
+    tune: int | None,
+    progress: Progress,
+) -> tuple[dict[str, HeldOut], HeldOut]:
+    """Every candidate on every split, and the one to serve."""
+    fits = len(plan.scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
+    with progress("fitting candidates", total=fits) as advance:
+        budget = budget_of(plan, tune, advance=advance)
+        held = {
+            name: hold_out(plan, name, advance=advance, budget=budget, learner=comparators.get(name))
+            for name in candidates
+        }
+    return held, choose([found for name, found in held.items() if name in SERVABLE])
+
+
+def _refits(plan: Plan, chosen: HeldOut, *, progress: Progress) -> tuple[Pair, ...]:
+    """The chosen candidate fitted anew, where one split alone tells nothing of how fits differ."""
+    if len(plan.scheme.splits) != 1:
+        return ()
+    with progress("fitting anew, for intervals of importance", total=REFITS) as advance:
+        return refits(plan, chosen, advance=advance)
+
+
+def _final_pair(plan: Plan, chosen: HeldOut, *, tune: int | None, progress: Progress) -> tuple[Pair, list[Period]]:
     """The very model that was evaluated where there is one split; else one fitted to everybody, in the last years."""
-    if scheme.temporal:
+    if plan.scheme.temporal:
         return chosen.pairs[0], []
-    name, rows = chosen.candidate, np.arange(len(cohort))
+    name, cohort, rows = chosen.candidate, plan.cohort, np.arange(len(plan.cohort))
     with progress("fitting to everybody", total=1 + trials_of(name, tune)) as advance:
-        budget, rng = budget_of(study, tune, advance=advance), stream(seed, name, "all")
+        budget, rng = budget_of(plan, tune, advance=advance), plan.stream(name, "all")
         seen = followed(cohort, rows)
         pair = fit_pair(name, cohort, rows=rows, uncensored=seen, rng=rng, budget=budget)
         advance(1)
     return in_last_years(pair, cohort, rows=rows, uncensored=seen)
 
 
-def _register(
-    study: Study,
-    *,
-    cohort: Cohort,
-    scheme: Scheme,
-    held: Mapping[str, HeldOut],
-    chosen: HeldOut,
-    final: Pair,
-    document: dict[str, Any],
-    figures: Mapping[str, Any],
-    seed: int,
-) -> dict[str, Any]:
+def _proof(plan: Plan, record_dir: Path, *, progress: Progress) -> LeakageProof:
+    from training.leakage import prove
+
+    return prove(plan, record=Record.open(record_dir), progress=progress).proof
+
+
+def _register(plan: Plan, result: Result, *, held: Mapping[str, HeldOut], final: Pair) -> RegisteredAs:
+    """Write the bundle and keep it, with the run, in MLflow."""
     from training.heldout import log_run
 
+    study, cohort, scheme = plan.study, plan.cohort, plan.scheme
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
-        digest = write_bundle(bundle, study, cohort=cohort, scheme=scheme, pair=final, document=document)
-        registered = log_run(
-            study,
-            cohort,
-            held=held,
-            chosen=chosen,
-            document=document,
-            bundle=bundle,
-            figures=figures,
-            digest=digest,
-            seed=seed,
-        )
-    return {
-        "model": registered.model,
-        "version": registered.version,
-        "run_id": registered.run_id,
-        "digest": digest,
-    }
-
-
-def _write(path: Path | None, document: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        digest = write_bundle(bundle, study, cohort=cohort, scheme=scheme, pair=final, result=result)
+        figures = draw(study.name, result.figures)
+        run = log_run(plan, result, held=held, bundle=bundle, figures=figures, digest=digest)
+    return RegisteredAs(model=run.model, version=run.version, run_id=run.run_id, digest=digest)

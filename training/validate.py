@@ -6,10 +6,8 @@ can be scored. Intervals resample people; censoring weights are learned on these
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +17,74 @@ import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderResult
 from threadpoolctl import threadpool_limits
 
-from features.arrays import Floats
 from features.errors import PresageError
 from features.progress import Progress, silent
 from features.shown import Shown
-from features.writing import write_text
 from training.bundle import Bundle
 from training.card import unreachable_words
-from training.cohort import EVENT, Cohort, Dosages, References
+from training.cohort import EVENT, Cohort
 from training.disclosure import shown_steps, suppress
 from training.elsewhere import Elsewhere, drift, drift_sentence, read_elsewhere, recalibration, sentence
-from training.evaluation import finite, groups_json, metrics_json
+from training.evaluation import shown_groups, shown_metrics, shown_with_ici
+from training.external import ExternalResult
 from training.fitting import followed
-from training.heldout import SERVED, Bench, figure_numbers, group_results
+from training.heldout import (
+    SERVED,
+    Bench,
+    against_equation,
+    figure_numbers,
+    group_results,
+    horizon_key,
+)
 from training.models import LEARNED_FROM, Shape, own_shape
-from training.registry import find, log_validation
+from training.registry import find, log_validation, moment
 from training.report import estimates_table, models_table
+from training.result import Metrics, Result
 
 FEWEST_EVENTS = 10
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class External(Shown):
-    """What a validation found. `document` is the JSON; it holds aggregates only."""
+    """What a validation found, as a table and in print; internal: the training's own metrics beside it."""
 
-    document: dict[str, Any]
-    internal: Mapping[str, Any]
+    result: ExternalResult
+    internal: Metrics
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The result as JSON, as `presage validate --json` writes it."""
+        return self.result.to_json()
 
     def metrics(self) -> pd.DataFrame:
         """The served risk's metrics there, at the last horizon: value, low, high, by metric."""
-        return estimates_table(self.document["metrics"])
+        return estimates_table(self.result.metrics)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The sentence, both performances, recalibration, coverage, who was not scored."""
-        d = self.document
-        yield d["sentence"]
-        title = f"{d['model']} on {d['source']}: {d['people']:,} people"
-        yield models_table(title, {"internal": self.internal, "external": d["metrics"]}, first="people")
-        yield f"Recalibration: {d['recalibration']['sentence']}"
-        yield f"Coverage: {d['drift_sentence']}"
-        for note in d["notes"]:
+        result = self.result
+        yield result.sentence
+        title = f"{result.model} on {result.source}: {result.people:,} people"
+        yield models_table(title, {"internal": self.internal, "external": result.metrics}, first="people")
+        yield f"Recalibration: {result.recalibration.sentence}"
+        yield f"Coverage: {result.drift_sentence}"
+        for note in result.notes:
             yield f"Note: {note}"
-        for reason, rows in d["left_out"].items():
+        for reason, rows in result.left_out.items():
             yield f"Not scored: {reason} ({'1 to 10' if rows is None else f'{rows:,}'} rows)"
-        if d.get("run_id"):
-            yield f"MLflow run {d['run_id']}"
+        if result.run_id:
+            yield f"MLflow run {result.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was validated, on whom, by whom and when: model and version, None for a folder; at: UTC, to the second."""
+
+    model: str
+    version: int | None
+    source: str
+    by: str | None
+    at: str
 
 
 def validate(
@@ -85,67 +106,67 @@ def validate(
     few have the event.
     """
     bundle, model, number = find(target, version)
+    home = bundle.report()
+    called = source or ("another record" if record_dir is not None else "another table")
+    named = Named(model or bundle.name, number, called, by, moment(now))
     with threadpool_limits(1, user_api="blas"):
         there = read_elsewhere(bundle, record_dir=record_dir, table=table, progress=progress)
         with progress("scoring and measuring"):
-            document = measure(bundle, there, seed=seed)
-    moment = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo is not None else now
-    at = moment.isoformat(timespec="seconds")
-    document |= {
-        "model": model or bundle.name,
-        "version": number,
-        "bundle_digest": bundle.digest,
-        "source": source or ("another record" if record_dir is not None else "another table"),
-        "by": by,
-        "at": at,
-    }
+            result = measure(bundle, there, home=home, named=named, seed=seed)
     if model is not None and number is not None:
-        document["run_id"] = log_validation(model, number, document=document)
-    _write(json_out, document)
-    return External(document, bundle.report()["chosen"]["metrics"])
+        result = result.model_copy(update={"run_id": log_validation(model, number, found=result)})
+    if json_out is not None:
+        result.write(json_out)
+    return External(result, home.chosen.metrics)
 
 
-def measure(bundle: Bundle, there: Elsewhere, *, seed: int) -> dict[str, Any]:
-    """Numbers of the served risk on the rows that can be scored."""
+def measure(bundle: Bundle, there: Elsewhere, *, home: Result, named: Named, seed: int) -> ExternalResult:
+    """Numbers of the served risk on the rows that can be scored. home: the training's result."""
     study, cohort = there.study, there.cohort
     answer = bundle.risk(cohort.frame, there.dosages)
     rows = np.flatnonzero(answer.not_scored == "")
     _enough(bundle, cohort, rows=rows)
-    bench = _bench(bundle, cohort, rows=rows, n_boot=study.validation.bootstraps, seed=seed)
+    bench = _bench(home, cohort, rows=rows, n_boot=study.validation.bootstraps, seed=seed)
     risk = answer.risk[rows]
-    shape = _shape(bundle, cohort, dosages=there.dosages, rows=rows, combined=answer.model[rows] == "combined")
+    shape = _shape(bundle, there, home=home, rows=rows, combined=answer.model[rows] == "combined")
     curves = None if shape is None else shape.through(risk, cohort.horizons)
-    metrics = metrics_json(bench.measure(risk, integrated=True, curves=curves))
-    metrics["ici"]["if_perfect"] = finite(bench.ici_if_perfect(risk))
+    measured = bench.measure(risk, integrated=True, curves=curves)
+    metrics = shown_with_ici(measured, if_perfect=bench.ici_if_perfect(risk))
     groups, gaps = group_results(bench, cohort, risk=risk, min_people=study.equity.min_people)
     moved = drift(cohort.frame.take(rows), bundle.reference())
     event = cohort.outcome.event[rows] == EVENT
-    return {
-        "study": study.name,
-        "people": bench.people,
-        "rows": len(rows),
-        "events": len(np.unique(cohort.persons[rows][event])),
-        "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
-        "left_out": _counted(answer.not_scored[answer.not_scored != ""]),
-        "served_by": _counted(answer.model[rows]),
-        "metrics": metrics,
-        "curves_follow": None if shape is None else shape.source,
-        "horizons": {
-            "all" if np.isnan(h) else f"{h:g}": metrics_json(bench.measure(risk, i))
-            for i, h in enumerate(bundle.horizons_days)
+    return ExternalResult(
+        format=ExternalResult.VERSION,
+        study=study.name,
+        people=bench.people,
+        rows=len(rows),
+        events=len(np.unique(cohort.persons[rows][event])),
+        attrition=shown_steps(cohort.attrition),
+        left_out=_counted(answer.not_scored[answer.not_scored != ""]),
+        served_by=_counted(answer.model[rows]),
+        metrics=metrics,
+        curves_follow=None if shape is None else shape.source,
+        horizons={
+            horizon_key(days): shown_metrics(bench.measure(risk, i)) for i, days in enumerate(bundle.horizons_days)
         },
-        "groups": groups_json(groups),
-        "gaps": gaps,
-        "equation": _against_equation(bench, risk, references=there.references),
-        "recalibration": recalibration(bench, risk[:, -1], metrics=metrics),
-        "figures": figure_numbers(bench, {SERVED: risk}),
-        "drift": moved,
-        "drift_sentence": drift_sentence(moved, len(bundle.names)),
-        "notes": [*cohort.notes, *reach_notes(bench), *_period_notes(bundle)],
-        "sentence": sentence(bundle.report()["chosen"]["metrics"], metrics),
-        "bootstraps": study.validation.bootstraps,
-        "seed": seed,
-    }
+        groups={name: shown_groups(levels) for name, levels in groups.items()},
+        gaps=gaps,
+        equation=against_equation(bench, risk, references=there.references),
+        recalibration=recalibration(bench, risk[:, -1], metrics=metrics),
+        figures=figure_numbers(bench, {SERVED: risk}),
+        drift=moved,
+        drift_sentence=drift_sentence(moved, len(bundle.names)),
+        notes=(*cohort.notes, *reach_notes(bench), *_period_notes(bundle)),
+        sentence=sentence(home.chosen.metrics, metrics),
+        bootstraps=study.validation.bootstraps,
+        seed=seed,
+        model=named.model,
+        version=named.version,
+        bundle_digest=bundle.digest,
+        source=named.source,
+        by=named.by,
+        at=named.at,
+    )
 
 
 def reach_notes(bench: Bench) -> list[str]:
@@ -174,9 +195,8 @@ def _enough(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64]) -> N
         raise PresageError(bundle.name, f"at least {FEWEST_EVENTS} events there", found="fewer")
 
 
-def _bench(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boot: int, seed: int) -> Bench:
+def _bench(home: Result, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boot: int, seed: int) -> Bench:
     """These rows, measured at the cut-offs and capacities of the training."""
-    at = bundle.report()["validation"]
     return Bench(
         rows,
         cohort.outcome.take(rows),
@@ -184,29 +204,30 @@ def _bench(bundle: Bundle, cohort: Cohort, *, rows: npt.NDArray[np.int64], n_boo
         followed(cohort, rows),
         n_boot,
         seed,
-        tuple(at["cutoffs"]),
-        tuple(at["capacities"]),
+        home.validation.cutoffs,
+        home.validation.capacities,
     )
 
 
 def _shape(
     bundle: Bundle,
-    cohort: Cohort,
+    there: Elsewhere,
     *,
-    dosages: Dosages | None,
+    home: Result,
     rows: npt.NDArray[np.int64],
     combined: npt.NDArray[np.bool_],
 ) -> Shape | None:
     """What risks follow between the horizons: nothing that is learned here."""
+    cohort = there.cohort
     if not cohort.outcome.horizons_days:
         return None
     both = np.flatnonzero(combined)
-    called = None if dosages is None else dosages.take(rows[both])
+    called = None if there.dosages is None else there.dosages.take(rows[both])
     own = own_shape(bundle.pair, cohort.frame.take(rows), horizons_days=cohort.horizons, both=both, dosages=called)
-    stored = bundle.report().get("incidence")
+    stored = home.incidence
     if own is not None or stored is None:
         return own
-    return Shape(tuple(stored["days"]), np.array([stored["risk"]]), LEARNED_FROM)
+    return Shape(stored.days, np.array([stored.risk]), LEARNED_FROM)
 
 
 def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:
@@ -216,21 +237,3 @@ def _counted(words: npt.NDArray[np.object_]) -> dict[str, int | None]:
         return {}
     shown = suppress([counts.tolist()]).cells[0]
     return dict(zip(names.tolist(), shown, strict=True))
-
-
-def _against_equation(bench: Bench, risk: Floats, *, references: References) -> dict[str, Any] | None:
-    if references.equation is None:
-        return None
-    equation = references.equation[bench.rows][:, None]
-    rows = np.flatnonzero(~np.isnan(equation[:, 0]))
-    if len(rows) == 0:
-        return {"name": references.equation_name, "people": 0, "delta": {}}
-    some = bench.take(rows)
-    delta = some.compare(risk[rows], np.broadcast_to(equation[rows], risk[rows].shape))
-    return {"name": references.equation_name, "people": some.people, "delta": metrics_json(delta)}
-
-
-def _write(path: Path | None, document: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

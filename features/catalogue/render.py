@@ -109,7 +109,7 @@ def _codes() -> str:
 def _equations() -> str:
     rows = "\n".join(
         f"| `{each.name}` | {each.label} | {each.horizon_days:g} | "
-        + "; ".join(_range(one.words, one.valid, below=one.below) for one in each.inputs_valid)
+        + "; ".join(_range(needed.words, needed.valid, below=needed.below) for needed in each.inputs_valid)
         + f" | {each.reference} |"
         for each in EQUATIONS.values()
     )

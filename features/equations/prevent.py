@@ -118,7 +118,7 @@ _FEATURES = {
     "total_cholesterol_mg_dl": Input("total_cholesterol_mg_dl_latest_1825d", "total cholesterol", (130, 320)),
     "hdl_mg_dl": Input("hdl_mg_dl_latest_1825d", "HDL cholesterol", (20, 100)),
     "sbp_mmhg": Input("sbp_mmhg_latest_1825d", "systolic pressure", (90, 200)),
-    "egfr": Input("egfr_ml_min_173m2_latest_1825d", "eGFR", (15, 150)),
+    "egfr": Input("egfr_ml_min_173m2_latest_1825d", "eGFR", (15, 140)),
     "diabetes": Input("diabetes_ever", "diabetes", (0, 1)),
     "smoking": Input("smoking_current", "smoking status", (0, 1)),
     "antihypertensive": Input("antihypertensive_current", "antihypertensive treatment", (0, 1)),

@@ -222,8 +222,8 @@ def _score_panel(
                 advance(1)
         if not ids:
             return {}, {}
-        found = store.finish(genotypes.variants, None)
-        sums = score_samples(genotypes, found, threads=settings.threads, progress=progress)
+        weights = store.finish(genotypes.variants, None)
+        sums = score_samples(genotypes, weights, threads=settings.threads, progress=progress)
     return dict(zip(ids, sums.sums, strict=True)), parts
 
 

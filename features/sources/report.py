@@ -48,8 +48,9 @@ class TableReport:
 class IngestReport(Shown):
     """The report of one run of one source.
 
-    `tables` stand in the order they were read; a table the source lacks has status `absent`. unread: tables that are
-    not read; unread_rows: the number of rows of those among them that hold facts about people.
+    `tables` stand in the order they were read; a table the source lacks has status `absent`. vocabularies: those
+    loaded, by release and digest. unread: tables that are not read; unread_rows: the number of rows of those among them
+    that hold facts about people.
     """
 
     source: str
@@ -60,6 +61,7 @@ class IngestReport(Shown):
     unread: tuple[str, ...] = ()
     unread_rows: dict[str, int] = field(default_factory=dict)
     tables: dict[str, TableReport] = field(default_factory=dict)
+    vocabularies: tuple[dict[str, Any], ...] = ()
 
     def table(self, name: str) -> TableReport:
         """The report of one table, made on first use."""
@@ -80,6 +82,7 @@ class IngestReport(Shown):
             "codes": self.codes,
             "unread": list(self.unread),
             "unread_rows": self.unread_rows,
+            "vocabularies": list(self.vocabularies),
             "tables": {name: table.as_json() for name, table in self.tables.items()},
         }
 

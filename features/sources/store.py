@@ -32,6 +32,7 @@ from features.record import (
     settle,
 )
 from features.sources.report import IngestReport
+from features.vocabulary import ancestors_of_codes, loaded
 
 EVENTS_PER_SHARD = 1_000_000
 MEMORY_LIMIT = "900MB"
@@ -132,7 +133,8 @@ def write(
         raise _nobody(space, report)
     if not space.replace:
         _check_people(space, events)
-    _write_metadata(space, codes, ancestors=ancestors, report=report)
+    _write_metadata(space, codes, ancestors=ancestors, used=_used(space, events), report=report)
+    report.vocabularies = tuple(each.to_json() for each in loaded())
     _write_tells(space, kinds)
     _write_table(
         identity.merged(space.record_dir, space.source, identity=subjects), space.ready / identity.FILE, schema=IDENTITY
@@ -206,14 +208,28 @@ def _bounds(events: ir.Table, shards: int) -> list[tuple[int, int]]:
     return [(row["first"], row["last"]) for row in ranges.order_by("shard").to_pyarrow().to_pylist()]
 
 
-def _write_metadata(space: Workspace, codes: ir.Table, *, ancestors: ir.Table, report: IngestReport) -> None:
+def _ancestors(space: Workspace, own: ir.Table, *, used: list[str]) -> pa.Table:
+    """What the source itself and the loaded vocabularies put above the codes and codings in use, each pair once."""
+    mine = space.con.to_pyarrow(own.select(ANCESTORS.names)).cast(ANCESTORS)
+    return _together([mine, ancestors_of_codes(used)], ANCESTORS)
+
+
+def _used(space: Workspace, events: ir.Table) -> list[str]:
+    """Every code and other coding of these events."""
+    both = events.select("code").union(events.filter(events.codings.notnull()).select(code=events.codings.unnest()))
+    return [code for code in space.con.to_pyarrow(both.distinct())["code"].to_pylist() if code]
+
+
+def _write_metadata(
+    space: Workspace, codes: ir.Table, *, ancestors: ir.Table, used: list[str], report: IngestReport
+) -> None:
     folder = space.ready / "metadata"
     folder.mkdir()
     mine = space.con.to_pyarrow(codes.select(CODES.names)).cast(CODES)
     report.codes = mine.num_rows
     for name, table, schema in (
         ("codes", mine, CODES),
-        ("ancestors", space.con.to_pyarrow(ancestors.select(ANCESTORS.names)).cast(ANCESTORS), ANCESTORS),
+        ("ancestors", _ancestors(space, ancestors, used=used), ANCESTORS),
     ):
         own = folder / space.source / f"{name}.parquet"
         _write_table(table, own, schema=schema)
@@ -246,7 +262,14 @@ def _write_tells(space: Workspace, kinds: Mapping[str, ir.Table]) -> None:
     for name, body in sorted(sources.items()):
         if body.get("reading") == READING:  # a source of earlier rules tells nothing until it is ingested again
             whole = whole.merged(Tells.from_json(body, where=name, way_out="ingest it again"))
-    _write_json(space.ready / TELLS_FILE, {**whole.to_json(), "sources": dict(sorted(sources.items()))})
+    _write_json(
+        space.ready / TELLS_FILE,
+        {
+            **whole.to_json(),
+            "sources": dict(sorted(sources.items())),
+            "vocabularies": [each.to_json() for each in loaded()],
+        },
+    )
 
 
 def _vocabularies(space: Workspace, events: ir.Table) -> dict[str, str]:

@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(ingest.ingest, name="ingest")
 app.add_typer(ingest.record, name="record")
+app.add_typer(ingest.vocabulary, name="vocabulary")
 app.add_typer(ingest.ancestry, name="ancestry")
 app.add_typer(people.user, name="user")
 app.add_typer(models.app)

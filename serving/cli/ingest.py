@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ingest = typer.Typer(help="Read a source into a record.", no_args_is_help=True)
 record = typer.Typer(help="What a record holds, and what of it is read.", no_args_is_help=True)
+vocabulary = typer.Typer(help="Vocabularies that every source is read by.", no_args_is_help=True)
 ancestry = typer.Typer(help="The reference that polygenic scores are adjusted by.", no_args_is_help=True)
 
 
@@ -187,3 +188,29 @@ def describe_record(
     console.print(found)
     if json_out is not None:
         write_text(json_out, json.dumps(found.to_json(), indent=1) + "\n")
+
+
+@vocabulary.command("load")
+def vocabulary_load(
+    source: Annotated[Path, typer.Argument(help="The folder of an OMOP export, RxNorm's RRF or SNOMED CT's RF2.")],
+    release: Annotated[str | None, typer.Option(help="The release's name, where the files do not say it.")] = None,
+) -> None:
+    """Load a vocabulary once for all sources; records ingested from then on are read by it."""
+    from features.vocabulary import load
+
+    done = load(source, release=release, progress=progress)
+    say(
+        f"loaded {done.name}, release {done.release}: {done.concepts:,} concepts, {done.pairs:,} pairs of a concept "
+        f"and one above it; ingest your sources again to read them by it"
+    )
+
+
+@vocabulary.command("list")
+def vocabulary_list() -> None:
+    """The vocabularies that are loaded, with release and digest."""
+    from features.vocabulary import loaded
+
+    for each in loaded():
+        say(f"{each.name}: release {each.release}, {each.concepts:,} concepts, digest {each.digest[:12]}")
+    if not loaded():
+        say("none; presage reads by the codes that ship")

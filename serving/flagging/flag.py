@@ -91,14 +91,17 @@ def flag(
         # Scores that this policy has flagged before list nobody: a person whose flag was decided on since then would
         # otherwise leave a place to the next in line.
         listed = [] if run_id is not None else _listed(policy, receipts, panels=panels_of(record_dir), rest=rest)
-        found = _findings(record_dir, policy, as_of=scores.as_of)
-    named = sorted({*listed, *(one.subject_id for one in found)})
+        findings = _findings(record_dir, policy, as_of=scores.as_of)
+    named = sorted({*listed, *(finding.subject_id for finding in findings)})
     genetics = genetic_records(record_dir, as_of=scores.as_of, subject_ids=named)
     with progress("putting reasons into words"):
         why = _explain(scores, [receipts[subject_id] for subject_id in listed], record=record)
-    everybody = {one.subject_id: one for one in scores.receipts}
+    everybody = {receipt.subject_id: receipt for receipt in scores.receipts}
     proposals = [
-        *(_of_finding(one, policy, genetics=genetics, receipt=everybody.get(one.subject_id), now=now) for one in found),
+        *(
+            _of_finding(finding, policy, genetics=genetics, receipt=everybody.get(finding.subject_id), now=now)
+            for finding in findings
+        ),
         *(
             _of_risk(receipts[subject_id], policy, genetics=genetics, why=why[subject_id], now=now)
             for subject_id in listed
@@ -121,7 +124,7 @@ def flag(
             now=now,
             list_stands=repeated,
         )
-    return Raised(policy, len(listed), len(found), len(receipts), settled, repeated)
+    return Raised(policy, len(listed), len(findings), len(receipts), settled, repeated)
 
 
 def flag_scores(
@@ -177,25 +180,25 @@ def _listed(
     policy: Policy, receipts: Mapping[int, Receipt], *, panels: Mapping[int, str], rest: Collection[int]
 ) -> list[int]:
     candidates = (
-        Candidate(one.subject_id, panels.get(one.subject_id, UNASSIGNED), _risk(one, policy)[0])
-        for one in receipts.values()
-        if one.subject_id not in rest
+        Candidate(receipt.subject_id, panels.get(receipt.subject_id, UNASSIGNED), _risk(receipt, policy)[0])
+        for receipt in receipts.values()
+        if receipt.subject_id not in rest
     )
     return [candidate.subject_id for candidate in shortlist(policy.shortlist, candidates)]
 
 
 def _receipts_of(scores: Scores, policy: Policy) -> dict[int, Receipt]:
     """The scored receipts by subject, checked to be of the policy's study and horizon."""
-    scored = {one.subject_id: one for one in scores.receipts if one.not_scored is None}
-    for one in scored.values():
-        if one.study != policy.study:
+    scored = {receipt.subject_id: receipt for receipt in scores.receipts if receipt.not_scored is None}
+    for receipt in scored.values():
+        if receipt.study != policy.study:
             raise PresageError(
                 "--policy",
-                f"a policy for the study of these scores, {one.study}",
+                f"a policy for the study of these scores, {receipt.study}",
                 found=f"one for {policy.study}",
                 way_out="give the study's own",
             )
-        _risk(one, policy)
+        _risk(receipt, policy)
         break
     return scored
 
@@ -221,7 +224,9 @@ def _findings(record_dir: Path, policy: Policy, *, as_of: datetime) -> list[Acti
     if not path.exists() or not policy.findings:
         return []
     reported = pq.read_table(path, schema=FINDINGS)
-    return [one for one in actionable(reported, as_of=as_of) if policy.rule_for(one.gene_symbol) is not None]
+    return [
+        finding for finding in actionable(reported, as_of=as_of) if policy.rule_for(finding.gene_symbol) is not None
+    ]
 
 
 def _explain(scores: Scores, listed: Sequence[Receipt], *, record: Record) -> Mapping[int, tuple[Reason, ...]]:
@@ -264,31 +269,31 @@ def _of_risk(
 
 
 def _of_finding(
-    found: Actionable,
+    finding: Actionable,
     policy: Policy,
     *,
     genetics: Mapping[int, GeneticRecord],
     receipt: Receipt | None,
     now: datetime,
 ) -> Proposal:
-    rule = policy.rule_for(found.gene_symbol)
+    rule = policy.rule_for(finding.gene_symbol)
     if rule is None:
         raise ValueError("findings without a rule were to be left out")
-    status, words = genetics.get(found.subject_id, GeneticRecord()).status(policy.genes)
+    status, words = genetics.get(finding.subject_id, GeneticRecord()).status(policy.genes)
     scored = receipt is not None and receipt.not_scored is None
     risk, horizon_days = _risk(receipt, policy) if receipt is not None and scored else (None, None)
     why_not = NOT_ENROLLED if receipt is None else receipt.not_scored
-    reported = f"{found.laboratory}, report {found.report_id}"
-    if found.available_time is not None:
-        reported += f" of {found.available_time.day} {found.available_time:%b %Y}"
+    reported = f"{finding.laboratory}, report {finding.report_id}"
+    if finding.available_time is not None:
+        reported += f" of {finding.available_time.day} {finding.available_time:%b %Y}"
     return Proposal(
-        subject_id=found.subject_id,
+        subject_id=finding.subject_id,
         kind="finding",
-        cause=found.gene_symbol,
+        cause=finding.gene_symbol,
         headline=rule.headline,
         reasons=(
-            Reason(f"{found.gene_symbol} {', '.join(found.variants)}: {found.classification}"),
-            Reason(f"{reported}; actionable by {found.source}"),
+            Reason(f"{finding.gene_symbol} {', '.join(finding.variants)}: {finding.classification}"),
+            Reason(f"{reported}; actionable by {finding.source}"),
         ),
         genetic_status=status,
         genetic_words=words,
@@ -296,7 +301,7 @@ def _of_finding(
         horizon_days=horizon_days,
         model=receipt.model if receipt is not None and scored else None,
         not_scored=why_not,
-        report_id=found.report_id,
+        report_id=finding.report_id,
         action=rule.action.text,
         action_source=rule.action.source,
         owner=rule.action.owner,

@@ -15,6 +15,7 @@ from features.errors import PresageError
 if TYPE_CHECKING:
     from features.catalogue import Catalogue
     from training.bundle import Bundle
+    from training.result import Metric
 
 LOG = logging.getLogger("presage")
 LOOKS_BETWEEN_TRIES = 20  # a refused version is tried again after so many looks, should its files have been mended
@@ -42,18 +43,16 @@ class Champion:
 
     def metrics(self) -> tuple[tuple[str, str], ...]:
         """The main numbers of the evaluation with their intervals, in words."""
-        measured = self.bundle.report()["chosen"]["metrics"]
-        return tuple(
-            (words, _with_interval(measured[key]))
-            for key, words in METRICS
-            if measured.get(key, {}).get("value") is not None
-        )
+        from training.result import known
+
+        measured = self.bundle.report().chosen.metrics
+        defined = ((words, known(measured, key)) for key, words in METRICS)
+        return tuple((words, _with_interval(metric)) for words, metric in defined if metric is not None)
 
 
-def _with_interval(estimate: dict[str, float | None]) -> str:
-    low, high = estimate.get("low"), estimate.get("high")
-    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-    return f"{estimate['value']:.3f}{interval}"
+def _with_interval(metric: Metric) -> str:
+    interval = "" if metric.interval is None else f" ({metric.interval[0]:.3f} to {metric.interval[1]:.3f})"
+    return f"{metric.value:.3f}{interval}"
 
 
 def load_champion(name: str) -> Champion:

@@ -79,14 +79,14 @@ class Scores(Shown):
 
         horizons = self.receipts[0].horizons_days if self.receipts else ()
         risks = {
-            risk_column(days): [one.risks[i] if one.risks else np.nan for one in self.receipts]
+            risk_column(days): [receipt.risks[i] if receipt.risks else np.nan for receipt in self.receipts]
             for i, days in enumerate(horizons)
         }
         told = ("model", "model_reason", "not_scored", "model_version", "bundle_digest", "feature_hash")
-        columns = {name: [getattr(one, name) or None for one in self.receipts] for name in told}
+        columns = {name: [getattr(receipt, name) or None for receipt in self.receipts] for name in told}
         people = {
-            "subject_id": np.array([one.subject_id for one in self.receipts], dtype=np.int64),
-            "as_of": np.array([one.as_of for one in self.receipts], dtype="datetime64[us]"),
+            "subject_id": np.array([receipt.subject_id for receipt in self.receipts], dtype=np.int64),
+            "as_of": np.array([receipt.as_of for receipt in self.receipts], dtype="datetime64[us]"),
         }
         return pd.DataFrame({**people, **risks, **columns})
 
@@ -96,13 +96,13 @@ class Scores(Shown):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """How many were scored, by which model, and why others were not."""
-        scored = [one for one in self.receipts if one.not_scored is None]
-        combined = sum(one.model == "combined" for one in scored)
+        scored = [receipt for receipt in self.receipts if receipt.not_scored is None]
+        combined = sum(receipt.model == "combined" for receipt in scored)
         yield f"{self.model}, as of {moment(self.as_of)}: {len(scored):,} people scored ({combined:,} with genomics)"
         reasons: dict[str, int] = {}
-        for one in self.receipts:
-            if one.not_scored is not None:
-                reasons[one.not_scored] = reasons.get(one.not_scored, 0) + 1
+        for receipt in self.receipts:
+            if receipt.not_scored is not None:
+                reasons[receipt.not_scored] = reasons.get(receipt.not_scored, 0) + 1
         for reason, people in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
             yield f"  not scored: {people:,} {reason}"
 
@@ -193,10 +193,10 @@ def feature_hashes(frame: FeatureFrame) -> list[str]:
     """The feature hash of each row: SHA-256 of names, levels, float32 values with one kind of NaN, and
     counts of codes.
     """
-    said = json.dumps([frame.names, {name: frame.levels[name] for name in sorted(frame.levels)}, frame.code_names])
-    start = hashlib.sha256(said.encode())
+    columns = json.dumps([frame.names, {name: frame.levels[name] for name in sorted(frame.levels)}, frame.code_names])
+    start = hashlib.sha256(columns.encode())
     values = np.where(np.isnan(frame.values), np.float32(np.nan), frame.values + np.float32(0.0)).astype("<f4")
-    found = []
+    hashes = []
     for row in range(len(frame)):
         digest = start.copy()
         digest.update(values[row].tobytes())
@@ -205,14 +205,14 @@ def feature_hashes(frame: FeatureFrame) -> list[str]:
             counts.sort_indices()
             digest.update(counts.indices.astype("<i4").tobytes())
             digest.update(counts.data.astype("<f4").tobytes())
-        found.append(digest.hexdigest())
-    return found
+        hashes.append(digest.hexdigest())
+    return hashes
 
 
 def write_scores(out: Path, receipts: Sequence[Receipt], *, model: str, as_of: datetime) -> None:
     """Write a file of receipts, whole or not at all."""
     names = SCORES.names
-    columns = {name: [getattr(one, name) for one in receipts] for name in names}
+    columns = {name: [getattr(receipt, name) for receipt in receipts] for name in names}
     for name in ("model", "model_reason", "feature_hash"):
         columns[name] = [value or None for value in columns[name]]
     columns["risks"] = [list(risks) or None for risks in columns["risks"]]

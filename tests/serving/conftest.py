@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from serving.settings import Settings
 from serving.store import repository
 from serving.store.engine import open_store, transaction
 from serving.store.rows import Person, Proposal, Reason, Receipt, Run
+from tests.made import result_with
 from training.bundle.bundle import Serving, load
 from training.bundle.bundle import write as write_bundle
 from training.cohort.outcome import Outcome
@@ -349,6 +349,7 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
     nothing = np.full(len(index), "", dtype=object)
     cohort = Cohort(frame, outcome, nothing, blocks, genotyped, nothing, {})
     pair = fit_pair("cox", cohort, rows=np.arange(len(index)), uncensored=None, rng=rng)
+    auc = {"value": 0.71, "low": 0.66, "high": 0.76}
     folder = tmp_path_factory.mktemp("registry") / "bundle"
     write_bundle(
         folder,
@@ -366,7 +367,7 @@ def champion(record_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cham
         documents={
             "catalogue.json": whole.to_json(),
             "codelist_coronary.csv": "code,term,include_descendants\nICD10CM//I21,infarction,true\n",
-            "evaluation.json": json.dumps({"chosen": {"metrics": {"auc": {"value": 0.71, "low": 0.66, "high": 0.76}}}}),
+            "evaluation.json": result_with(chosen={"metrics": {"auc": auc}}).to_text(),
         },
         tables={},
     )

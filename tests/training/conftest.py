@@ -36,7 +36,10 @@ min_people = 40
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """home: $PRESAGE_HOME of the training. table: everybody, with `held_out` 1 for those who were tested."""
+    """home: $PRESAGE_HOME of the training. table: everybody, with `held_out` 1 for those who were tested.
+
+    document: the result as its JSON.
+    """
 
     folder: Path
     home: Path

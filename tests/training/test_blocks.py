@@ -21,7 +21,7 @@ from training.cohort.censoring import known_by, marginal
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.heldout.bench import Bench
-from training.heldout.blocks import added_by, added_json
+from training.heldout.blocks import added_by
 from training.heldout.candidates import Nested
 from training.train import train
 
@@ -65,7 +65,7 @@ def step_of(first: Floats, second: Floats, why: str = "") -> Nested:
 def entry(outcome: Outcome, first: Floats, second: Floats, **kept: Any) -> dict[str, Any]:
     bench = bench_of(outcome, **kept)
     [added] = added_by(bench, [step_of(first, second)], cohort=cohort_of(outcome), min_people=50)
-    return added_json(added, bench.cutoffs)
+    return added.to_json()
 
 
 @settings(deadline=None, max_examples=9)
@@ -136,7 +136,7 @@ def test_each_ancestry_is_compared_alone_and_a_small_one_says_so() -> None:
     ancestry: list[str | None] = ["EUR"] * 400 + ["AFR"] * 150 + ["EAS"] * 5 + [None] * 45
     bench = bench_of(outcome)
     [added] = added_by(bench, [step_of(first, second)], cohort=cohort_of(outcome, ancestry), min_people=50)
-    found = added_json(added, bench.cutoffs)["groups"]["ancestry"]
+    found = added.to_json()["groups"]["ancestry"]
     alone = entry(outcome.take(np.arange(400)), first[:400], second[:400])
     assert found["EUR"]["people"] == 400
     assert found["EUR"]["delta"]["auc"] == alone["delta"]["auc"]
@@ -152,7 +152,7 @@ def test_where_there_is_no_combined_risk_there_is_a_sentence_and_no_number() -> 
     [added] = added_by(
         bench_of(outcome), [step_of(first, nothing, "outcome: too few")], cohort=cohort_of(outcome), min_people=50
     )
-    found = added_json(added, (CUTOFF,))
+    found = added.to_json()
     assert (found["people"], found["delta"], found["reclassification"], found["groups"]) == (0, {}, [], {})
     assert found["sentence"] == "Beyond clinical, polygenic cannot be judged here: outcome: too few."
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from features.errors import PresageError
+from tests.made import result_with, validated
 from training.card.card import Card, Signature, answers_toml, make_card, read_answers
 from training.card.facts import flow, horizon_words
 from training.card.items import HTI1, QUESTIONS, TRIPOD_AI
 from training.report.render import render_card
+from training.result import Result, Step
 from training.study import read_study
 
 STUDIES = Path(__file__).parents[2] / "training" / "studies"
@@ -28,24 +30,33 @@ def estimate(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.05, "high": value + 0.05}
 
 
-def document() -> dict[str, Any]:
+def trained() -> Result:
     metrics = {"auc": estimate(0.71), "c_harrell": estimate(0.7), "brier": estimate(0.1)}
     metrics |= {"calibration_slope": estimate(0.97), "calibration_in_the_large": estimate(0.02)}
     levels = {"F": {"people": 300, "metrics": metrics}, "X": {"people": None, "metrics": {}, "reason": "suppressed"}}
-    return {
-        "study": "drawn",
-        "title": "Drawn people",
-        "people": 600,
-        "events": 90,
-        "attrition": [{"step": "all", "people": 640, "rows": 640}, {"step": "adult", "people": 600, "rows": 600}],
-        "validation": {"scheme": "5 folds", "train_people": 600, "test_people": 600, "bootstraps": 100},
-        "chosen": {"candidate": "cox", "horizon_days": 730.0, "metrics": metrics},
-        "candidates": {"cox": {"730": metrics}},
-        "groups": {"sex": levels},
-        "gaps": {"sex": {"auc": 0.04, "lowest": "F", "highest": "M"}},
-        "data": {"sensitive": {"sex": ["sex_female"], "race": []}, "missing": {"ldl": 0.2}, "features": 7},
-        "code_digest": "c" * 64,
+    data: dict[str, Any] = {
+        "digest": "d" * 64,
+        "first_index": None,
+        "last_index": None,
+        "median_followup_days": None,
+        "rows_with_event": 90,
+        "rows_with_competing_event": None,
+        "rows_without_either": 510,
+        "features": 7,
+        "code_features": 0,
+        "blocks": [],
+        "missing": {"ldl": 0.2},
+        "sensitive": {"sex": ["sex_female"], "race": []},
     }
+    return result_with(
+        attrition=[{"step": "all", "people": 640, "rows": 640}, {"step": "adult", "people": 600, "rows": 600}],
+        chosen={"candidate": "cox", "horizon_days": 730.0, "metrics": metrics},
+        candidates={"cox": {"730": metrics}},
+        groups={"sex": levels},
+        gaps={"sex": {"auc": 0.04, "lowest": "F", "highest": "M"}},
+        data=data,
+        code_digest="c" * 64,
+    )
 
 
 def manifest() -> dict[str, Any]:
@@ -55,7 +66,7 @@ def manifest() -> dict[str, Any]:
 
 
 def card(answers: dict[str, str] | None = None, **more: Any) -> Card:
-    return make_card("drawn", "Drawn people", document=document(), manifest=manifest(), answers=answers or {}, **more)
+    return make_card("drawn", "Drawn people", result=trained(), manifest=manifest(), answers=answers or {}, **more)
 
 
 def items(made: Card) -> dict[str, str]:
@@ -107,9 +118,8 @@ def test_what_the_run_says_is_the_runs() -> None:
 
 
 def test_an_external_validation_fills_its_attributes() -> None:
-    metrics = {"auc": estimate(0.66)}
-    found = {"source": "Hospital B", "by": "ada", "metrics": metrics, "groups": {}, "drift_sentence": "None moved."}
-    said = items(card(validations=[found]))
+    elsewhere = validated(source="Hospital B", by="ada", metrics={"auc": estimate(0.66)})
+    said = items(card(validations=[elsewhere]))
     assert (said["6(i)"], said["6(ii)"]) == ("Hospital B.", "ada")
     assert "AUC 0.660" in said["7(iii)"]
 
@@ -169,8 +179,8 @@ def test_a_signature_is_shown() -> None:
     ],
 )
 def test_a_flow_tells_of_no_1_to_10_people(people: list[int], shown: list[tuple[str, int | None, int]]) -> None:
-    steps = [{"step": "abcd"[i], "people": n, "rows": n} for i, n in enumerate(people)]
-    assert [(one["step"], one["people"], one["out"]) for one in flow(steps)] == shown
+    steps = [Step(step="abcd"[i], people=n, rows=n) for i, n in enumerate(people)]
+    assert [(one.step, one.people, one.out) for one in flow(steps)] == shown
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from sksurv.metrics import integrated_brier_score
 from sksurv.util import Surv
 
 from features.frame import FeatureFrame
+from tests.made import plan_of
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split
-from training.fitting.pair import followed
 from training.heldout.bench import Bench
 from training.heldout.candidates import HeldOut, hold_out
 from training.models.curves import LEARNED_FROM, OWN, Shape, grid_of, times_of
@@ -55,8 +55,7 @@ def cohort_of(n: int = 600) -> Cohort:
 
 def held_of(cohort: Cohort, candidate: str) -> HeldOut:
     scheme = Scheme("half", (Split("half", np.arange(300), np.arange(300, 600)),))
-    seen = [followed(cohort, scheme.splits[0].train)]
-    return hold_out(candidate, cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
+    return hold_out(plan_of(cohort, scheme), candidate, advance=lambda done: None)
 
 
 @pytest.mark.parametrize(("candidate", "source"), [("cox", OWN), ("stack", OWN), ("logistic", LEARNED_FROM)])

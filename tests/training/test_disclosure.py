@@ -22,17 +22,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from features.frame import FeatureFrame
+from features.home import presage_home
 from training.bundle.reference import reference_distribution
 from training.cohort.outcome import Outcome
 from training.cohort.table import labels
-from training.disclosure.counts import shown_steps
+from training.disclosure.attrition import shown_steps
 from training.disclosure.values import OTHER, coarse, common_levels, event_grid, pooled, reached, recoded
 from training.learners.cox import Cox
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
-from training.registry import presage_home
 from training.registry.versions import find
 from training.report.page import report
+from training.result import Step
 from training.train import train
 from training.validate import validate
 
@@ -339,8 +340,8 @@ def test_quarters_of_a_number_are_not_named_by_its_ends() -> None:
 
 def test_an_attrition_that_is_kept_tells_of_no_one_to_ten() -> None:
     steps = [("all", 900), ("adult", 700), ("known", 695), ("of them tested", 9)]
-    shown = shown_steps([{"step": name, "people": n, "rows": 2 * n} for name, n in steps])
-    assert [(one["step"], one["people"], one["rows"]) for one in shown] == [
+    shown = shown_steps([Step(step=name, people=n, rows=2 * n) for name, n in steps])
+    assert [(one.step, one.people, one.rows) for one in shown] == [
         ("all", 900, 1800),
         ("adult; known", 695, 1390),
         ("of them tested", None, None),

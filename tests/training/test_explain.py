@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from features.frame import FeatureFrame
+from tests.made import plan_of
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort, Described
 from training.cohort.splits import Scheme, Split
 from training.heldout.candidates import HeldOut, hold_out
 from training.heldout.importance import importance
+from training.heldout.plan import Plan
 from training.heldout.refits import REFITS, _drawn, refits
 from training.learners import Budget
 from training.models.pair import Pair
 from training.models.terms import terms
+from training.result import Importance
 
 NAMES = ("strong", "weak", "nothing", "gene")
 
@@ -49,18 +52,18 @@ def scheme_of(n: int, folds: int = 3) -> Scheme:
     )
 
 
-def held_of(cohort: Cohort, scheme: Scheme, candidate: str) -> HeldOut:
-    nothing = [None] * len(scheme.splits)
-    return hold_out(candidate, cohort, scheme=scheme, uncensored=nothing, seed=1, advance=lambda done: None)
+def held_of(plan: Plan, candidate: str) -> HeldOut:
+    return hold_out(plan, candidate, advance=lambda done: None)
 
 
 @pytest.mark.parametrize("candidate", ["logistic", "xgboost", "stack"])
 def test_importance_is_the_mean_absolute_term_of_people_held_out_and_finds_what_matters(candidate: str) -> None:
     cohort = drawn()
     scheme = scheme_of(600)
-    held = held_of(cohort, scheme, candidate)
-    found = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
-    assert [one["feature"] for one in found][:2] == ["strong", "gene"]
+    plan = plan_of(cohort, scheme)
+    held = held_of(plan, candidate)
+    found = importance(plan, held)
+    assert [one.feature for one in found][:2] == ["strong", "gene"]
     sums, people = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0)
     for split, pair in zip(scheme.splits, held.pairs, strict=True):
         for row in split.test.tolist():
@@ -72,13 +75,14 @@ def test_importance_is_the_mean_absolute_term_of_people_held_out_and_finds_what_
                     people[name] += 1
     assert people["gene"] == 300  # whom the combined model serves
     for each in found:
-        name = each["feature"]
-        assert each["value"] == pytest.approx(sums[name] / people[name], rel=1e-5)
-        assert each["low"] <= each["value"] <= each["high"]
-        assert each["rank_low"] <= each["rank_high"]
+        name = each.feature
+        assert each.value == pytest.approx(sums[name] / people[name], rel=1e-5)
+        low, high = ends(each)
+        assert low <= each.value <= high
+        assert each.rank_low <= each.rank_high
     strong = found[0]
-    assert (strong["label"], strong["family"], strong["modifiable"]) == ("LDL cholesterol", "measurements", True)
-    assert (strong["rank_low"], strong["rank_high"]) == (1, 1)
+    assert (strong.label, strong.family, strong.modifiable) == ("LDL cholesterol", "measurements", True)
+    assert (strong.rank_low, strong.rank_high) == (1, 1)
 
 
 def test_ranks_of_features_alike_are_not_called_stable() -> None:
@@ -87,34 +91,30 @@ def test_ranks_of_features_alike_are_not_called_stable() -> None:
     noise = rng.normal(size=(600, 4)).astype(np.float32)
     frame = replace(cohort.frame, values=noise)
     cohort = replace(cohort, frame=frame, genotyped=np.zeros(600, dtype=np.bool_))
-    scheme = scheme_of(600)
-    found = importance(held_of(cohort, scheme, "xgboost"), cohort, scheme=scheme, rng=rng)
-    assert any(one["rank_high"] > one["rank_low"] for one in found)
+    plan = plan_of(cohort, scheme_of(600), seed=2)
+    found = importance(plan, held_of(plan, "xgboost"))
+    assert any(one.rank_high > one.rank_low for one in found)
 
 
 def test_people_are_resampled_and_not_their_rows() -> None:
     cohort = drawn()
-    scheme = scheme_of(600, folds=2)
-    held = held_of(cohort, scheme, "logistic")
-    once = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
+    plan = plan_of(cohort, scheme_of(600, folds=2))
+    held = held_of(plan, "logistic")
+    once = importance(plan, held)
     pairs: npt.NDArray[np.int64] = (
         np.arange(600) // 4
     )  # rows of a person are on one side in no split, but that is no matter here
-    together = importance(
-        held,
-        replace(cohort, frame=replace(cohort.frame, subject_ids=pairs)),
-        scheme=scheme,
-        rng=np.random.default_rng(1),
-    )
-    assert once[0]["value"] == together[0]["value"]
-    assert (once[0]["low"], once[0]["high"]) != (together[0]["low"], together[0]["high"])
+    in_pairs = replace(cohort, frame=replace(cohort.frame, subject_ids=pairs))
+    together = importance(replace(plan, cohort=in_pairs), held)
+    assert once[0].value == together[0].value
+    assert ends(once[0]) != ends(together[0])
 
 
 def test_the_same_chance_gives_the_same_numbers() -> None:
     cohort = drawn()
-    scheme = scheme_of(600)
-    held = held_of(cohort, scheme, "logistic")
-    twice = [importance(held, cohort, scheme=scheme, rng=np.random.default_rng(4)) for _ in range(2)]
+    plan = plan_of(cohort, scheme_of(600), seed=4)
+    held = held_of(plan, "logistic")
+    twice = [importance(plan, held) for _ in range(2)]
     assert twice[0] == twice[1]
 
 
@@ -125,25 +125,31 @@ def test_with_one_split_the_interval_is_as_wide_as_other_people_to_learn_from_ma
     values, wide, narrow = [], [], []
     for seed in range(40):
         cohort = drawn(seed=seed)
-        held = held_of(cohort, scheme, "logistic")
+        plan = plan_of(cohort, scheme, seed=seed)
+        held = held_of(plan, "logistic")
         others: tuple[Pair, ...] = ()
         if seed < 12:
-            others = refits(held, cohort, split=scheme.splits[0], uncensored=None, seed=seed, advance=lambda done: None)
+            others = refits(plan, held, advance=lambda done: None)
             assert len(others) == REFITS
-            alone = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1))
-            narrow.append(_width(alone))
-        found = importance(held, cohort, scheme=scheme, rng=np.random.default_rng(1), others=others)
-        values.append(next(one["value"] for one in found if one["feature"] == "strong"))
+            narrow.append(_width(importance(plan, held)))
+        found = importance(plan, held, others=others)
+        values.append(next(one.value for one in found if one.feature == "strong"))
         if others:
             wide.append(_width(found))
-            assert all(one["low"] <= one["value"] <= one["high"] for one in found)
+            assert all(ends(one)[0] <= one.value <= ends(one)[1] for one in found)
     spread = float(np.std(values))
     assert np.mean(wide) / 3.92 == pytest.approx(spread, rel=0.3)
     assert np.mean(narrow) / 3.92 < 0.6 * spread
 
 
-def _width(found: list[dict[str, Any]]) -> float:
-    return next(float(one["high"] - one["low"]) for one in found if one["feature"] == "strong")
+def ends(one: Importance) -> tuple[float, float]:
+    assert one.metric.interval is not None
+    return one.metric.interval
+
+
+def _width(found: Sequence[Importance]) -> float:
+    low, high = ends(next(one for one in found if one.feature == "strong"))
+    return high - low
 
 
 def test_a_refit_keeps_the_settings_that_a_search_found_and_rows_of_a_person_together() -> None:
@@ -152,13 +158,12 @@ def test_a_refit_keeps_the_settings_that_a_search_found_and_rows_of_a_person_tog
     cohort = replace(cohort, frame=replace(cohort.frame, subject_ids=persons))
     half = np.flatnonzero(persons < 100)
     scheme = Scheme("half", (Split("half", half, np.flatnonzero(persons >= 100)),))
-    held = hold_out(
-        "xgboost", cohort, scheme=scheme, uncensored=[None], seed=1, advance=lambda done: None, budget=Budget(3)
-    )
+    plan = plan_of(cohort, scheme)
+    held = hold_out(plan, "xgboost", advance=lambda done: None, budget=Budget(3))
     found = held.pairs[0].clinical.fitted.settings
     drawn_rows = _drawn(persons[half], np.random.default_rng(1))
     count = np.bincount(drawn_rows, minlength=len(half)).reshape(-1, 3)
     assert (count == count[:, :1]).all()
     assert count.sum() == len(half)
-    again = refits(held, cohort, split=scheme.splits[0], uncensored=None, seed=1, advance=lambda done: None)
+    again = refits(plan, held, advance=lambda done: None)
     assert again[0].clinical.fitted.settings["depth"] == found["depth"]

@@ -26,6 +26,7 @@ from training.cohort.features import read_record
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split, make_splits
+from training.heldout.plan import Plan
 from training.leakage import Leakage, check, prove, suspicious_features
 from training.study import Validation, read_study
 
@@ -100,8 +101,8 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def proved(paths: tuple[Path, Path], **changes: object) -> Leakage:
     study = read_study(paths[0])
     cohort, _ = read_record(study, paths[0].parent, record_dir=paths[1], truth=None, progress=features.build.silent)
-    scheme = make_splits(cohort, study.validation, folder=paths[0].parent, rng=np.random.default_rng(0))
-    return replace(prove(cohort, scheme, record=Record.open(paths[1]), seed=1), **changes)  # type: ignore[arg-type]
+    plan = Plan.of(study, cohort, seed=1)
+    return replace(prove(plan, record=Record.open(paths[1])), **changes)  # type: ignore[arg-type]
 
 
 def test_in_a_clean_study_nothing_is_found(clean: tuple[Path, Path]) -> None:
@@ -115,7 +116,7 @@ def test_in_a_clean_study_nothing_is_found(clean: tuple[Path, Path]) -> None:
     assert found.auc > 0.75  # sd 1, shift 1.5: about 0.86
     assert found.auc_earlier is not None
     assert list(found.auc_earlier) == [1, 30]
-    assert found.to_json()["passed"] is True
+    assert found.proof.passed is True
 
 
 @pytest.mark.parametrize(("days_before", "falling"), [(0.5, {1, 30}), (10, {30}), (29.5, {30}), (31, set())])
@@ -188,7 +189,7 @@ def test_a_person_in_two_splits_fails_the_guard(clean: tuple[Path, Path]) -> Non
     cohort, _ = read_record(study, clean[0].parent, record_dir=clean[1], truth=None, progress=features.build.silent)
     rows = np.arange(len(cohort.frame))
     torn = Scheme("torn", (Split("1", rows[:210], rows[200:]), Split("2", rows[300:], rows[:303])))
-    found = prove(cohort, torn, record=Record.open(clean[1]), seed=1)
+    found = prove(Plan(study, cohort, torn, (None, None), 1), record=Record.open(clean[1]))
     assert found.people_in_two_splits == 13  # persons 200 to 209 in the one, 300 to 302 in the other
     assert not found.passed
 

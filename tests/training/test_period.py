@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.frame import FeatureFrame
+from tests.made import plan_of
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
 from training.cohort.splits import Scheme, Split
@@ -20,7 +21,7 @@ from training.fitting.calibration import learn_calibration
 from training.fitting.pair import fit_pair, followed
 from training.fitting.period import MIN_PEOPLE, YEAR_DAYS, Period, period_of
 from training.heldout.candidates import hold_out
-from training.heldout.period import in_last_years, period_json
+from training.heldout.period import in_last_years, period_followed
 from training.learners import make_learner
 from training.learners.censoring import conditional
 from training.models.calibration import Calibration, Calibrator
@@ -202,8 +203,8 @@ def test_the_served_pair_follows_the_last_years_and_people_held_out_confirm_it()
     half = cohort.persons % 2 == 0
     sides = (np.flatnonzero(half), np.flatnonzero(~half))
     scheme = Scheme("halves", (Split("1", *sides), Split("2", *sides[::-1])))
-    seen = [followed(cohort, split.train) for split in scheme.splits]
-    chosen = hold_out("cox", cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
+    plan = plan_of(cohort, scheme)
+    chosen = hold_out(plan, "cox", advance=lambda done: None)
     rows = np.arange(len(cohort))
     everybody = followed(cohort, rows)
     pair = fit_pair("cox", cohort, rows=rows, uncensored=everybody, rng=np.random.default_rng(1))
@@ -218,10 +219,11 @@ def test_the_served_pair_follows_the_last_years_and_people_held_out_confirm_it()
     own = float(found.risk.mean())
     clinical = [float(each.risks(last, everyone)[0].mean()) for each in (pair, brought)]
     assert abs(clinical[1] - own) < 0.7 * abs(clinical[0] - own)
-    told, notes = period_json(periods, chosen, cohort=cohort, scheme=scheme, uncensored=seen)
-    before, after = told["tested"]["before"], told["tested"]["after"]
-    assert before["high"] < 1
-    assert abs(after["ratio"] - 1) < abs(before["ratio"] - 1)
+    told, notes = period_followed(plan, chosen, found=periods)
+    assert told.tested is not None
+    before_it, after_it = told.tested.before, told.tested.after
+    assert before_it.high < 1
+    assert abs(after_it.ratio - 1) < abs(before_it.ratio - 1)
     assert len(notes) == 2
     assert f"multiplied by {factor:.2f}" in notes[0]
 
@@ -236,10 +238,8 @@ def test_a_note_says_so_where_nothing_is_changed() -> None:
     assert [one.factor for one in periods] == [1.0]
     assert brought is pair
     scheme = Scheme("half", (Split("1", np.flatnonzero(cohort.persons % 2 == 0), np.flatnonzero(cohort.persons % 2)),))
-    seen = [followed(cohort, scheme.splits[0].train)]
-    chosen = hold_out("cox", cohort, scheme=scheme, uncensored=seen, seed=1, advance=lambda done: None)
-    (note,) = period_json(
-        [Period(HORIZON, 2, 300, 1.03, 0.9, 1.2, 1.0)], chosen, cohort=cohort, scheme=scheme, uncensored=seen
-    )[1]
+    plan = plan_of(cohort, scheme)
+    chosen = hold_out(plan, "cox", advance=lambda done: None)
+    (note,) = period_followed(plan, chosen, found=[Period(HORIZON, 2, 300, 1.03, 0.9, 1.2, 1.0)])[1]
     assert note.startswith("in the record's last 2 years hazards were 1.03 (0.90 to 1.20) times those that risks by")
     assert note.endswith("no sure difference, so risks stay as they are")

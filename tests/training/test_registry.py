@@ -4,22 +4,34 @@ from typing import Any
 
 import pytest
 
+from tests.made import result_with
 from training.registry.gate import gate
+from training.result import Result
 from training.study import Gate
 
 
-def report(**changes: Any) -> dict[str, Any]:
+def report(**changes: Any) -> Result:
     interval = {"value": 0.05, "low": 0.01, "high": 0.09}
-    return {
+    parts: dict[str, Any] = {
         "chosen": {"metrics": {"calibration_slope": {"value": 1.02}}},
         "equation": {"name": "prevent_chd_10y", "people": 900, "delta": {"auc": interval}},
-        "gaps": {"sex": {"auc": 0.04, "low": 0.01}, "site": {"auc": 0.12, "low": 0.06}},
-        "leakage": {"passed": True, "sentence": "no canary moved"},
-    } | changes
+        "gaps": {"sex": gap(0.04), "site": gap(0.12)},
+        "leakage": proof(passed=True, sentence="no canary moved"),
+    }
+    return result_with(**parts | changes)
+
+
+def gap(auc: float) -> dict[str, Any]:
+    return {"auc": auc, "low": 0.01, "lowest": "A", "highest": "B"}
+
+
+def proof(*, passed: bool, sentence: str) -> dict[str, Any]:
+    counts = {"canaries": 9, "moved": [], "people_in_two_splits": 0, "suspicious": {}}
+    return {"passed": passed, "sentence": sentence, "auc": None, "auc_earlier": None} | counts
 
 
 def verdicts(
-    found: dict[str, Any],
+    found: Result,
     rules: Gate | None = None,
     *,
     flat: bool = False,
@@ -39,20 +51,21 @@ def test_a_report_that_meets_every_rule_passes() -> None:
     [
         ({"equation": None}, "beats the reference equation", "not applicable", "no equation"),
         (
-            {"equation": {"people": 9, "delta": {"auc": {"value": 0.02, "low": -0.01, "high": 0.05}}}},
+            {"equation": {"name": "e", "people": 9, "delta": {"auc": {"value": 0.02, "low": -0.01, "high": 0.05}}}},
             "beats the reference equation", "fail",
             "+0.020 (-0.010 to +0.050) on 9 people; the lower end has to be above 0, short by 0.010",
         ),
-        ({"equation": {"people": 0, "delta": {}, "reason": "another horizon"}}, "beats the reference equation",
-         "not applicable", "another horizon"),
-        ({"equation": {"people": 5000, "delta": {"auc": {"value": -0.10, "low": None, "high": None}}}},
+        ({"equation": {"name": "e", "people": 0, "delta": {}, "reason": "another horizon"}},
+         "beats the reference equation", "not applicable", "another horizon"),
+        ({"equation": {"name": "e", "people": 5000, "delta": {"auc": {"value": -0.10, "low": None, "high": None}}}},
          "beats the reference equation", "fail", "bootstraps"),  # a training with bootstraps = 0 passed by it
-        ({"equation": {"people": 3, "delta": {}}}, "beats the reference equation", "fail", "no interval on 3 people"),
+        ({"equation": {"name": "e", "people": 3, "delta": {}}}, "beats the reference equation", "fail",
+         "no interval on 3 people"),
         ({"chosen": {"metrics": {"calibration_slope": {"value": 0.7}}}}, "calibration slope in range", "fail",
          "outside by 0.10"),
-        ({"gaps": {"site": {"auc": 0.3, "low": 0.2}}}, "no subgroup gap beyond the limit", "fail", "by site"),
+        ({"gaps": {"site": gap(0.3)}}, "no subgroup gap beyond the limit", "fail", "by site"),
         ({"gaps": {}}, "no subgroup gap beyond the limit", "not applicable", "two levels"),
-        ({"leakage": {"passed": False, "sentence": "3 features moved"}}, "leakage proof present", "fail", "3 features"),
+        ({"leakage": proof(passed=False, sentence="3 features moved")}, "leakage proof present", "fail", "3 features"),
         ({"leakage": None}, "leakage proof present", "fail", "the run holds none"),
     ],
 )  # fmt: skip

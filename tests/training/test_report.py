@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from features.errors import PresageError
+from tests.made import changed
 from tests.training.conftest import Drawn, draw_people
 from training.card.items import QUESTIONS
 from training.promote import promote
@@ -36,7 +37,7 @@ def rich(drawn: Drawn, tmp_path: Path) -> Story:
     validate("drawn", "1", now=NOW, table=tmp_path / "other.csv", source="Hospital B & sons")
     told = story_of("drawn", "1")
     change = {"value": 0.02, "low": 0.01, "high": 0.03}
-    block = dict(told.document["blocks"][0]) | {
+    block = told.result.blocks[0].to_json() | {
         "reclassification": [{"cutoff": 0.1, "events": change, "nonevents": change}],
         "net_benefit": [{"cutoff": 0.1, "delta": change}],
         "groups": {
@@ -56,10 +57,12 @@ def rich(drawn: Drawn, tmp_path: Path) -> Story:
         "moved": [],
         "people_in_two_splits": 0,
         "suspicious": {},
+        "auc": None,
+        "auc_earlier": None,
     }
-    tuning = {"cox": {"trials": 12, "pruned": 3, "best": {"depth": 3}, "score": 0.123}}
+    tuning = {"cox": {"trials": 12, "pruned": 3, "best": {"depth": 3}, "score": 0.123, "splits": {}}}
     more = {"blocks": [block], "importance": importance, "leakage": leakage, "tuning": tuning}
-    return replace(told, document={**told.document, **more})
+    return replace(told, result=changed(told.result, **more))
 
 
 def test_a_page_is_one_file_that_asks_for_nothing_and_runs_nothing(page: str) -> None:
@@ -111,16 +114,11 @@ def test_the_first_words_say_what_the_intervals_say(
     at_home: Drawn, low: float, high: float, slope: str, equation: str
 ) -> None:
     told = story_of("drawn", "1")
-    metrics = {
-        **told.document["chosen"]["metrics"],
-        "calibration_slope": {"value": (low + high) / 2, "low": low, "high": high},
-    }
+    chosen = told.result.chosen.to_json()
+    chosen["metrics"]["calibration_slope"] = {"value": (low + high) / 2, "low": low, "high": high}
     delta = {"auc": {"value": 0.0, "low": low - 1, "high": high - 1}}
-    changes = {
-        "chosen": {**told.document["chosen"], "metrics": metrics},
-        "equation": {"name": "known", "people": 900, "delta": delta},
-    }
-    said = " ".join(in_short(replace(told, document={**told.document, **changes})))
+    known = {"name": "known", "people": 900, "delta": delta}
+    said = " ".join(in_short(replace(told, result=changed(told.result, chosen=chosen, equation=known))))
     assert f"Its risks are {slope}" in said
     assert f"It is {equation}" in said
     assert at_home.document["blocks"][0]["sentence"] in said
@@ -139,7 +137,7 @@ def test_the_page_says_how_sites_differ_and_what_exactly_right_risks_would_have(
     spread = {"sites": 3, "mean": 0.711, "low": 0.69, "high": 0.73, "tau": 0.042, "i2": 0.66}
     between = {"auc": spread | {"predicted_low": 0.623, "predicted_high": 0.799}}
     sites = {"by_site": by_site, "between_sites": between}
-    shown = render_report(replace(told, document=dict(told.document) | {"sites": sites}))
+    shown = render_report(replace(told, result=changed(told.result, sites=sites)))
     section = shown[shown.index("Site by site") : shown.index('<section id="equity">')]
     assert "North" in section
     assert "site &lt;b&gt;" not in section
@@ -148,8 +146,8 @@ def test_the_page_says_how_sites_differ_and_what_exactly_right_risks_would_have(
         assert number in section
     assert "Harrell" not in section  # which no site has
     wide = sites | {"between_sites": {"auc": between["auc"] | {"predicted_low": -0.1, "predicted_high": 1.2}}}
-    assert "0.000 to 1.000" in render_report(replace(told, document=dict(told.document) | {"sites": wide}))
-    few = render_report(replace(told, document=dict(told.document) | {"sites": sites | {"between_sites": {}}}))
+    assert "0.000 to 1.000" in render_report(replace(told, result=changed(told.result, sites=wide)))
+    few = render_report(replace(told, result=changed(told.result, sites=sites | {"between_sites": {}})))
     assert "Fewer than 3 sites are large enough" in few
 
 

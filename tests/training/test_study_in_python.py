@@ -99,36 +99,35 @@ def test_a_shipped_study_is_its_file_and_a_changed_one_keeps_the_rest(path: Path
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"outcome": {"event": "ill", "horizon_days": [1]}}, "study mine, key 'outcome.horizon_days': unknown key "),
-        ({"outcome": {}}, "study mine, key 'study': outcome.codes: a study of a record needs"),
-        ({"outcome": {"event": "ill"}, "folds": 5}, "study mine, key 'folds': unknown key"),
-        ({"outcome": {"event": "ill"}, "name": "a b"}, "study a b, key 'name': "),
-        ({"outcome": {"codes": "x.csv", "horizons_days": [2, 1]}}, "'outcome.horizons_days': horizons must increase"),
-        (
-            {"outcome": {"event": "ill"}, "validation": {"folds": 2, "test_column": "t"}},
-            "'validation': one scheme only",
-        ),
+        ({"outcome": {"event": "ill", "horizon_days": [1]}}, "[outcome] horizon_days: expected a key among codes, "),
+        ({"outcome": {}}, "[outcome] codes: expected the outcome's code list, as the study is of a record"),
+        ({"outcome": {"event": "ill"}, "folds": 5}, "folds: expected a key among name, title, "),
+        ({"outcome": {"codes": "x.csv", "horizons_days": [2, 1]}}, "[outcome] horizons_days: expected days that inc"),
+        ({"outcome": {"event": "ill"}, "validation": {"folds": 2, "test_column": "t"}}, "[validation]: expected one "),
+        ({"outcome": {"event": 3}}, "[outcome] event: expected a text in quotes"),
     ],
 )
 def test_a_wrong_key_is_named_as_in_a_file(keys: dict[str, Any], words: str) -> None:
-    with pytest.raises(PresageError, match=words) as told:
+    with pytest.raises(PresageError) as told:
         Study(**({"name": "mine"} | keys))
+    assert str(told.value).startswith(f"study mine, {words}")
     assert told.value.__cause__ is None
     if keys["outcome"]:
-        with pytest.raises(PresageError, match=words.split(",")[-1]):
+        with pytest.raises(PresageError) as again:
             study(name="mine", outcome={"event": "ill"}).changed(**keys)
+        assert str(again.value) == str(told.value)
 
 
 def test_a_wrong_key_in_a_file_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text('name = "x"\n[outcome]\nevnt = "ill"\n')
-    with pytest.raises(PresageError, match=r"x\.toml, key 'outcome\.evnt': unknown key"):
+    with pytest.raises(PresageError, match=r"x\.toml, \[outcome\] evnt: expected a key among .*write 'event'"):
         Study.read(str(tmp_path / "x.toml"))
 
 
 def test_what_is_wrong_once_the_data_are_known_names_the_study(home: Path) -> None:
-    with pytest.raises(PresageError, match=r"^study drawn, \[validation\] folds: at most 400"):
+    with pytest.raises(PresageError, match=r"^study drawn, \[validation\] folds: expected at most 400 folds"):
         train(study(validation={"folds": 500}), table=people())
-    with pytest.raises(PresageError, match=r"^study drawn, \[source\] table: the file of the table"):
+    with pytest.raises(PresageError, match=r"^study drawn, \[source\] table: expected the table's file, found none"):
         train(study())
 
 
@@ -198,7 +197,7 @@ def test_columns_may_be_numbered_and_must_differ(home: Path) -> None:
     cohort = read_flat(study(), home, handed=numbered)
     assert "7" in cohort.frame.names
     twice = pd.concat([people(), people()[["age"]]], axis=1)
-    with pytest.raises(PresageError, match="the data frame, column 'age': a name that no other column has"):
+    with pytest.raises(PresageError, match="the data frame, column 'age': expected one column of each name"):
         read_flat(study(), home, handed=twice)
 
 
@@ -220,7 +219,7 @@ def test_numbers_of_a_training_are_data_frames_of_its_document(home: Path) -> No
     document = found.document
     chosen = document["chosen"]
     assert found.metrics().loc["auc", ["value", "low", "high"]].to_dict() == chosen["metrics"]["auc"]
-    with pytest.raises(PresageError, match="horizon_days: one of 200"):
+    with pytest.raises(PresageError, match="horizon_days: expected a horizon among 200, found 100"):
         found.metrics(100)
     assert set(found.candidates()["candidate"]) == {"cox"}
     [block] = document["blocks"]

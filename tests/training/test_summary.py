@@ -4,17 +4,17 @@ import pytest
 from features.errors import PresageError
 from training.cohort.blocks import allowed_names, named_blocks
 from training.evaluation import Estimate, GroupResult
-from training.evaluation.as_json import groups_json
+from training.evaluation.shown import shown_groups
 from training.heldout.sentence import block_sentence
 from training.study import FeaturesSection
 
 
 def test_a_small_group_is_hidden_and_so_is_the_next_that_would_give_it_away() -> None:
     levels = {"a": GroupResult(500, 40, {}), "b": GroupResult(7, 1, {}), "c": GroupResult(90, 12, {})}
-    found = groups_json({"site": levels})["site"]
-    assert found["a"]["people"] == 500
-    assert found["b"]["people"] is None
-    assert found["c"]["people"] is None
+    found = shown_groups(levels)
+    assert found["a"].people == 500
+    assert found["b"].people is None
+    assert found["c"].people is None
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,19 @@ from scipy.special import expit, logit
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from features.sources.omop import ingest
+from tests.made import validated
 from tests.training.conftest import Drawn, draw_people
 from training.cohort.censoring import Uncensored
 from training.cohort.outcome import Outcome
 from training.elsewhere.compare import drift, drift_sentence, recalibration, sentence
+from training.external import Drift
 from training.heldout.bench import Bench
 from training.registry.kept import validations_of
 from training.registry.tracking import client, quiet
 from training.registry.versions import bundle_of
 from training.report.page import story_of
 from training.report.render import render_report
+from training.result import Metric
 from training.simulation import simulate
 from training.train import train
 from training.validate import External, reach_notes, validate
@@ -90,7 +93,7 @@ def test_a_validation_is_a_run_below_the_training_and_leaves_the_model_alone(at_
     assert run.data.tags["validates"] == "drawn/1"
     assert run.data.metrics["auc"] == pytest.approx(found["metrics"]["auc"]["value"])
     assert bundle_of("drawn", 1).digest == before
-    assert validations_of("drawn", 1)[0]["source"] == "Hospital B"
+    assert validations_of("drawn", 1)[0].source == "Hospital B"
     told = story_of("drawn", "1")
     said = {f.item.number: f.text for f in told.card.lists[0][2]}
     assert (said["6(i)"], said["6(ii)"]) == ("Hospital B.", "ada")
@@ -132,11 +135,11 @@ def test_the_suggested_recalibration_is_statsmodels_weighted_logistic_regression
     event = (rng.random(3000) < expit(-0.5 + 0.6 * logit(risk))).astype(np.int8)
     persons = np.arange(3000)
     bench = Bench(persons, Outcome(np.full(3000, np.nan), event, ()), persons, None, 0, 1)
-    steep = {"value": 0.6, "low": 0.5, "high": 0.7}
-    metrics = {"calibration_slope": steep, "calibration_in_the_large": {"value": 0.1, "low": 0.0, "high": 0.2}}
+    steep = Metric(value=0.6, low=0.5, high=0.7)
+    metrics = {"calibration_slope": steep, "calibration_in_the_large": Metric(value=0.1, low=0.0, high=0.2)}
     found = recalibration(bench, risk, metrics=metrics)
     expected = sm.Logit(event, sm.add_constant(logit(risk))).fit(disp=False).params
-    assert [found["intercept"], found["slope"]] == pytest.approx(list(expected), abs=1e-6)
+    assert [found.intercept, found.slope] == pytest.approx(list(expected), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -151,10 +154,10 @@ def test_a_recalibration_is_suggested_only_where_an_interval_excludes_the_ideal(
     event = (np.arange(200) % 3 == 0).astype(np.int8)
     bench = Bench(persons, Outcome(np.full(200, np.nan), event, ()), persons, None, 0, 1)
     metrics = {
-        "calibration_slope": {"value": 1.0, "low": slope[0], "high": slope[1]},
-        "calibration_in_the_large": {"value": 0.1, "low": large[0], "high": large[1]},
+        "calibration_slope": Metric(value=1.0, low=slope[0], high=slope[1]),
+        "calibration_in_the_large": Metric(value=0.1, low=large[0], high=large[1]),
     }
-    assert recalibration(bench, np.linspace(0.1, 0.6, 200), metrics=metrics)["kind"] == kind
+    assert recalibration(bench, np.linspace(0.1, 0.6, 200), metrics=metrics).kind == kind
 
 
 def test_a_validation_says_whom_it_could_not_follow(at_home: Drawn, tmp_path: Path) -> None:
@@ -168,7 +171,8 @@ def test_a_validation_says_whom_it_could_not_follow(at_home: Drawn, tmp_path: Pa
         notes = reach_notes(Bench(np.arange(200), outcome, np.arange(200), followed, 0, 1))
         assert [note.startswith(said or "") for note in notes] == ([] if said is None else [True])
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(External(found | {"notes": ["30 of 200 rows cannot be followed"]}, found["metrics"]))
+    noted = validated(**found | {"notes": ["30 of 200 rows cannot be followed"]})
+    console.print(External(noted, noted.metrics))
     assert "Note: 30 of 200 rows cannot be followed" in console.export_text()
 
 
@@ -183,9 +187,9 @@ def test_drift_names_what_is_missing_or_moved_and_no_count_of_1_to_10() -> None:
     frame = FeatureFrame(np.arange(n), as_of, names, values, {})
     rows = [{"feature": name, "missing": 0.0, "mean": 0.0, "sd": 2.0} for name in names]
     found = drift(frame, pa.Table.from_pylist(rows))
-    assert [one["feature"] for one in found] == ["moved", "sparse"]
-    assert found[0] == {"feature": "moved", "missing_training": 0.0, "missing_here": 0.5, "shift": 0.5}
-    assert found[1]["missing_here"] is None  # five people have a value
+    assert [one.feature for one in found] == ["moved", "sparse"]
+    assert found[0] == Drift(feature="moved", missing_training=0.0, missing_here=0.5, shift=0.5)
+    assert found[1].missing_here is None  # five people have a value
     assert drift_sentence(found, 3).startswith("2 of 3 features are missing")
     assert drift_sentence([], 3) == "None of 3 features moved."
 
@@ -196,8 +200,8 @@ def test_drift_names_what_is_missing_or_moved_and_no_count_of_1_to_10() -> None:
 def test_discrimination_holds_where_the_internal_estimate_is_within_the_external_interval(
     low: float, high: float, said: str
 ) -> None:
-    external = {"auc": {"value": (low + high) / 2, "low": low, "high": high}}
-    assert said in sentence({"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}, external)
+    external = {"auc": Metric(value=(low + high) / 2, low=low, high=high)}
+    assert said in sentence({"auc": Metric(value=0.7, low=0.6, high=0.8)}, external)
 
 
 ADMISSION = """

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from tests.made import result_with
 from training.report.page import report
 from training.report.verdict import bottom_line
+from training.result import Result
 from training.train import train
 
 STUDY = """
@@ -31,31 +33,30 @@ candidates = ["logistic"]
 """
 
 
-def document(
+def trained(
     auc: tuple[float, float, float] = (0.7, 0.66, 0.74),
     *,
     delta: tuple[float, float, float] | None = None,
     served: float = 0.03,
     cutoffs: tuple[float, ...] = (0.1,),
-) -> dict[str, Any]:
+) -> Result:
     """An incidence of 15 %: acting on everybody at a cut-off of .1 is worth .15 - .85 / 9 = .056."""
     thresholds = [0.05, 0.1, 0.3]
     everybody = [0.15 - 0.85 * t / (1 - t) for t in thresholds]
     equation = None
     if delta is not None:
         equation = {"name": "known", "people": 900, "delta": {"auc": _estimate(delta)}}
-    return {
-        "chosen": {"metrics": {"auc": _estimate(auc)}},
-        "validation": {"cutoffs": list(cutoffs)},
-        "equation": equation,
-        "figures": {
-            "decision": {
-                "thresholds": thresholds,
-                "treat_all": everybody,
-                "models": {"as served": [served + max(0.0, each) for each in everybody]},
-            }
-        },
+    decision = {
+        "thresholds": thresholds,
+        "treat_all": everybody,
+        "models": {"as served": [served + max(0.0, each) for each in everybody]},
     }
+    return result_with(
+        chosen={"metrics": {"auc": _estimate(auc)}},
+        validation={"cutoffs": list(cutoffs)},
+        equation=equation,
+        figures={"capacity": [], "decision": decision},
+    )
 
 
 def _estimate(numbers: tuple[float, float, float]) -> dict[str, float]:
@@ -81,15 +82,14 @@ def _estimate(numbers: tuple[float, float, float]) -> dict[str, float]:
     ],
 )
 def test_the_first_sentence_claims_what_the_intervals_show(given: dict[str, Any], adds: str, words: str) -> None:
-    found = bottom_line(document(**given))
+    found = bottom_line(trained(**given))
     assert found.adds == adds
     assert words in found.words
 
 
 def test_without_intervals_nothing_is_claimed() -> None:
-    without = document()
-    without["chosen"]["metrics"]["auc"] |= {"low": None, "high": None}
-    assert bottom_line(without).adds == "unsure"
+    auc = {"value": 0.7, "low": None, "high": None}
+    assert bottom_line(result_with(chosen={"metrics": {"auc": auc}})).adds == "unsure"
 
 
 @pytest.mark.parametrize("informative", [False, True])
@@ -120,4 +120,4 @@ def test_a_report_of_noise_says_first_that_the_model_adds_nothing(
         assert "people drawn by lot" in first
         assert 'class="said bad"' in first
         assert "This model adds nothing" in printed.split("Candidates")[0]
-    assert bottom_line(summary.document).words in printed
+    assert bottom_line(summary.result).words in printed

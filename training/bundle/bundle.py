@@ -24,8 +24,10 @@ from training.models import Calibration, Clinical, Combined, DosageScore, Pair
 if TYPE_CHECKING:
     import pandas as pd
 
+    from training.result import Result
+
 FORMAT = 1
-MANIFEST, DIGESTS = "bundle.json", "digests.json"
+MANIFEST, DIGESTS, REPORT = "bundle.json", "digests.json", "evaluation.json"
 SUFFIXES = {".json", ".parquet", ".ubj", ".md", ".html", ".toml", ".csv"}
 
 
@@ -114,10 +116,11 @@ class Bundle:
 
         return pq.read_table(self.folder / "reference.parquet")
 
-    def report(self) -> dict[str, Any]:
-        """The evaluation report: the summary of the training run."""
-        report: dict[str, Any] = json.loads((self.folder / "evaluation.json").read_text())
-        return report
+    def report(self) -> Result:
+        """The result of the training. Raises PresageError where a later Presage wrote it."""
+        from training.result import Result
+
+        return Result.read(self.folder / REPORT)
 
     def __repr__(self) -> str:
         """What it is, in a line."""

@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from features.arrays import Ints
 from features.catalogue import Catalogue
 from features.codes import spelled_out
-from training.bundle.bundle import Serving, write
+from training.bundle.bundle import REPORT, Serving, write
 from training.bundle.reference import reference_distribution
 from training.card import make_card
 from training.cohort import Cohort, Scheme, common_codes
 from training.disclosure import common_levels
 from training.models import Pair
+from training.result import Result
 from training.study import Study
 
 PACKAGES = ("presage", "numpy", "scikit-learn", "xgboost-cpu", "scipy", "pandas", "pyarrow")
@@ -34,7 +34,7 @@ def write_bundle(
     cohort: Cohort,
     scheme: Scheme,
     pair: Pair,
-    document: dict[str, Any],
+    result: Result,
 ) -> str:
     """Write everything that serving needs and a reader of the model wants; returns the digest."""
     rows = np.unique(scheme.splits[0].train) if scheme.temporal else np.arange(len(cohort))
@@ -57,8 +57,8 @@ def write_bundle(
     }
     documents = {
         "catalogue.json": catalogue,
-        "evaluation.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
-        "card.md": make_card(study.name, study.title, document=document, manifest=manifest, answers={}).markdown(),
+        REPORT: result.to_text(),
+        "card.md": make_card(study.name, study.title, result=result, manifest=manifest, answers={}).markdown(),
         "study.toml": study.to_toml(),
     }
     tables = {"reference.parquet": reference_distribution(replace(cohort.frame, codes=None).take(rows).only(names))}

@@ -5,7 +5,7 @@ What only a person can say and nobody has said is visibly blank. No item is ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from features.errors import PresageError, meant
 from features.toml_files import read_toml
 from training.card.facts import facts
 from training.card.items import HTI1, QUESTIONS, TRIPOD_AI, Item
+from training.external import ExternalResult
+from training.result import Result
 from training.shipped import Shipped
 
 ANSWERS = Shipped("card", folder=Path(__file__).parents[1] / "studies" / "cards", own_name="card.toml")
@@ -72,14 +74,14 @@ def make_card(
     study: str,
     title: str,
     *,
-    document: Mapping[str, Any],
+    result: Result,
     manifest: Mapping[str, Any],
     answers: Mapping[str, str],
-    validations: Iterable[Mapping[str, Any]] = (),
+    validations: Sequence[ExternalResult] = (),
     signature: Signature | None = None,
 ) -> Card:
-    """Fill every item. document: the run's summary; manifest: the bundle's; validations: newest first."""
-    said = facts(document, manifest, validations=list(validations))
+    """Fill every item. result: the training's; manifest: the bundle's; validations: newest first."""
+    said = facts(result, manifest, validations=validations)
     lists = tuple(
         (name, source, tuple(_fill(item, said[name.split()[0]], answers=answers) for item in items))
         for name, source, items in LISTS

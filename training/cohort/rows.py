@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,6 @@ from features.arrays import Bools, Ints, Strings
 from features.frame import FeatureFrame
 from features.record import Tells
 from training.cohort.outcome import EVENT, Outcome
-from training.disclosure import shown_steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,10 +114,10 @@ class Cohort:
     def _repr_html_(self) -> str:
         """Who was lost on the way: nobody's values."""
         from training.card import count
+        from training.disclosure import shown_steps
 
         steps = "".join(
-            f"<tr><td>{escape(step['step'])}</td><td>{count(step['people'])}</td></tr>"
-            for step in shown_steps([asdict(step) for step in self.attrition])
+            f"<tr><td>{escape(one.step)}</td><td>{count(one.people)}</td></tr>" for one in shown_steps(self.attrition)
         )
         head = "<tr><th>who is left</th><th>people</th></tr>"
         return f"<p>{escape(repr(self)[1:-1])}</p><table>{head}{steps}</table>"
@@ -160,11 +159,6 @@ class Cohort:
     def genomic_names(self) -> tuple[str, ...]:
         """Features of the genomic blocks."""
         return tuple(name for block in self.blocks if block.genomic for name in block.features)
-
-    @property
-    def has_genomics(self) -> bool:
-        """Whether there is a genomic block, and anybody who has its results."""
-        return any(block.genomic for block in self.blocks) and bool(self.genotyped.any())
 
     @property
     def horizons(self) -> tuple[float, ...]:

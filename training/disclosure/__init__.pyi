@@ -1,6 +1,6 @@
+from .attrition import merged_steps as merged_steps
+from .attrition import shown_steps as shown_steps
 from .counts import SMALLEST as SMALLEST
-from .counts import merged_steps as merged_steps
-from .counts import shown_steps as shown_steps
 from .counts import suppress as suppress
 from .values import OTHER as OTHER
 from .values import coarse as coarse

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -42,26 +41,6 @@ def suppress(counts: Sequence[Sequence[int]]) -> Suppressed:
     ]
     body, totals = shown[:-1], shown[-1]
     return Suppressed(tuple(row[:-1] for row in body), tuple(row[-1] for row in body), totals[:-1], totals[-1])
-
-
-def merged_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """An attrition table (step, people, rows) in which no step loses 1 to 10 people: it joins the one before it."""
-    kept: list[dict[str, Any]] = []
-    for step in steps:
-        before, people = (kept[-1]["people"] if kept else None), step["people"]
-        if before is None or people is None or not 0 < before - people < SMALLEST:
-            kept.append(dict(step))
-            continue
-        kept[-1]["step"] += f"; {step['step']}"
-        if len(kept) > 1:
-            kept[-1] |= {"people": people, "rows": step["rows"]}
-    return kept
-
-
-def shown_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`merged_steps` as they may be kept with a model: a count of 1 to 10 people, and of their rows, is None."""
-    hidden: dict[str, Any] = {"people": None, "rows": None}
-    return [one | hidden if 0 < (one["people"] or 0) < SMALLEST else one for one in merged_steps(steps)]
 
 
 def _close_a_cycle(table: Ints, hidden: Bools, *, row: int, column: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ from features.frame import FeatureFrame
 from training.card import estimate_words
 from training.disclosure import SMALLEST
 from training.evaluation import CalibrationBases, Observed, weighted_logistic
+from training.external import Drift, Recalibration
 from training.heldout import Bench
+from training.result import Metrics, known
 
 MISSING_MOVED = 0.05  # share of rows; a feature is named when it is missing so much more or less often
 MEAN_MOVED = 0.25  # standard deviations of training
-Document = Mapping[str, Any]
 
 
-def drift(frame: FeatureFrame, reference: pa.Table) -> list[dict[str, Any]]:
+def drift(frame: FeatureFrame, reference: pa.Table) -> tuple[Drift, ...]:
     """Features that moved, most first: share missing, and mean in standard deviations of training.
 
     frame: the rows that were scored. reference: the bundle's training distribution.
@@ -36,31 +37,31 @@ def drift(frame: FeatureFrame, reference: pa.Table) -> list[dict[str, Any]]:
             continue
         shown = n_missing in (0, len(column)) or SMALLEST <= n_missing <= len(column) - SMALLEST
         found.append(
-            {
-                "feature": row["feature"],
-                "missing_training": round(row["missing"], 3),
-                "missing_here": round(missing, 3) if shown else None,
-                "shift": None if shift is None else round(shift, 3),
-            }
+            Drift(
+                feature=row["feature"],
+                missing_training=round(row["missing"], 3),
+                missing_here=round(missing, 3) if shown else None,
+                shift=None if shift is None else round(shift, 3),
+            )
         )
-    return sorted(found, key=_moved, reverse=True)
+    return tuple(sorted(found, key=_moved, reverse=True))
 
 
-def _shift(column: npt.NDArray[np.float64], row: Document) -> float | None:
+def _shift(column: npt.NDArray[np.float64], row: Mapping[str, Any]) -> float | None:
     known = column[~np.isnan(column)]
     if row["mean"] is None or not row["sd"] or len(known) < SMALLEST:
         return None
     return float((known.mean() - row["mean"]) / row["sd"])
 
 
-def _moved(one: Document) -> float:
-    missing = 0.0 if one["missing_here"] is None else abs(one["missing_here"] - one["missing_training"])
-    return float(max(missing / MISSING_MOVED, abs(one["shift"] or 0.0) / MEAN_MOVED))
+def _moved(one: Drift) -> float:
+    missing = 0.0 if one.missing_here is None else abs(one.missing_here - one.missing_training)
+    return float(max(missing / MISSING_MOVED, abs(one.shift or 0.0) / MEAN_MOVED))
 
 
-def drift_sentence(moved: list[dict[str, Any]], n_features: int) -> str:
+def drift_sentence(moved: Sequence[Drift], n_features: int) -> str:
     """How many features moved, and which are never there."""
-    absent = [one["feature"] for one in moved if one["missing_here"] == 1.0 and one["missing_training"] < 1]
+    absent = [one.feature for one in moved if one.missing_here == 1.0 and one.missing_training < 1]
     if not moved:
         return f"None of {n_features} features moved."
     is_are = ("is", "has") if len(moved) == 1 else ("are", "have")
@@ -68,7 +69,7 @@ def drift_sentence(moved: list[dict[str, Any]], n_features: int) -> str:
     return f"{said}; never recorded here: {', '.join(absent)}." if absent else f"{said}; each is recorded here."
 
 
-def recalibration(bench: Bench, risk: Floats, *, metrics: Document) -> dict[str, Any]:
+def recalibration(bench: Bench, risk: Floats, *, metrics: Metrics) -> Recalibration:
     """The logistic recalibration that these people ask for, as a suggestion: nothing is changed.
 
     log odds become intercept + slope x log odds (D. Cox, Biometrika 1958;45:562), weighted for censoring. A slope is
@@ -80,30 +81,30 @@ def recalibration(bench: Bench, risk: Floats, *, metrics: Document) -> dict[str,
     label = observed.label.astype(np.float64)
     intercept, slope = (float(v) for v in weighted_logistic(bases.line, label, weight, np.zeros(len(label))))
     steep, large = metrics["calibration_slope"], metrics["calibration_in_the_large"]
-    if not np.isfinite(slope) or steep["low"] is None or large["low"] is None:
-        return {"kind": "unknown", "intercept": None, "slope": None, "sentence": "Too few events to say."}
-    if not steep["low"] <= 1 <= steep["high"]:
-        said = (
-            f"Suggested: log odds = {intercept:+.3f} {slope:+.3f} × log odds; the slope is {estimate_words(steep, 2)}."
-        )
-        return {"kind": "slope", "intercept": intercept, "slope": slope, "sentence": said}
-    if not large["low"] <= 0 <= large["high"]:
-        shift = large["value"]
+    if not np.isfinite(slope) or steep.interval is None or large.interval is None or large.value is None:
+        return Recalibration(kind="unknown", intercept=None, slope=None, sentence="Too few events to say.")
+    if not steep.interval[0] <= 1 <= steep.interval[1]:
+        line = f"log odds = {intercept:+.3f} {slope:+.3f} × log odds"
+        said = f"Suggested: {line}; the slope is {estimate_words(steep, 2)}."
+        return Recalibration(kind="slope", intercept=intercept, slope=slope, sentence=said)
+    if not large.interval[0] <= 0 <= large.interval[1]:
+        shift = large.value
         way = "low" if shift > 0 else "high"
         said = f"Suggested: log odds {shift:+.3f}; risks are too {way} by {estimate_words(large, 2)}."
-        return {"kind": "shift", "intercept": shift, "slope": 1.0, "sentence": said}
-    return {"kind": "none", "intercept": 0.0, "slope": 1.0, "sentence": "None is called for."}
+        return Recalibration(kind="shift", intercept=shift, slope=1.0, sentence=said)
+    return Recalibration(kind="none", intercept=0.0, slope=1.0, sentence="None is called for.")
 
 
-def sentence(internal: Document, external: Document) -> str:
+def sentence(internal: Metrics, external: Metrics) -> str:
     """Whether discrimination holds: the internal estimate inside, below or above the external interval."""
     name, words = ("c_harrell", "Harrell's C") if "c_harrell" in external else ("auc", "AUC")
-    here, home = external[name], internal.get(name, {})
-    if here.get("low") is None or home.get("value") is None:
+    here, home = external[name], known(internal, name)
+    if here.interval is None or home is None or home.value is None:
         return f"{words} {estimate_words(here)} here; it cannot be compared."
-    if here["high"] < home["value"]:
+    low, high = here.interval
+    if high < home.value:
         verdict = "Discrimination is lower here"
-    elif here["low"] > home["value"]:
+    elif low > home.value:
         verdict = "Discrimination is higher here"
     else:
         verdict = "Discrimination holds here"

@@ -1,7 +1,4 @@
 from .accuracy import integrated_brier as integrated_brier
-from .as_json import finite as finite
-from .as_json import groups_json as groups_json
-from .as_json import metrics_json as metrics_json
 from .calibration import CalibrationBases as CalibrationBases
 from .calibration import CalibrationCurve as CalibrationCurve
 from .calibration import weighted_logistic as weighted_logistic
@@ -22,3 +19,8 @@ from .groups import by_group as by_group
 from .groups import largest_gap as largest_gap
 from .incidence import aalen_johansen as aalen_johansen
 from .sample import Observed as Observed
+from .shown import finite as finite
+from .shown import shown_groups as shown_groups
+from .shown import shown_metric as shown_metric
+from .shown import shown_metrics as shown_metrics
+from .shown import shown_with_ici as shown_with_ici

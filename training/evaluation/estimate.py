@@ -20,10 +20,6 @@ class Estimate:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float | None]:
-        """Numbers, with None for what is not defined."""
-        return {name: _finite(getattr(self, name)) for name in ("value", "low", "high")}
-
 
 def estimate(value: float, replicates: Floats) -> Estimate:
     """The interval of the replicates that are defined; none where fewer than half are."""
@@ -32,7 +28,3 @@ def estimate(value: float, replicates: Floats) -> Estimate:
         return Estimate(value, math.nan, math.nan)
     low, high = np.percentile(defined, INTERVAL)
     return Estimate(value, float(low), float(high))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from features.arrays import Floats, Ints
 from features.errors import PresageError
-from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by, step
-from training.cohort import censoring_kaplan_meier as kaplan_meier
+from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by
 from training.evaluation.calibration import CalibrationBases
 from training.evaluation.discrimination import Pairs
 from training.evaluation.incidence import replicate_weights
@@ -123,9 +122,3 @@ class Predicted:
         falling = np.argsort(-rank, kind="stable")
         pairs = None if outcome.kind == "binary" else Pairs.of(outcome, risk)
         return cls(risk, falling, rank, pairs, CalibrationBases.of(risk), curves)
-
-
-def survival_weights(outcome: Outcome, times: Floats, *, count: Floats) -> tuple[Floats, Floats]:
-    """P(followed) just before each row's time (n,), and at each of `times`, from these rows' own Kaplan-Meier."""
-    at, survival = kaplan_meier(outcome.time_days, outcome.event, weights=count)
-    return step(at, survival, at=outcome.time_days, before=True), step(at, survival, at=times)

@@ -45,19 +45,6 @@ def at_threshold(
     return _flagging(chosen, label, weight=weight, count=count, reachable=reachable, odds=threshold / (1 - threshold))
 
 
-def at_capacity(
-    falling: Ints,
-    label: Bools,
-    *,
-    weight: Floats,
-    count: Floats,
-    share: float,
-    rank: Ints | None = None,
-) -> Flagging:
-    """The `share` of people with the highest risks: `on_the_list`, of these rows alone."""
-    return of_the_list(on_the_list(falling, count, share=share, rank=rank), label, weight=weight, count=count)
-
-
 def on_the_list(falling: Ints, count: Floats, *, share: float, rank: Ints | None = None) -> Floats:
     """(n,) the part of each row that a team takes on that has room for a share of everybody.
 

@@ -15,8 +15,7 @@ incidence, whose risk set keeps who had a competing event for as long as the dat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,10 +44,6 @@ class Period:
     low: float
     high: float
     factor: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Its fields."""
-        return asdict(self)
 
 
 def period_of(

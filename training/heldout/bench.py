@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Floats, Ints
-from training.cohort import EVENT, Cohort, Outcome, RiskCurves, Scheme, Uncensored
+from training.cohort import EVENT, Cohort, Outcome, References, RiskCurves, Uncensored
 from training.evaluation import (
     Ask,
     Chance,
@@ -21,15 +20,18 @@ from training.evaluation import (
     by_group,
     difference,
     evaluate,
+    finite,
     gap_by_chance,
     ici_if_perfect,
     largest_gap,
-    metrics_json,
+    shown_metrics,
 )
 from training.fitting import followed
-from training.heldout.candidates import HeldOut, stream
+from training.heldout.candidates import HeldOut
+from training.heldout.plan import Plan, stream
+from training.result import AgainstEquation, Compared, Gap
 
-Metrics = dict[str, Estimate]
+Estimates = dict[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +53,27 @@ class Bench:
     @classmethod
     def of(
         cls,
-        cohort: Cohort,
+        plan: Plan,
         held: HeldOut,
         *,
-        n_boot: int,
-        seed: int,
+        n_boot: int | None = None,
         cutoffs: tuple[float, ...] = (),
         capacities: tuple[float, ...] = (),
     ) -> Bench:
         """Censoring weights depend on the clinical features, as marginal ones reward predicting censoring.
 
-        cutoffs, capacities: risks and shares of people at which flagging is measured.
+        n_boot: None is the study's number of replicates. cutoffs, capacities: risks and shares of people at which
+        flagging is measured.
         """
-        rows = held.rows
+        cohort, rows = plan.cohort, held.rows
         outcome, persons = cohort.outcome.take(rows), cohort.persons[rows]
         uncensored = None
         if outcome.horizons_days:
             tested, where = np.unique(rows, return_inverse=True)
             own = followed(cohort, tested)
             uncensored = None if own is None else own.take(where)
-        return cls(rows, outcome, persons, uncensored, n_boot, seed, cutoffs, capacities)
+        replicates = plan.study.validation.bootstraps if n_boot is None else n_boot
+        return cls(rows, outcome, persons, uncensored, replicates, plan.seed, cutoffs, capacities)
 
     def take(self, chosen: Ints) -> Bench:
         """Some of the test rows."""
@@ -106,7 +109,7 @@ class Bench:
         n_boot: int | None = None,
         integrated: bool = False,
         curves: RiskCurves | None = None,
-    ) -> Metrics:
+    ) -> Estimates:
         """Metrics of (n, h) risks at one horizon; `integrated`: the smoothed curve's distances as well.
 
         curves: the same model's risks over a grid of times; with them the Brier score over time, at the last horizon.
@@ -135,7 +138,7 @@ class Bench:
             uncensored=self.uncensored,
         )
 
-    def compare(self, risk: Floats, reference: Floats, *, horizon: int = -1) -> Metrics:
+    def compare(self, risk: Floats, reference: Floats, *, horizon: int = -1) -> Estimates:
         """Paired differences: metric of `risk` minus metric of `reference`."""
         return difference(
             self.outcome,
@@ -186,33 +189,58 @@ class Bench:
         return self.outcome.horizons_days[horizon] if self.outcome.horizons_days else math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class SideBySide:
-    """Models on the same test people. models: name to metrics at the last horizon."""
+def horizon_key(days: float) -> str:
+    """What a horizon is called among the keys of a result.
 
-    people: int
-    events: int
-    models: Mapping[str, Metrics]
+    >>> horizon_key(3650.0), horizon_key(float("nan"))
+    ('3650', 'all')
+    """
+    return "all" if math.isnan(days) else f"{days:g}"
 
 
-def side_by_side(bench: Bench, risks: Mapping[str, Floats], *, rows: npt.NDArray[np.bool_]) -> SideBySide | None:
-    """Every model that has a risk for all of `rows` (n,); None where there are none."""
+def side_by_side(
+    bench: Bench, risks: Mapping[str, Floats], *, rows: npt.NDArray[np.bool_], title: str
+) -> Compared | None:
+    """Every model that has a risk for all of `rows` (n,), at the last horizon; None where there are no rows."""
     chosen = np.flatnonzero(rows)
     if len(chosen) == 0:
         return None
     some = bench.take(chosen)
     whole = {name: risk[chosen] for name, risk in risks.items() if not bool(np.isnan(risk[chosen, -1]).any())}
-    events = len(np.unique(some.persons[some.outcome.event == 1]))
-    return SideBySide(some.people, events, {name: some.measure(risk) for name, risk in whole.items()})
+    return Compared(
+        title=title,
+        people=some.people,
+        events=len(np.unique(some.persons[some.outcome.event == EVENT])),
+        models={name: shown_metrics(some.measure(risk)) for name, risk in whole.items()},
+    )
 
 
-def usual_cutoffs(cohort: Cohort, scheme: Scheme) -> tuple[float, ...]:
+def against_equation(
+    bench: Bench, risk: Floats, *, references: References, nobody: str | None = None
+) -> AgainstEquation | None:
+    """(N, h) served risks minus the equation's, on the rows it applies to; None where there are no risks of it.
+
+    nobody: why it applies to nobody, where it does not.
+    """
+    name = references.equation_name
+    if name is None or references.equation is None:
+        return None
+    equation = references.equation[bench.rows][:, None]
+    rows = np.flatnonzero(~np.isnan(equation[:, 0]))
+    if len(rows) == 0:
+        return AgainstEquation(name=name, people=0, delta={}, reason=nobody)
+    some = bench.take(rows)
+    delta = some.compare(risk[rows], np.broadcast_to(equation[rows], risk[rows].shape))
+    return AgainstEquation(name=name, people=some.people, delta=shown_metrics(delta))
+
+
+def usual_cutoffs(plan: Plan) -> tuple[float, ...]:
     """Where a study names none: the incidence by the last horizon among those who are learned from, to two digits.
 
     At the incidence, net reclassification and net benefit are at their most comparable between outcomes (Pencina, Stat
     Med 2017;36:4494).
     """
-    outcome = cohort.outcome.take(np.unique(np.concatenate([split.train for split in scheme.splits])))
+    outcome = plan.cohort.outcome.take(plan.learned_rows)
     binary = outcome.kind == "binary"
     incidence = float(np.mean(outcome.event == EVENT)) if binary else aalen_johansen(outcome, outcome.horizons_days[-1])
     return (float(f"{incidence:.2g}"),) if 0.0 < float(f"{incidence:.2g}") < 1.0 else ()
@@ -220,28 +248,22 @@ def usual_cutoffs(cohort: Cohort, scheme: Scheme) -> tuple[float, ...]:
 
 def group_results(
     bench: Bench, cohort: Cohort, *, risk: Floats, min_people: int
-) -> tuple[dict[str, dict[str, GroupResult]], dict[str, dict[str, float | str | None]]]:
+) -> tuple[dict[str, dict[str, GroupResult]], dict[str, Gap]]:
     """Metrics by group, and the widest gap in AUC of each grouping beside the one that chance alone would make."""
     results: dict[str, dict[str, GroupResult]] = {}
-    gaps: dict[str, dict[str, float | str | None]] = {}
+    gaps: dict[str, Gap] = {}
     for name, labels in cohort.groups.items():
         results[name] = bench.groups(risk, labels[bench.rows], min_people=min_people)
         gap = largest_gap(results[name], "auc")
         if gap is not None:
             low = gap.difference.low if math.isfinite(gap.difference.low) else 0.0
             chance = bench.gap_by_chance(risk, labels[bench.rows], results=results[name])
-            gaps[name] = {
-                "auc": gap.difference.value,
-                "low": low,
-                "lowest": gap.lowest,
-                "highest": gap.highest,
-                "expected_by_chance": chance.expected if math.isfinite(chance.expected) else None,
-                "chance_high": chance.high if math.isfinite(chance.high) else None,
-            }
+            gaps[name] = Gap(
+                auc=gap.difference.value,
+                low=low,
+                lowest=gap.lowest,
+                highest=gap.highest,
+                expected_by_chance=finite(chance.expected),
+                chance_high=finite(chance.high),
+            )
     return results, gaps
-
-
-def side_by_side_json(compared: SideBySide, title: str) -> dict[str, Any]:
-    """One set of test people and the models on it."""
-    models = {name: metrics_json(found) for name, found in compared.models.items()}
-    return {"title": title, "people": compared.people, "events": compared.events, "models": models}

@@ -8,55 +8,67 @@ resampled, not rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from features.arrays import Strings
+from features.arrays import Floats
 from training.cohort import EVENT, Cohort
-from training.evaluation import MIN_EVENTS, GroupResult, groups_json, metrics_json
-from training.heldout.bench import Bench, Metrics
+from training.evaluation import MIN_EVENTS, GroupResult, shown_groups, shown_metrics
+from training.heldout.bench import Bench, Estimates
 from training.heldout.candidates import Nested
 from training.heldout.sentence import block_sentence
+from training.result import Added, AddedInGroup, Group, Metrics, NetBenefit, Reclassification
 
 BY = "ancestry"
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What one block adds to those before it. delta is empty where it cannot be judged, and why_not says why."""
-
-    step: Nested
-    people: int
-    delta: Metrics
-    groups: Mapping[str, GroupResult]
-    why_not: str = ""
-
-
-def added_by(bench: Bench, nested: Sequence[Nested], *, cohort: Cohort, min_people: int) -> list[Added]:
+def added_by(bench: Bench, nested: Sequence[Nested], *, cohort: Cohort, min_people: int) -> tuple[Added, ...]:
     """For each block: the people who have both risks, and the differences there."""
-    return [_added(bench, step, cohort=cohort, min_people=min_people) for step in nested]
+    return tuple(_added(bench, step, cohort=cohort, min_people=min_people) for step in nested)
 
 
 def _added(bench: Bench, step: Nested, *, cohort: Cohort, min_people: int) -> Added:
     rows = np.flatnonzero(~np.isnan(step.risk[:, -1]) & ~np.isnan(step.without[:, -1]))
+    delta, people, why_not = Estimates(), 0, ""
+    groups: dict[str, AddedInGroup] = {}
     if len(rows) == 0:
-        return Added(step, 0, {}, {}, step.why_not or "nobody among the test people has it")
-    some, risk, without = bench.take(rows), step.risk[rows], step.without[rows]
-    groups: dict[str, GroupResult] = {}
-    labels: Strings | None = cohort.groups.get(BY)
-    for level in sorted({label for label in labels[some.rows] if label is not None}) if labels is not None else []:
-        inside = np.flatnonzero(labels[some.rows] == level) if labels is not None else rows
-        one = some.take(inside)
-        events = _events(one)
-        if one.people < min_people or events < MIN_EVENTS:
+        why_not = step.why_not or "nobody among the test people has it"
+    else:
+        some = bench.take(rows)
+        delta, people = some.compare(step.risk[rows], step.without[rows]), some.people
+        groups = _by_ancestry(some, step.risk[rows], without=step.without[rows], cohort=cohort, min_people=min_people)
+    shown, name = shown_metrics(delta), step.block.name
+    return Added(
+        added=name,
+        to=step.before,
+        people=people,
+        delta=_overall(shown),
+        reclassification=_reclassification(shown, bench.cutoffs),
+        net_benefit=_net_benefit(shown, bench.cutoffs),
+        groups={BY: groups} if groups else {},
+        sentence=block_sentence(name, step.before, people=people, delta=delta, why_not=why_not),
+    )
+
+
+def _by_ancestry(
+    bench: Bench, risk: Floats, *, without: Floats, cohort: Cohort, min_people: int
+) -> dict[str, AddedInGroup]:
+    """The differences among the people of each ancestry, by its name; none where the study has no such groups."""
+    every = cohort.groups.get(BY)
+    if every is None:
+        return {}
+    labels, found = every[bench.rows], dict[str, GroupResult]()
+    for level in sorted({label for label in labels if label is not None}):
+        inside = np.flatnonzero(labels == level)
+        some = bench.take(inside)
+        events = _events(some)
+        if some.people < min_people or events < MIN_EVENTS:
             reason = f"fewer than {min_people} people or {MIN_EVENTS} events"
-            groups[level] = GroupResult(one.people, events, {}, reason)
+            found[level] = GroupResult(some.people, events, {}, reason)
         else:
-            groups[level] = GroupResult(one.people, events, one.compare(risk[inside], without[inside]))
-    return Added(step, some.people, some.compare(risk, without), groups)
+            found[level] = GroupResult(some.people, events, some.compare(risk[inside], without[inside]))
+    return {level: _in_group(group, bench.cutoffs) for level, group in shown_groups(found).items()}
 
 
 def _events(bench: Bench) -> int:
@@ -66,34 +78,30 @@ def _events(bench: Bench) -> int:
     return len(np.unique(bench.persons[event]))
 
 
-def added_json(added: Added, cutoffs: Sequence[float]) -> dict[str, Any]:
-    """One entry of the summary's `blocks`."""
-    name, before = added.step.block.name, added.step.before
-    delta = metrics_json(added.delta)
-    levels = groups_json({BY: added.groups})[BY] if added.groups else {}
-    groups = {
-        level: {key: value for key, value in found.items() if key != "metrics"} | _deltas(found["metrics"], cutoffs)
-        for level, found in levels.items()
-    }
-    return {
-        "added": name,
-        "to": list(before),
-        "people": added.people,
-        **_deltas(delta, cutoffs),
-        "groups": {BY: groups} if groups else {},
-        "sentence": block_sentence(name, before, people=added.people, delta=added.delta, why_not=added.why_not),
-    }
+def _in_group(group: Group, cutoffs: Sequence[float]) -> AddedInGroup:
+    if group.people is None:
+        return AddedInGroup(people=None, reason=group.reason, delta={}, reclassification=(), net_benefit=())
+    return AddedInGroup(
+        people=group.people,
+        events=group.events,
+        reason=group.reason,
+        delta=_overall(group.metrics),
+        reclassification=_reclassification(group.metrics, cutoffs),
+        net_benefit=_net_benefit(group.metrics, cutoffs),
+    )
 
 
-def _deltas(delta: Mapping[str, Any], cutoffs: Sequence[float]) -> dict[str, Any]:
-    """Metrics that need neither cut-off nor capacity; then reclassification and net benefit at each cut-off."""
-    if not delta:
-        return {"delta": {}, "reclassification": [], "net_benefit": []}
-    return {
-        "delta": {name: value for name, value in delta.items() if not ("_at_" in name or "_top_" in name)},
-        "reclassification": [
-            {"cutoff": c, "events": delta[f"sensitivity_at_{c:g}"], "nonevents": delta[f"specificity_at_{c:g}"]}
-            for c in cutoffs
-        ],
-        "net_benefit": [{"cutoff": c, "delta": delta[f"net_benefit_at_{c:g}"]} for c in cutoffs],
-    }
+def _overall(delta: Metrics) -> Metrics:
+    """Those that need neither a cut-off nor a capacity."""
+    return {name: metric for name, metric in delta.items() if not ("_at_" in name or "_top_" in name)}
+
+
+def _reclassification(delta: Metrics, cutoffs: Sequence[float]) -> tuple[Reclassification, ...]:
+    return tuple(
+        Reclassification(cutoff=c, events=delta[f"sensitivity_at_{c:g}"], nonevents=delta[f"specificity_at_{c:g}"])
+        for c in (cutoffs if delta else ())
+    )
+
+
+def _net_benefit(delta: Metrics, cutoffs: Sequence[float]) -> tuple[NetBenefit, ...]:
+    return tuple(NetBenefit(cutoff=c, delta=delta[f"net_benefit_at_{c:g}"]) for c in (cutoffs if delta else ()))

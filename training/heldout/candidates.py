@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,10 @@ import numpy as np
 from features.arrays import Floats, Ints, Strings
 from features.errors import PresageError, meant
 from features.progress import Advance
-from training.cohort import EVENT, Block, Cohort, RiskCurves, Scheme, Split, Uncensored, known_by
+from training.cohort import EVENT, Block, Cohort, RiskCurves, Split, Uncensored, known_by
 from training.fitted import SERVABLE
 from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
+from training.heldout.plan import Plan
 from training.learners import LEARNERS, Budget, Learner, make_learner
 from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
@@ -74,34 +74,19 @@ class Nested:
     why_not: str = ""
 
 
-def stream(seed: int, *names: str) -> np.random.Generator:
-    """A random generator for one piece of work, from the run's seed and the names of the work.
-
-    Every piece has random numbers of its own, so that the order in which pieces run changes no result.
-    """
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
-
-
 def hold_out(
-    candidate: str,
-    cohort: Cohort,
-    *,
-    scheme: Scheme,
-    uncensored: Sequence[Uncensored | None],
-    seed: int,
-    advance: Advance,
-    budget: Budget | None = None,
-    learner: Learner | None = None,
+    plan: Plan, candidate: str, *, advance: Advance, budget: Budget | None = None, learner: Learner | None = None
 ) -> HeldOut:
-    """Fit and predict on every split; uncensored: of each split's training rows. budget: of a search in each split.
+    """Fit and predict on every split. budget: of a search for settings in each split.
 
     learner: the one that `candidate` names, where `LEARNERS` does not know it.
     """
+    cohort = plan.cohort
     pairs, clinical, combined, curves, shapes = [], [], [], [], []
-    for split, followed in zip(scheme.splits, uncensored, strict=True):
-        rng = stream(seed, candidate, split.name)
+    for split, chances in plan.parts:
+        rng = plan.stream(candidate, split.name)
         pair = fit_pair(
-            candidate, cohort, rows=split.train, uncensored=followed, rng=rng, budget=budget, learner=learner
+            candidate, cohort, rows=split.train, uncensored=chances, rng=rng, budget=budget, learner=learner
         )
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
@@ -114,13 +99,14 @@ def hold_out(
             shapes.append(shape.source)
         advance(1)
     inner = [
-        _squared_errors(pair, cohort, split=split, uncensored=followed)
-        for pair, split, followed in zip(pairs, scheme.splits, uncensored, strict=True)
+        _squared_errors(pair, cohort, split=split, uncensored=chances)
+        for pair, (split, chances) in zip(pairs, plan.parts, strict=True)
     ]
+    splits = plan.scheme.splits
     return HeldOut(
         candidate,
-        rows=np.concatenate([split.test for split in scheme.splits]),
-        fold=np.concatenate([np.full(len(split.test), split.name, dtype=object) for split in scheme.splits]),
+        rows=np.concatenate([split.test for split in splits]),
+        fold=np.concatenate([np.full(len(split.test), split.name, dtype=object) for split in splits]),
         clinical=np.concatenate(clinical),
         combined=np.concatenate(combined),
         inner=tuple(inner),
@@ -170,49 +156,39 @@ def _squared_errors(pair: Pair, cohort: Cohort, *, split: Split, uncensored: Unc
     return Inner((label - pair.served_out_of_fold()[:, -1]) ** 2, weight, cohort.persons[split.train])
 
 
-def clinical_of_the_tested(
-    held: HeldOut, cohort: Cohort, *, scheme: Scheme, uncensored: Sequence[Uncensored | None], seed: int
-) -> Floats:
+def clinical_of_the_tested(plan: Plan, held: HeldOut) -> Floats:
     """(N, h) what the combined model is compared with: its own second stage without any genomic term.
 
     So both are learned and calibrated on people with genomic results, and their difference is not who was tested: the
     clinical model is calibrated on everybody, and whoever is tested for a reason may have another risk. NaN where no
     combined model may serve.
     """
-    parts = []
-    for split, pair, followed in zip(scheme.splits, held.pairs, uncensored, strict=True):
+    cohort, parts = plan.cohort, []
+    for (split, chances), pair in zip(plan.parts, held.pairs, strict=True):
         alone = None
         if pair.combined is not None:
-            rng = stream(seed, held.candidate, split.name, "clinical of the tested")
+            rng = plan.stream(held.candidate, split.name, "clinical of the tested")
             alone = fit_combined(
-                cohort, split.train, clinical=pair.clinical, names=(), uncensored=followed, rng=rng, use_dosages=False
+                cohort, split.train, clinical=pair.clinical, names=(), uncensored=chances, rng=rng, use_dosages=False
             )
         parts.append(Pair(pair.candidate, pair.clinical, alone).risks(cohort, split.test)[1])
     return np.concatenate(parts)
 
 
-def nested_blocks(
-    held: HeldOut,
-    cohort: Cohort,
-    *,
-    scheme: Scheme,
-    uncensored: Sequence[Uncensored | None],
-    seed: int,
-    reference: Floats,
-    budget: Budget | None = None,
-) -> tuple[Nested, ...]:
+def nested_blocks(plan: Plan, held: HeldOut, *, reference: Floats, budget: Budget | None = None) -> tuple[Nested, ...]:
     """What each further block adds to the ones before it, in the study's order; clinical blocks come first.
 
     A clinical block is added by fitting the candidate anew, with a search of its own where there is a budget; a genomic
     one by the combined model, the first of them to `reference`, as `clinical_of_the_tested` gives it. What cannot be
     fitted has NaN for risks, and says why.
     """
-    if len(cohort.blocks) < 2:
+    blocks = plan.cohort.blocks
+    if len(blocks) < 2:
         return ()
-    ordered = [b for b in cohort.blocks if not b.genomic] + [b for b in cohort.blocks if b.genomic]
+    ordered = [b for b in blocks if not b.genomic] + [b for b in blocks if b.genomic]
     rungs = [tuple(ordered[: k + 1]) for k in range(len(ordered))]
-    climb = _Climb(held, cohort, scheme, uncensored, seed, budget)
-    ladder = [climb.rung(blocks) for blocks in rungs]
+    climb = _Climb(plan, held, budget)
+    ladder = [climb.rung(rung) for rung in rungs]
     found = []
     for k in range(1, len(ordered)):
         first = ordered[k].genomic and not ordered[k - 1].genomic
@@ -225,39 +201,38 @@ def nested_blocks(
 class _Climb:
     """The candidate on fewer blocks, on the same splits."""
 
+    plan: Plan
     held: HeldOut
-    cohort: Cohort
-    scheme: Scheme
-    uncensored: Sequence[Uncensored | None]
-    seed: int
     budget: Budget | None
 
     def rung(self, blocks: tuple[Block, ...]) -> tuple[Floats, str]:
         """(N, h) risks with these blocks, NaN where there are none, and why."""
+        cohort = self.plan.cohort
         genomic = tuple(b for b in blocks if b.genomic)
-        if len(genomic) == sum(b.genomic for b in self.cohort.blocks) and genomic:
+        if len(genomic) == sum(b.genomic for b in cohort.blocks) and genomic:
             reasons = [pair.why_no_combined for pair in self.held.pairs if pair.combined is None]
             return self.held.combined, next(iter(reasons), "")
         clinical = tuple(name for b in blocks if not b.genomic for name in b.features)
-        if not genomic and clinical == self.cohort.clinical_names:
+        if not genomic and clinical == cohort.clinical_names:
             return self.held.clinical, ""
         parts, reason = [], ""
-        for split, pair, followed in zip(self.scheme.splits, self.held.pairs, self.uncensored, strict=True):
-            rng = stream(self.seed, self.held.candidate, split.name, *(b.name for b in blocks))
+        for (split, chances), pair in zip(self.plan.parts, self.held.pairs, strict=True):
+            rng = self.plan.stream(self.held.candidate, split.name, *(b.name for b in blocks))
             try:
-                parts.append(self._partly_combined(pair, split, genomic=genomic, followed=followed, rng=rng) if genomic
-                             else self._partly_clinical(split, clinical, followed=followed, rng=rng))  # fmt: skip
+                parts.append(self._partly_combined(pair, split, genomic=genomic, uncensored=chances, rng=rng) if genomic
+                             else self._partly_clinical(split, clinical, uncensored=chances, rng=rng))  # fmt: skip
             except PresageError as error:
-                parts.append(np.full((len(split.test), len(self.cohort.horizons)), np.nan))
+                parts.append(np.full((len(split.test), len(cohort.horizons)), np.nan))
                 reason = error.fault
         return np.concatenate(parts), reason
 
     def _partly_clinical(
-        self, split: Split, names: tuple[str, ...], *, followed: Uncensored | None, rng: np.random.Generator
+        self, split: Split, names: tuple[str, ...], *, uncensored: Uncensored | None, rng: np.random.Generator
     ) -> Floats:
-        learner = make_learner(self.held.candidate, monotone=self.cohort.monotone, budget=self.budget)
-        fewer = fit_clinical(learner, self.cohort, rows=split.train, names=names, uncensored=followed, rng=rng)
-        return fewer.risk(self.cohort.frame.take(split.test), self.cohort.horizons)
+        cohort = self.plan.cohort
+        learner = make_learner(self.held.candidate, monotone=cohort.monotone, budget=self.budget)
+        fewer = fit_clinical(learner, cohort, rows=split.train, names=names, uncensored=uncensored, rng=rng)
+        return fewer.risk(cohort.frame.take(split.test), cohort.horizons)
 
     def _partly_combined(
         self,
@@ -265,15 +240,16 @@ class _Climb:
         split: Split,
         *,
         genomic: tuple[Block, ...],
-        followed: Uncensored | None,
+        uncensored: Uncensored | None,
         rng: np.random.Generator,
     ) -> Floats:
         names = tuple(name for block in genomic for name in block.features)
         use = any(not block.features for block in genomic)
+        cohort = self.plan.cohort
         fewer = fit_combined(
-            self.cohort, split.train, clinical=pair.clinical, names=names, uncensored=followed, rng=rng, use_dosages=use
+            cohort, split.train, clinical=pair.clinical, names=names, uncensored=uncensored, rng=rng, use_dosages=use
         )
-        return Pair(pair.candidate, pair.clinical, fewer).risks(self.cohort, split.test)[1]
+        return Pair(pair.candidate, pair.clinical, fewer).risks(cohort, split.test)[1]
 
 
 def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:

@@ -1,131 +1,185 @@
-"""The document of a training (contract 5): every number on held-out people, as JSON."""
+"""The result of a training (contract 5): every number on held-out people, put together once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Floats
 from training.card import unreachable_words
-from training.cohort import EVENT, Cohort, References, Scheme, Uncensored
+from training.cohort import EVENT, Cohort, References
 from training.disclosure import shown_steps
-from training.evaluation import finite, groups_json, metrics_json
-from training.fitting import learned_shape
-from training.heldout.bench import Bench, SideBySide, group_results, side_by_side, side_by_side_json, usual_cutoffs
-from training.heldout.blocks import added_by, added_json
-from training.heldout.candidates import HeldOut, Nested, stream
-from training.heldout.evidence import evidence
+from training.evaluation import finite, shown_groups, shown_with_ici
+from training.fitting import Period, learned_shape
+from training.heldout.bench import (
+    Bench,
+    against_equation,
+    group_results,
+    horizon_key,
+    side_by_side,
+    usual_cutoffs,
+)
+from training.heldout.blocks import added_by
+from training.heldout.candidates import HeldOut, Nested
+from training.heldout.evidence import code_digest, data_facts
+from training.heldout.figures import SERVED, figure_numbers, times_numbers
 from training.heldout.importance import importance
+from training.heldout.period import period_followed
+from training.heldout.plan import Plan
+from training.heldout.sites import by_site, site_notes
 from training.models import Pair
-from training.study import Study
+from training.result import (
+    AgainstEquation,
+    Chosen,
+    Compared,
+    Figures,
+    Incidence,
+    LeakageProof,
+    Metrics,
+    PeriodFollowed,
+    Result,
+    Tuned,
+    Validation,
+)
 
 REFITTED = "clinical refitted"
 
 
-def document(
-    study: Study,
-    cohort: Cohort,
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """Whatever was fitted, for the result to be measured on.
+
+    held: every candidate on every split. chosen: the one among them that is served. tested: (N, h) risks of the
+    clinical score refitted to people with genomic results. nested: the chosen one with fewer blocks. others: it fitted
+    anew to other draws of people, where there is one split. periods: by horizon, the hazards of the last years.
+    """
+
+    held: Mapping[str, HeldOut]
+    chosen: HeldOut
+    tested: Floats
+    nested: Sequence[Nested]
+    others: Sequence[Pair] = ()
+    periods: Sequence[Period] = ()
+
+
+def result_of(
+    plan: Plan,
+    fits: Fits,
     *,
-    scheme: Scheme,
-    held: Mapping[str, HeldOut],
-    chosen: HeldOut,
-    nested: Sequence[Nested],
-    tested: Floats,
     references: References,
-    others: Sequence[Pair],
-    seed: int,
-) -> dict[str, Any]:
-    """The summary's JSON (contract 5)."""
-    bench = Bench.of(
-        cohort,
-        chosen,
-        n_boot=study.validation.bootstraps,
-        seed=seed,
-        cutoffs=study.validation.cutoffs or usual_cutoffs(cohort, scheme),
-        capacities=study.validation.capacities,
-    )
-    added = added_by(bench, nested, cohort=cohort, min_people=study.equity.min_people)
+    leakage: LeakageProof | None = None,
+    tuning: Mapping[str, Tuned] | None = None,
+) -> Result:
+    """Measure the fits on the people held out.
+
+    leakage: None for a flat table. tuning: None where no settings were searched for.
+    """
+    study, cohort, chosen = plan.study, plan.cohort, fits.chosen
+    bench = _bench(plan, chosen)
     groups, gaps = group_results(bench, cohort, risk=chosen.served, min_people=study.equity.min_people)
-    event = cohort.outcome.event == EVENT
-    candidates = {name: _by_horizon(bench, cohort, held=found) for name, found in held.items()}
-    return {
-        "study": study.name,
-        "title": study.title,
-        "kind": study.kind,
-        "people": len(np.unique(cohort.persons)),
-        "rows": len(cohort),
-        "events": len(np.unique(cohort.persons[event])),
-        "attrition": shown_steps([asdict(step) for step in cohort.attrition]),
-        "validation": _validation(cohort, scheme, study=study) | {"refits": len(others)},
-        "chosen": {
-            "candidate": chosen.candidate,
-            "horizon_days": finite(cohort.horizons[-1]),
-            "curves_follow": chosen.shape or None,
-            "metrics": list(candidates[chosen.candidate].values())[-1],
-        },
-        "candidates": candidates,
-        "incidence": _incidence(cohort, scheme),
-        "inner_brier": {name: found.inner_brier for name, found in held.items()},
-        "comparison": _comparison(bench, chosen, tested=tested, references=references),
-        "equation": _against_equation(bench, chosen, references=references),
-        "importance": importance(chosen, cohort, scheme=scheme, rng=stream(seed, "importance"), others=others),
-        "blocks": [added_json(each, bench.cutoffs) for each in added],
-        "groups": groups_json(groups),
-        "gaps": gaps,
-        "notes": [*cohort.notes, *_combined_notes(chosen), *_truth_notes(bench, references)],
-        "seed": seed,
-        "study_digest": study.digest(),
-        **evidence(cohort, scheme, chosen=chosen, risks=model_risks(chosen, references), bench=bench, seed=seed),
-    }
+    candidates = {name: _by_horizon(bench, cohort, held=held) for name, held in fits.held.items()}
+    period, period_notes = _period(plan, fits)
+    sites = None if study.validation.site_column is None else by_site(plan, chosen)
+    site_words = [] if sites is None else site_notes(sites)
+    return Result(
+        version=Result.VERSION,
+        study=study.name,
+        title=study.title,
+        kind=study.kind,
+        people=len(np.unique(cohort.persons)),
+        rows=len(cohort),
+        events=len(np.unique(cohort.persons[cohort.outcome.event == EVENT])),
+        attrition=shown_steps(cohort.attrition),
+        validation=_validation(plan, bench, refits=len(fits.others)),
+        chosen=Chosen(
+            candidate=chosen.candidate,
+            horizon_days=finite(cohort.horizons[-1]),
+            curves_follow=chosen.shape or None,
+            metrics=list(candidates[chosen.candidate].values())[-1],
+        ),
+        candidates=candidates,
+        incidence=_incidence(plan),
+        inner_brier={name: held.inner_brier for name, held in fits.held.items()},
+        comparison=_comparison(bench, chosen, tested=fits.tested, references=references),
+        equation=_against_equation(bench, chosen, references=references),
+        importance=importance(plan, chosen, others=fits.others),
+        blocks=added_by(bench, fits.nested, cohort=cohort, min_people=study.equity.min_people),
+        groups={name: shown_groups(levels) for name, levels in groups.items()},
+        gaps=gaps,
+        notes=(*_notes(plan, chosen), *_truth_notes(bench, references), *reach_notes(plan), *period_notes, *site_words),
+        seed=plan.seed,
+        study_digest=study.digest(),
+        data=data_facts(plan),
+        figures=_figures(plan, chosen, references=references, bench=bench),
+        code_digest=code_digest(),
+        period=period,
+        sites=sites,
+        leakage=leakage,
+        tuning=tuning,
+    )
 
 
-def _validation(cohort: Cohort, scheme: Scheme, *, study: Study) -> dict[str, Any]:
-    test = np.unique(np.concatenate([split.test for split in scheme.splits]))
-    train_rows = np.unique(np.concatenate([split.train for split in scheme.splits]))
-    return {
-        "scheme": scheme.words,
-        "splits": len(scheme.splits),
-        "train_people": len(np.unique(cohort.persons[train_rows])),
-        "test_people": len(np.unique(cohort.persons[test])),
-        "test_rows": len(test),
-        "bootstraps": study.validation.bootstraps,
-        "cutoffs": list(study.validation.cutoffs or usual_cutoffs(cohort, scheme)),
-        "capacities": list(study.validation.capacities),
-    }
+def _bench(plan: Plan, chosen: HeldOut) -> Bench:
+    wanted = plan.study.validation
+    return Bench.of(plan, chosen, cutoffs=wanted.cutoffs or usual_cutoffs(plan), capacities=wanted.capacities)
 
 
-def _incidence(cohort: Cohort, scheme: Scheme) -> dict[str, list[float]] | None:
+def _validation(plan: Plan, bench: Bench, *, refits: int) -> Validation:
+    persons = plan.cohort.persons
+    return Validation(
+        scheme=plan.scheme.words,
+        splits=len(plan.scheme.splits),
+        train_people=len(np.unique(persons[plan.learned_rows])),
+        test_people=len(np.unique(persons[plan.tested_rows])),
+        test_rows=len(plan.tested_rows),
+        bootstraps=plan.study.validation.bootstraps,
+        cutoffs=bench.cutoffs,
+        capacities=bench.capacities,
+        refits=refits,
+    )
+
+
+def _incidence(plan: Plan) -> Incidence | None:
     """Among the rows learned from, over time: what curves follow where a learner knows the horizons alone."""
+    cohort, rows = plan.cohort, plan.learned_rows
     if not cohort.outcome.horizons_days:
         return None
-    rows = np.unique(np.concatenate([split.train for split in scheme.splits]))
     shape = learned_shape(cohort.outcome.take(rows), cohort.persons[rows])
-    return {"days": list(shape.times_days), "risk": [round(float(risk), 5) for risk in shape.risks[0]]}
+    return Incidence(days=shape.times_days, risk=tuple(round(float(risk), 5) for risk in shape.risks[0]))
 
 
-def _by_horizon(bench: Bench, cohort: Cohort, *, held: HeldOut) -> dict[str, Any]:
-    names = ["all" if np.isnan(h) else f"{h:g}" for h in cohort.horizons]
-    found = {}
-    for i, name in enumerate(names):
-        found[name] = metrics_json(bench.measure(held.served, i, integrated=True, curves=held.curves))
-        found[name]["ici"]["if_perfect"] = finite(bench.ici_if_perfect(held.served, i))
+def _by_horizon(bench: Bench, cohort: Cohort, *, held: HeldOut) -> dict[str, Metrics]:
+    found: dict[str, Metrics] = {}
+    for i, days in enumerate(cohort.horizons):
+        measured = bench.measure(held.served, i, integrated=True, curves=held.curves)
+        found[horizon_key(days)] = shown_with_ici(measured, if_perfect=bench.ici_if_perfect(held.served, i))
     return found
+
+
+def _figures(plan: Plan, chosen: HeldOut, *, references: References, bench: Bench) -> Figures:
+    drawn = figure_numbers(bench, model_risks(chosen, references))
+    return drawn.model_copy(update={"over_time": times_numbers(plan, chosen)})
+
+
+def _period(plan: Plan, fits: Fits) -> tuple[PeriodFollowed | None, list[str]]:
+    if not fits.periods:
+        return None, []
+    return period_followed(plan, fits.chosen, found=fits.periods)
 
 
 def model_risks(chosen: HeldOut, references: References) -> dict[str, Floats]:
     """(N, 1 or h) of every model on the test rows; the order is the table's."""
-    risks = {"clinical": chosen.clinical, "combined": chosen.combined, "as served": chosen.served}
+    risks = {"clinical": chosen.clinical, "combined": chosen.combined, SERVED: chosen.served}
     for name, found in (("equation", references.equation), ("oracle", references.oracle)):
         if found is not None:
             risks[name] = found[chosen.rows][:, None]
     return risks
 
 
-def _comparison(bench: Bench, chosen: HeldOut, *, tested: Floats, references: References) -> dict[str, Any]:
+def _comparison(bench: Bench, chosen: HeldOut, *, tested: Floats, references: References) -> dict[str, Compared]:
     """Clinical, combined, equation and oracle on the same test people.
 
     tested: the clinical score refitted to people with genomic results; what genomics adds is the distance to it, as
@@ -143,14 +197,14 @@ def _comparison(bench: Bench, chosen: HeldOut, *, tested: Floats, references: Re
         sets.append(("equation", "Test people the equation applies to", known))
         if (known & genomic).any():
             sets.append(("genomic_equation", "With genomic results, and the equation applies", known & genomic))
-    found: dict[str, Any] = {}
+    found: dict[str, Compared] = {}
     for key, title, rows in sets:
         wanted = {name: risk for name, risk in risks.items() if "genomic" in key or name not in ("combined", REFITTED)}
         if "genomic" in key or not genomic.any():
-            wanted.pop("as served")
-        compared: SideBySide | None = side_by_side(bench, wanted, rows=rows)
+            wanted.pop(SERVED)
+        compared = side_by_side(bench, wanted, rows=rows, title=title)
         if compared is not None:
-            found[key] = side_by_side_json(compared, title)
+            found[key] = compared
     return found
 
 
@@ -163,38 +217,25 @@ def _with_truth(bench: Bench, references: References) -> npt.NDArray[np.bool_]:
     return known if known.any() else everyone
 
 
-def _against_equation(bench: Bench, chosen: HeldOut, *, references: References) -> dict[str, Any] | None:
-    if references.equation_name is None:
-        return None
-    if references.equation is None:
-        return {
-            "name": references.equation_name,
-            "people": 0,
-            "delta": {},
-            "reason": "another horizon than the study's",
-        }
-    risk = references.equation[bench.rows][:, None]
-    rows = np.flatnonzero(~np.isnan(risk[:, 0]))
-    if len(rows) == 0:
-        return {"name": references.equation_name, "people": 0, "delta": {}, "reason": "it applies to nobody here"}
-    some = bench.take(rows)
-    delta = some.compare(chosen.served[rows], np.broadcast_to(risk[rows], chosen.served[rows].shape))
-    return {"name": references.equation_name, "people": some.people, "delta": metrics_json(delta)}
+def _against_equation(bench: Bench, chosen: HeldOut, *, references: References) -> AgainstEquation | None:
+    name = references.equation_name
+    if name is not None and references.equation is None:
+        return AgainstEquation(name=name, people=0, delta={}, reason="another horizon than the study's")
+    return against_equation(bench, chosen.served, references=references, nobody="it applies to nobody here")
 
 
-def _combined_notes(chosen: HeldOut) -> list[str]:
+def _notes(plan: Plan, chosen: HeldOut) -> list[str]:
     reasons = sorted({pair.why_no_combined for pair in chosen.pairs if pair.combined is None})
-    return [f"no combined model: {reason}" for reason in reasons]
+    return [*plan.cohort.notes, *(f"no combined model: {reason}" for reason in reasons)]
 
 
-def reach_notes(cohort: Cohort, scheme: Scheme, *, uncensored: Sequence[Uncensored | None]) -> list[str]:
+def reach_notes(plan: Plan) -> list[str]:
     """How many of the rows learned from cannot be followed to the last horizon, and what that means."""
-    out = [split.train[~found.reaches(-1)] for split, found in zip(scheme.splits, uncensored, strict=True) if found]
+    out = [split.train[~chances.reaches(-1)] for split, chances in plan.parts if chances is not None]
     left_out = len(np.unique(np.concatenate(out))) if out else 0
-    everybody = len(np.unique(np.concatenate([split.train for split in scheme.splits])))
-    said = unreachable_words(left_out, everybody, days=cohort.horizons[-1])
+    words = unreachable_words(left_out, len(plan.learned_rows), days=plan.cohort.horizons[-1])
     why = "left out of learning at that horizon, of recalibration and of what is measured by it"
-    return [f"{said}: {why}; risks like theirs are extrapolated"] if said else []
+    return [f"{words}: {why}; risks like theirs are extrapolated"] if words else []
 
 
 def _truth_notes(bench: Bench, references: References) -> list[str]:

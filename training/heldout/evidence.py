@@ -1,4 +1,4 @@
-"""What a report and a card say beyond metrics: the data and code a model is made of, and the figures' numbers."""
+"""What a report and a card say beyond metrics: the data and the code that a model is made of."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from features.arrays import Floats
-from training.cohort import CENSORED, COMPETING, EVENT, Cohort, Scheme
+from training.cohort import CENSORED, COMPETING, EVENT, Cohort
 from training.disclosure import SMALLEST, suppress
-from training.heldout.bench import Bench
-from training.heldout.candidates import HeldOut
-from training.heldout.figures import figure_numbers, times_numbers
+from training.heldout.plan import Plan
+from training.result import BlockFeatures, Data
 
 ROOMS = ("features", "training")
 PACKAGE = Path(__file__).parents[2]
@@ -33,40 +30,31 @@ SENSITIVE = {  # HTI-1, 45 CFR 170.315(b)(11)(iv)(A)(5)-(13): what a name of a f
 }
 
 
-def evidence(
-    cohort: Cohort, scheme: Scheme, *, chosen: HeldOut, risks: dict[str, Floats], bench: Bench, seed: int
-) -> dict[str, Any]:
-    """Entries of the summary: `data`, `figures`, `code_digest`. Counts and curves only."""
-    figures = figure_numbers(bench, risks)
-    figures["over_time"] = times_numbers(cohort, chosen, n_boot=bench.n_boot, seed=seed)
-    return {"data": data_facts(cohort, scheme), "figures": figures, "code_digest": code_digest()}
-
-
-def data_facts(cohort: Cohort, scheme: Scheme) -> dict[str, Any]:
+def data_facts(plan: Plan) -> Data:
     """Digest, span, outcome counts and missing values of the rows that were learned from or tested."""
-    rows = np.unique(np.concatenate([np.concatenate([s.train, s.test]) for s in scheme.splits]))
+    cohort, rows = plan.cohort, np.union1d(plan.learned_rows, plan.tested_rows)
     outcome = cohort.outcome.take(rows)
-    known = cohort.as_of[rows][~np.isnat(cohort.as_of[rows])]
+    moments = cohort.as_of[rows][~np.isnat(cohort.as_of[rows])]
     kinds = [int((outcome.event == kind).sum()) for kind in (EVENT, COMPETING, CENSORED)]
     (events, competing, censored), *_ = suppress([kinds]).cells
     names = cohort.clinical_names + cohort.genomic_names
     binary = not outcome.horizons_days
-    return {
-        "digest": data_digest(cohort),
-        "first_index": None if len(known) == 0 else _day(known, known.min()),
-        "last_index": None if len(known) == 0 else _day(known, known.max()),
-        "median_followup_days": None if binary else float(f"{np.median(outcome.time_days):.2g}"),
-        "rows_with_event": events,
-        "rows_with_competing_event": None if binary else competing,
-        "rows_without_either": censored,
-        "features": len(names),
-        "code_features": len(cohort.frame.code_names),
-        "blocks": [
-            {"name": block.name, "genomic": block.genomic, "features": list(block.features)} for block in cohort.blocks
-        ],
-        "missing": _missing(cohort, rows, names=names),
-        "sensitive": {said: [n for n in names if _tells(n, words)] for said, words in SENSITIVE.items()},
-    }
+    return Data(
+        digest=data_digest(cohort),
+        first_index=None if len(moments) == 0 else _day(moments, moments.min()),
+        last_index=None if len(moments) == 0 else _day(moments, moments.max()),
+        median_followup_days=None if binary else float(f"{np.median(outcome.time_days):.2g}"),
+        rows_with_event=events,
+        rows_with_competing_event=None if binary else competing,
+        rows_without_either=censored,
+        features=len(names),
+        code_features=len(cohort.frame.code_names),
+        blocks=tuple(
+            BlockFeatures(name=block.name, genomic=block.genomic, features=block.features) for block in cohort.blocks
+        ),
+        missing=_missing(cohort, rows, names=names),
+        sensitive={said: tuple(n for n in names if _tells(n, words)) for said, words in SENSITIVE.items()},
+    )
 
 
 def _day(known: np.ndarray[tuple[int], np.dtype[np.datetime64]], moment: np.datetime64) -> str:

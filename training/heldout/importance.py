@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Floats, Ints
-from training.cohort import Cohort, Described, Scheme
+from training.cohort import Cohort, Described
 from training.heldout.candidates import HeldOut
+from training.heldout.plan import Plan
 from training.models import DOSAGE_SCORE, Pair, Terms
 from training.models.terms import terms
+from training.result import Importance
 
 SAMPLE = 2000  # people explained: TreeSHAP takes milliseconds for each
 SAMPLE_OF_OTHERS = 300  # by each of the other fits: how they differ among themselves needs fewer
@@ -21,14 +22,8 @@ SHOWN = 40
 
 
 def importance(
-    held: HeldOut,
-    cohort: Cohort,
-    *,
-    scheme: Scheme,
-    rng: np.random.Generator,
-    replicates: int = REPLICATES,
-    others: Sequence[Pair] = (),
-) -> list[dict[str, Any]]:
+    plan: Plan, held: HeldOut, *, replicates: int = REPLICATES, others: Sequence[Pair] = ()
+) -> tuple[Importance, ...]:
     """Mean absolute term of each feature over people held out, those it serves; most important first.
 
     At most `SAMPLE` rows, each explained by the model that did not learn from it. The interval, and that of the rank,
@@ -36,9 +31,10 @@ def importance(
     with other people and other training rows. Where there is one split, `others` are its model fitted anew to other
     draws of its people, and each replicate moves by a draw from how they differ among themselves.
     """
+    cohort, splits, rng = plan.cohort, plan.scheme.splits, plan.stream("importance")
     parts, split_of, persons = [], [], []
-    for k, (split, pair) in enumerate(zip(scheme.splits, held.pairs, strict=True)):
-        rows = _sample(split.test, SAMPLE // len(scheme.splits), rng=rng)
+    for k, (split, pair) in enumerate(zip(splits, held.pairs, strict=True)):
+        rows = _sample(split.test, SAMPLE // len(splits), rng=rng)
         dosages = None if cohort.dosages is None else cohort.dosages.take(rows)
         parts.append(
             terms(
@@ -58,12 +54,12 @@ def importance(
     served = counts @ known
     value = np.divide(counts @ size, served, out=np.full(served.shape, np.nan), where=served > 0)
     value[1:] = np.maximum(
-        value[1:] + _moved(others, names, cohort=cohort, test=scheme.splits[0].test, rng=rng, replicates=replicates),
+        value[1:] + _moved(others, names, cohort=cohort, test=splits[0].test, rng=rng, replicates=replicates),
         0.0,
     )
     rank = np.argsort(np.argsort(-np.nan_to_num(value), axis=1, kind="stable"), axis=1, kind="stable") + 1
     order = np.argsort(rank[0])[:SHOWN]
-    return [_row(cohort, names[j], value=value[:, j], rank=rank[:, j]) for j in order if value[0, j] > 0]
+    return tuple(_row(cohort, names[j], value=value[:, j], rank=rank[:, j]) for j in order if value[0, j] > 0)
 
 
 def describe(cohort: Cohort, name: str) -> Described:
@@ -73,22 +69,22 @@ def describe(cohort: Cohort, name: str) -> Described:
     return cohort.described.get(name, Described(name.replace("@", ", "), "codes"))
 
 
-def _row(cohort: Cohort, name: str, *, value: Floats, rank: npt.NDArray[np.int64]) -> dict[str, Any]:
-    said = describe(cohort, name)
+def _row(cohort: Cohort, name: str, *, value: Floats, rank: npt.NDArray[np.int64]) -> Importance:
+    described = describe(cohort, name)
     drawn, ranks = value[1:][np.isfinite(value[1:])], rank[1:]
     low, high = np.percentile(drawn, (2.5, 97.5)) if len(drawn) else (None, None)
     first, last = np.percentile(ranks, (2.5, 97.5), method="nearest") if len(ranks) else (rank[0], rank[0])
-    return {
-        "feature": name,
-        "label": said.label,
-        "family": said.family,
-        "modifiable": said.modifiable,
-        "value": float(value[0]),
-        "low": None if low is None else float(low),
-        "high": None if high is None else float(high),
-        "rank_low": int(first),
-        "rank_high": int(last),
-    }
+    return Importance(
+        feature=name,
+        label=described.label,
+        family=described.family,
+        modifiable=described.modifiable,
+        value=float(value[0]),
+        low=None if low is None else float(low),
+        high=None if high is None else float(high),
+        rank_low=int(first),
+        rank_high=int(last),
+    )
 
 
 def _moved(

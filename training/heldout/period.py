@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 
 from features.arrays import Ints
 from training.card import horizon_words
-from training.cohort import Cohort, Scheme, Uncensored
+from training.cohort import Cohort, Uncensored
 from training.fitting import Period, followed, period_of
 from training.heldout.candidates import HeldOut
+from training.heldout.plan import Plan
 from training.models import Pair
+from training.result import PeriodFollowed, PeriodRatio, PeriodTested
 
 
 def in_last_years(
@@ -32,35 +34,25 @@ def in_last_years(
     return pair.in_period([1.0 if one is None else one.factor for one in found]), known
 
 
-def period_json(
-    found: Sequence[Period],
-    chosen: HeldOut,
-    *,
-    cohort: Cohort,
-    scheme: Scheme,
-    uncensored: Sequence[Uncensored | None],
-) -> tuple[dict[str, Any], list[str]]:
-    """`period` of the summary: what was found and done for each horizon, and how right it is on people held out; and
-    its notes.
-    """
-    tested = _tested(chosen, cohort, scheme=scheme, uncensored=uncensored)
-    return {"served": [one.to_json() for one in found], "tested": tested}, [
-        *(_note(one) for one in found),
-        *([] if tested is None or all(one.factor == 1.0 for one in found) else [_tested_note(tested)]),
-    ]
+def period_followed(plan: Plan, chosen: HeldOut, *, found: Sequence[Period]) -> tuple[PeriodFollowed, list[str]]:
+    """What was found and done for each horizon, and how right that is on people held out; and its notes."""
+    tested = _tested(plan, chosen)
+    notes = [_note(one) for one in found]
+    if tested is not None and any(one.factor != 1.0 for one in found):
+        notes.append(_tested_note(tested))
+    return PeriodFollowed(served=tuple(_ratio(one) for one in found), tested=tested), notes
 
 
-def _tested(
-    chosen: HeldOut, cohort: Cohort, *, scheme: Scheme, uncensored: Sequence[Uncensored | None]
-) -> dict[str, Any] | None:
+def _tested(plan: Plan, chosen: HeldOut) -> PeriodTested | None:
     """Of the test rows at the last horizon: the ratio before, and after each split's own factor, learned on its
     training rows; None where there is nothing to tell.
     """
+    cohort = plan.cohort
     seen = followed(cohort, np.arange(len(cohort)))
     if seen is None:
         return None
     parts = []
-    for split, pair, chances in zip(scheme.splits, chosen.pairs, uncensored, strict=True):
+    for (split, chances), pair in zip(plan.parts, chosen.pairs, strict=True):
         one = _of(pair, cohort, rows=split.train, uncensored=chances, position=-1)
         parts.append(np.full(len(split.test), 1.0 if one is None else one.factor))
     outcome, persons = cohort.outcome.take(chosen.rows), cohort.persons[chosen.rows]
@@ -75,7 +67,13 @@ def _tested(
         )
         for factors in (None, np.concatenate(parts))
     )
-    return None if before is None or after is None else {"before": before.to_json(), "after": after.to_json()}
+    if before is None or after is None:
+        return None
+    return PeriodTested(before=_ratio(before), after=_ratio(after))
+
+
+def _ratio(period: Period) -> PeriodRatio:
+    return PeriodRatio(**asdict(period))
 
 
 def _note(one: Period) -> str:
@@ -88,8 +86,8 @@ def _note(one: Period) -> str:
     return f"{said}: {follow}, for people scored at the record's end if hazards stay so"
 
 
-def _tested_note(tested: dict[str, Any]) -> str:
-    before, after = (f"{one['ratio']:.2f} ({one['low']:.2f} to {one['high']:.2f})" for one in tested.values())
+def _tested_note(tested: PeriodTested) -> str:
+    before, after = (f"{one.ratio:.2f} ({one.low:.2f} to {one.high:.2f})" for one in (tested.before, tested.after))
     said = f"observed to expected in the last years is {before} without that factor and {after} with it"
     return f"on people held out, {said}; every other number here is of landmarks that can be followed, without it"
 

@@ -10,27 +10,27 @@ import numpy as np
 from features.arrays import Ints
 from features.errors import PresageError
 from features.progress import Advance
-from training.cohort import Cohort, Split, Uncensored
+from training.cohort import Cohort
 from training.fitting import fit_clinical, fit_combined
-from training.heldout.candidates import HeldOut, stream
+from training.heldout.candidates import HeldOut
+from training.heldout.plan import Plan
 from training.learners import SEARCHED, Learner, make_learner
 from training.models import Pair
 
 REFITS = 6
 
 
-def refits(
-    held: HeldOut, cohort: Cohort, *, split: Split, uncensored: Uncensored | None, seed: int, advance: Advance
-) -> tuple[Pair, ...]:
-    """Both models on people drawn with replacement from the split's training side, as often as `REFITS`.
+def refits(plan: Plan, held: HeldOut, *, advance: Advance) -> tuple[Pair, ...]:
+    """Both models on people drawn with replacement from the first split's training side, as often as `REFITS`.
 
     With the settings that a search found, without searching again. A draw that cannot be learned from (too few people
-    with the event) is left out. uncensored: of the training rows.
+    with the event) is left out.
     """
+    cohort, (split, uncensored) = plan.cohort, next(iter(plan.parts))
     learner = _as_found(held.pairs[0], cohort)
     made = []
     for k in range(REFITS):
-        rng = stream(seed, held.candidate, "refit", str(k))
+        rng = plan.stream(held.candidate, "refit", str(k))
         positions = _drawn(cohort.persons[split.train], rng)
         rows, some = split.train[positions], None if uncensored is None else uncensored.take(positions)
         try:

@@ -1,6 +1,4 @@
 from .gate import Rule as Rule
-from .home import made_home as made_home
-from .home import presage_home as presage_home
 from .kept import card_of as card_of
 from .kept import keep_card as keep_card
 from .kept import kept_answers as kept_answers

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from training.bundle import Bundle
 from training.card import Card, Signature, answers_toml, make_card
+from training.external import ExternalResult
 from training.registry.tracking import VALIDATES, client, quiet
 
 FOLDER = "card"
@@ -27,7 +27,7 @@ def card_of(
     return make_card(
         bundle.name,
         str(bundle.manifest.get("title") or ""),
-        document=bundle.report(),
+        result=bundle.report(),
         manifest={**bundle.manifest, "digest": bundle.digest},
         answers=answers,
         validations=[] if version is None else validations_of(model, version),
@@ -68,12 +68,12 @@ def kept_card(model: str, version: int) -> tuple[dict[str, str], Signature | Non
         run_id = registry.get_model_version(model, str(version)).run_id
         if f"{FOLDER}/card.json" not in [file.path for file in registry.list_artifacts(run_id, FOLDER)]:
             return {}, None
-        kept = _json(run_id, f"{FOLDER}/card.json")
+        kept = json.loads(_downloaded(run_id, f"{FOLDER}/card.json").read_text("utf-8"))
     signature = None if kept["signature"] is None else Signature(**kept["signature"])
     return dict(kept["answers"]), signature
 
 
-def validations_of(model: str, version: int) -> list[dict[str, Any]]:
+def validations_of(model: str, version: int) -> list[ExternalResult]:
     """What `presage validate` found of this version elsewhere, newest first."""
     registry = client()
     with quiet():
@@ -85,11 +85,10 @@ def validations_of(model: str, version: int) -> list[dict[str, Any]]:
             f"tags.{VALIDATES} = '{model}/{version}' AND attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"],
         )
-        return [_json(run.info.run_id, "validation.json") for run in runs]
+        return [ExternalResult.read(_downloaded(run.info.run_id, "validation.json")) for run in runs]
 
 
-def _json(run_id: str, path: str) -> dict[str, Any]:
+def _downloaded(run_id: str, path: str) -> Path:
     from mlflow.artifacts import download_artifacts
 
-    found: dict[str, Any] = json.loads(Path(download_artifacts(run_id=run_id, artifact_path=path)).read_text("utf-8"))
-    return found
+    return Path(download_artifacts(run_id=run_id, artifact_path=path))

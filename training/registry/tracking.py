@@ -18,13 +18,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from features.errors import PresageError
-from training.registry.home import made_home
+from features.home import made_home
+
+if TYPE_CHECKING:
+    from training.external import ExternalResult
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -147,7 +150,7 @@ def log_training(
     return Registered(run.info.run_id, study, int(version))
 
 
-def log_validation(model: str, version: int, *, document: Mapping[str, Any]) -> str:
+def log_validation(model: str, version: int, *, found: ExternalResult) -> str:
     """A run below the version's training run, with the numbers and the whole document; the model stays as it is."""
     with quiet():
         from mlflow import MlflowClient
@@ -155,16 +158,16 @@ def log_validation(model: str, version: int, *, document: Mapping[str, Any]) -> 
         _use_store()
         store = MlflowClient()
         trained = store.get_run(str(store.get_model_version(model, str(version)).run_id))
-        numbers = {name: one["value"] for name, one in document["metrics"].items()}
+        numbers = {name: metric.value for name, metric in found.metrics.items()}
         run_id = _log_nested(
             trained.info.experiment_id,
             trained.info.run_id,
-            name=f"validation: {document['source']}",
-            tags={"study": model, VALIDATES: f"{model}/{version}", "bundle_digest": str(document["bundle_digest"])},
-            parameters={name: document[name] for name in ("source", "by", "seed", "bootstraps")},
-            numbers={**numbers, "people": document["people"]},
+            name=f"validation: {found.source}",
+            tags={"study": model, VALIDATES: f"{model}/{version}", "bundle_digest": found.bundle_digest},
+            parameters={"source": found.source, "by": found.by, "seed": found.seed, "bootstraps": found.bootstraps},
+            numbers={**numbers, "people": found.people},
         )
-        store.log_text(run_id, json.dumps(document, indent=1, allow_nan=False), "validation.json")
+        store.log_text(run_id, found.to_text().rstrip("\n"), "validation.json")
     return run_id
 
 

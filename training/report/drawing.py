@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+
+from training.result import DrawnCalibration, Figures, Histogram, Metric
 
 Number = float | None
-Curve = Mapping[str, Any]
 
 STYLE = """
 .f{font:12.5px "Inter","Segoe UI",system-ui,-apple-system,"Liberation Sans",Arial,sans-serif;fill:var(--ink,#17242a)}
@@ -84,11 +84,29 @@ class Panel:
         return "".join(parts)
 
 
-def calibration(curves: Mapping[str, Curve], histogram: Curve | None, *, key: str, title: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a forest: a metric with its interval.
+
+    note: said in place of a number that is not shown. other: of the other of two kinds. heading: no metric at all, but
+    the name of those below.
+    """
+
+    name: str
+    metric: Metric | None = None
+    note: str = ""
+    other: bool = False
+    heading: bool = False
+
+    @property
+    def value(self) -> Number:
+        """The number, where there is one."""
+        return None if self.metric is None else self.metric.value
+
+
+def calibration(curves: Mapping[str, DrawnCalibration], histogram: Histogram | None, *, key: str, title: str) -> str:
     """Smoothed observed against predicted risk with tenths of people as points; below, how many have which risk."""
-    tops = [
-        v for c in curves.values() for name in ("grid", "smoothed", "expected", "observed") for v in _known(c[name])
-    ]
+    tops = [v for c in curves.values() for part in (c.grid, c.smoothed, c.expected, c.observed) for v in _known(part)]
     limit = min(1.0, 1.08 * max([*tops, 0.01]))
     panel = Panel((0, limit), (0, limit), top=58, height=320)
     body = [
@@ -97,9 +115,11 @@ def calibration(curves: Mapping[str, Curve], histogram: Curve | None, *, key: st
     ]
     body.append(f'<path class="ideal" d="{panel.path([0, limit], [0, limit])}"/>')
     for series, curve in zip(_series(), curves.values(), strict=False):
-        body.append(f'<path class="curve {series}" d="{panel.path(curve["grid"], curve["smoothed"])}"/>')
-        for expected, observed, people in zip(curve["expected"], curve["observed"], curve["people"], strict=True):
-            if people is not None and expected <= limit and observed <= limit:
+        body.append(f'<path class="curve {series}" d="{panel.path(curve.grid, curve.smoothed)}"/>')
+        for expected, observed, people in zip(curve.expected, curve.observed, curve.people, strict=True):
+            if people is None or expected is None or observed is None:
+                continue
+            if expected <= limit and observed <= limit:
                 at = f'cx="{panel.px(expected):.1f}" cy="{panel.py(observed):.1f}"'
                 body.append(f'<circle class="dot {series}" {at} r="4.5"/>')
     height = 430.0
@@ -141,45 +161,43 @@ def decision(
     )
 
 
-def over_time(days: Sequence[float], found: Sequence[Curve], *, key: str, title: str, label: str) -> str:
+def over_time(days: Sequence[float], metrics: Sequence[Metric], *, key: str, title: str, label: str) -> str:
     """One metric with its interval at several times since the index."""
-    known = [(d, f) for d, f in zip(days, found, strict=True) if f["value"] is not None]
     unit, name = (365.25, "years") if days[-1] >= 731 else (1.0, "days")
-    values = [v for _, f in known for v in (f["value"], f["low"], f["high"]) if v is not None]
+    points = [(d / unit, m.value) for d, m in zip(days, metrics, strict=True) if m.value is not None]
+    band = [(d / unit, *m.interval) for d, m in zip(days, metrics, strict=True) if m.value is not None and m.interval]
+    values = [*(value for _, value in points), *(end for _, *ends in band for end in ends)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = max(0.12 * (high - low), 0.005)
     panel = Panel((0, 1.03 * days[-1] / unit), (max(0.0, low - margin), high + margin), height=230)
     body = [panel.frame(f"Time since the index, {name}", label)]
-    band = [(d / unit, f["low"], f["high"]) for d, f in known if f["low"] is not None and f["high"] is not None]
     if len(band) > 1:
         there = panel.path([x for x, _, _ in band], [high for _, _, high in band])
         back = panel.path([x for x, _, _ in band[::-1]], [low for _, low, _ in band[::-1]])
         body.append(f'<path class="band s1" d="{there}{back.replace("M", "L", 1)}Z"/>')
-    body.append(
-        f'<path class="curve s1" d="{panel.path([d / unit for d, _ in known], [f["value"] for _, f in known])}"/>'
-    )
-    for d, f in known:
-        body.append(f'<circle class="dot s1" cx="{panel.px(d / unit):.1f}" cy="{panel.py(f["value"]):.1f}" r="4"/>')
+    line = panel.path([x for x, _ in points], [value for _, value in points])
+    body.append(f'<path class="curve s1" d="{line}"/>')
+    for x, value in points:
+        body.append(f'<circle class="dot s1" cx="{panel.px(x):.1f}" cy="{panel.py(value):.1f}" r="4"/>')
     return _svg(key, title, described="The band is the 95 % interval at each time.", body="".join(body), height=320)
 
 
 def forest(
-    rows: Sequence[Curve],
+    rows: Sequence[Row],
     *,
     key: str,
     title: str,
     label: str,
     ideal: float | None = None,
-    whole: Curve | None = None,
+    whole: Metric | None = None,
     span: tuple[float, float] | None = None,
 ) -> str:
     """One metric with its interval, a line for each row.
 
     whole: everybody's interval, drawn as a band. span: the range of the axis; else that of the numbers.
-    A row has name, value, low, high; and note, said in place of a value that is not shown; or heading.
     """
-    values = [v for r in [*rows, *([whole] if whole else [])] for v in (r.get("value"), r.get("low"), r.get("high"))]
-    shown = [v for v in [*values, ideal] if v is not None and math.isfinite(v)]
+    metrics = [metric for metric in (*(row.metric for row in rows), whole) if metric is not None]
+    shown = _known([*(v for metric in metrics for v in (metric.value, metric.low, metric.high)), ideal])
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
     margin = max(0.06 * (high - low), 0.01)
     step, width = 25, 690.0
@@ -187,8 +205,8 @@ def forest(
         span or (low - margin, high + margin), (0, 1), left=190, top=14, width=300, height=step * len(rows) + 6
     )
     body = [_forest_frame(panel, label)]
-    if whole and whole.get("low") is not None and whole.get("high") is not None:
-        x, w = panel.px(whole["low"]), panel.px(whole["high"]) - panel.px(whole["low"])
+    if whole is not None and whole.interval is not None:
+        x, w = panel.px(whole.interval[0]), panel.px(whole.interval[1]) - panel.px(whole.interval[0])
         body.append(f'<rect class="band s1" x="{x:.1f}" y="{panel.top}" width="{w:.1f}" height="{panel.height}"/>')
     if ideal is not None:
         body.append(f'<path class="ideal" d="M{panel.px(ideal):.1f} {panel.top}v{panel.height}"/>')
@@ -211,22 +229,22 @@ def _forest_frame(panel: Panel, label: str) -> str:
     return "".join(parts)
 
 
-def _forest_row(panel: Panel, row: Curve, *, y: float) -> str:
-    name = escape(str(row.get("heading") or row["name"]))
-    if row.get("heading"):
+def _forest_row(panel: Panel, row: Row, *, y: float) -> str:
+    name = escape(row.name)
+    if row.heading:
         return f'<text class="strong" x="4" y="{y + 4:.1f}">{name}</text>'
     parts = [f'<text x="14" y="{y + 4:.1f}">{name}</text>']
-    value, low, high = row.get("value"), row.get("low"), row.get("high")
+    value, ends = row.value, None if row.metric is None else row.metric.interval
     if value is None:
-        said = escape(str(row.get("note") or "not defined"))
+        said = escape(row.note or "not defined")
         return (
             "".join(parts) + f'<text class="soft" x="{panel.left + panel.width + 12:.1f}" y="{y + 4:.1f}">{said}</text>'
         )
-    series = "s2" if row.get("other") else "s1"
-    if low is not None and high is not None:
-        parts.append(f'<path class="whisker {series}" d="M{panel.px(low):.1f} {y:.1f}H{panel.px(high):.1f}"/>')
+    series = "s2" if row.other else "s1"
+    if ends is not None:
+        parts.append(f'<path class="whisker {series}" d="M{panel.px(ends[0]):.1f} {y:.1f}H{panel.px(ends[1]):.1f}"/>')
     parts.append(f'<circle class="dot {series}" cx="{panel.px(value):.1f}" cy="{y:.1f}" r="4.5"/>')
-    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    interval = "" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})"
     said = (f"{value:.3f}{interval}" if abs(value) < 10 else f"{value:.1f}{interval}").replace("-", "−")
     parts.append(f'<text class="soft" x="{panel.left + panel.width + 12:.1f}" y="{y + 4:.1f}">{said}</text>')
     return "".join(parts)
@@ -253,8 +271,8 @@ def _tick(value: float, among: Sequence[float], *, percent: bool = False) -> str
     return f"{said} %" if percent else said
 
 
-def _histogram(histogram: Curve, span: tuple[float, float], *, top: float) -> str:
-    edges, counts = histogram["edges"], histogram["counts"]
+def _histogram(histogram: Histogram, span: tuple[float, float], *, top: float) -> str:
+    edges, counts = _known(histogram.edges), histogram.counts
     highest = max([*_known(counts), 1])
     panel = Panel(span, (0, highest), top=top, height=64)
     body = []
@@ -299,20 +317,20 @@ def _svg(key: str, title: str, *, described: str, body: str, height: float, widt
     )
 
 
-def draw(study: str, numbers: Mapping[str, Any]) -> dict[str, str]:
-    """The run's figures as files: SVG by name."""
-    if "calibration" not in numbers:
+def draw(study: str, figures: Figures | None) -> dict[str, str]:
+    """The run's figures as files: SVG by name; none where there are no curves."""
+    if figures is None or figures.calibration is None or figures.decision is None:
         return {}
-    d = numbers["decision"]
+    curves = figures.decision
     drawn = {
         "calibration.svg": calibration(
-            numbers["calibration"], numbers["histogram"], key="calibration", title=f"Calibration: {study}"
+            figures.calibration, figures.histogram, key="calibration", title=f"Calibration: {study}"
         ),
         "decision.svg": decision(
-            d["thresholds"],
-            d["models"],
-            treat_all=d["treat_all"],
-            cutoffs=d["cutoffs"],
+            curves.thresholds,
+            curves.models,
+            treat_all=curves.treat_all,
+            cutoffs=curves.cutoffs,
             key="decision",
             title=f"Decision curve: {study}",
         ),

@@ -10,6 +10,7 @@ from typing import Any
 from features.writing import write_text
 from training.bundle import Bundle
 from training.card import Signature
+from training.external import ExternalResult
 from training.registry import Rule, card_of, client, find, kept_card, quiet, validations_of
 from training.registry.gate import gate
 from training.report.render import render_report
@@ -24,7 +25,7 @@ def report(target: str, version: str = "latest", *, out: Path | None = None) -> 
     Raises PresageError for what is none of these.
     """
     told = story_of(target, version)
-    path = Path(f"{told.document['study']}-report.html") if out is None else out
+    path = Path(f"{told.result.study}-report.html") if out is None else out
     write_text(path, render_report(told))
     return path
 
@@ -40,22 +41,21 @@ def _story(bundle: Bundle, model: str | None, *, number: int | None) -> Story:
     registry |= dict.fromkeys(("gate_override_reason", "gate_override_by", "gate_override_at"))
     answers: dict[str, str] = {}
     signature: Signature | None = None
-    validations: tuple[Mapping[str, Any], ...] = ()
+    validations: tuple[ExternalResult, ...] = ()
     if model is not None and number is not None:
         registry |= _registry(model, number)
         answers, signature = kept_card(model, number)
         validations = tuple(validations_of(model, number))
     card = card_of(bundle.name, number, bundle=bundle, answers=answers, signature=signature)
-    document = bundle.report()
+    result = bundle.report()
     rules = _decided(registry) or gate(
-        document,
+        result,
         Gate.model_validate(bundle.manifest["gate"]),
         flat=bool(bundle.manifest.get("flat")),
         signed_by=None if signature is None else signature.name,
         blank=card.blank,
     )
-    absent = ("data", "figures", "importance", "tuning", "leakage", "code_digest", "sites")
-    return Story(dict.fromkeys(absent) | document, bundle.manifest, bundle.digest, card, rules, registry, validations)
+    return Story(result, bundle.manifest, bundle.digest, card, rules, registry, validations)
 
 
 def _decided(registry: Mapping[str, Any]) -> tuple[Rule, ...] | None:

@@ -27,24 +27,24 @@ def render_report(story: Story) -> str:
     """The report as a page."""
     from training.report import view
 
-    document = story.document
+    result = story.result
     words, style = view.verdict(story)
     return (
         _environment()
         .get_template("report.html")
         .render(
-            d=document,
+            d=result,
             story=story,
             card=story.card,
             view=view,
-            charts=view.charts(document),
-            bottom_line=bottom_line(document),
-            flow=flow(document["attrition"]),
+            charts=view.charts(result.figures),
+            bottom_line=bottom_line(result),
+            flow=flow(result.attrition),
             verdict_words=words,
             verdict_style=style,
-            outcome=outcome_words(document, story.manifest),
+            outcome=outcome_words(result, story.manifest),
             population=population_words(story.manifest),
-            horizon=horizon_words(document["chosen"]["horizon_days"]),
+            horizon=horizon_words(result.chosen.horizon_days),
             figure_style=_style(),
         )
     )

@@ -9,7 +9,6 @@ Variants are independent: no linkage disequilibrium, so that a score's variance 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,20 +71,6 @@ def draw_sites(rng: np.random.Generator, *, n_variants: int = N_VARIANTS) -> Sit
         weights=_weights(rng, frequencies),
         effect_is_alt=rng.random(n_variants) < 0.5,
     )
-
-
-def expected_fst(first: str, second: str) -> float:
-    """Hudson's Fst of two groups as the tree implies it: the mean drift since the last common ancestor."""
-    shared = set(_path(first)) & set(_path(second))
-    kept = [math.prod(1 - TREE[node][1] for node in _path(group) if node not in shared) for group in (first, second)]
-    return 1 - sum(kept) / 2
-
-
-def _path(group: str) -> list[str]:
-    path = [group]
-    while TREE[path[-1]][0] != "root":
-        path.append(TREE[path[-1]][0])
-    return path
 
 
 def _positions(rng: np.random.Generator, n: int) -> pd.DataFrame:

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from training.evaluation.utility import decision_curve
-from training.report.drawing import calibration, decision, forest, over_time, standalone, ticks
+from training.report.drawing import Row, calibration, decision, forest, over_time, standalone, ticks
+from training.result import DrawnCalibration, Histogram, Metric
 
 SVG = "{http://www.w3.org/2000/svg}"
-CURVE = {
-    "grid": [0.0, 0.15, 0.3],
-    "smoothed": [0.02, 0.1, 0.28],
-    "expected": [0.05, 0.2],
-    "observed": [0.06, 0.9],
-    "people": [500, None],
-}
+CURVE = DrawnCalibration(
+    grid=(0.0, 0.15, 0.3),
+    smoothed=(0.02, 0.1, 0.28),
+    expected=(0.05, 0.2),
+    observed=(0.06, 0.9),
+    people=(500, None),
+)
 
 
 def read(figure: str) -> ElementTree.Element:
@@ -44,7 +45,7 @@ def test_a_calibration_figure_draws_each_model_and_hides_small_groups() -> None:
 
 
 def test_a_histogram_shows_a_suppressed_count_as_such_and_no_height() -> None:
-    histogram = {"edges": [0.0, 0.1, 0.2, 0.3], "counts": [40, None, 0]}
+    histogram = Histogram(edges=(0.0, 0.1, 0.2, 0.3), counts=(40, None, 0))
     figure = calibration({"clinical": CURVE}, histogram, key="k", title="t")
     bars = list(read(figure).iter(f"{SVG}rect"))
     assert [rect.attrib["class"] for rect in bars] == ["column s1", "few s1"]
@@ -92,9 +93,9 @@ def test_a_decision_figure_reaches_the_policys_cut_off_even_where_nothing_is_gai
 
 def test_what_is_not_defined_has_no_point_but_its_reason_in_a_forest() -> None:
     rows = [
-        {"heading": "sex"},
-        {"name": "F", "value": 0.7, "low": 0.6, "high": 0.8},
-        {"name": "X", "value": None, "low": None, "high": None, "note": "too few"},
+        Row("sex", heading=True),
+        Row("F", Metric(value=0.7, low=0.6, high=0.8)),
+        Row("X", Metric(value=None), note="too few"),
     ]
     figure = forest(rows, key="f", title="AUC by sex", label="AUC", ideal=0.5)
     assert len(list(read(figure).iter(f"{SVG}circle"))) == 1
@@ -102,14 +103,13 @@ def test_what_is_not_defined_has_no_point_but_its_reason_in_a_forest() -> None:
 
 
 def test_a_metric_over_time_skips_times_without_a_value() -> None:
-    known = {"value": 0.7, "low": 0.6, "high": 0.8}
-    unknown = {"value": None, "low": None, "high": None}
+    known, unknown = Metric(value=0.7, low=0.6, high=0.8), Metric(value=None)
     figure = over_time([100.0, 200.0, 300.0], [unknown, known, known], key="o", title="AUC", label="AUC")
     assert len(list(read(figure).iter(f"{SVG}circle"))) == 2
 
 
 def test_a_name_cannot_break_out_of_a_figure() -> None:
-    figure = forest([{"name": "<script>", "value": 1.0, "low": None, "high": None}], key="f", title="a & b", label="x")
+    figure = forest([Row("<script>", Metric(value=1.0))], key="f", title="a & b", label="x")
     assert "<script>" not in figure
     assert "<script>" in words(figure)
 

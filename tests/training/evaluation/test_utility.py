@@ -7,7 +7,7 @@ import pytest
 
 from training.cohort.censoring import known_by, marginal
 from training.cohort.outcome import Outcome
-from training.evaluation.utility import at_capacity, at_threshold, decision_curve, on_the_list
+from training.evaluation.utility import at_threshold, decision_curve, of_the_list, on_the_list
 
 THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.5])
 
@@ -57,10 +57,11 @@ def test_capacity_takes_the_highest_risks_and_no_more_than_the_team_can() -> Non
     risk = np.array([0.1, 0.9, 0.5, 0.7])
     label = np.array([False, True, True, False])
     falling = np.argsort(-risk)
-    found = at_capacity(falling, label, weight=np.ones(4), count=np.ones(4), share=0.5)
+    chosen = on_the_list(falling, np.ones(4), share=0.5)
+    found = of_the_list(chosen, label, weight=np.ones(4), count=np.ones(4))
     assert found.flagged == pytest.approx(0.5)
     assert found.sensitivity == pytest.approx(0.5)
-    assert at_capacity(falling, label, weight=np.ones(4), count=np.ones(4), share=0.7).flagged == pytest.approx(0.5)
+    assert on_the_list(falling, np.ones(4), share=0.7).mean() == pytest.approx(0.5)
     assert np.isnan(found.net_benefit)
 
 
@@ -69,14 +70,8 @@ def test_equal_risks_at_the_end_of_the_list_have_equal_chances_whatever_the_orde
     for order in (np.arange(1000), np.arange(1000)[::-1]):
         risk = np.full(1000, 0.1)
         rank = np.unique(risk, return_inverse=True)[1]
-        found = at_capacity(
-            np.argsort(-risk, kind="stable"),
-            label[order],
-            weight=np.ones(1000),
-            count=np.ones(1000),
-            share=0.1,
-            rank=rank,
-        )
+        chosen = on_the_list(np.argsort(-risk, kind="stable"), np.ones(1000), share=0.1, rank=rank)
+        found = of_the_list(chosen, label[order], weight=np.ones(1000), count=np.ones(1000))
         assert found.sensitivity == pytest.approx(0.1)
         assert found.alerts_per_true_case == pytest.approx(10)
     #            first two stand above the tie of three, of whom a list of four takes two in three
@@ -99,5 +94,6 @@ def test_who_is_flagged_is_counted_and_not_weighed() -> None:
     assert found.flagged == np.mean(risk >= 0.6)
     true = weight @ (label & (risk >= 0.6)) / weight.sum()
     assert found.alerts_per_true_case == pytest.approx(np.mean(risk >= 0.6) / true)
-    top = at_capacity(np.argsort(-risk), label, weight=weight, count=np.ones(n), share=0.1)
+    chosen = on_the_list(np.argsort(-risk), np.ones(n), share=0.1)
+    top = of_the_list(chosen, label, weight=weight, count=np.ones(n))
     assert top.flagged == pytest.approx(0.1)

@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from features.frame import FeatureFrame
+from tests.made import plan_of
 from training.cohort.folds import person_folds
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
@@ -128,10 +129,7 @@ def cohort_of(frame: FeatureFrame, outcome: Outcome) -> Cohort:
 
 def settings_found(cohort: Cohort, splits: tuple[Split, ...]) -> list[dict[str, Any]]:
     scheme = Scheme("drawn", splits)
-    nothing = [None] * len(splits)
-    held = hold_out(
-        "xgboost", cohort, scheme=scheme, uncensored=nothing, seed=1, advance=lambda done: None, budget=Budget(4)
-    )
+    held = hold_out(plan_of(cohort, scheme), "xgboost", advance=lambda done: None, budget=Budget(4))
     return [dict(pair.clinical.fitted.settings) for pair in held.pairs]
 
 

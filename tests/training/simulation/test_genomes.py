@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training.simulation.genomes import Genomes, simulate_genomes
-from training.simulation.sites import GROUPS, TRAITS, expected_fst
+from training.simulation.sites import GROUPS, TRAITS, TREE
 
 PER_GROUP = 400
 needs_plink2 = pytest.mark.skipif(shutil.which("plink2") is None, reason="plink2 is not installed")
@@ -99,6 +100,20 @@ def test_raw_scores_differ_between_groups_before_they_are_standardised(genomes: 
     weight = genomes.sites.weights["chd"]
     raw = pd.Series(weight @ genomes.genotypes.astype(np.float64)).groupby(ancestry()["group"].to_numpy())
     assert raw.mean()[list(GROUPS)].std() > 0.2 * raw.std().mean()
+
+
+def expected_fst(first: str, second: str) -> float:
+    """Hudson's Fst of two groups as the tree implies it: the mean drift since the last common ancestor."""
+    shared = set(ancestors(first)) & set(ancestors(second))
+    kept = [math.prod(1 - TREE[node][1] for node in ancestors(one) if node not in shared) for one in (first, second)]
+    return 1 - sum(kept) / 2
+
+
+def ancestors(group: str) -> list[str]:
+    path = [group]
+    while TREE[path[-1]][0] != "root":
+        path.append(TREE[path[-1]][0])
+    return path
 
 
 def test_the_groups_are_as_far_apart_as_published() -> None:
