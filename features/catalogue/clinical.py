@@ -54,6 +54,7 @@ MEDICATIONS: tuple[tuple[str, str], ...] = (
     ("antidepressant", "antidepressant"),
 )
 SUPPLY_DAYS, GRACE_DAYS = 90.0, 30
+LONGEST_SUPPLY_DAYS = 730.0  # of a prescription with its refills, as far back as `current` looks
 UNTOLD = "none of its codes is of a vocabulary that was in use"
 INPATIENT, EMERGENCY, OUTPATIENT = ("Visit//IP", "Visit//ERIP"), ("Visit//ER", "Visit//ERIP"), ("Visit//OP",)
 
@@ -86,7 +87,7 @@ def _medication(name: str, words: str) -> tuple[FeatureSpec, FeatureSpec]:
     reads: dict[str, Any] = {
         "codes": patterns(name),
         "value_unit": "d",
-        "valid": (0.0, 400.0),
+        "valid": (0.0, LONGEST_SUPPLY_DAYS),
         "default_value": SUPPLY_DAYS,
         "absent": 0.0,
         "kind": "drug",
@@ -101,7 +102,7 @@ def _medication(name: str, words: str) -> tuple[FeatureSpec, FeatureSpec]:
             unit="1",
             missing=f"not known to this record: {UNTOLD}; 0 is no supply that reaches here",
             aggregate="current",
-            window_days=730,
+            window_days=int(LONGEST_SUPPLY_DAYS),
             grace_days=GRACE_DAYS,
             **reads,
         ),

@@ -34,6 +34,8 @@ NO_CONCEPT = "no concept and no source value"
 REPEATED = "repeats a row with the same key"
 SECOND_ROW = "a second row for one person"
 BAD_NUMBER = "value is not a finite number"
+NEGATIVE_SUPPLY = "supply of less than no days"
+LONGEST_SUPPLY_DAYS = 730  # of a prescription with its refills
 
 Time = TypeVar("Time", ir.DateValue, ir.TimestampValue)
 

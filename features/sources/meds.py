@@ -70,7 +70,7 @@ def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: P
             account(space, report, name="data", staged=staged, rows=rows)
             events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
             report.table("data").events = int(events.count().to_pyarrow().as_py())
-        codes, ancestors = _metadata(source, spelt=spelt)
+        codes, ancestors = _metadata(source, events)
         return write(
             space,
             events=events,
@@ -222,7 +222,7 @@ def _kept(code: str) -> str:
 
 
 def _vocabulary(code: str) -> str:
-    return code.partition("//")[0]
+    return code.partition("//")[0] if "//" in code else ""
 
 
 def _parents(source: Path) -> dict[str, list[str]]:
@@ -231,17 +231,18 @@ def _parents(source: Path) -> dict[str, list[str]]:
     return {_kept(row["code"]): [_kept(parent) for parent in row["parent_codes"] or ()] for row in known if row["code"]}
 
 
-def _metadata(source: Path, *, spelt: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Codes and ancestors of the events' codes; ancestors from the data set's parents where it has no such table."""
-    used = sorted(set(spelt["code"].to_pylist()))
+def _metadata(source: Path, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+    """Codes and ancestors of all the events' codings; ancestors from the data set's parents where it has no such table.
+    """
+    beside = events.filter(events.codings.notnull()).select(code=events.codings.unnest())
+    used: list[str] = sorted(events.select("code").union(beside).distinct().to_pyarrow()["code"].to_pylist())
     by_code = {_kept(row["code"]): row for row in _read(source / "metadata" / "codes.parquet", CODES).to_pylist()}
     codes = pa.Table.from_pylist([{**by_code.get(code, {}), "code": code} for code in used], _nullable(CODES))
     path = source / "metadata" / "ancestors.parquet"
     if path.exists():
         return codes, _read(path, ANCESTORS)
     parents = _parents(source)
-    beside = {code for codings in spelt["codings"].to_pylist() for code in codings or ()}
-    pairs = sorted((code, ancestor) for code in {*used, *beside} for ancestor in _above(code, parents))
+    pairs = sorted((code, ancestor) for code in used for ancestor in _above(code, parents))
     return codes, pa.Table.from_pylist([dict(zip(ANCESTORS.names, pair, strict=True)) for pair in pairs], ANCESTORS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from features.index import Index
 from features.leakage import CanaryProof, moved, prove_no_movement, shifted
 from features.record.record import Record
 from features.record.schema import EVENTS, POLYGENIC
+from features.record.tells import TELLS_FILE, Tells
 
 CODES = ["ICD10CM//E11.9", "LOINC//8480-6", "LOINC//72166-2", "RxNorm//83367", "Visit//IP", "VISIT_END//IP"]
 FEATURES = catalogue(["measurements", "conditions", "medications", "utilisation", "social", "codes"])
@@ -161,6 +163,8 @@ def test_a_record_on_disk_is_proved_as_one_in_memory(tmp_path: Path) -> None:
     for folder, table in (("data", "events"), ("genomic", "polygenic")):
         (tmp_path / folder).mkdir()
         pq.write_table(record.tables[table], tmp_path / folder / f"{table}.parquet")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / TELLS_FILE).write_text(json.dumps(Tells.all().to_json()))
     on_disk = Record.open(tmp_path)
     assert prove_no_movement(INDEX, on_disk, catalogue=features, rng=np.random.default_rng(0)) == proof_of_everything()
     memory, disk = build(INDEX, record, catalogue=features), build(INDEX, on_disk, catalogue=features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from features.errors import PresageError
 from features.record.moving import scratch, settle
 from features.record.record import Record
+from features.record.tells import Tells
 from features.sources.omop import ingest as ingest_omop
 
 # Kills itself before its n-th change of the file system.
@@ -41,7 +43,7 @@ sys.addaudithook(watch)
 move_in(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 FILES = ("identity/subjects.parquet", "data/omop/0000.parquet", "metadata/codes.parquet", "metadata/omop/codes.parquet",
-         "genomic/findings.parquet", "ingest_report.json")  # fmt: skip
+         "genomic/findings.parquet", "metadata/tells.json", "ingest_report.json")  # fmt: skip
 
 
 def written(folder: Path, word: str, *more: str) -> Path:
@@ -51,7 +53,7 @@ def written(folder: Path, word: str, *more: str) -> Path:
         if path.suffix == ".parquet":
             pq.write_table(pa.table({"subject_id": [1], "code": [word]}), path)
         else:
-            path.write_text(word)
+            path.write_text(json.dumps({**Tells.all().to_json(), "word": word}) if path.name == "tells.json" else word)
     return folder
 
 
@@ -60,7 +62,7 @@ def words(record: Path) -> dict[str, str]:
     found = {}
     for path in sorted(path for path in record.rglob("*") if path.is_file()):
         said = pq.read_table(path)["code"][0].as_py() if path.suffix == ".parquet" else path.read_text()
-        found[str(path.relative_to(record))] = str(said)
+        found[str(path.relative_to(record))] = json.loads(said)["word"] if path.name == "tells.json" else str(said)
     return found
 
 
@@ -146,7 +148,10 @@ def test_what_a_killed_ingest_left_is_cleared_away_and_what_another_works_in_is_
 
 
 KILLS = 30 if os.environ.get("PRESAGE_SLOW") else 2  # each takes an ingest
-INGEST = "import sys, pathlib; from features.sources.omop import ingest; ingest(*map(pathlib.Path, sys.argv[1:]))"
+INGEST = """
+import sys, pathlib; from features.sources.omop import ingest
+ingest(*map(pathlib.Path, sys.argv[1:]), replace=True)
+"""
 
 
 @pytest.mark.slow
@@ -171,7 +176,7 @@ def test_an_ingest_that_is_killed_at_any_moment_leaves_the_old_record_or_the_new
         killed.wait()
         Record.open(record)
         assert events_in(record) in (old, new)
-        ingest_omop(tmp_path / "new", record)
+        ingest_omop(tmp_path / "new", record, replace=True)
         assert events_in(record) == new
         assert not list(record.glob(".*"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from features.errors import PresageError
 from features.index import Index
 from features.record.record import Record
 from features.record.schema import COVERAGE, EVENTS, FINDINGS, GENOMIC, IDENTITY
+from features.record.tells import TELLS_FILE, Tells
 from serving.access.roles import hash_password
 from serving.flagging.policy import Action, FindingRule, Policy, ShortList
 from serving.scoring.champions import Champion, Champions, champion_of
@@ -254,6 +256,8 @@ def write_record(folder: Path, *, rng: np.random.Generator) -> None:
     events.sort(key=lambda e: (e["subject_id"], e["time"] is not None, str(e["time"]), e["code"]))
     (folder / "data").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(events, EVENTS), folder / "data" / "0.parquet")
+    (folder / "metadata").mkdir()
+    (folder / TELLS_FILE).write_text(json.dumps(Tells.all().to_json()))
     identity = [{"subject_id": n, "source": "omop", "source_id": f"P-{n:04d}"} for n in range(1, N_PEOPLE + 1)]
     identity += [{"subject_id": n, "source": "genotypes", "source_id": f"G{n}"} for n in range(1, 161)]
     (folder / "identity").mkdir()

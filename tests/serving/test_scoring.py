@@ -56,6 +56,7 @@ def test_somebody_without_enrolment_gets_the_batch_receipt_too(
     kept += [of_400 | seen, of_400 | booked, of_400 | died | {"subject_id": 31, "code": "MEDS_DEATH"}]
     shutil.copytree(record_dir / "genomic", tmp_path / "genomic")
     (tmp_path / "data").mkdir()
+    shutil.copytree(record_dir / "metadata", tmp_path / "metadata")
     pq.write_table(pa.Table.from_pylist(kept, EVENTS), tmp_path / "data" / "0.parquet")
     people = People(tmp_path)
     for moment in ("2021-01-01", "2024-01-01", "2024-03-01", "2024-03-02"):
@@ -77,6 +78,7 @@ def test_somebody_without_enrolment_gets_the_batch_receipt_too(
 def test_a_record_that_grew_has_another_last_day(champion: Champion, record_dir: Path, tmp_path: Path) -> None:
     events = [e for e in ds.dataset(record_dir / "data").to_table().to_pylist() if e["code"] not in ENROLMENT]
     (tmp_path / "data").mkdir()
+    shutil.copytree(record_dir / "metadata", tmp_path / "metadata")
     people, as_of = People(tmp_path), datetime.fromisoformat("2024-01-01")
     for last, enrolled in (("2023-12-31", False), ("2024-01-01", True)):
         more = (

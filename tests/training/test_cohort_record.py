@@ -1,5 +1,6 @@
 """Clinical rules of the cohort as drawn tables of events."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from features.errors import PresageError
 from features.record.record import Record
 from features.record.schema import EVENTS
+from features.record.tells import TELLS_FILE, Tells
 from training.cohort.record import Selected, select
 from training.study import Study
 
@@ -160,6 +162,8 @@ def test_an_index_at_a_first_event_lies_within_its_bounds(
     if on_disk:
         (tmp_path / "data").mkdir()
         pq.write_table(held.tables["events"], tmp_path / "data" / "0.parquet")
+        (tmp_path / "metadata").mkdir()
+        (tmp_path / TELLS_FILE).write_text(json.dumps(Tells.all().to_json()))
         held = Record.open(tmp_path)
     population = {"index": "first:X", "age_years": [40, 79], "history_days": 365, **bounds}
     study = Study.model_validate({**STUDY, "population": population})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from features.frame import FeatureFrame
 from features.leakage import CanaryProof
 from features.record.record import Record
 from features.record.schema import EVENTS
+from features.record.tells import TELLS_FILE, Tells
 from training.cohort.features import read_record
 from training.cohort.outcome import Outcome
 from training.cohort.rows import Block, Cohort
@@ -85,6 +87,8 @@ def write(folder: Path, *, days_before: float, known_after: float = 0.0) -> tupl
     )
     (folder / "record" / "data").mkdir(parents=True)
     pq.write_table(table, folder / "record" / "data" / "0.parquet")
+    (folder / "record" / "metadata").mkdir()
+    (folder / "record" / TELLS_FILE).write_text(json.dumps(Tells.all().to_json()))
     (folder / "small.toml").write_text(STUDY)
     return folder / "small.toml", folder / "record"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from features.sources.checks import BAD_NUMBER
+from features.sources.checks import BAD_NUMBER, LONGEST_SUPPLY_DAYS, NEGATIVE_SUPPLY
 from features.sources.drugs import BY_NAME
 from features.sources.fhir.codes import Coded, answers, code_of, coded, coded_drug
 from features.sources.numbers import written_number
@@ -143,7 +143,13 @@ def _not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
         return f"status {status}"
     if kind == "MedicationRequest" and (resource.get("intent") in ("proposal", "plan") or resource.get("doNotPerform")):
         return "a proposal, a plan or a prohibition"
-    return None
+    return NEGATIVE_SUPPLY if (_number(_supply(resource).get("value")) or 0) < 0 else None
+
+
+def _supply(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The quantity that says for how long a prescription or a dispense lasts."""
+    quantity = (resource.get("dispenseRequest") or {}).get("expectedSupplyDuration") or resource.get("daysSupply")
+    return quantity if isinstance(quantity, dict) else {}
 
 
 def _note(kind: str, resource: Mapping[str, Any], *, facts: Sequence[Fact]) -> str | None:
@@ -309,7 +315,9 @@ def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
     dispense = resource.get("dispenseRequest") or {}
     days, refills = _days(dispense.get("expectedSupplyDuration")), _number(dispense.get("numberOfRepeatsAllowed"))
     if days is not None and refills is not None and refills > 0:
-        days *= 1 + refills  # FHIR: repeats are those beyond the first dispense, each of the expected duration
+        # FHIR: repeats are those beyond the first dispense, each of the expected duration.
+        whole = days * (1 + refills)
+        days = whole if whole <= LONGEST_SUPPLY_DAYS else days
     yield from _medication(resource, resource.get("authoredOn"), known=None, days=days)
 
 

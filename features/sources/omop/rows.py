@@ -9,6 +9,8 @@ import ibis.expr.types as ir
 
 from features.sources.checks import (
     BAD_NUMBER,
+    LONGEST_SUPPLY_DAYS,
+    NEGATIVE_SUPPLY,
     NO_CODINGS,
     NO_CONCEPT,
     TIMESTAMP,
@@ -20,8 +22,6 @@ from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
 
 # operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
-NEGATIVE_SUPPLY = "supply of less than no days"
-LONGEST_SUPPLY_DAYS = 730
 OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from windowed import tabulate
 from features.index import Index
 from features.record.record import Record
 from features.record.schema import EVENTS
+from features.record.tells import TELLS_FILE, Tells
 
 AS_OF = np.datetime64("2020-01-01", "us")
 
@@ -36,6 +38,8 @@ def test_shards_give_what_pandas_gives(tmp_path: Path, monkeypatch: pytest.Monke
     table = pa.table(columns, schema=EVENTS)
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "0.parquet")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / TELLS_FILE).write_text(json.dumps(Tells.all().to_json()))
     monkeypatch.setattr(windowed, "SHARD_PAIRS", 700)
     index = Index.at(rng.permutation(60), AS_OF)
     matrix, names = tabulate(index, Record.open(tmp_path), ["C//3", "A//1", "B//2"], windows_days=(30, 365))

@@ -23,7 +23,7 @@ from meds import CodeMetadataSchema, DataSchema, DatasetMetadataSchema
 
 from features.errors import PresageError
 from features.record.record import Record
-from features.record.schema import ANCESTORS, CODES, EVENTS, IDENTITY
+from features.record.schema import ANCESTORS, CODES, IDENTITY, ROWS
 from features.sources import store
 from features.sources.omop import ingest
 
@@ -146,7 +146,7 @@ def test_the_source_concept_gives_the_code_else_the_standard_one_else_what_is_le
     assert table.noted["concept does not resolve (kept under its id)"] == 3
 
 
-def test_a_code_knows_its_ancestors_and_what_it_maps_to(cdm: Cdm, tmp_path: Path) -> None:
+def test_a_code_knows_its_ancestors_and_a_row_its_other_coding(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
     source = cdm(
         condition_occurrence="""
         condition_occurrence_id | person_id | condition_concept_id | condition_source_concept_id | condition_start_date
@@ -155,15 +155,18 @@ def test_a_code_knows_its_ancestors_and_what_it_maps_to(cdm: Cdm, tmp_path: Path
     )
     ingest(source, tmp_path / "record")
     ancestors = pq.read_table(tmp_path / "record" / "metadata" / "ancestors.parquet").to_pylist()
-    # The row itself says that E11.9 maps to 44054006; 9999 is an ancestor that the concept table does not hold.
+    # The row says that it is both E11.9 and 44054006, and nothing of E11.9 elsewhere; 9999 is an ancestor that the
+    # concept table does not hold.
+    (row,) = events_of(tmp_path / "record", "ICD10CM//E11.9")
+    assert row["codings"] == ["SNOMED//44054006"]
     assert [(row["code"], row["ancestor"]) for row in ancestors] == [
-        ("ICD10CM//E11.9", "OMOP//9999"),
-        ("ICD10CM//E11.9", "SNOMED//44054006"),
-        ("ICD10CM//E11.9", "SNOMED//73211009"),
+        ("SNOMED//44054006", "OMOP//9999"),
+        ("SNOMED//44054006", "SNOMED//73211009"),
     ]
     codes = {row["code"]: row for row in pq.read_table(tmp_path / "record" / "metadata" / "codes.parquet").to_pylist()}
     assert codes["ICD10CM//E11.9"]["description"] == "Type 2 diabetes"
-    assert codes["ICD10CM//E11.9"]["parent_codes"] == ["SNOMED//44054006", "SNOMED//73211009"]
+    assert codes["ICD10CM//E11.9"]["parent_codes"] is None
+    assert codes["SNOMED//44054006"]["parent_codes"] == ["SNOMED//73211009"]
     assert "MEDS_BIRTH" in codes
 
 
@@ -581,7 +584,9 @@ def test_reading_again_replaces_and_people_keep_their_numbers(
     }
     before = {row["person"]: row["subject_id"] for row in events_of(record)}
     more = f"{PERSON_HEADER}\n0 | 8507 | 1950\n2 | 8532 | 1990\n3 | 8507 | 1950"
-    ingest(cdm(person=more), record)
+    with pytest.raises(PresageError, match="at least nine in ten of the 2 people .* found 1 of them .*--replace"):
+        ingest(cdm(person=more), record)
+    ingest(cdm(person=more), record, replace=True)
     after = {row["person"]: row["subject_id"] for row in events_of(record)}
     assert after["2"] == before["2"]
     assert {after["0"], after["3"]} == {3, 4}
@@ -599,7 +604,7 @@ def test_the_record_is_a_valid_meds_data_set(
     seen: set[int] = set()
     for shard in shards:
         table = pq.read_table(shard)
-        assert table.schema.equals(EVENTS)
+        assert table.schema.equals(ROWS)
         DataSchema.validate(table)
         subjects = table["subject_id"].to_pylist()
         assert not seen & set(subjects)

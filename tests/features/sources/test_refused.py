@@ -257,7 +257,7 @@ def test_an_interrupt_leaves_the_old_record_or_the_new_one(
                 lambda *args, whole=whole, **named: (signal.raise_signal(signal.SIGINT), whole(*args, **named)),
             )
             with pytest.raises(KeyboardInterrupt):
-                omop.ingest(more, record)
+                omop.ingest(more, record, replace=True)
         after = tables_of(record)
         assert after["data/omop/0000.parquet"].drop("subject_id") == expected["data/omop/0000.parquet"].drop(
             "subject_id"
