@@ -25,7 +25,7 @@ from features.sources.fhir.resources import map_resource
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 AS_OF = datetime(2020, 3, 1, 12)
 
-# ----------------------------------------------------------------------------------------------------- codings
+# -------------------------------------------------------------------------------- codings
 
 # What systems write beside each other, and a made-up hierarchy: 300 is below 100.
 CODINGS = {
@@ -81,7 +81,9 @@ def condition_rows(subject: int, concept: list[tuple[str, str]], chosen: int | N
 def test_a_persons_codings_are_hers_in_any_order_and_a_fact_counts_once(
     people: list[list[list[tuple[str, str]]]], chosen: int | None, random: Any
 ) -> None:
-    rows = [row for subject, facts in enumerate(people) for fact in facts for row in condition_rows(subject, fact, chosen)]
+    rows = [
+        row for subject, facts in enumerate(people) for fact in facts for row in condition_rows(subject, fact, chosen)
+    ]
     random.shuffle(rows)
     above = pa.table({"code": list(ABOVE), "ancestor": list(ABOVE.values())}, schema=ANCESTORS)
     record = Record.in_memory(pa.Table.from_pylist(rows, ROWS), ancestors=above)
@@ -92,7 +94,7 @@ def test_a_persons_codings_are_hers_in_any_order_and_a_fact_counts_once(
         assert frame.column(f"{name}_any").tolist() == [float(n > 0) for n in expected]
 
 
-# ----------------------------------------------------------------------------------------------------- unknown is not no
+# -------------------------------------------------------------------------------- unknown is not no
 
 DAY = timedelta(days=1)
 READ_IN = {  # what a naive reader knows of each list: the vocabularies it can be read in, and whether below a concept
@@ -101,7 +103,9 @@ READ_IN = {  # what a naive reader knows of each list: the vocabularies it can b
     "both": (("<<SNOMED//44054006", "ICD10CM//E11.9"), {"ICD10CM"}, {"SNOMED"}),
 }
 ABSENCE = Catalogue(
-    tuple(_feature(f"{name}_{what}", what, codes) for name, (codes, _, _) in READ_IN.items() for what in ("any", "count"))
+    tuple(
+        _feature(f"{name}_{what}", what, codes) for name, (codes, _, _) in READ_IN.items() for what in ("any", "count")
+    )
 )
 MOMENTS = st.integers(-2000, 2000).map(lambda n: AS_OF + n * DAY)
 KINDS = st.dictionaries(
@@ -176,7 +180,7 @@ DIABETES = Catalogue(
     tuple(one for one in catalogue(["conditions"]).specs if one.name in {"diabetes_ever", "type_2_diabetes_ever"})
 )
 
-# ----------------------------------------------------------------------------------------------------- units
+# -------------------------------------------------------------------------------- units
 
 KNOWN_UNITS = [
     ("LOINC//4548-4", "mmol/mol", "%"),
@@ -243,6 +247,4 @@ def test_a_value_without_a_unit_is_read_only_where_it_can_be_in_no_other(
         said = conversion(code, unit, target=analyte.unit)
         assert said is not None, unit
         elsewhere |= least <= value <= most and low <= said(value) <= high
-    np.testing.assert_equal(
-        math.isnan(found), elsewhere or not low <= value <= high, err_msg=f"{analyte.name} {value}"
-    )
+    np.testing.assert_equal(math.isnan(found), elsewhere or not low <= value <= high, err_msg=f"{analyte.name} {value}")

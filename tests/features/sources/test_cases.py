@@ -43,7 +43,7 @@ RIGHT: dict[str, dict[str, dict[str, float]]] = {
     },
     "fhir_equations_silent": {"ehr": EQUATIONS, "lists": EQUATIONS},
     # NGSP = 0.09148 * IFCC + 2.152 (https://ngsp.org/ifcc.asp), whatever stands in braces behind the unit.
-    "fhir_hba1c_units": dict.fromkeys(("p0", "p1", "p2", "p14"), {HBA1C: 6.543}),
+    "fhir_hba1c_units": {person: {HBA1C: 6.543} for person in ("p0", "p1", "p2", "p14")},
     "fhir_prelim_final": {"p": {HBA1C: 6.5, "hba1c_percent_count_1825d": 1}},
     "fhir_text_only": {"t3": {HBA1C: 7.2}},
     "meds_first_shard_lacks_numeric": {"2": {HBA1C: 6.5}},
@@ -72,7 +72,9 @@ def cases(real_data: Path) -> Path:
 
 @cache
 def clinical() -> Catalogue:
-    return catalogue(["demographics", "measurements", "conditions", "medications", "comorbidity", "equations", "social"])
+    return catalogue(
+        ["demographics", "measurements", "conditions", "medications", "comorbidity", "equations", "social"]
+    )
 
 
 def ingested(case: Path, record: Path, part: str = "src") -> IngestReport:
@@ -84,9 +86,7 @@ def values(record: Path, people: list[str]) -> dict[str, dict[str, float]]:
     numbers = {row["source_id"]: row["subject_id"] for row in rows}
     index = Index.at([numbers[person] for person in people], "2021-01-01")
     frame = build(index, Record.open(record), catalogue=clinical())
-    return {
-        person: {name: float(frame.column(name)[at]) for name in frame.names} for at, person in enumerate(people)
-    }
+    return {person: {name: float(frame.column(name)[at]) for name in frame.names} for at, person in enumerate(people)}
 
 
 @pytest.mark.parametrize("case", RIGHT)
@@ -105,7 +105,9 @@ def test_a_negative_supply_is_none_and_is_said(cases: Path, tmp_path: Path) -> N
 
 
 def test_a_subject_id_that_is_text_is_an_error_that_names_file_and_column(cases: Path, tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match=r"data/.*\.parquet, column 'subject_id': expected whole numbers"):
+    with pytest.raises(
+        PresageError, match=r"data/.*\.parquet, column 'subject_id': expected a column of whole numbers"
+    ):
         ingested(cases / "meds_string_subject", tmp_path / "record")
 
 
