@@ -72,7 +72,9 @@ def cases(real_data: Path) -> Path:
 
 @cache
 def clinical() -> Catalogue:
-    return catalogue(["demographics", "measurements", "conditions", "medications", "comorbidity", "equations", "social"])
+    return catalogue(
+        ["demographics", "measurements", "conditions", "medications", "comorbidity", "equations", "social"]
+    )
 
 
 def ingested(case: Path, record: Path, part: str = "src") -> IngestReport:
@@ -84,9 +86,7 @@ def values(record: Path, people: list[str]) -> dict[str, dict[str, float]]:
     numbers = {row["source_id"]: row["subject_id"] for row in rows}
     index = Index.at([numbers[person] for person in people], "2021-01-01")
     frame = build(index, Record.open(record), catalogue=clinical())
-    return {
-        person: {name: float(frame.column(name)[at]) for name in frame.names} for at, person in enumerate(people)
-    }
+    return {person: {name: float(frame.column(name)[at]) for name in frame.names} for at, person in enumerate(people)}
 
 
 @pytest.mark.parametrize("case", RIGHT)

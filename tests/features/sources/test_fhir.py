@@ -345,7 +345,9 @@ def test_what_is_in_error_refuted_or_never_happened_is_kept_out_and_counted(
         assert sorted(kept) == sorted(expected)
 
 
-def test_coverage_is_enrolment_and_without_it_the_first_event_to_the_export(tmp_path: Path, events_of: EventsOf) -> None:
+def test_coverage_is_enrolment_and_without_it_the_first_event_to_the_export(
+    tmp_path: Path, events_of: EventsOf
+) -> None:
     def coverage(id_: str, start: str | None, end: str | None) -> Json:
         return resource("Coverage", id_, status="active", beneficiary=ANNA, period={"start": start, "end": end})
 
