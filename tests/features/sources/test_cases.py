@@ -43,7 +43,7 @@ RIGHT: dict[str, dict[str, dict[str, float]]] = {
     },
     "fhir_equations_silent": {"ehr": EQUATIONS, "lists": EQUATIONS},
     # NGSP = 0.09148 * IFCC + 2.152 (https://ngsp.org/ifcc.asp), whatever stands in braces behind the unit.
-    "fhir_hba1c_units": dict.fromkeys(("p0", "p1", "p2", "p14"), {HBA1C: 6.543}),
+    "fhir_hba1c_units": {person: {HBA1C: 6.543} for person in ("p0", "p1", "p2", "p14")},
     "fhir_prelim_final": {"p": {HBA1C: 6.5, "hba1c_percent_count_1825d": 1}},
     "fhir_text_only": {"t3": {HBA1C: 7.2}},
     "meds_first_shard_lacks_numeric": {"2": {HBA1C: 6.5}},

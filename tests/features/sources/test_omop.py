@@ -584,7 +584,7 @@ def test_reading_again_replaces_and_people_keep_their_numbers(
     }
     before = {row["person"]: row["subject_id"] for row in events_of(record)}
     more = f"{PERSON_HEADER}\n0 | 8507 | 1950\n2 | 8532 | 1990\n3 | 8507 | 1950"
-    with pytest.raises(PresageError, match="at least nine in ten of the 2 people .* found 1 of them .*--replace"):
+    with pytest.raises(PresageError, match=r"at least nine in ten of the 2 people .* found 1 of them .*--replace"):
         ingest(cdm(person=more), record)
     ingest(cdm(person=more), record, replace=True)
     after = {row["person"]: row["subject_id"] for row in events_of(record)}
