@@ -15,22 +15,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
+    from typing import Unpack
 
     import pandas as pd
 
     from features.arguments import Moment, StrPath
     from features.catalogue import Catalogue
+    from features.describe import Description
     from features.errors import PresageError as PresageError
     from features.frame import FeatureFrame as FeatureFrame
     from features.index import Index as Index
     from features.polygenic.prs import PolygenicScores
     from features.polygenic.reference import FittedReference
-    from features.polygenic.run import Settings
+    from features.polygenic.run import SettingKeys
     from features.progress import Progress
     from features.record import Record as Record
     from features.sources import IngestReport
+    from features.vocabulary import Loaded
     from serving.flagging.flag import Raised
     from serving.scoring import Scores as Scores
+    from serving.shipped import Copy
     from training.bundle import Bundle as Bundle
     from training.cohort import Cohort as Cohort
     from training.cohort import RiskCurves as RiskCurves
@@ -56,8 +60,9 @@ _CLASSES = {
     "Training": ("training.report", "Summary"),
 }
 _FUNCTIONS = (
-    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "evaluate", "features", "flag", "ingest",
-    "promote", "prs", "report", "score", "simulate", "train", "validate",
+    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "describe", "evaluate", "features", "flag",
+    "ingest", "init", "load_vocabulary", "models", "promote", "prs", "report", "score", "simulate", "studies",
+    "train", "validate",
 )  # fmt: skip
 __all__ = ["__version__", *_CLASSES, *_FUNCTIONS]
 
@@ -110,10 +115,9 @@ def simulate(
     >>> (source / "truth.parquet").exists()
     True
     """
-    from features.arguments import path_of
     from training.simulation import simulate as run
 
-    folder = path_of(out)
+    folder = _path(out)
     run(folder, people=people, seed=seed, scenario=scenario, progress=_watched(progress))
     return folder
 
@@ -122,45 +126,55 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
     """Read a source into a record. Each returns a report of what was read and what was set aside, and why."""
 
     @staticmethod
-    def omop(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
-        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file.
+    def omop(
+        source: StrPath,
+        record: Record | StrPath,
+        *,
+        schema: str | None = None,
+        replace: bool = False,
+        progress: bool | Progress = False,
+    ) -> IngestReport:
+        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file (schema: of one with several).
+
+        replace: take the place of what the record has of this source although people are missing.
 
         >>> ps.ingest.omop("small/omop", "small-record").people
         200
         """
-        from features.arguments import path_of
         from features.sources.omop import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(_path(source), _required(record), schema=schema, replace=replace, progress=_watched(progress))
 
     @staticmethod
-    def fhir(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
+    def fhir(
+        source: StrPath, record: Record | StrPath, *, replace: bool = False, progress: bool | Progress = False
+    ) -> IngestReport:
         """FHIR R4: a folder of a bulk export (NDJSON), or bundles (a folder or zip).
 
         >>> ps.ingest.fhir("small/fhir", "small-fhir-record").people
         200
         """
-        from features.arguments import path_of
         from features.sources.fhir import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(_path(source), _required(record), replace=replace, progress=_watched(progress))
 
     @staticmethod
-    def meds(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
+    def meds(
+        source: StrPath, record: Record | StrPath, *, replace: bool = False, progress: bool | Progress = False
+    ) -> IngestReport:
         """A MEDS data set made elsewhere: its folder, with data/ and metadata/.
 
         >>> ps.ingest.meds("small-record", "small-meds-record").people
         200
         """
-        from features.arguments import path_of
         from features.sources import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(_path(source), _required(record), replace=replace, progress=_watched(progress))
 
     @staticmethod
     def genotypes(
         source: StrPath,
-        record: StrPath,
+        record: Record | StrPath,
         *,
         scores: StrPath | Sequence[StrPath],
         samples: StrPath | None = None,
@@ -168,44 +182,69 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         known_from: Moment | None = None,
         reference_frequencies: StrPath | None = None,
         ancestry: StrPath | None = None,
-        settings: Settings | None = None,
         progress: bool | Progress = False,
+        **settings: Unpack[SettingKeys],
     ) -> IngestReport:
         """PGEN, BED or VCF genotypes and PGS Catalog scoring files into the record's polygenic scores.
 
         samples: a table of sample_id, person_id and collected (samples.csv beside the source). collected: the day of
-        collection of samples without one; such results are else known from `known_from` (now).
+        collection of samples without one; such results are else known from `known_from` (now). settings: those of
+        `ps.prs`.
 
         >>> ps.ingest.genotypes("small/genotypes", "small-record", scores="small/scores/SIM-CHD.txt.gz").source
         'genotypes'
         """
-        from features.arguments import moment_of, path_of, paths_of
+        from features.arguments import moment_of
         from features.polygenic.ingest import ingest as run
+        from features.polygenic.run import settings_of
 
         return run(
-            path_of(source),
-            path_of(record),
-            scores=paths_of(scores),
+            _path(source),
+            _required(record),
+            scores=_paths(scores),
             now=_now() if known_from is None else moment_of(known_from, where="known_from"),
-            samples=None if samples is None else path_of(samples),
+            samples=_optional(samples),
             collected=None if collected is None else moment_of(collected, where="collected").date(),
-            reference_frequencies=None if reference_frequencies is None else path_of(reference_frequencies),
-            ancestry=None if ancestry is None else path_of(ancestry),
-            settings=settings,
+            reference_frequencies=_optional(reference_frequencies),
+            ancestry=_optional(ancestry),
+            settings=settings_of(**settings),
             progress=_watched(progress),
         )
 
     @staticmethod
-    def findings(source: StrPath, record: StrPath, *, progress: bool | Progress = False) -> IngestReport:
+    def findings(source: StrPath, record: Record | StrPath, *, progress: bool | Progress = False) -> IngestReport:
         """Laboratories' genomics reports: FHIR Genomics Reporting, or a laboratory's own CSV.
 
         >>> ps.ingest.findings("small/reports", "small-record").source
         'findings'
         """
-        from features.arguments import path_of
         from features.findings.ingest import ingest as run
 
-        return run(path_of(source), path_of(record), progress=_watched(progress))
+        return run(_path(source), _required(record), progress=_watched(progress))
+
+
+def describe(record: Record | StrPath) -> Description:
+    """Say what of a record is read: codes by vocabulary, the commonest that no feature reads, results set aside.
+
+    >>> ps.describe("small-record").codes_read > 0
+    True
+    """
+    from features.describe import describe as run
+    from features.record import Record as Kept
+
+    return run(record if isinstance(record, Kept) else Kept.open(record))
+
+
+def load_vocabulary(source: StrPath, *, release: str | None = None, progress: bool | Progress = False) -> Loaded:
+    """Load a vocabulary once for all sources: an OMOP export, RxNorm's RRF or SNOMED CT's RF2.
+
+    Records that are ingested from then on are read by it.
+
+    >>> ps.load_vocabulary("athena")  # doctest: +SKIP
+    """
+    from features.vocabulary import load as run
+
+    return run(_path(source), release=release, progress=_watched(progress))
 
 
 def catalogue(families: Sequence[str] = (), *, polygenic: Sequence[str] = ()) -> pd.DataFrame:
@@ -250,6 +289,28 @@ def features(
     check_known(index, opened)
     wanted = chosen(index, opened, families=families, polygenic=polygenic, names=names, catalogue=catalogue)
     return build(index, opened, catalogue=wanted, progress=_watched(progress))
+
+
+def studies() -> pd.DataFrame:
+    """The studies that ship with Presage; each goes by its name, and so do its policy and its model card.
+
+    >>> ps.studies().loc["chd-10y", "title"]
+    '10-year risk of coronary disease'
+    """
+    from serving.shipped import studies as run
+
+    return run().to_pandas()
+
+
+def init(study: str, *, out: StrPath | None = None) -> Copy:
+    """Write a copy of a shipped study to edit, with its code lists, card and policy; nothing is overwritten.
+
+    >>> ps.init("chd-10y", out="my-chd").files[:2]
+    ('study.toml', 'card.toml')
+    """
+    from serving.shipped import init as run
+
+    return run(study, out=_optional(out))
 
 
 def cohort(
@@ -306,14 +367,13 @@ def train(
     >>> bool(found.metrics().loc["auc", "value"] > 0.5)
     True
     """
-    from features.arguments import path_of
     from training.train import train as run
 
     return run(
         _study(study),
         record_dir=_folder(record),
         table=_table(table),
-        truth=None if truth is None else path_of(truth),
+        truth=_optional(truth),
         comparators=candidates,
         seed=seed,
         tune=tune,
@@ -340,7 +400,8 @@ def evaluate(
     events alone, which are a binary outcome. event: 0 censored, 1 event, 2 competing event. risks: probabilities by
     each horizon, (n,) or (n, h), or several models by name. The others' differences to `reference` are rows as well,
     such as "new minus old"; of two models the first is the reference. persons: whose rows they are, where somebody has
-    several. covariates: what being followed depends on; without them everybody's follow-up ends alike.
+    several. covariates: what being followed depends on; without them everybody's follow-up ends alike. Of a cohort both
+    are known, and the numbers are those that `ps.train` gives for the same risks.
 
     >>> numbers = ps.evaluate([0, 1, 0, 1] * 20, [0.2, 0.9, 0.1, 0.6] * 20, n_boot=20)
     >>> float(numbers.set_index("metric").loc["auc", "value"])
@@ -378,7 +439,6 @@ def promote(
     >>> ps.promote("lymphoma", override=True, reason="an example", signed_by="me").promoted
     True
     """
-    from features.arguments import path_of
     from training.card import card_path, read_answers
     from training.promote import promote as run
     from training.registry import version_number
@@ -387,7 +447,7 @@ def promote(
         model,
         version_number(model, str(version)),
         now=_now(),
-        answers=card if card is None or isinstance(card, Mapping) else read_answers(card_path(path_of(card))),
+        answers=card if card is None or isinstance(card, Mapping) else read_answers(card_path(_path(card))),
         signed_by=signed_by,
         override=override,
         reason=reason,
@@ -434,10 +494,22 @@ def report(model: str | StrPath, version: int | str = "latest", *, out: StrPath 
     >>> ps.report("lymphoma", out="lymphoma.html").name
     'lymphoma.html'
     """
-    from features.arguments import path_of
     from training.report import report as run
 
-    return run(str(model), str(version), out=None if out is None else path_of(out))
+    return run(str(model), str(version), out=_optional(out))
+
+
+def models() -> pd.DataFrame:
+    """Every registered version: model, version, whether it is the champion or the challenger, run, and when.
+
+    >>> bool((ps.models().query("alias == 'champion'")["model"] == "lymphoma").any())
+    True
+    """
+    import pandas as pd
+
+    from training.registry import registered_versions
+
+    return pd.DataFrame(registered_versions(), columns=["model", "version", "alias", "run_id", "registered"])
 
 
 def bundle(model: str | StrPath, version: int | str = "champion") -> Bundle:
@@ -466,14 +538,14 @@ def score(
     >>> bool(ps.score("chd-10y", "record", as_of="2024-12-31").to_pandas()["risk_3650d"].max() < 1)
     True
     """
-    from features.arguments import moment_of, path_of
+    from features.arguments import moment_of
     from serving.scoring.score import score as run
 
     return run(
         model,
         record_dir=_required(record),
         as_of=moment_of(as_of),
-        out=None if out is None else path_of(out),
+        out=_optional(out),
         progress=_watched(progress),
     )
 
@@ -488,15 +560,14 @@ def flag(
     >>> ps.flag(ps.score("chd-10y", "record", as_of="2024-12-31"), "chd-10y", record="record").policy.study
     'chd-10y'
     """
-    from features.arguments import path_of
     from serving.flagging import policy_path
     from serving.flagging.flag import flag_scores
     from serving.scoring import Scores
     from serving.settings import Settings
 
     return flag_scores(
-        scores if isinstance(scores, Scores) else path_of(scores),
-        policy_path=policy_path(path_of(policy)),
+        scores if isinstance(scores, Scores) else _path(scores),
+        policy_path=policy_path(_path(policy)),
         record_dir=_required(record),
         settings=Settings.from_environment(),
         now=_now(),
@@ -511,29 +582,28 @@ def prs(
     out: StrPath | None = None,
     reference_frequencies: StrPath | None = None,
     ancestry: StrPath | None = None,
-    settings: Settings | None = None,
     progress: bool | Progress = False,
+    **settings: Unpack[SettingKeys],
 ) -> PolygenicScores:
     """Polygenic scores of genotypes (.pgen, .bed, .vcf, .bcf): sums, what matched, and ancestry-adjusted z.
 
     ancestry: a reference that `ps.ancestry_fit` froze. out: a table to write (.parquet or .csv), with the match report
-    beside it.
+    beside it. settings: the options of `presage prs`, such as build="GRCh38", min_overlap=0.9 or threads=8.
 
     >>> scored = ps.prs("small/genotypes/genotypes.pgen", ["small/scores/SIM-CHD.txt.gz"])
     >>> scored.to_pandas()["score_id"].unique().tolist()
     ['SIM-CHD']
     """
-    from features.arguments import path_of, paths_of
     from features.polygenic.prs import prs as run
-    from features.polygenic.run import Settings
+    from features.polygenic.run import settings_of
 
     return run(
-        path_of(genotypes),
-        paths_of(scores),
-        out=None if out is None else path_of(out),
-        settings=settings or Settings(),
-        reference_frequencies=None if reference_frequencies is None else path_of(reference_frequencies),
-        ancestry=None if ancestry is None else path_of(ancestry),
+        _path(genotypes),
+        _paths(scores),
+        out=_optional(out),
+        settings=settings_of(**settings),
+        reference_frequencies=_optional(reference_frequencies),
+        ancestry=_optional(ancestry),
         progress=_watched(progress),
     )
 
@@ -546,28 +616,28 @@ def ancestry_fit(
     scores: StrPath | Sequence[StrPath] = (),
     components: int = 4,
     unrelated: StrPath | None = None,
-    settings: Settings | None = None,
+    build: str | None = None,
     progress: bool | Progress = False,
 ) -> FittedReference:
     """Fit the ancestry reference that polygenic scores are adjusted by, and freeze it in a folder.
 
     panel: genotypes, or a prefix of .UD .mu .bed .V. labels: a file of sample and group, or a column of the .psam.
+    unrelated: a file of samples that the regressions leave out. build: GRCh37 or GRCh38, where no header says it.
 
     >>> ps.ancestry_fit("small/reference/panel.pgen", "SuperPop", out="small-ancestry").components
     4
     """
-    from features.arguments import path_of, paths_of
     from features.polygenic.reference import fit_reference
-    from features.polygenic.run import Settings
+    from features.polygenic.run import settings_of
 
     return fit_reference(
-        path_of(panel),
+        _path(panel),
         labels=str(labels),
-        out=path_of(out),
-        scores=paths_of(scores),
+        out=_path(out),
+        scores=_paths(scores),
         n_components=components,
-        unrelated=None if unrelated is None else path_of(unrelated),
-        settings=settings or Settings(),
+        unrelated=_optional(unrelated),
+        settings=settings_of(build=build),
         progress=_watched(progress),
     )
 
@@ -592,6 +662,22 @@ def _watched(progress: bool | Progress) -> Progress:
     return progress
 
 
+def _path(given: StrPath) -> Path:
+    from features.arguments import path_of
+
+    return path_of(given)
+
+
+def _optional(given: StrPath | None) -> Path | None:
+    return None if given is None else _path(given)
+
+
+def _paths(given: StrPath | Sequence[StrPath]) -> list[Path]:
+    from features.arguments import paths_of
+
+    return paths_of(given)
+
+
 def _study(given: Study | StrPath) -> Study:
     from training.study import Study
 
@@ -601,9 +687,7 @@ def _study(given: Study | StrPath) -> Study:
 def _table(given: pd.DataFrame | StrPath | None) -> Path | pd.DataFrame | None:
     import pandas as pd
 
-    from features.arguments import path_of
-
-    return given if given is None or isinstance(given, pd.DataFrame) else path_of(given)
+    return given if given is None or isinstance(given, pd.DataFrame) else _path(given)
 
 
 def _folder(record: Record | StrPath | None) -> Path | None:
@@ -611,12 +695,11 @@ def _folder(record: Record | StrPath | None) -> Path | None:
 
 
 def _required(record: Record | StrPath) -> Path:
-    from features.arguments import path_of
     from features.errors import PresageError
     from features.record import Record
 
     if not isinstance(record, Record):
-        return path_of(record)
+        return _path(record)
     if record.path is None:
         raise PresageError("record", "a record in a folder", found="one in memory", way_out="give its folder")
     return record.path

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from features.errors import PresageError
+from features.shown import Shown
 from serving.flagging import POLICIES
 from training.card import ANSWERS, horizon_words, index_words
 from training.study import STUDIES, Population, Study, read_study, shipped_study
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ANY_AGE = (0, 130)  # what a study without [population] age_years has
 
 
-@dataclass(frozen=True, slots=True)
-class Studies:
+@dataclass(frozen=True, slots=True, repr=False)
+class Studies(Shown):
     """The studies that ship, in the order of their names."""
 
     studies: tuple[Study, ...]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each, by its name: title, population, horizons in days, and the families of features."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "title": [study.title for study in self.studies],
+                "population": [population_phrase(study.population) for study in self.studies],
+                "horizons_days": [list(study.outcome.horizons_days) for study in self.studies],
+                "families": [list(study.features.families) for study in self.studies],
+            },
+            index=pd.Index([study.name for study in self.studies], name="study"),
+        )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """A table of them, and how one of them is used or changed."""
@@ -39,8 +58,8 @@ class Studies:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+@dataclass(frozen=True, slots=True, repr=False)
+class Copy(Shown):
     """A copy of a shipped study in a folder. files: what was written, relative to the folder."""
 
     study: Study

@@ -336,6 +336,26 @@ def test_flags_are_the_same_from_scores_and_from_their_file(
     assert second.settled.raised == 0
 
 
+def test_settings_of_a_polygenic_run_are_keywords_and_their_ranges_are_kept(page: dict[str, Any]) -> None:
+    genotypes, scores = page["source"] / "genotypes" / "genotypes.pgen", page["scores"]
+    usual = ps.prs(genotypes, scores)
+    assert usual.scored.scores[0].not_scored is None
+    for wrong in ({"min_overlap": 1.5}, {"threads": 0}, {"max_memory_mb": 1}):
+        with pytest.raises(ps.PresageError, match=f"settings, {next(iter(wrong))}: expected "):
+            ps.prs(genotypes, scores, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="min_overlapp"):
+        ps.prs(genotypes, scores, min_overlapp=0.5)  # type: ignore[call-arg]
+
+
+def test_models_are_listed_with_their_aliases(page: dict[str, Any]) -> None:
+    table = ps.models()
+    champions = table[table["alias"] == "champion"].set_index("model")
+    assert {"chd-10y", "lymphoma"} <= set(champions.index)
+    assert ps.bundle("lymphoma").digest == ps.bundle("lymphoma", int(champions.loc["lymphoma", "version"])).digest
+    assert ps.bundle("lymphoma").digest == ps.bundle(champions.loc["lymphoma", "run_id"]).digest
+    assert table.groupby("model")["version"].is_monotonic_increasing.all()
+
+
 def test_polygenic_scores_are_the_same_in_memory_and_in_a_file(page: dict[str, Any], tmp_path: Path) -> None:
     genotypes = page["source"] / "genotypes" / "genotypes.pgen"
     here = ps.prs(str(genotypes), [str(score) for score in page["scores"]])

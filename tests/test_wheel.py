@@ -131,6 +131,23 @@ def test_what_is_imported_is_the_installed_presage_and_not_the_checkout(installe
     assert not tmp_path.is_relative_to(ROOT)
 
 
+def test_the_python_api_is_whole_and_says_what_is_in_its_way(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "import presage as ps; print(ps.__file__); print(ps.Study.read('chd-10y')); "
+        "print(len(ps.catalogue()), *ps.studies().index)"
+    )
+    where, study, names = run([installed / "python", "-c", program], tmp_path).splitlines()
+    assert Path(where).is_relative_to(installed.parent)
+    assert study.startswith("<Study chd-10y of a record")
+    assert "t2d-5y" in names
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "__init__.py").touch()
+    told = subprocess.run(
+        [installed / "python", "-c", program], cwd=tmp_path, env=clean(), capture_output=True, text=True, check=False
+    )
+    assert f"ImportError: presage: {tmp_path / 'features'} hides Presage's own package" in told.stderr
+
+
 def test_the_steps_of_readme_work_with_an_installed_presage_in_an_empty_folder(walked: Path, installed: Path) -> None:
     assert (walked / "demo" / "chd-10y-report.html").stat().st_size > 10_000
     assert (walked / "demo" / "scores.parquet").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ import pandas as pd
 from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
-from training.cohort import COMPETING, Cohort, Outcome, Uncensored
+from training.cohort import COMPETING, Cohort, Outcome, RiskCurves, Uncensored
 from training.evaluation import Ask, Estimate, difference, evaluate
+from training.fitting import followed as followed_of
+from training.heldout import stream
 from training.learners import conditional
 
 TIME, EVENT = "time_days", "event"
@@ -51,7 +53,7 @@ class Judged:
         return {
             "horizon_days": days,
             "persons": self.persons,
-            "rng": np.random.default_rng(self.seed),
+            "rng": stream(self.seed, "bootstrap"),
             "n_boot": self.n_boot,
             "uncensored": self.uncensored,
             "ask": self.ask,
@@ -77,21 +79,27 @@ def evaluate_risks(
     (time_days, event); or the events alone. risks: (n,) or (n, h) probabilities by each horizon, or several by name.
     reference: the model that the others' differences are taken from; of two models the first is, where none is named.
     persons: (n,) whose rows they are, resampled together. covariates: what the chance of being followed depends on;
-    None: follow-up ends for everybody alike (Kaplan-Meier). cutoffs, capacities: risks and shares of people at which
+    None: follow-up ends for everybody alike (Kaplan-Meier). Of a cohort both are known: its persons, and its clinical
+    features, as in a training. cutoffs, capacities: risks and shares of people at which
     flagging is measured. Raises PresageError for lengths that differ and for what is no probability.
     """
-    happened = outcome_of(outcome, horizons_days=tuple(float(days) for days in horizons_days))
+    days = tuple(float(each) for each in horizons_days)
+    happened = outcome_of(outcome, horizons_days=days)
     named = risks_of(risks, happened)
     if reference is None and len(named) == 2:
         reference = next(iter(named))
     if reference is not None and reference not in named:
         raise PresageError("reference", f"a model among {', '.join(named)}", found=f"'{reference}'")
     people = np.arange(len(happened)) if persons is None else _codes(persons, len(happened))
+    followed = _followed(covariates, happened, persons=people)
+    if isinstance(outcome, Cohort):
+        people = outcome.persons if persons is None else people
+        followed = _of_cohort(outcome, happened) if covariates is None else followed
     judged = Judged(
         happened,
         named,
         people,
-        _followed(covariates, happened, persons=people),
+        followed,
         Ask(tuple(cutoffs), tuple(capacities)),
         n_boot,
         seed,
@@ -146,7 +154,7 @@ def risks_of(given: Any, outcome: Outcome) -> dict[str, Floats]:
     if isinstance(given, pd.DataFrame):
         given = {str(name): given[name] for name in given.columns}
     if not isinstance(given, Mapping):
-        given = {"model": given}
+        given = {"model": given.probabilities if isinstance(given, RiskCurves) else given}
     horizons = max(1, len(outcome.horizons_days))
     found: dict[str, Floats] = {}
     for name, risk in given.items():
@@ -200,6 +208,11 @@ def _followed(covariates: pd.DataFrame | None, outcome: Outcome, *, persons: Int
         values[:, j] = np.where(codes < 0, np.nan, codes)
     as_of = np.full(len(outcome), np.datetime64("NaT", "us"))
     return conditional(FeatureFrame(persons, as_of, tuple(map(str, covariates.columns)), values, levels), outcome)
+
+
+def _of_cohort(cohort: Cohort, outcome: Outcome) -> Uncensored | None:
+    """As a training weighs the rows it tests."""
+    return followed_of(replace(cohort, outcome=outcome), np.arange(len(cohort)))
 
 
 def _rows(model: str, days: float, *, metrics: Mapping[str, Estimate]) -> Iterator[dict[str, Any]]:

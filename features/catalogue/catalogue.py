@@ -81,7 +81,8 @@ class Catalogue:
         if body.get("reading") != READING:
             raise PresageError(
                 "catalogue",
-                f"features read by rules {READING}; these were declared under rules {body.get('reading', 1)}",
+                f"features read by rules {READING}",
+                found=f"features of rules {body.get('reading', 1)}",
                 way_out="train the model again",
             )
         return cls(

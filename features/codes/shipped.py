@@ -128,4 +128,4 @@ def _table(file: str) -> list[dict[str, str]]:
 def _match(text: str) -> Literal["exact", "prefix", "below"]:
     if text in {"exact", "prefix", "below"}:
         return text  # type: ignore[return-value]
-    raise PresageError("the codes that ship, column 'match'", "exact, prefix or below", found=text)
+    raise ValueError(f"a match of exact, prefix or below, not {text}")

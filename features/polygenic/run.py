@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
+from os import PathLike
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +29,51 @@ from features.polygenic.ancestry import (
 from features.polygenic.columns import Alleles, FrequencyTable, read_afreq, required_build
 from features.polygenic.genotypes import AllelePairs, Genotypes, Request, lists_only_variants, open_genotypes
 from features.polygenic.match import Matcher, ScoredScore, Settings, match_all
-from features.polygenic.matching import TargetIndex
+from features.polygenic.matching import MatchRules, TargetIndex
 from features.polygenic.scores import Aside, ScoreFiles
 from features.polygenic.startup import give_back
 from features.polygenic.sums import MIN_OWN_FREQUENCY_SAMPLES, ContributionStore, Sums, score_samples
 from features.progress import Progress, silent
+
+RANGES = {"min_overlap": (0.0, 1.0), "beyond": (0.0, 1.0), "threads": (1, math.inf), "max_memory_mb": (50, math.inf)}
+
+
+class SettingKeys(TypedDict, total=False):
+    """What `settings_of` takes: the options of `presage prs`."""
+
+    build: str | None
+    min_overlap: float
+    keep_ambiguous: bool
+    keep_multiallelic: bool
+    callable_bed: str | PathLike[str] | None
+    assume_reference: bool
+    rescue_palindromes: bool
+    beyond: float
+    threads: int
+    max_memory_mb: int
+
+
+def settings_of(
+    *,
+    keep_ambiguous: bool = False,
+    keep_multiallelic: bool = False,
+    callable_bed: str | PathLike[str] | None = None,
+    **others: Any,
+) -> Settings:
+    """The settings of a run from the options that are given (`SettingKeys`); the others are as by default.
+
+    Raises PresageError for a number out of its range.
+
+    >>> settings_of(threads=8, keep_ambiguous=True).rules.keep_ambiguous
+    True
+    """
+    for name, (least, most) in RANGES.items():
+        if not least <= others.get(name, least) <= most:
+            expected = f"{least:g} or more" if most == math.inf else f"a number from {least:g} to {most:g}"
+            raise PresageError(f"settings, {name}", expected, found=f"{others[name]:g}")
+    rules = MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic)
+    bed = None if callable_bed is None else Path(callable_bed)
+    return Settings(rules=rules, callable_bed=bed, **others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,4 +282,4 @@ def _imputation(genotypes: Genotypes, frequencies: Path | None, *, model: Ancest
     return "missing calls are not imputed: fewer than 50 samples and no reference frequencies"
 
 
-__all__ = ["ScoredSamples", "Settings", "compute", "panel_build"]
+__all__ = ["ScoredSamples", "SettingKeys", "Settings", "compute", "panel_build", "settings_of"]

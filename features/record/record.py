@@ -49,7 +49,9 @@ class Record:
         tells = path / TELLS_FILE
         if not tells.is_file():
             raise PresageError(
-                str(path), f"a record that says what it can tell ({TELLS_FILE})", way_out="ingest its sources again"
+                str(path),
+                f"a record that says what it can tell ({TELLS_FILE})",
+                way_out="run presage ingest again for its sources",
             )
         return cls(path=path, declared=Tells.read(tells.read_text(encoding="utf-8"), where=str(path)))
 

@@ -91,14 +91,17 @@ class Tells:
         """Raises PresageError where it was declared under other rules of reading."""
         if body.get("reading") != READING:
             raise PresageError(
-                where, f"made under rules of reading {READING}, not {body.get('reading')}", way_out=way_out
+                where,
+                f"what was read by rules {READING}",
+                found=f"what was read by rules {body.get('reading', 1)}",
+                way_out=way_out,
             )
         return cls(body["kinds"], frozenset(body["hierarchies"]), bool(body.get("everything")))
 
     @classmethod
     def read(cls, text: str, *, where: str) -> Tells:
         """Of the file beside a record."""
-        return cls.from_json(json.loads(text), where=where, way_out="ingest its sources again")
+        return cls.from_json(json.loads(text), where=where, way_out="run presage ingest again for its sources")
 
 
 SPELT = frozenset({"ICD10CM", "ICD10", "ICD10GM", "ICD9CM", "ICD9", "ATC"})

@@ -116,11 +116,11 @@ def _check_types(source: Path, shards: Sequence[Path]) -> set[str]:
     for path in shards:
         for column in pq.read_schema(path):
             kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-            expected, holds = _TYPES.get(column.name, ("", None))
+            words, holds = _TYPES.get(column.name, ("", None))
             if holds is not None and not pa.types.is_null(kind) and not holds(kind):
                 raise PresageError(
                     f"{path.relative_to(source)}, column '{column.name}'",
-                    expected,
+                    f"a column of {words}",
                     found=f"the type {column.type}",
                     way_out="write the column with its type in the MEDS schema",
                 )
@@ -232,7 +232,11 @@ def _parents(source: Path) -> dict[str, list[str]]:
 
 
 def _metadata(source: Path, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+<<<<<<< HEAD
     """Codes and ancestors of all codings of the events; ancestors by parents where the data set has no such table."""
+=======
+    """Codes and ancestors of all codings of the events; ancestors by the parents where the set has no such table."""
+>>>>>>> record
     beside = events.filter(events.codings.notnull()).select(code=events.codings.unnest())
     used: list[str] = sorted(events.select("code").union(beside).distinct().to_pyarrow()["code"].to_pylist())
     by_code = {_kept(row["code"]): row for row in _read(source / "metadata" / "codes.parquet", CODES).to_pylist()}

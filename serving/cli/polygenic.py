@@ -51,19 +51,19 @@ def polygenic_settings(
     max_memory: MemoryOption = 400,
 ) -> Settings:
     """The settings of a run."""
-    from features.polygenic.matching import MatchRules
-    from features.polygenic.run import Settings
+    from features.polygenic.run import settings_of
 
-    return Settings(
+    return settings_of(
         build=build,
         min_overlap=min_overlap,
-        rules=MatchRules(keep_ambiguous=keep_ambiguous, keep_multiallelic=keep_multiallelic),
-        threads=threads,
-        max_memory_mb=max_memory,
+        keep_ambiguous=keep_ambiguous,
+        keep_multiallelic=keep_multiallelic,
         callable_bed=callable_bed,
         assume_reference=assume_reference,
         rescue_palindromes=rescue_palindromes,
         beyond=beyond,
+        threads=threads,
+        max_memory_mb=max_memory,
     )
 
 

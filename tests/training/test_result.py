@@ -93,11 +93,11 @@ def test_a_file_goes_through_the_tree_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 2}, "result.json: a result of version 1 or earlier, this is version 2 .*a later one"),
-        ({"people": "600"}, "result.json, key 'people': .*integer"),
-        ({"qini": 0.1}, "result.json, key 'qini': .*not permitted"),
+        ({"version": 2}, "result.json: expected a result of version 1 or earlier, found version 2 .*a later one"),
+        ({"people": "600"}, "result.json, people: expected what a result of version 1 holds, .*integer"),
+        ({"qini": 0.1}, "result.json, qini: expected what a result of version 1 holds, .*not permitted"),
         ({"chosen": {"candidate": "cox", "horizon_days": None, "metrics": {"auc": {"value": "high"}}}},
-         "key 'chosen.metrics.auc.value'"),
+         "result.json, chosen.metrics.auc.value: expected"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_clear_error_without_its_value(
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_one_clear_error_without_its_value(
 
 def test_what_is_no_json_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(PresageError, match=r"result.json: a result as JSON"):
+    with pytest.raises(PresageError, match=r"result.json: expected a result as JSON"):
         Result.read(tmp_path / "result.json")
 
 

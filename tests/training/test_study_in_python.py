@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.errors import PresageError
 from training.bundle.bundle import load
 from training.cohort.table import read_flat
+from training.evaluate import evaluate_risks
 from training.promote import promote
 from training.registry.versions import bundle_of
 from training.study import Study, read_study
@@ -46,6 +47,7 @@ def study(**keys: Any) -> Study:
     return Study(**({"name": "drawn", "source": {"id": "patient"}, "outcome": OUTCOME} | given | keys))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
 @given(
     title=TEXT,
     blocks=st.dictionaries(TEXT, NAMES, max_size=3),
@@ -242,3 +244,20 @@ def test_groups_that_are_too_small_keep_a_row_that_says_so(home: Path) -> None:
     assert len(hidden) > 0
     assert hidden["value"].isna().all()
     assert hidden["reason"].str.len().gt(0).all()
+
+
+def test_risks_from_elsewhere_on_a_cohort_are_measured_as_a_trainings_own(home: Path) -> None:
+    """Two ways to the same numbers, intervals included: those of the training, and those of its predictions."""
+    table = people()
+    table["patient"] = [f"P{i // 2:04d}" for i in range(len(table))]  # two rows each
+    table["days"] = np.where(table["sex"] == "F", table["days"] * 0.8, table["days"])
+    drawn = study(validation={"folds": 3, "bootstraps": 30})
+    found = train(drawn, table=table, seed=4)
+    cohort = read_flat(drawn, home, handed=table)
+    held = found.predictions()
+    risk = held.set_index([held["id"], held.groupby("id").cumcount()])["risk"]  # rows of one id keep their order
+    rows = pd.Series(cohort.ids)
+    risks = risk.loc[pd.MultiIndex.from_arrays([rows, rows.groupby(rows).cumcount()])].to_numpy()
+    numbers = evaluate_risks(cohort, risks, n_boot=30, seed=4).set_index("metric")[["value", "low", "high"]]
+    own = found.metrics().loc[numbers.index]
+    pd.testing.assert_frame_equal(numbers, own, check_names=False)

@@ -17,6 +17,7 @@ from .log import log_run as log_run
 from .period import in_last_years as in_last_years
 from .plan import SPLITTING as SPLITTING
 from .plan import Plan as Plan
+from .plan import stream as stream
 from .predictions import predictions_of as predictions_of
 from .predictions import write_predictions as write_predictions
 from .refits import REFITS as REFITS

@@ -17,4 +17,5 @@ from .versions import champion_version as champion_version
 from .versions import find as find
 from .versions import keep_decision as keep_decision
 from .versions import moment as moment
+from .versions import registered_versions as registered_versions
 from .versions import version_number as version_number

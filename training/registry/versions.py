@@ -37,6 +37,23 @@ def moment(now: datetime) -> str:
     return now.isoformat(timespec="seconds")
 
 
+def registered_versions() -> list[tuple[str, int, str, str, datetime]]:
+    """Every version of every model, newest last: model, version, its aliases, its run, and when it was registered."""
+    registry = client()
+    found = []
+    with quiet():
+        for model in sorted(registry.search_registered_models(), key=lambda model: str(model.name)):
+            names: dict[int, list[str]] = {}
+            for alias, number in model.aliases.items():
+                names.setdefault(int(number), []).append(str(alias))
+            versions = registry.search_model_versions(f"name='{model.name}'")
+            for each in sorted(versions, key=lambda each: int(each.version)):
+                at = datetime.fromtimestamp(each.creation_timestamp / 1000, UTC).replace(tzinfo=None)
+                aliases = ", ".join(sorted(names.get(int(each.version), [])))
+                found.append((str(model.name), int(each.version), aliases, str(each.run_id), at))
+    return found
+
+
 def find(target: str, version: str) -> tuple[Bundle, str | None, int | None]:
     """A bundle with its model and version: of a registered model, a training run's id, or a folder (which has neither).
 

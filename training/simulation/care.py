@@ -173,10 +173,10 @@ def prescriptions(rng: np.random.Generator, people: People, *, lives: Lives, vis
         notes.add(key, ambulatory & ill["hypertension"] & (first_line == i) & notes.happens(0.8), value=year)
     notes.add("metformin_500", ambulatory & ill["t2d"] & notes.happens(0.6), value=year)
     notes.add("aspirin_81", ambulatory & ill["cad"] & notes.happens(0.6), value=half_a_year)
-    notes.add("warfarin", ambulatory & ill["atrial_fibrillation"] & notes.happens(0.4), value=half_a_year / 2)
-    notes.add("albuterol", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.3), value=half_a_year / 3)
+    notes.add("warfarin_5", ambulatory & ill["atrial_fibrillation"] & notes.happens(0.4), value=half_a_year / 2)
+    notes.add("albuterol_90", ambulatory & (ill["copd"] | ill["asthma"]) & notes.happens(0.3), value=half_a_year / 3)
     week = np.full(len(visits), 7.0)
-    for key, share in (("ibuprofen", 0.08), ("amoxicillin", 0.05), ("prednisone", 0.02)):
+    for key, share in (("ibuprofen_200", 0.08), ("amoxicillin_250", 0.05), ("prednisone_5", 0.02)):
         notes.add(key, ambulatory & notes.happens(share), value=week)
     return notes.together()
 

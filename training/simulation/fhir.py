@@ -2,7 +2,8 @@
 
 Ids are those of the OMOP tables, so that both records can be told to be of the same people. A date without a clock time
 stays one; clock times are UTC. Enrolment is a Coverage; an admission through the emergency room is an inpatient
-Encounter whose admit source says so.
+Encounter whose admit source says so. Conditions have SNOMED CT first and ICD-10-CM second, drugs the numbers and names
+of RxNorm's products.
 """
 
 from __future__ import annotations
@@ -60,12 +61,9 @@ VITAL_SIGNS = {"8480-6", "8462-4", "39156-5"}
 
 @dataclass(frozen=True, slots=True)
 class _Concept:
-    """`broader`: ids of its ancestors, the nearest first."""
-
     vocabulary: str
     code: str
     name: str
-    broader: tuple[int, ...]
 
 
 Concepts = Mapping[int, _Concept]
@@ -110,18 +108,8 @@ def bundles(tables: Mapping[str, pa.Table], person_ids: Sequence[int]) -> Iterab
 
 
 def _concepts(tables: Mapping[str, pa.Table]) -> dict[int, _Concept]:
-    above: dict[int, list[tuple[int, int]]] = {}
-    for row in tables["concept_ancestor"].to_pylist():
-        levels = row["min_levels_of_separation"]
-        if levels:
-            above.setdefault(row["descendant_concept_id"], []).append((levels, row["ancestor_concept_id"]))
     return {
-        row["concept_id"]: _Concept(
-            vocabulary=row["vocabulary_id"],
-            code=row["concept_code"],
-            name=row["concept_name"],
-            broader=tuple(ancestor for _, ancestor in sorted(above.get(row["concept_id"], []))),
-        )
+        row["concept_id"]: _Concept(row["vocabulary_id"], row["concept_code"], row["concept_name"])
         for row in tables["concept"].to_pylist()
     }
 
@@ -296,18 +284,14 @@ def _observed(row: Row, stem: str, *, concepts: Concepts) -> Json:
 
 
 def _coded(row: Row, stem: str, *, concepts: Concepts) -> Json:
-    """The source concept first, as the one the user chose, the standard one, then broader ones.
-
-    A bundle brings no hierarchy along: the broader codings let code lists written in ingredients and SNOMED find it.
+    """As record systems write it: the standard concept (SNOMED CT, LOINC, a product of RxNorm), then the billing code
+    where there is one, nobody's choice marked; no broader concepts and no ingredients.
     """
-    ids = [int(str(row[name])) for name in (f"{stem}_source_concept_id", f"{stem}_concept_id") if row[name]]
-    ids += [broader for concept_id in ids for broader in concepts[concept_id].broader]
+    ids = [int(str(row[name])) for name in (f"{stem}_concept_id", f"{stem}_source_concept_id") if row[name]]
     known = [concepts[concept_id] for concept_id in dict.fromkeys(ids)]
     codings: list[Json] = [
         {"system": SYSTEMS[concept.vocabulary], "code": concept.code, "display": concept.name} for concept in known
     ]
-    if len(codings) > 1:
-        codings[0]["userSelected"] = True
     return {"coding": codings, "text": known[0].name}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,11 +21,15 @@ _VOCABULARIES = {
     "2.16.840.1.113883.6.88": "RxNorm",
     "http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM",
     "2.16.840.1.113883.6.90": "ICD10CM",
+    "http://hl7.org/fhir/sid/icd-10-us": "ICD10CM",
     "http://hl7.org/fhir/sid/icd-10": "ICD10",
+    "2.16.840.1.113883.6.3": "ICD10",
     "http://hl7.org/fhir/sid/icd-10-de": "ICD10GM",
     "http://fhir.de/codesystem/bfarm/icd-10-gm": "ICD10GM",
     "http://fhir.de/codesystem/dimdi/icd-10-gm": "ICD10GM",
     "http://hl7.org/fhir/sid/icd-9-cm": "ICD9CM",
+    "http://hl7.org/fhir/sid/icd-9-cm/diagnosis": "ICD9CM",
+    "http://hl7.org/fhir/sid/icd-9-cm/procedure": "ICD9Proc",
     "2.16.840.1.113883.6.103": "ICD9CM",
     "2.16.840.1.113883.6.104": "ICD9Proc",
     "http://www.cms.gov/medicare/coding/icd10": "ICD10PCS",
@@ -52,8 +57,16 @@ _VOCABULARIES = {
     "urn:oid:2.16.840.1.113883.6.238": "CDCREC",
     "2.16.840.1.113883.6.238": "CDCREC",
     "http://unitsofmeasure.org": "UCUM",
+    "2.16.840.1.113883.6.8": "UCUM",
     "urn:presage:vocabulary": "Presage",
 }
+
+_BY_KEY = {
+    system.replace("https://", "http://").replace("http://www.", "http://").removeprefix("urn:oid:"): name
+    for system, name in _VOCABULARIES.items()
+}
+
+_NAMES = frozenset(_VOCABULARIES.values())
 
 # HL7 v3 ActCode of Encounter.class, to codes of OMOP's vocabulary Visit.
 VISITS = {
@@ -93,10 +106,14 @@ class Coded:
 @lru_cache(maxsize=4096)
 def vocabulary(system: str | None) -> str:
     """The name of the vocabulary that a code system's URI stands for; an unknown system keeps its URI."""
-    if not system:
+    if not system or not system.strip():
         return "unknown system"
-    key = system.strip().rstrip("/")
-    return _VOCABULARIES.get(key.lower().removeprefix("urn:oid:"), _VOCABULARIES.get(key.lower(), key))
+    spelt = system.strip().rstrip("/")
+    known = spelt.lower().partition("|")[0].rstrip("/ ").removeprefix("urn:oid:")
+    known = "http://" + known.removeprefix("https://") if known.startswith("https://") else known
+    if known.startswith("http://snomed.info/sct/"):  # an edition or version of it
+        return "SNOMED"
+    return _BY_KEY.get(known.replace("http://www.", "http://"), spelt)
 
 
 def code_of(coding: Mapping[str, Any]) -> str | None:
@@ -106,7 +123,12 @@ def code_of(coding: Mapping[str, Any]) -> str | None:
     code = coding.get("code")
     if code in (None, ""):
         return None
-    return canonical_code(f"{vocabulary(coding.get('system'))}//{_plain(str(code))}")
+    name = vocabulary(coding.get("system"))
+    plain = _plain(str(code))
+    if name == "SNOMED" and "|" in plain:
+        # SNOMED CT's grammar writes a term behind a code. An expression of several concepts stays what it is.
+        plain = re.sub(r"^(\d+)\s*\|[^|]*\|$", r"\1", plain)
+    return canonical_code(f"{name}//{plain}") if plain else None
 
 
 def coded_drug(concept: Mapping[str, Any] | None) -> Coded | None:
@@ -150,5 +172,4 @@ def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | Non
 def _reluctance(coding: Mapping[str, Any]) -> int:
     if coding.get("userSelected") is True:
         return 0
-    system = coding.get("system")
-    return 1 if system and vocabulary(system) != system.strip().rstrip("/") else 2
+    return 1 if vocabulary(coding.get("system")) in _NAMES else 2

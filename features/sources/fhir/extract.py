@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +14,11 @@ import pyarrow.parquet as pq
 from features.progress import Advance
 from features.sources.fhir import people
 from features.sources.fhir.codes import Coded, coded_drug
-from features.sources.fhir.reading import Found, resources
-from features.sources.fhir.resources import MAPPERS, Fact, id_of, identifier_key, map_resource
+from features.sources.fhir.files import files_of, unread_of
+from features.sources.fhir.reading import BREAKS_OFF, Found, Wanted, resources
+from features.sources.fhir.references import Place, identifier_key, key, kind_of, no_person, resolved
+from features.sources.fhir.resources import MAPPERS, Fact, map_resource
+from features.sources.fhir.servers import Servers
 
 _TEXT = pa.string()
 _CODES = pa.list_(_TEXT)
@@ -25,6 +28,9 @@ SCHEMAS = {
             ("seq", pa.int64()),
             ("kind", _TEXT),
             ("id", _TEXT),
+            ("server", _TEXT),
+            ("key", _TEXT),
+            ("holder", pa.int64()),
             ("updated", _TEXT),
             ("version", _TEXT),
             ("person", _TEXT),
@@ -65,12 +71,14 @@ SCHEMAS = {
     "encounters": pa.schema([("seq", pa.int64()), ("code", _TEXT), ("start", _TEXT), ("end", _TEXT)]),
     "coverages": pa.schema([("seq", pa.int64()), ("start", _TEXT), ("end", _TEXT)]),
     "medications": pa.schema([("id", _TEXT), ("code", _TEXT), ("codings", _CODES)]),
-    "names": pa.schema([("id", _TEXT), ("label", _TEXT)]),
+    "names": pa.schema([("id", _TEXT), ("label", _TEXT), ("whole", _TEXT)]),
 }
 
 PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
-WANTED = PERSONAL | {"Medication", "Organization", "Practitioner"}
+KINDS = PERSONAL | {"Medication", "Organization", "Practitioner"}
+WANTED = Wanted(KINDS, frozenset(MAPPERS))
 _BATCH = 100_000
+DAMAGED_FROM = "(damaged: from there on)"
 MISSHAPEN = "not shaped as FHIR says"
 
 
@@ -78,14 +86,18 @@ MISSHAPEN = "not shaped as FHIR says"
 class Extract:
     """The flat tables that were written, and the counts and names that are small enough to stay in memory.
 
-    rows: resources read, by type. wrong: pieces of files that are no resources, by what their file is named after
-    and reason. words: a description for a code.
+    rows: resources read, by type; contained: those of them that others contain. wrong: pieces of files that are no
+    resources, by what their file is named after and reason. words: a description for a code. servers: whose the
+    patients are. unread: files that lie there and are not read.
     """
 
     folder: Path
     rows: Counter[str] = field(default_factory=Counter)
+    contained: Counter[str] = field(default_factory=Counter)
     wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
+    servers: Servers = field(default_factory=Servers)
+    unread: tuple[str, ...] = ()
 
     def path(self, table: str) -> Path:
         """The file of the flat table with this name, one of SCHEMAS."""
@@ -98,25 +110,64 @@ def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
     `seq` numbers the pieces in order, broken ones too.
     """
     folder.mkdir()
-    extracted = Extract(folder)
+    extracted = Extract(folder, unread=unread_of(files_of(source)))
+    holder = None
     with _Tables(extracted) as tables:
-        for seq, piece in enumerate(resources(source, WANTED, advance=advance)):
-            if piece.wrong:
-                extracted.wrong[piece.kind, piece.wrong] += 1
+        for seq, one in enumerate(resources(source, WANTED, advance=advance)):
+            holder = holder if one.contained else seq
+            if one.wrong:
+                extracted.wrong[one.kind, one.wrong] += 1
+                if one.text.endswith(BREAKS_OFF):
+                    extracted.unread = (*extracted.unread, f"{one.file} {DAMAGED_FROM}")
                 continue
-            extracted.rows[piece.kind] += 1
-            if piece.content is not None:
-                _add_or_reject(tables, extracted, seq=seq, piece=piece, content=piece.content)
+            extracted.rows[one.kind] += 1
+            extracted.contained[one.kind] += one.contained
+            if one.content is not None:
+                piece = _Piece(seq, one, one.content, holder if one.contained else None)
+                _add_or_reject(tables, extracted, piece)
     return extracted
 
 
-def _add_or_reject(tables: _Tables, extracted: Extract, *, seq: int, piece: Found, content: Mapping[str, Any]) -> None:
+class _Piece(NamedTuple):
+    """A resource on its way to the tables. holder: the seq of the resource that contains it."""
+
+    seq: int
+    held: Found
+    content: Mapping[str, Any]
+    holder: int | None
+
+    @property
+    def kind(self) -> str:
+        return self.held.kind
+
+    @property
+    def place(self) -> Place:
+        return self.held.place
+
+    @property
+    def id(self) -> str | None:
+        return _text(self.content.get("id"))
+
+    @property
+    def key(self) -> str | None:
+        return None if self.id is None else key(self.place.server, self.kind, self.id)
+
+    def row(self, person: str | None, *, reason: str | None, note: str | None = None) -> tuple[Any, ...]:
+        """The resource's row of the table `resources`."""
+        version = _version(self.content)
+        return (
+            self.seq, self.kind, self.id, self.place.server, self.key, self.holder, *version, person, reason, note
+        )  # fmt: skip
+
+
+def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
     try:
-        _add(tables, extracted, seq=seq, piece=piece, content=content)
+        _add(tables, extracted, piece)
     except (AttributeError, KeyError, TypeError, ValueError):
         # JSON of another shape than FHIR's: a text where an object should be, and the like.
         if piece.kind in PERSONAL:
-            tables.add("resources", seq, piece.kind, None, None, None, None, MISSHAPEN, None)
+            row = (piece.seq, piece.kind, None, None, None, piece.holder, None, None, None, MISSHAPEN, None)
+            tables.add("resources", *row)
 
 
 class _Tables:
@@ -150,27 +201,32 @@ class _Tables:
             rows.clear()
 
 
-def _add(tables: _Tables, extracted: Extract, *, seq: int, piece: Found, content: Mapping[str, Any]) -> None:
-    kind = piece.kind
-    id_ = _text(content.get("id"))
+def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
+    kind, content = piece.kind, piece.content
     if kind == "Medication":
         if drug := coded_drug(content.get("code")):
-            tables.add("medications", id_, _known(extracted, drug), _others(drug, ()))
+            tables.add("medications", piece.key, _known(extracted, drug), _others(drug, ()))
     elif kind in ("Organization", "Practitioner"):
-        _add_name(tables, content, id_=id_)
+        _add_name(tables, piece)
     elif kind == "Patient":
-        _add_patient(tables, seq, content=content, id_=id_, urls=piece.urls)
-    elif kind in ("Encounter", "Coverage"):
-        _add_period(tables, seq, kind=kind, content=content, id_=id_, urls=piece.urls)
+        _add_patient(tables, extracted, piece)
     else:
         mapped = map_resource(kind, content)
-        person = _resolved(mapped.person, piece.urls)
-        tables.add("resources", seq, kind, id_, *_version(content), person, mapped.reason, mapped.note)
+        person = resolved(mapped.person, piece.place, expected="Patient")
+        reason = mapped.reason or (None if person is None else no_person(person))
+        if person and piece.place.server is None:
+            extracted.servers.add_reference(person)
+        tables.add("resources", *piece.row(person, reason=reason, note=mapped.note))
+        if kind == "Encounter":
+            visit = people.encounter(content)
+            tables.add("encounters", piece.seq, visit.code, _text(visit.start), _text(visit.end))
+        elif kind == "Coverage":
+            tables.add("coverages", piece.seq, *map(_text, people.coverage(content)))
         for fact in mapped.facts:
-            _add_fact(tables, extracted, seq=seq, fact=fact, urls=piece.urls)
+            _add_fact(tables, extracted, seq=piece.seq, fact=fact, place=piece.place)
 
 
-def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, urls: Mapping[str, str] | None) -> None:
+def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, place: Place) -> None:
     code = None if fact.coded is None else _known(extracted, fact.coded)
     known = [_text(moment) for moment in fact.known if moment][:2]
     tables.add(
@@ -183,52 +239,46 @@ def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, urls
         fact.number,
         _text(fact.text),
         _text(fact.unit),
-        _resolved(fact.encounter, urls),
+        resolved(fact.encounter, place, expected="Encounter"),
         fact.at_visit_end,
-        _resolved(fact.medication, urls),
+        resolved(fact.medication, place, expected="Medication"),
         _others(fact.coded, fact.answers),
         fact.mended,
         fact.preliminary,
     )
 
 
-def _add_patient(
-    tables: _Tables, seq: int, *, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
-) -> None:
-    person = people.patient(content)
-    tables.add("resources", seq, "Patient", id_, *_version(content), id_, None if id_ else "no id", None)
-    care_site, provider = _resolved(person.care_site, urls), _resolved(person.provider, urls)
+def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
+    person = people.patient(piece.content)
+    place, own = piece.place, piece.key
+    tables.add("resources", *piece.row(own, reason=None if own else "no id"))
+    care_site = resolved(person.care_site, place, expected="Organization")
+    provider = resolved(person.provider, place, expected="Practitioner")
     birth, deceased = _text(person.birth), _text(person.deceased)
-    tables.add("patients", seq, birth, deceased, person.dead_without_date, care_site, provider)
+    tables.add("patients", piece.seq, birth, deceased, person.dead_without_date, care_site, provider)
     for code in person.static_codes:
-        tables.add("statics", seq, code)
-    for alias in (id_, *person.aliases):
+        tables.add("statics", piece.seq, code)
+    for alias in (own, *(f"Patient?{name}" for name in person.aliases)):
         if alias:
-            tables.add("aliases", seq, alias)
+            tables.add("aliases", piece.seq, alias)
+    if own:
+        extracted.servers.add_patient(place.server, piece.held.full_url)
+        for others, is_replaced in ((person.replaced_by, True), (person.replaces, False)):
+            keys = (resolved(other, place, expected="Patient") for other in others)
+            for other in keys:
+                if other and kind_of(other) == "Patient":
+                    extracted.servers.links.add((own, other) if is_replaced else (other, own))
 
 
-def _add_period(
-    tables: _Tables, seq: int, *, kind: str, content: Mapping[str, Any], id_: str | None, urls: Mapping[str, str] | None
-) -> None:
-    mapped = map_resource(kind, content)
-    if kind == "Encounter":
-        visit = people.encounter(content)
-        tables.add("encounters", seq, visit.code, _text(visit.start), _text(visit.end))
-    else:
-        tables.add("coverages", seq, *map(_text, people.coverage(content)))
-    tables.add("resources", seq, kind, id_, *_version(content), _resolved(mapped.person, urls), mapped.reason, None)
-
-
-def _add_name(tables: _Tables, content: Mapping[str, Any], *, id_: str | None) -> None:
+def _add_name(tables: _Tables, piece: _Piece) -> None:
     """An organization or practitioner is known by its first identifier's value, and may be referred to by each."""
-    identifiers = [
-        identifier
-        for identifier in content.get("identifier") or []
-        if isinstance(identifier, dict) and identifier.get("value")
-    ]
-    label = str(identifiers[0]["value"]) if identifiers else id_
-    for key in filter(None, [id_, *(identifier_key(identifier) for identifier in identifiers)]):
-        tables.add("names", key, label)
+    held = piece.content.get("identifier") or []
+    identifiers = [one for one in held if isinstance(one, dict) and one.get("value")]
+    label = str(identifiers[0]["value"]) if identifiers else piece.id
+    whole = identifier_key(identifiers[0]) if identifiers else piece.key
+    logical = (f"{piece.kind}?{identifier_key(one)}" for one in identifiers)
+    for name in filter(None, [piece.key, *logical]):
+        tables.add("names", name, label, whole and whole.removeprefix("identifier:"))
 
 
 def _known(extracted: Extract, drug: Coded) -> str:
@@ -242,11 +292,6 @@ def _others(concept: Coded | None, answers: tuple[str, ...]) -> list[str] | None
     """The other codings of a fact, and those of its answer."""
     others = {*(() if concept is None else concept.others), *answers}
     return sorted(others) or None
-
-
-def _resolved(ref: str | None, urls: Mapping[str, str] | None) -> str | None:
-    """The id a reference points to; within a bundle, through the urls of its entries."""
-    return id_of((urls or {}).get(ref, ref) if ref else None)
 
 
 def _version(content: Mapping[str, Any]) -> tuple[str | None, str | None]:

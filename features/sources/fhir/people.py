@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from features.sources.fhir.codes import ADMITTED_FROM_EMERGENCY, ETHNICITIES, GENDERS, RACES, VISITS, code_of
-from features.sources.fhir.resources import identifier_key, reference
+from features.sources.fhir.references import identifier_key, reference
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
@@ -15,7 +15,7 @@ class Patient(NamedTuple):
     """A person.
 
     Moments are text as FHIR writes it, and so are references. aliases: names by which logical references may mean the
-    person.
+    person. replaced_by, replaces: references to patients in whose place this one stands, or that stand in its place.
     """
 
     birth: str | None
@@ -25,6 +25,8 @@ class Patient(NamedTuple):
     care_site: str | None
     provider: str | None
     aliases: tuple[str, ...]
+    replaced_by: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
 
 
 class Encounter(NamedTuple):
@@ -50,7 +52,15 @@ def patient(resource: Mapping[str, Any]) -> Patient:
             for identifier in resource.get("identifier") or []
             if isinstance(identifier, dict) and (key := identifier_key(identifier))
         ),
+        replaced_by=tuple(_links(resource, "replaced-by")),
+        replaces=tuple(_links(resource, "replaces")),
     )
+
+
+def _links(resource: Mapping[str, Any], kind: str) -> Iterator[str]:
+    for link in resource.get("link") or []:
+        if isinstance(link, dict) and link.get("type") == kind and (other := reference(link.get("other"))):
+            yield other
 
 
 def _static_codes(resource: Mapping[str, Any]) -> Iterator[str]:
@@ -76,15 +86,21 @@ def _us_core(extension: Mapping[str, Any], known: Mapping[str, str], *, prefix: 
 
 def encounter(resource: Mapping[str, Any]) -> Encounter:
     """Read an Encounter resource; one that came through the emergency department is an unplanned admission."""
-    raw = resource.get("class")
-    act = raw.get("code") if isinstance(raw, dict) else None
-    kind = VISITS.get(str(act), str(act) if act else "unknown")
-    source = (resource.get("hospitalization") or {}).get("admitSource") or {}
-    admitted_from = {coding.get("code") for coding in source.get("coding") or []}
+    kind = _class_of(resource.get("class"))
+    stay = resource.get("hospitalization") or resource.get("admission") or {}  # the latter in R5
+    admitted_from = {coding.get("code") for coding in (stay.get("admitSource") or {}).get("coding") or []}
     if kind == "IP" and ADMITTED_FROM_EMERGENCY in admitted_from:
         kind = "ERIP"
-    period = resource.get("period") or {}
+    period = resource.get("period") or resource.get("actualPeriod") or {}
     return Encounter(f"Visit//{kind}", period.get("start"), period.get("end"))
+
+
+def _class_of(raw: Any) -> str:
+    """The kind of visit: R4's class is a coding, R5's are concepts, of which the first that is known counts."""
+    concepts = raw if isinstance(raw, list) else [{"coding": [raw]}]
+    codings = [coding for concept in concepts if isinstance(concept, dict) for coding in concept.get("coding") or []]
+    acts = [str(coding["code"]) for coding in codings if isinstance(coding, dict) and coding.get("code")]
+    return next((VISITS[act] for act in acts if act in VISITS), acts[0] if acts else "unknown")
 
 
 def coverage(resource: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -1,13 +1,9 @@
-"""The resources of a FHIR source one by one: a bulk export (NDJSON) or bundles, plain, gzipped or in a zip."""
+"""The resources of a FHIR source one by one: a bulk export (NDJSON) or bundles, plain, compressed or in a zip."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,15 +12,31 @@ import orjson
 
 from features.errors import PresageError
 from features.progress import Advance
-from features.sources.broken_files import DAMAGED, check_utf_8, named
+from features.sources.broken_files import DAMAGED, check_utf_8
+from features.sources.fhir.contained import contained
+from features.sources.fhir.files import WAY_OUT, files_of, opened
+from features.sources.fhir.references import NOWHERE, Place, place_of, urls_of
 
 Resource = Mapping[str, Any]
 
-_WAY_OUT = "give a bulk export (folder of .ndjson or .ndjson.gz) or bundles (folder or zip of .json)"
-_ENDS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
 _LEADING_TYPE = re.compile(rb'^\s*\{\s*"resourceType"\s*:\s*"(\w+)"')
+_HOLDERS = frozenset({"Bundle", "Parameters"})
+_EXPORT = re.compile(r"^(?P<base>[a-z]+://.*?)/(?:Group/[^/]+/|Patient/)?\$export", re.IGNORECASE)
 BROKEN = "broken JSON"
 NO_TYPE = "not a FHIR resource"
+BREAKS_OFF = b"(the compressed file breaks off here)"
+
+_BOM = b"\xef\xbb\xbf"
+# A bundle in a bundle in a bundle: as deep as anybody would put them.
+_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The types of resources that are read, and those that are also read where another resource contains them."""
+
+    kinds: frozenset[str]
+    inside: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,172 +44,200 @@ class Found:
     """One resource, or one piece of a file that is not a resource.
 
     kind: its resourceType; of a broken piece, the kind that its file is named after. content: None where no resource of
-    this type is read, or `wrong` says why the piece is not a resource. urls: the names by which other resources of its
-    bundle mean it.
+    this type is read, or `wrong` says why the piece is not a resource. place: its server, and the names by which other
+    resources of its bundle mean it. full_url: what its bundle calls it. contained: whether the last resource before it
+    that is not contained holds it. file: the name of its file, of a piece that is broken.
     """
 
     kind: str
     text: bytes
     content: Resource | None
     wrong: str | None = None
-    urls: Mapping[str, str] | None = None
+    place: Place = NOWHERE
+    full_url: str | None = None
+    contained: bool = False
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The log of a bulk export: when the export was made, and how many resources of each type it delivered."""
+    """The log of a bulk export: when the export was made, how many resources of each type it delivered, and the
+    address of the server it is of.
+    """
 
     transaction_time: str | None
     resources: Mapping[str, int]
+    server: str | None = None
 
 
 def size_of(source: Path) -> int:
     """The number of bytes to read, as they lie on disk."""
-    return sum(size for _, size in _members(source))
+    return sum(file.size for file in files_of(source) if file.read)
 
 
-def resources(source: Path, wanted: frozenset[str], *, advance: Advance) -> Iterator[Found]:
-    """Yield every resource in the order of the files' names.
+def resources(source: Path, wanted: Wanted, *, advance: Advance) -> Iterator[Found]:
+    """Yield every resource in the order of the files' names, each followed by those it contains.
 
-    Resources of types that are not `wanted` come without content. Raises PresageError where the source holds no FHIR
-    file.
+    Resources of types that are not wanted come without content. Raises PresageError where the source holds no FHIR
+    file, or one is packed otherwise than its name says.
     """
     any_file = False
-    for name, size in _members(source):
-        if _is_log(name):
+    for file in files_of(source):
+        if not file.read or _is_log(file.name):
             continue
         any_file = True
-        called = name or source.name
-        with _opened(source, name) as lines:
-            read = _of_lines if ".ndjson" in called.lower() else _of_json
+        called = file.name or source.name
+        with opened(source, file) as lines:
+            read = _of_lines if file.lines else _of_json
             yield from read(called, lines, wanted=wanted)
-        advance(size)
+        advance(file.size)
     if not any_file:
-        raise PresageError(str(source), "at least one FHIR file", found="none", way_out=_WAY_OUT)
+        raise PresageError(str(source), "at least one FHIR file", found="none", way_out=WAY_OUT)
 
 
 def read_log(source: Path) -> Log:
     """Read the export's log.ndjson, if there is one (https://github.com/smart-on-fhir/bulk-data-client, 'Logs')."""
-    moment, counts = None, dict[str, int]()
-    for name, _ in _members(source):
-        if not _is_log(name):
+    moment, server, counts = None, None, dict[str, int]()
+    for detail in _log_details(source):
+        moment = detail.get("transactionTime") or moment
+        if isinstance(url := detail.get("exportUrl"), str) and (found := _EXPORT.match(url)):
+            server = found["base"]
+        kind, n = detail.get("resourceType"), detail.get("resourceCount")
+        if isinstance(kind, str) and isinstance(n, int):
+            counts[kind] = counts.get(kind, 0) + n
+    return Log(moment, counts, server)
+
+
+def _log_details(source: Path) -> Iterator[Resource]:
+    for file in files_of(source):
+        if not (file.read and _is_log(file.name)):
             continue
-        with _opened(source, name) as lines:
-            for line in _whole_lines(name, lines):
+        with opened(source, file) as lines:
+            for line in _whole_lines(file.name, lines):
                 try:
                     entry = orjson.loads(line)
                 except orjson.JSONDecodeError:
                     continue
-                detail = entry.get("eventDetail") or {}
+                detail = entry.get("eventDetail") if isinstance(entry, dict) else None
                 if isinstance(detail, dict):
-                    moment = detail.get("transactionTime") or moment
-                    kind, n = detail.get("resourceType"), detail.get("resourceCount")
-                    if isinstance(kind, str) and isinstance(n, int):
-                        counts[kind] = counts.get(kind, 0) + n
-    return Log(moment, counts)
+                    yield detail
 
 
 def _is_log(name: str) -> bool:
     return Path(name).name.lower().split(".")[0] == "log"
 
 
-def _members(source: Path) -> list[tuple[str, int]]:
-    """Names and sizes of the source's FHIR files, in the order of their names."""
-    if source.is_dir():
-        members = [(str(path.relative_to(source)), path.stat().st_size) for path in source.rglob("*") if path.is_file()]
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            members = [(member.filename, member.compress_size) for member in archive.infolist() if not member.is_dir()]
-    elif source.is_file():
-        members = [("", source.stat().st_size)] if source.name.lower().endswith(_ENDS) else []
-    else:
-        raise PresageError(str(source), "a source in FHIR", found="no such file or folder", way_out=_WAY_OUT)
-    single = not source.is_dir() and members[:1] and members[0][0] == ""
-    return sorted(
-        (name, size)
-        for name, size in members
-        if single or (name.lower().endswith(_ENDS) and "__MACOSX" not in name and not Path(name).name.startswith("."))
-    )
-
-
-@contextmanager
-def _opened(source: Path, name: str) -> Iterator[IO[bytes]]:
-    if source.is_dir() or name == "":
-        path = source / name if name else source
-        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as lines:
-            yield lines  # type: ignore[misc]
-    else:
-        with zipfile.ZipFile(source) as archive:
-            with named(f"{source}, {name}", "zip"):
-                member = archive.open(name)
-            with member:
-                yield gzip.GzipFile(fileobj=member) if name.lower().endswith(".gz") else member  # type: ignore[misc]
-
-
-def _of_lines(name: str, lines: IO[bytes], *, wanted: frozenset[str]) -> Iterator[Found]:
-    stem = Path(name).name.split(".")[0]
+def _of_lines(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
     for line in _whole_lines(name, lines):
         leading = _LEADING_TYPE.match(line)
-        if leading and (kind := leading[1].decode()) not in wanted and kind != "Bundle":
+        if leading and (kind := leading[1].decode()) not in wanted.kinds and kind not in _HOLDERS:
             yield Found(kind, line, None)
             continue
-        try:
-            content = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            yield Found(stem, line, None, BROKEN)
-            continue
-        yield from _of_content(stem, line, content=content, wanted=wanted)
+        yield from _of_text(name, line, wanted=wanted)
+
+
+def _of_text(name: str, text: bytes, *, wanted: Wanted) -> Iterator[Found]:
+    stem = Path(name).name.split(".")[0]
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        yield Found(stem, text, None, BROKEN, file=name)
+        return
+    yield from _of_content(stem, text, content=content, wanted=wanted)
 
 
 def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
     """Lines with something in them; a compressed file that is damaged ends with a line that says so."""
     try:
-        for number, line in enumerate(io.BufferedReader(lines, 1 << 20) if isinstance(lines, io.RawIOBase) else lines):
+        for number, line in enumerate(lines):
             if number == 0:
                 check_utf_8(name, line)
+                line = line.removeprefix(_BOM)
             if line.strip():
                 yield line.strip()
     except DAMAGED:
-        yield b"(the compressed file breaks off here)"
+        yield BREAKS_OFF
 
 
-def _of_json(name: str, lines: IO[bytes], *, wanted: frozenset[str]) -> Iterator[Found]:
+def _of_json(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
+    """One JSON document; a file of several, one a line, is read as that, whatever it is called."""
     stem = Path(name).name.split(".")[0]
-    text = b"\n".join(_whole_lines(name, lines))
+    pieces = list(_whole_lines(name, lines))
+    text = b"\n".join(pieces)
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError:
-        yield Found(stem, text, None, BROKEN)
+        if len(pieces) > 1 and _is_json(pieces[0]):
+            for piece in pieces:
+                yield from _of_text(name, piece, wanted=wanted)
+        else:
+            yield Found(stem, text, None, BROKEN, file=name)
         return
     yield from _of_content(stem, text, content=content, wanted=wanted)
 
 
-def _of_content(stem: str, text: bytes, *, content: Any, wanted: frozenset[str]) -> Iterator[Found]:
-    kind = content.get("resourceType") if isinstance(content, dict) else None
-    if not isinstance(kind, str):
-        yield Found(stem, text, None, NO_TYPE)
-    elif kind == "Bundle":
-        yield from _of_bundle(content, wanted)
+def _is_json(text: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _of_content(stem: str, text: bytes, *, content: Any, wanted: Wanted) -> Iterator[Found]:
+    if isinstance(content, list) and content and all(_type_of(one) for one in content):
+        for one in content:
+            yield from _of_resource(one, orjson.dumps(one), NOWHERE, wanted=wanted)
+    elif _type_of(content):
+        yield from _of_resource(content, text, NOWHERE, wanted=wanted)
     else:
-        yield Found(kind, text, content if kind in wanted else None)
+        yield Found(stem, text, None, NO_TYPE)
 
 
-def _of_bundle(bundle: Resource, wanted: frozenset[str]) -> Iterator[Found]:
-    entries = [entry for entry in bundle.get("entry") or [] if isinstance(entry, dict)]
-    held = [(entry.get("fullUrl"), entry["resource"]) for entry in entries if isinstance(entry.get("resource"), dict)]
-    urls = {
-        url: f"{resource.get('resourceType')}/{resource['id']}" for url, resource in held if url and resource.get("id")
-    }
-    for url, resource in held:
-        kind = resource.get("resourceType")
+def _type_of(content: Any) -> str | None:
+    kind = content.get("resourceType") if isinstance(content, dict) else None
+    return kind if isinstance(kind, str) and kind else None
+
+
+def _of_resource(
+    one: Resource, text: bytes, place: Place, *, wanted: Wanted, full_url: str | None = None, depth: int = 0
+) -> Iterator[Found]:
+    """A resource and those it contains; of a Bundle or Parameters, what they carry."""
+    kind = str(one["resourceType"])
+    if kind in _HOLDERS and depth < _DEPTH:
+        yield from _of_bundle(one, place, wanted=wanted, depth=depth + 1)
+        return
+    yield Found(kind, text, one if kind in wanted.kinds else None, None, place, full_url)
+    if kind in wanted.kinds and "contained" in one:
+        for inner, whole in contained(one, wanted.inside):
+            yield Found(inner, orjson.dumps(whole), whole, None, place, contained=True)
+
+
+def _of_bundle(bundle: Resource, outer: Place, *, wanted: Wanted, depth: int) -> Iterator[Found]:
+    is_bundle = bundle["resourceType"] == "Bundle"
+    entries = _entries(bundle) if is_bundle else [*_parameters(bundle)]
+    urls = {**(outer.urls or {}), **urls_of(entries)}
+    for url, one in entries:
+        # What comes without a url of its own is of the bundle's server, if that is itself an entry of one.
+        place = place_of(url, urls) if url else Place(outer.server, urls)
         # A resource without an id is called by its url.
-        whole = (
-            resource
-            if resource.get("id") or not url
-            else {**resource, "id": url.rsplit("/", 1)[-1].removeprefix("urn:uuid:")}
-        )
-        text = orjson.dumps(resource)
-        if not isinstance(kind, str):
-            yield Found("Bundle", text, None, NO_TYPE)
+        whole = one if one.get("id") or not url else {**one, "id": url.rsplit("/", 1)[-1].removeprefix("urn:uuid:")}
+        if _type_of(one):
+            yield from _of_resource(whole, orjson.dumps(one), place, wanted=wanted, full_url=url, depth=depth)
         else:
-            yield Found(kind, text, whole if kind in wanted else None, None, urls)
+            yield Found("Bundle" if is_bundle else "Parameters", orjson.dumps(one), None, NO_TYPE)
+
+
+def _entries(bundle: Resource) -> list[tuple[Any, Resource]]:
+    listed = bundle.get("entry")
+    entries = [entry for entry in (listed if isinstance(listed, list) else []) if isinstance(entry, dict)]
+    urls = ((entry.get("fullUrl"), entry.get("resource")) for entry in entries)
+    return [(url if isinstance(url, str) else None, one) for url, one in urls if isinstance(one, dict)]
+
+
+def _parameters(part: Resource) -> Iterator[tuple[None, Resource]]:
+    """The resources of Parameters, those in parts of parts included."""
+    lists = [one for one in (part.get("parameter"), part.get("part")) if isinstance(one, list)]
+    for one in (inner for listed in lists for inner in listed if isinstance(inner, dict)):
+        if isinstance(held := one.get("resource"), dict):
+            yield None, held
+        yield from _parameters(one)

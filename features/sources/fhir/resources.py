@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from features.sources.checks import BAD_NUMBER, LONGEST_SUPPLY_DAYS, NEGATIVE_SUPPLY
+from features.sources.checks import NEGATIVE_SUPPLY
 from features.sources.drugs import BY_NAME
 from features.sources.fhir.codes import Coded, answers, code_of, coded, coded_drug
-from features.sources.numbers import written_number
+from features.sources.fhir.references import contained_of, reference
+from features.sources.fhir.statuses import not_to_be_used, note_of
+from features.sources.fhir.values import Supply, has_negative_supply, is_absent, supply_of, value_of, with_repeats
 
-ENTERED_IN_ERROR = "entered in error"
-REFUTED = "refuted"
 NO_CODE = "no code"
 NO_VALUE = "no value (a reason is given)"
-NUMBER_AS_TEXT = "number written as text (read)"
-
-
-class Value(NamedTuple):
-    """A measured value. text: a comparator beside a number, else words. from_text: the number was written as text.
-    unread: there is something where a number should be, and it is none.
-    """
-
-    number: float | None = None
-    text: str | None = None
-    unit: str | None = None
-    present: bool = False
-    from_text: bool = False
-    unread: bool = False
+_NO_SUPPLY = Supply()
 
 
 class Fact(NamedTuple):
@@ -67,97 +54,17 @@ class Mapped:
 
 def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
     """Map a resource: the person it is about, whether it is to be used, and its facts where its type has a mapper."""
-    person = reference(resource.get("subject") or resource.get("patient") or resource.get("beneficiary"))
-    reason = _not_to_be_used(kind, resource)
+    person = subject_of(resource)
+    reason = not_to_be_used(kind, resource) or (NEGATIVE_SUPPLY if has_negative_supply(resource) else None)
     if reason:
         return Mapped(person, reason=reason)
     if kind not in MAPPERS:
         return Mapped(person)
     facts = tuple(MAPPERS[kind](resource))
     if not facts:
-        nothing = NO_VALUE if resource.get("dataAbsentReason") else NO_CODE
-        return Mapped(person, reason=nothing)
-    return Mapped(person, facts, note=_note(kind, resource, facts=facts))
-
-
-def reference(target: Any) -> str | None:
-    """A FHIR reference as text: `Type/id`, `urn:uuid:id`, a URL, or `identifier:system|value` of
-    a logical reference.
-    """
-    if not isinstance(target, dict):
-        return None
-    literal = target.get("reference")
-    if isinstance(literal, str) and literal:
-        if "?identifier=" in literal:
-            return "identifier:" + literal.split("?identifier=", 1)[1]
-        return literal.split("/_history/", 1)[0]
-    identifier = target.get("identifier")
-    return identifier_key(identifier) if isinstance(identifier, dict) else None
-
-
-def identifier_key(identifier: Mapping[str, Any]) -> str | None:
-    """An identifier as text, `identifier:system|value`, by which logical references are resolved."""
-    value = identifier.get("value")
-    return f"identifier:{identifier.get('system') or ''}|{value}" if value else None
-
-
-def id_of(ref: str | None) -> str | None:
-    """The id at the end of a literal reference."""
-    if ref is None or ref.startswith(("#", "identifier:")):
-        return ref
-    return ref.rsplit("/", 1)[-1].removeprefix("urn:uuid:").removeprefix("urn:oid:")
-
-
-def _status_codes(resource: Mapping[str, Any], name: str) -> frozenset[str]:
-    concept = resource.get(name)
-    if isinstance(concept, str):
-        return frozenset([concept])
-    codings = concept.get("coding") or [] if isinstance(concept, dict) else []
-    return frozenset(str(coding.get("code")) for coding in codings if isinstance(coding, dict))
-
-
-# Statuses that say that the thing did not happen, or has no result (http://hl7.org/fhir/R4, value sets of `status`).
-_NEVER_HAPPENED = {
-    "Encounter": frozenset({"planned", "cancelled"}),
-    "Observation": frozenset({"cancelled", "registered"}),
-    "DiagnosticReport": frozenset({"cancelled", "registered"}),
-    "MedicationRequest": frozenset({"cancelled", "draft"}),
-    "MedicationAdministration": frozenset({"not-done"}),
-    "MedicationDispense": frozenset({"cancelled", "declined", "preparation"}),
-    "MedicationStatement": frozenset({"not-taken", "intended"}),
-    "Procedure": frozenset({"not-done", "preparation"}),
-    "Immunization": frozenset({"not-done"}),
-    "FamilyMemberHistory": frozenset({"health-unknown"}),
-    "Coverage": frozenset({"cancelled", "draft"}),
-}
-
-
-def _not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
-    status = resource.get("status")
-    verification = _status_codes(resource, "verificationStatus")
-    if status == "entered-in-error" or "entered-in-error" in verification:
-        return ENTERED_IN_ERROR
-    if "refuted" in verification:
-        return REFUTED
-    if status in _NEVER_HAPPENED.get(kind, ()):
-        return f"status {status}"
-    if kind == "MedicationRequest" and (resource.get("intent") in ("proposal", "plan") or resource.get("doNotPerform")):
-        return "a proposal, a plan or a prohibition"
-    return NEGATIVE_SUPPLY if (_number(_supply(resource).get("value")) or 0) < 0 else None
-
-
-def _supply(resource: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The quantity that says for how long a prescription or a dispense lasts."""
-    quantity = (resource.get("dispenseRequest") or {}).get("expectedSupplyDuration") or resource.get("daysSupply")
-    return quantity if isinstance(quantity, dict) else {}
-
-
-def _note(kind: str, resource: Mapping[str, Any], *, facts: Sequence[Fact]) -> str | None:
-    unsure = _status_codes(resource, "verificationStatus") & {"unconfirmed", "provisional", "differential"}
-    if kind == "Condition" and unsure:
-        return f"{min(unsure)} (kept)"
-    drugs = (fact.coded for fact in facts if fact.coded is not None)
-    return BY_NAME if any(is_by_name(other) for drug in drugs for other in drug.others) else None
+        return Mapped(person, reason=NO_VALUE if is_absent(resource) else NO_CODE)
+    by_name = any(is_by_name(other) for fact in facts if fact.coded is not None for other in fact.coded.others)
+    return Mapped(person, facts, note=note_of(kind, resource) or (BY_NAME if by_name else None))
 
 
 def is_by_name(code: str) -> bool:
@@ -165,13 +72,26 @@ def is_by_name(code: str) -> bool:
     return code.startswith("RxNormByName//")
 
 
-def _when(resource: Mapping[str, Any], stem: str) -> tuple[str | None, str | None]:
-    """Start and end of `<stem>DateTime`, `<stem>Instant` or `<stem>Period`."""
-    for name in ("DateTime", "Instant", "Date"):
-        if isinstance(moment := resource.get(stem + name), str):
-            return moment, None
-    period = resource.get(stem + "Period") or {}
-    return period.get("start") or period.get("end"), period.get("end")
+def subject_of(resource: Mapping[str, Any]) -> str | None:
+    """The reference to whom or what a resource is about, as text; None where it has none."""
+    named = resource.get("subject") or resource.get("patient") or resource.get("beneficiary")
+    return reference(named, held=resource.get("contained"))
+
+
+def _when(resource: Mapping[str, Any], *stems: str) -> tuple[str | None, str | None]:
+    """Start and end of `<stem>DateTime`, `<stem>Instant`, `<stem>Period` or `<stem>Timing`, of the first stem there."""
+    for stem in stems:
+        for name in ("DateTime", "Instant", "Date"):
+            if isinstance(moment := resource.get(stem + name), str):
+                return moment, None
+        timing = resource.get(stem + "Timing") or {}
+        moments = timing.get("event") or []
+        period = resource.get(stem + "Period") or (timing.get("repeat") or {}).get("boundsPeriod") or {}
+        if moments:
+            return moments[0], moments[-1]
+        if period:
+            return period.get("start") or period.get("end"), period.get("end")
+    return None, None
 
 
 def _encounter(resource: Mapping[str, Any]) -> str | None:
@@ -192,88 +112,27 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
     for part in (resource, *components):
         observed = coded(part.get("code"), text_prefix="Source/observation")
-        value = _value(part)
+        value = value_of(part)
         # A panel is told by its components; a result that is missing for a reason is no result.
         empty_panel = part is resource and components and not value.present
-        if observed and not empty_panel and (value.present or not part.get("dataAbsentReason")):
-            moments = (end, issued)
+        if observed and not empty_panel and (value.present or not is_absent(part)):
             yield Fact(
                 observed,
                 start or issued,
-                moments,
+                (end, issued),
                 value.number,
                 value.text,
                 value.unit,
                 encounter=_encounter(resource),
-                mended=NUMBER_AS_TEXT
-                if value.from_text
-                else BAD_NUMBER
-                if value.unread and not value.present
-                else None,
+                mended=value.mended,
                 preliminary=resource.get("status") == "preliminary",
                 answers=answers(part.get("valueCodeableConcept")),
             )
 
 
-def _value(part: Mapping[str, Any]) -> Value:
-    """What an Observation or a component of one measured."""
-    if isinstance(quantity := part.get("valueQuantity"), dict):
-        unit = quantity.get("code") or quantity.get("unit")
-        given = quantity.get("value")
-        if isinstance(given, str) and (said := written_number(given)):
-            sign = quantity.get("comparator") or said.sign
-            return Value(said.number, sign, unit or said.unit, present=True, from_text=True)
-        number = _number(given)
-        return Value(number, quantity.get("comparator"), unit, present=number is not None, unread=given is not None)
-    if isinstance(concept := part.get("valueCodeableConcept"), dict):
-        words = concept.get("text") or next(
-            (coding.get("display") or coding.get("code") for coding in concept.get("coding") or []), None
-        )
-        return _of_text(words) if isinstance(words, str) else Value(present=words is not None)
-    if isinstance(text := part.get("valueString"), str):
-        return _of_text(text)
-    for name in ("valueDateTime", "valueTime"):
-        if isinstance(text := part.get(name), str):
-            return Value(text=text, present=True)
-    if isinstance(whole := part.get("valueInteger"), int):
-        return Value(float(whole), present=True)
-    if isinstance(truth := part.get("valueBoolean"), bool):
-        return Value(float(truth), present=True)
-    if isinstance(ratio := part.get("valueRatio"), dict):
-        return _ratio(ratio)
-    return Value(present=any(name.startswith("value") for name in part))
-
-
-def _mended(value: Value) -> str | None:
-    if value.from_text:
-        return NUMBER_AS_TEXT
-    return BAD_NUMBER if value.unread and not value.present else None
-
-
-def _of_text(text: str) -> Value:
-    """A text that is a number, with or without a sign and a unit, is that number; every other is itself."""
-    said = written_number(text)
-    if said is None:
-        return Value(text=text, present=True)
-    return Value(said.number, said.sign, said.unit, present=True, from_text=True)
-
-
-def _ratio(ratio: Mapping[str, Any]) -> Value:
-    above, below = (ratio.get(name) or {} for name in ("numerator", "denominator"))
-    top, bottom = _number(above.get("value")), _number(below.get("value"))
-    if top is None or not bottom:
-        return Value(present=True)
-    units = [part.get("code") or part.get("unit") or "1" for part in (above, below)]
-    return Value(top / bottom, None, None if units == ["1", "1"] else "/".join(units), present=True)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:
     procedure = coded(resource.get("code"), text_prefix="Source/procedure")
-    start, _ = _when(resource, "performed")
+    start, _ = _when(resource, "performed", "occurrence")  # R5 calls it an occurrence
     if procedure:
         yield Fact(procedure, start, encounter=_encounter(resource), at_visit_end=True)
 
@@ -285,54 +144,52 @@ def _immunization(resource: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact(vaccine, start, (resource.get("recorded"),), encounter=_encounter(resource))
 
 
-_DAYS = {"d": 1.0, "wk": 7.0, "mo": 30.4375, "a": 365.25, "h": 1 / 24, "day": 1.0, "days": 1.0}
-
-
-def _days(quantity: Any) -> float | None:
-    """A duration in days; null where it is none."""
-    if not isinstance(quantity, dict):
-        return None
-    number = _number(quantity.get("value"))
-    size = _DAYS.get(str(quantity.get("code") or quantity.get("unit") or "d"))
-    return number * size if number and number > 0 and size else None
-
-
 def _medication(
-    resource: Mapping[str, Any], start: str | None, *, known: str | None, days: float | None
+    resource: Mapping[str, Any], start: str | None, *, known: str | None = None, supply: Supply = _NO_SUPPLY
 ) -> Iterator[Fact]:
-    drug = coded_drug(resource.get("medicationCodeableConcept"))
-    pointed = reference(resource.get("medicationReference"))
-    if pointed and pointed.startswith("#"):
-        held = [inner for inner in resource.get("contained") or [] if inner.get("id") == pointed[1:]]
-        drug = drug or (coded_drug(held[0].get("code")) if held else None)
-        pointed = None
+    either = resource.get("medication")  # R5: a concept or a reference in one element
+    either = either if isinstance(either, dict) else {}
+    target = resource.get("medicationReference") or either.get("reference")
+    drug = coded_drug(resource.get("medicationCodeableConcept") or either.get("concept"))
+    if isinstance(target, dict) and str(target.get("reference")).startswith("#"):
+        inside = contained_of(resource.get("contained"), target["reference"])
+        drug = drug or (coded_drug(inside.get("code")) if inside else None)
+        target = None
+    pointed = None if drug else reference(target)
     if drug or pointed:
-        unit = None if days is None else "d"
-        yield Fact(drug, start, (known,), days, None, unit, _encounter(resource), medication=None if drug else pointed)
+        yield Fact(
+            drug,
+            start,
+            (known,),
+            supply.days,
+            None,
+            None if supply.days is None else "d",
+            _encounter(resource),
+            medication=pointed,
+            mended=supply.mended,
+        )
 
 
 def _medication_request(resource: Mapping[str, Any]) -> Iterator[Fact]:
     dispense = resource.get("dispenseRequest") or {}
-    days, refills = _days(dispense.get("expectedSupplyDuration")), _number(dispense.get("numberOfRepeatsAllowed"))
-    if days is not None and refills is not None and refills > 0:
-        # FHIR: repeats are those beyond the first dispense, each of the expected duration.
-        whole = days * (1 + refills)
-        days = whole if whole <= LONGEST_SUPPLY_DAYS else days
-    yield from _medication(resource, resource.get("authoredOn"), known=None, days=days)
+    supply = supply_of(dispense.get("expectedSupplyDuration"))
+    supply = with_repeats(supply, [dispense.get("numberOfRepeatsAllowed")])
+    yield from _medication(resource, resource.get("authoredOn"), supply=supply)
 
 
 def _medication_administration(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    yield from _medication(resource, _when(resource, "effective")[0], known=None, days=None)
+    # R5 spells it so (https://hl7.org/fhir/R5/medicationadministration.html).
+    yield from _medication(resource, _when(resource, "effective", "occurence", "occurrence")[0])
 
 
 def _medication_dispense(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start = resource.get("whenHandedOver") or resource.get("whenPrepared")
-    yield from _medication(resource, start, known=None, days=_days(resource.get("daysSupply")))
+    yield from _medication(resource, start, supply=supply_of(resource.get("daysSupply")))
 
 
 def _medication_statement(resource: Mapping[str, Any]) -> Iterator[Fact]:
     asserted = resource.get("dateAsserted")
-    yield from _medication(resource, _when(resource, "effective")[0] or asserted, known=asserted, days=None)
+    yield from _medication(resource, _when(resource, "effective")[0] or asserted, known=asserted)
 
 
 def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:

@@ -33,10 +33,12 @@ from features.sources.checks import (
     moment,
     person_and_date_reasons,
 )
-from features.sources.fhir.extract import PERSONAL, SCHEMAS, WANTED, Extract, extract
+from features.sources.fhir.extract import KINDS as READ
+from features.sources.fhir.extract import PERSONAL, WANTED, Extract, extract
 from features.sources.fhir.reading import Log, read_log, resources, size_of
 from features.sources.fhir.resources import NO_CODE
 from features.sources.fhir.times import fhir_moment, is_never
+from features.sources.fhir.whose import Whose, own_name
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
@@ -52,6 +54,7 @@ KINDS = {
 NO_BIRTH = f"birth {BAD_DATE}"
 UNCOVERED = "people without Coverage: enrolled from their first event to death or the day of the export"
 REPLACED = "a preliminary result, of which there is a final one"
+CONTAINED = "contained in another resource (read as its person's)"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
@@ -63,7 +66,7 @@ def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: P
     with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
         with progress("reading FHIR resources", total=size_of(source)) as advance:
             extracted = extract(source, space.folder / "extract", advance=advance)
-        report = IngestReport(SOURCE, "R4")
+        report = IngestReport(SOURCE, "R4", unread=extracted.unread)
         run = _Run(space, extracted, log=read_log(source), report=report)
         with progress("checking", total=None):
             events, subjects, verdicts = run.events()
@@ -88,15 +91,16 @@ class _Run:
     def __init__(self, space: Workspace, extracted: Extract, *, log: Log, report: IngestReport) -> None:
         self.space, self.extracted, self.log, self.report, self.con = space, extracted, log, report, space.con
         self.kinds: dict[str, ir.Table] = {}
-        self.flat = {
-            name: self.con.read_parquet(str(extracted.path(name)), table_name=f"flat_{name}") for name in SCHEMAS
-        }
+        self.whose = Whose(self.con, extracted, exported_from=log.server)
+        self.flat = self.whose.flat
 
     def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
         """All events; the identity map; and of every resource seq, kind, reason, mended, note."""
         unique = _without_repeats(self.con, self.flat["resources"])
+        replaced = self.whose.replaced(unique)
+        unique = self.whose.without_replaced(unique, replaced)
         patients, subjects = self._patients(unique)
-        known = self._with_people(unique, patients)
+        known = self.whose.with_people(unique, patients, replaced=replaced)
         visits = self.con.create_table("visits", self._visits(known))
         facts = _without_preliminary(self.con, self.con.create_table("facts", self._facts(known, visits)))
         good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts)]
@@ -106,7 +110,7 @@ class _Run:
         covered = coverages.filter(coverages.reason.isnull())
         periods = self._periods(times, covered, patients=patients, last_day=last_day)
         parts = {
-            "person": _person_events(patients, self.flat["statics"], names=self.flat["names"]),
+            "person": _person_events(patients, self.whose),
             "visit": _visit_events(good[0]),
             "fact": good[1].select(EVENT_COLUMNS),
             "period": periods,
@@ -127,10 +131,11 @@ class _Run:
     def _patients(self, unique: ir.Table) -> tuple[ir.Table, ir.Table]:
         """person_key, subject_id, birth, death, and what else a Patient says."""
         rows = unique.filter(unique.kind == "Patient", unique.reason.isnull()).join(self.flat["patients"], "seq")
+        rows = self.whose.with_source_id(rows)
         subjects = identity.assign(
-            self.con, self.space.record_dir, source=SOURCE, people=rows.select(source_id=rows.id).distinct()
+            self.con, self.space.record_dir, source=SOURCE, people=rows.select("source_id").distinct()
         )
-        rows = rows.join(subjects.select("subject_id", "source_id"), rows.id == subjects.source_id)
+        rows = rows.join(subjects.select("subject_id", "source_id"), "source_id")
         birth, death = fhir_moment(rows.birth), fhir_moment(rows.deceased)
         rows = rows.mutate(
             birth_text=rows.birth,
@@ -152,20 +157,6 @@ class _Run:
             ),
         )
         return self.con.create_table("patients", rows), subjects
-
-    def _with_people(self, unique: ir.Table, patients: ir.Table) -> ir.Table:
-        """Resources that are still in, with their person: subject_id, birth, death."""
-        names = self.flat["aliases"].join(patients.select("seq", "subject_id", "birth", "death"), "seq")
-        names = names.group_by("called").agg(
-            people=names.subject_id.nunique(),
-            subject_id=names.subject_id.min(),
-            birth=names.birth.min(),
-            death=names.death.min(),
-        )
-        names = names.filter(names.people == 1).drop("people")
-        rows = unique.filter(unique.reason.isnull(), unique.kind != "Patient")
-        rows = rows.left_join(names, rows.person == names.called).drop("called", "reason")
-        return self.con.create_table("with_people", rows.rename(person_key="person"))
 
     def _visits(self, known: ir.Table) -> ir.Table:
         rows = known.join(self.flat["encounters"], "seq")
@@ -200,15 +191,15 @@ class _Run:
         rows = flat.left_join(drugs, flat.medication == drugs.id).drop("id")
         rows = rows.join(known, "seq")
         ended = visits.filter(visits.reason.isnull())
-        ended = ended.group_by("id", "subject_id").agg(visit_known=ended.end_known.max())
-        ended = ended.select(visit_id=ended.id, visit_subject=ended.subject_id, visit_known=ended.visit_known)
+        ended = ended.group_by("key", "subject_id").agg(visit_known=ended.end_known.max())
+        ended = ended.select(visit_id=ended.key, visit_subject=ended.subject_id, visit_known=ended.visit_known)
         rows = rows.left_join(ended, [rows.encounter == ended.visit_id, rows.subject_id == ended.visit_subject])
         start = fhir_moment(rows.start)
         rows = rows.mutate(day=start.time.cast("date"), dated=rows.start.notnull(), time=start.time, known=start.known)
         first, second = (fhir_moment(rows[name]).known for name in ("known_1", "known_2"))
-        stated = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
+        said = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
         # A moment that is said refines a date: what happened in 2016 and was issued in September was known then.
-        known = ibis.ifelse((stated >= rows.time).fill_null(False), stated, rows.known)
+        known = ibis.ifelse((said >= rows.time).fill_null(False), said, rows.known)
         visit = ibis.ifelse(rows.at_visit_end, rows.visit_known, ibis.null(TIMESTAMP))
         available = ibis.greatest(known, ibis.coalesce(visit, known))
         finite = rows.number.abs() < 3.4e38
@@ -252,6 +243,7 @@ class _Run:
         return rows.mutate(
             mended=ibis.cases((rows.never, STILL_OPEN), else_=ibis.null("string")),
             reason=ibis.cases(
+                (rows.lost.notnull(), rows.lost),
                 (rows.person_key.isnull(), NO_PERSON),
                 (rows.subject_id.isnull(), NO_SUCH_PERSON),
                 (unreadable, BAD_DATE),
@@ -328,7 +320,7 @@ class _Run:
         for kind, rows in sorted(self.extracted.rows.items()):
             table = self.report.table(kind)
             table.rows = rows
-            if kind not in WANTED:
+            if kind not in READ:
                 table.status = "not mapped"
         for (kind, reason), rows in sorted(self.extracted.wrong.items()):
             table = self.report.table(kind)
@@ -346,9 +338,14 @@ class _Run:
                 table.noted[row["note"]] += n
             if row["after_death"]:
                 table.noted["after death (kept)"] += n
+        for kind, inside in self.extracted.contained.items():
+            if inside:
+                self.report.table(kind).noted[CONTAINED] = inside
         for kind, expected in self.log.resources.items():
-            if kind in self.report.tables and self.report.tables[kind].rows != expected:
-                self.report.table(kind).noted[NOT_IN_LOG] = abs(self.report.tables[kind].rows - expected)
+            if kind in self.report.tables:
+                difference = self.report.tables[kind].rows - self.extracted.contained[kind] - expected
+                if difference:
+                    self.report.table(kind).noted[NOT_IN_LOG] = abs(difference)
 
 
 def _without_preliminary(con: Backend, facts: ir.Table) -> ir.Table:
@@ -363,7 +360,7 @@ def _without_preliminary(con: Backend, facts: ir.Table) -> ir.Table:
 
 
 def _reason(rows: ir.Table) -> ir.StringValue:
-    return ibis.cases(*person_and_date_reasons(rows), else_=ibis.null("string"))
+    return ibis.cases((rows.lost.notnull(), rows.lost), *person_and_date_reasons(rows), else_=ibis.null("string"))
 
 
 def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
@@ -371,8 +368,8 @@ def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
     # The later moment, whatever its offset, then the higher version: one that is no number counts as none.
     updated, version = rows.updated.try_cast("timestamp('UTC')"), rows.version.try_cast("int64")
     order = [ibis.desc(updated, nulls_first=False), ibis.desc(version, nulls_first=False), rows.seq]
-    nth = ibis.row_number().over(group_by=[rows.kind, rows.id], order_by=order)
-    repeated = rows.id.notnull() & (nth > 0)
+    nth = ibis.row_number().over(group_by=[rows.kind, rows.key], order_by=order)
+    repeated = rows.key.notnull() & (nth > 0)
     return con.create_table(
         "unique_resources", rows.mutate(reason=ibis.coalesce(rows.reason, ibis.ifelse(repeated, REPEATED, None)))
     )
@@ -400,18 +397,19 @@ def _event(
     )
 
 
-def _person_events(patients: ir.Table, statics: ir.Table, *, names: ir.Table) -> ir.Table:
+def _person_events(patients: ir.Table, whose: Whose) -> ir.Table:
     never = ibis.null(TIMESTAMP)
     born, dead = patients.filter(patients.birth.notnull()), patients.filter(patients.death.notnull())
     events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
     events = events.union(_event(dead, time=dead.death_time, code="MEDS_DEATH", known=dead.death_known))
-    facts = statics.join(patients.select("seq", "subject_id"), "seq")
+    facts = whose.flat["statics"].join(patients.select("seq", "subject_id"), "seq")
     events = events.union(_event(facts, time=never, code=facts.code, known=never))
+    names = whose.names()
     labels = names.group_by("id").agg(label=names.label.min()).rename(name_id="id")
     for column, code in (("care_site", "CARE_SITE"), ("provider", "PROVIDER")):
         rows = patients.filter(patients[column].notnull())
         rows = rows.left_join(labels, rows[column] == labels.name_id)
-        label = ibis.coalesce(rows.label, rows[column])
+        label = ibis.coalesce(rows.label, own_name(rows[column], several=whose.several))
         events = events.union(_event(rows, time=never, code=code, known=never, text=label))
     return events
 
@@ -440,12 +438,12 @@ def _keep_rejects(space: Workspace, source: Path, *, verdicts: ir.Table, extract
     if not why and not extracted.wrong:
         return
     rows: dict[str, list[dict[str, object]]] = {}
-    for seq, piece in enumerate(resources(source, WANTED, advance=lambda n: None)):
+    for seq, one in enumerate(resources(source, WANTED, advance=lambda n: None)):
         verdict = why.get(seq)
-        reason = piece.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
+        reason = one.wrong or (verdict and (verdict["reason"] or verdict["mended"]))
         if reason:
-            text = piece.text.decode("utf-8", errors="replace")
-            kept = not piece.wrong and verdict is not None and verdict["reason"] is None
-            rows.setdefault(piece.kind, []).append({"source_row": text, "reason": reason, "kept": kept})
+            text = one.text.decode("utf-8", errors="replace")
+            kept = not one.wrong and verdict is not None and verdict["reason"] is None
+            rows.setdefault(one.kind, []).append({"source_row": text, "reason": reason, "kept": kept})
     for kind, kept_rows in sorted(rows.items()):
         space.set_aside(kind, ibis.memtable(pa.Table.from_pylist(kept_rows)))

@@ -246,7 +246,7 @@ def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tupl
             str(source),
             "one schema with a table person",
             found=f"{len(with_people)}: {', '.join(with_people)}",
-            way_out=f"say which: --schema {with_people[0]}",
+            way_out=f"name it: --schema {with_people[0]}",
         )
     chosen = schema or next(iter(with_people), None)
     return {table.lower(): (place, table) for place, table in sorted(rows) if chosen is None or place == chosen}

@@ -164,7 +164,9 @@ def test_a_run_says_whether_it_read_dosages(tmp_path, fields, cell, read):
     record = f"chr1\t100\t.\tA\tC\t.\t.\t.\t{fields}\t{cell}\t{cell}\n"
     (tmp_path / "a.vcf").write_text(HEAD + (DOSAGES if "DS" in fields else "") + COLUMNS + record)
     (tmp_path / "score.txt").write_text(SCORE)
-    told = prs(tmp_path / "a.vcf", [tmp_path / "score.txt"], out=tmp_path / "out.csv", settings=Settings(min_overlap=0))
+    told = str(
+        prs(tmp_path / "a.vcf", [tmp_path / "score.txt"], out=tmp_path / "out.csv", settings=Settings(min_overlap=0))
+    )
     assert f"1 of 1 scores for 2 samples, from {read}" in told
     assert json.loads((tmp_path / "out.report.json").read_text())["genotypes"] == read
 

@@ -105,7 +105,8 @@ def test_a_negative_supply_is_none_and_is_said(cases: Path, tmp_path: Path) -> N
 
 
 def test_a_subject_id_that_is_text_is_an_error_that_names_file_and_column(cases: Path, tmp_path: Path) -> None:
-    with pytest.raises(PresageError, match=r"data/.*\.parquet, column 'subject_id': expected whole numbers"):
+    pattern = r"data/.*\.parquet, column 'subject_id': expected a column of whole numbers"
+    with pytest.raises(PresageError, match=pattern):
         ingested(cases / "meds_string_subject", tmp_path / "record")
 
 
