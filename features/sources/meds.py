@@ -232,7 +232,7 @@ def _parents(source: Path) -> dict[str, list[str]]:
 
 
 def _metadata(source: Path, events: ir.Table) -> tuple[pa.Table, pa.Table]:
-    """Codes and ancestors of all codings of the events; ancestors by the parents where the set has no such table."""
+    """Codes and ancestors of all codings of the events; ancestors by parents where the data set has no such table."""
     beside = events.filter(events.codings.notnull()).select(code=events.codings.unnest())
     used: list[str] = sorted(events.select("code").union(beside).distinct().to_pyarrow()["code"].to_pylist())
     by_code = {_kept(row["code"]): row for row in _read(source / "metadata" / "codes.parquet", CODES).to_pylist()}

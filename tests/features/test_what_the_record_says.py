@@ -25,7 +25,7 @@ from features.sources.fhir.resources import map_resource
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 AS_OF = datetime(2020, 3, 1, 12)
 
-# -------------------------------------------------------------------------------- codings
+# ----------------------------------------------------------------------------------------------------- codings
 
 # What systems write beside each other, and a made-up hierarchy: 300 is below 100.
 CODINGS = {
@@ -87,14 +87,14 @@ def test_a_persons_codings_are_hers_in_any_order_and_a_fact_counts_once(
     random.shuffle(rows)
     above = pa.table({"code": list(ABOVE), "ancestor": list(ABOVE.values())}, schema=ANCESTORS)
     record = Record.in_memory(pa.Table.from_pylist(rows, ROWS), ancestors=above)
-    frame = build(Index.at(list(range(len(people))), AS_OF), record, catalogue=CONDITIONS)
+    frame = build(Index.at(list(range(len(people))), AS_OF.isoformat()), record, catalogue=CONDITIONS)
     for name in PATTERNS:
         expected = [sum(means(name, fact) for fact in facts) for facts in people]
         assert frame.column(f"{name}_count").tolist() == expected
         assert frame.column(f"{name}_any").tolist() == [float(n > 0) for n in expected]
 
 
-# -------------------------------------------------------------------------------- unknown is not no
+# --------------------------------------------------------------------------------------------- unknown is not no
 
 DAY = timedelta(days=1)
 READ_IN = {  # what a naive reader knows of each list: the vocabularies it can be read in, and whether below a concept
@@ -144,7 +144,7 @@ def test_unknown_is_not_no_and_nothing_later_changes_that(
     before = [row(*event) for event in events if event[0] < AS_OF]
     frames = [
         build(
-            Index.at([1], AS_OF),
+            Index.at([1], AS_OF.isoformat()),
             Record.in_memory(pa.Table.from_pylist(some, EVENTS), tells=tells),
             catalogue=ABSENCE,
         )
@@ -171,7 +171,7 @@ def test_diabetes_of_any_type_is_never_below_type_2(
 ) -> None:
     said = {kind: {name: first.isoformat() for name, first in each.items()} for kind, each in kinds.items()}
     record = Record.in_memory(pa.Table.from_pylist([row(*one) for one in events], EVENTS), tells=Tells(said))
-    frame = build(Index.at([1], AS_OF), record, catalogue=DIABETES)
+    frame = build(Index.at([1], AS_OF.isoformat()), record, catalogue=DIABETES)
     any_type, type_2 = float(frame.column("diabetes_ever")[0]), float(frame.column("type_2_diabetes_ever")[0])
     assert math.isnan(type_2) or any_type >= type_2
 
@@ -180,7 +180,7 @@ DIABETES = Catalogue(
     tuple(one for one in catalogue(["conditions"]).specs if one.name in {"diabetes_ever", "type_2_diabetes_ever"})
 )
 
-# -------------------------------------------------------------------------------- units
+# ----------------------------------------------------------------------------------------------------- units
 
 KNOWN_UNITS = [
     ("LOINC//4548-4", "mmol/mol", "%"),
@@ -239,7 +239,7 @@ def test_a_value_without_a_unit_is_read_only_where_it_can_be_in_no_other(
     code = f"LOINC//{data.draw(st.sampled_from(analyte.loinc))}"
     one = row(when, code) | {"numeric_value": value}
     record = Record.in_memory(pa.Table.from_pylist([one], EVENTS))
-    frame = build(Index.at([1], AS_OF), record, catalogue=LATEST)
+    frame = build(Index.at([1], AS_OF.isoformat()), record, catalogue=LATEST)
     found = float(frame.column(f"{analyte.name}_latest_1825d")[0])
     low, high = analyte.valid
     elsewhere = False
