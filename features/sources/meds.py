@@ -95,6 +95,10 @@ def _words(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _lists(kind: pa.DataType) -> bool:
+    return bool((pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _words(kind.value_type))
+
+
 # What each column holds, as MEDS says: the words of an error, and the Arrow types that hold it.
 _TYPES: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
     "subject_id": ("whole numbers", _whole),
@@ -104,6 +108,7 @@ _TYPES: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
     "text_value": ("text", _words),
     "available_time": ("timestamps", pa.types.is_timestamp),
     "unit": ("text", _words),
+    "codings": ("lists of text", _lists),
 }
 
 

@@ -424,7 +424,8 @@ def _visit_events(visits: ir.Table) -> ir.Table:
 
 def _metadata(extracted: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
     """Codes with their words. FHIR says nothing of a hierarchy: that comes from a vocabulary."""
-    used: list[str] = sorted(events.select("code").distinct().to_pyarrow()["code"].to_pylist())
+    beside = events.filter(events.codings.notnull()).select(code=events.codings.unnest())
+    used: list[str] = sorted(events.select("code").union(beside).distinct().to_pyarrow()["code"].to_pylist())
     rows = [{"code": code, "description": extracted.words.get(code) or FIXED_CODES.get(code)} for code in used]
     nullable = pa.schema([field.with_nullable(True) for field in CODES])
     return pa.Table.from_pylist(rows, nullable), ANCESTORS.empty_table()
