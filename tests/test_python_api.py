@@ -291,7 +291,7 @@ def test_a_frame_whose_shapes_do_not_agree_cannot_be_made(wrong: dict[str, Any])
         "as_of": np.array(["2025-01-01", "2025-01-02"], "datetime64[us]"),
         "names": ("dose", "arm"),
         "values": np.zeros((2, 2), np.float32),
-        "codes": sparse.csr_matrix((2, 0), dtype=np.float32),
+        "codes": sparse.csr_matrix(np.zeros((2, 0), np.float32)),
     }
     ps.FeatureFrame(**given)
     with pytest.raises(ValueError, match=r"a feature frame has|as_of is|values are|codes are"):
@@ -340,19 +340,20 @@ def test_settings_of_a_polygenic_run_are_keywords_and_their_ranges_are_kept(page
     genotypes, scores = page["source"] / "genotypes" / "genotypes.pgen", page["scores"]
     usual = ps.prs(genotypes, scores)
     assert usual.scored.scores[0].not_scored is None
-    for wrong in ({"min_overlap": 1.5}, {"threads": 0}, {"max_memory_mb": 1}):
+    wrongs: list[dict[str, Any]] = [{"min_overlap": 1.5}, {"threads": 0}, {"max_memory_mb": 1}]
+    for wrong in wrongs:
         with pytest.raises(ps.PresageError, match=f"settings, {next(iter(wrong))}: expected "):
-            ps.prs(genotypes, scores, **wrong)  # type: ignore[arg-type]
+            ps.prs(genotypes, scores, **wrong)
     with pytest.raises(TypeError, match="min_overlapp"):
         ps.prs(genotypes, scores, min_overlapp=0.5)  # type: ignore[call-arg]
 
 
 def test_models_are_listed_with_their_aliases(page: dict[str, Any]) -> None:
     table = ps.models()
-    champions = table[table["alias"] == "champion"].set_index("model")
-    assert {"chd-10y", "lymphoma"} <= set(champions.index)
-    assert ps.bundle("lymphoma").digest == ps.bundle("lymphoma", int(champions.loc["lymphoma", "version"])).digest
-    assert ps.bundle("lymphoma").digest == ps.bundle(champions.loc["lymphoma", "run_id"]).digest
+    champions = table[table["alias"] == "champion"].set_index("model").to_dict("index")
+    assert {"chd-10y", "lymphoma"} <= set(champions)
+    assert ps.bundle("lymphoma").digest == ps.bundle("lymphoma", champions["lymphoma"]["version"]).digest
+    assert ps.bundle("lymphoma").digest == ps.bundle(champions["lymphoma"]["run_id"]).digest
     assert table.groupby("model")["version"].is_monotonic_increasing.all()
 
 

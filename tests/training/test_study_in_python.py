@@ -43,7 +43,7 @@ def people(n: int = 400, *, seed: int = 2) -> pd.DataFrame:
 
 
 def study(**keys: Any) -> Study:
-    given = {"models": {"candidates": ["cox"]}, "validation": {"folds": 3, "bootstraps": 10}}
+    given: dict[str, Any] = {"models": {"candidates": ["cox"]}, "validation": {"folds": 3, "bootstraps": 10}}
     return Study(**({"name": "drawn", "source": {"id": "patient"}, "outcome": OUTCOME} | given | keys))
 
 

@@ -30,7 +30,7 @@ from training.train import train
 Rows = npt.NDArray[np.float64]
 
 
-class Spy(ClassifierMixin, BaseEstimator):
+class Spy(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Says one risk to everybody, and remembers what it was fitted on."""
 
     seen: list[pd.DataFrame] = []  # noqa: RUF012  # shared by the clones, which is what is looked at
@@ -48,7 +48,7 @@ class Spy(ClassifierMixin, BaseEstimator):
         return np.tile([0.7, 0.3], (len(X), 1))
 
 
-class Oracle(ClassifierMixin, BaseEstimator):
+class Oracle(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Knows the outcome: a column that a study leaks to it."""
 
     def fit(self, X: pd.DataFrame, y: Any) -> Oracle:
