@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from features.sources.checks import NEGATIVE_SUPPLY
 from features.sources.fhir.codes import code_of, vocabulary
 from features.sources.fhir.people import encounter
 from features.sources.fhir.resources import map_resource
@@ -111,11 +112,13 @@ def test_a_drug_is_read_from_r5s_element_too() -> None:
     assert fact(medication={"concept": DRUG}) == ("RxNorm//83367", None, None, None)
     assert fact(medication={"reference": {"reference": "Medication/1"}}) == (None, "Medication/1", None, None)
     assert fact(medication={"reference": {"reference": "#in"}}, contained=held) == ("RxNorm//83367", None, None, None)
-    never = {"expectedSupplyDuration": {"value": -30, "code": "d"}}
-    assert fact(medication={"concept": DRUG}, dispenseRequest=never)[2:] == (
+    unknown = {"expectedSupplyDuration": {"value": 0, "code": "d"}}
+    assert fact(medication={"concept": DRUG}, dispenseRequest=unknown)[2:] == (
         None,
         "days of supply that are none (left out)",
     )
+    never = {"dispenseRequest": {"expectedSupplyDuration": {"value": -30, "code": "d"}}}
+    assert map_resource("MedicationRequest", {"medication": {"concept": DRUG}, **never}).reason == NEGATIVE_SUPPLY
 
 
 def test_a_visit_is_read_from_r5s_elements_too() -> None:
