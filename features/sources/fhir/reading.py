@@ -137,13 +137,16 @@ def _of_lines(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]
 
 
 def _of_text(name: str, text: bytes, *, wanted: Wanted) -> Iterator[Found]:
-    stem = Path(name).name.split(".")[0]
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError:
-        yield Found(stem, text, None, BROKEN, file=name)
+        yield Found(_stem(name), text, None, BROKEN, file=name)
         return
-    yield from _of_content(stem, text, content=content, wanted=wanted)
+    yield from _of_content(name, text, content=content, wanted=wanted)
+
+
+def _stem(name: str) -> str:
+    return Path(name).name.split(".")[0]
 
 
 def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
@@ -161,7 +164,6 @@ def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
 
 def _of_json(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
     """One JSON document; a file of several, one a line, is read as that, whatever it is called."""
-    stem = Path(name).name.split(".")[0]
     pieces = list(_whole_lines(name, lines))
     text = b"\n".join(pieces)
     try:
@@ -171,9 +173,9 @@ def _of_json(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
             for piece in pieces:
                 yield from _of_text(name, piece, wanted=wanted)
         else:
-            yield Found(stem, text, None, BROKEN, file=name)
+            yield Found(_stem(name), text, None, BROKEN, file=name)
         return
-    yield from _of_content(stem, text, content=content, wanted=wanted)
+    yield from _of_content(name, text, content=content, wanted=wanted)
 
 
 def _is_json(text: bytes) -> bool:
@@ -183,14 +185,14 @@ def _is_json(text: bytes) -> bool:
         return False
 
 
-def _of_content(stem: str, text: bytes, *, content: Any, wanted: Wanted) -> Iterator[Found]:
+def _of_content(name: str, text: bytes, *, content: Any, wanted: Wanted) -> Iterator[Found]:
     if isinstance(content, list) and content and all(_type_of(one) for one in content):
         for one in content:
             yield from _of_resource(one, orjson.dumps(one), NOWHERE, wanted=wanted)
     elif _type_of(content):
         yield from _of_resource(content, text, NOWHERE, wanted=wanted)
     else:
-        yield Found(stem, text, None, NO_TYPE)
+        yield Found(_stem(name), text, None, NO_TYPE)
 
 
 def _type_of(content: Any) -> str | None:

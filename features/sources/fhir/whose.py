@@ -75,6 +75,8 @@ class Whose:
 
     def without_replaced(self, unique: ir.Table, replaced: ir.Table) -> ir.Table:
         """Patients in whose place another stands are set aside, and whatever a resource that is set aside contains."""
+        if not self.extracted.servers.links and not self.extracted.contained.total():
+            return unique
         rows = unique.left_join(replaced, unique.key == replaced.replaced)
         gone = (rows.kind == "Patient") & rows.by.notnull()
         rows = rows.mutate(reason=ibis.coalesce(rows.reason, ibis.ifelse(gone, REPLACED_BY, ibis.null("string"))))
