@@ -1,4 +1,4 @@
-"""`presage ingest`, `presage ancestry` and `presage prs`: sources into a record, and polygenic scores."""
+"""`presage ingest`, `record`, `vocabulary`, `ancestry` and `prs`: sources into a record, and polygenic scores."""
 
 from __future__ import annotations
 

@@ -202,6 +202,7 @@ def test_scores_of_another_record_do_not_mix_with_these_people(desk: Desk, tmp_p
     desk.flag(scores)
     other = tmp_path / "other"
     (other / "identity").mkdir(parents=True)
+    (other / "metadata").symlink_to(desk.record / "metadata")
     (other / "data").symlink_to(desk.record / "data")
     (other / "genomic").symlink_to(desk.record / "genomic")
     table = pq.read_table(desk.record / "identity" / "subjects.parquet").to_pydict()
@@ -230,7 +231,7 @@ def test_a_record_that_changed_since_the_scores_is_refused(desk: Desk, tmp_path:
 def test_a_withdrawn_finding_lapses_and_a_new_report_brings_a_dismissed_one_back(desk: Desk, tmp_path: Path) -> None:
     record = tmp_path / "changing"
     (record / "genomic").mkdir(parents=True)
-    for name in ("data", "identity"):
+    for name in ("data", "identity", "metadata"):
         (record / name).symlink_to(desk.record / name)
     for name in ("polygenic", "coverage", "findings"):
         pq.write_table(
