@@ -70,9 +70,8 @@ class Encoding:
                 columns.append((name, np.where(np.isnan(column), self.fill[name], column)))
                 continue
             here = frame.levels[name]
-            for level in self.levels[name]:
-                number = here.index(level) if level in here else -1
-                columns.append((f"{name}={level}", (column == number).astype(np.float64)))
+            number = {level: here.index(level) if level in here else -1 for level in self.levels[name]}
+            columns += [(f"{name}={level}", (column == number[level]).astype(np.float64)) for level in number]
         for name in self.absent:
             columns.append((f"{name} is missing", np.isnan(frame.column(name)).astype(np.float64)))
         if self.codes and frame.codes is not None:
