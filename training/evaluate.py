@@ -80,11 +80,14 @@ def evaluate_risks(
     reference: the model that the others' differences are taken from; of two models the first is, where none is named.
     persons: (n,) whose rows they are, resampled together. covariates: what the chance of being followed depends on;
     None: follow-up ends for everybody alike (Kaplan-Meier). Of a cohort both are known: its persons, and its clinical
-    features, as in a training. cutoffs, capacities: risks and shares of people at which
-    flagging is measured. Raises PresageError for lengths that differ and for what is no probability.
+    features, as in a training. cutoffs, capacities: risks and shares of people at which flagging is measured.
+
+    Raises PresageError for lengths that differ, for what is no probability, and where pandas' rows stand in another
+    order than the outcome's.
     """
     days = tuple(float(each) for each in horizons_days)
     happened = outcome_of(outcome, horizons_days=days)
+    _check_order(outcome, {"risks": risks, "persons": persons, "covariates": covariates})
     named = risks_of(risks, happened)
     if reference is None and len(named) == 2:
         reference = next(iter(named))
@@ -113,7 +116,8 @@ def outcome_of(given: Any, *, horizons_days: tuple[float, ...] = ()) -> Outcome:
     if isinstance(known, Outcome):
         if horizons_days in ((), known.horizons_days):
             return known
-        return _outcome(known.time_days, known.event, horizons_days=horizons_days)
+        checked = _outcome(known.time_days, known.event, horizons_days=horizons_days)
+        return replace(checked, followable_days=known.followable_days)
     if isinstance(given, (pd.DataFrame, Mapping)):
         if EVENT not in given:
             columns = f"a column '{EVENT}', and '{TIME}' unless the outcome is binary"
@@ -147,6 +151,26 @@ def _outcome(time: Any, event: Any, *, horizons_days: tuple[float, ...]) -> Outc
     if not bool((np.isfinite(days) & (days >= 0)).all()):
         raise PresageError(f"outcome, '{TIME}'", "zero or more days in every row")
     return Outcome(days, known.astype(np.int8), horizons_days)
+
+
+def _check_order(outcome: Any, others: Mapping[str, Any]) -> None:
+    """Rows are taken in the order they stand in; where pandas labels them on both sides, the labels must agree."""
+    parts = outcome if isinstance(outcome, tuple) else (outcome,)
+    labels = next((index for part in parts if (index := _labels(part)) is not None), None)
+    for where, given in others.items():
+        for part in given.values() if isinstance(given, Mapping) else (given,):
+            own = _labels(part)
+            if labels is not None and own is not None and len(own) == len(labels) and not own.equals(labels):
+                raise PresageError(
+                    where, "rows with the outcome's index", found="another", way_out="take .loc[outcome.index] of them"
+                )
+
+
+def _labels(given: Any) -> pd.Index[Any] | None:
+    """The index of a table or column; None where rows are only numbered."""
+    if not isinstance(given, (pd.DataFrame, pd.Series)) or isinstance(given.index, pd.RangeIndex):
+        return None
+    return given.index
 
 
 def risks_of(given: Any, outcome: Outcome) -> dict[str, Floats]:

@@ -141,6 +141,8 @@ def cohort_of(
     if study.is_flat:
         with progress("reading the table"):
             return read_flat(study, study.folder, handed=table), References()
+    if table is not None:
+        raise PresageError("table", "a study whose outcome is a column of it", found=f"{study.name}, of a record")
     if record_dir is None:
         raise PresageError(
             "--record",

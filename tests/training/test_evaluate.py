@@ -140,6 +140,21 @@ def test_covariates_mend_what_follow_up_that_depends_on_them_breaks() -> None:
     assert abs(naive - 1) > 0.06
 
 
+def test_rows_that_pandas_labels_otherwise_are_refused() -> None:
+    outcome, risks = drawn(300)
+    outcome, risks = outcome.set_axis([f"P{i}" for i in range(300)]), risks.set_axis([f"P{i}" for i in range(300)])
+    turned = risks.iloc[::-1]
+    asked: dict[str, Any] = {"horizons_days": [300], "n_boot": 0}
+    for wrong in (turned, turned["whole"], {"mine": turned["whole"]}):
+        for given in (outcome, (outcome["time_days"], outcome["event"])):
+            with pytest.raises(PresageError, match="risks: expected rows with the outcome's index"):
+                evaluate_risks(given, wrong, **asked)
+    with pytest.raises(PresageError, match="covariates: expected rows with the outcome's index"):
+        evaluate_risks(outcome, risks, covariates=turned, **asked)
+    right = evaluate_risks(outcome, turned.loc[outcome.index], **asked)
+    pd.testing.assert_frame_equal(right, evaluate_risks(outcome, risks.to_dict("list"), **asked))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

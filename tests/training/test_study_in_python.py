@@ -133,6 +133,11 @@ def test_what_is_wrong_once_the_data_are_known_names_the_study(home: Path) -> No
         train(study())
 
 
+def test_a_table_for_a_study_of_a_record_is_refused(home: Path) -> None:
+    with pytest.raises(PresageError, match="table: expected a study whose outcome is a column of it, found chd-10y"):
+        train(Study.read("chd-10y"), table=people())
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PRESAGE_HOME", str(tmp_path / "home"))

@@ -279,7 +279,7 @@ def comparators_of(given: Mapping[str, Any], cohort: Cohort) -> dict[str, Learne
 
     made = comparators(given)
     for name, learner in made.items():
-        if name in LEARNERS or not NAME.fullmatch(name):
+        if name in LEARNERS or not NAME.fullmatch(str(name)):
             raise PresageError(
                 f"candidates['{name}']",
                 f"a name of letters, digits, blanks, dots, hyphens and underscores, unlike {', '.join(LEARNERS)}",

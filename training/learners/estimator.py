@@ -8,7 +8,7 @@ the horizon counts as no event, so what is estimated is the cumulative incidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,27 +63,26 @@ class Encoding:
 
     def table(self, frame: FeatureFrame) -> pd.DataFrame:
         """(n, columns) by name, float64; a level that training has not seen has no column, so all of them are 0."""
-        columns: dict[str, Floats] = {}
+        columns: list[tuple[str, Floats]] = []
         for name in self.names:
             column = frame.column(name).astype(np.float64)
             if name in self.fill:
-                columns[name] = np.where(np.isnan(column), self.fill[name], column)
+                columns.append((name, np.where(np.isnan(column), self.fill[name], column)))
                 continue
             here = frame.levels[name]
-            for level in self.levels[name]:
-                number = here.index(level) if level in here else -1
-                columns[f"{name}={level}"] = (column == number).astype(np.float64)
+            number = {level: here.index(level) if level in here else -1 for level in self.levels[name]}
+            columns += [(f"{name}={level}", (column == number[level]).astype(np.float64)) for level in number]
         for name in self.absent:
-            columns[f"{name} is missing"] = np.isnan(frame.column(name)).astype(np.float64)
+            columns.append((f"{name} is missing", np.isnan(frame.column(name)).astype(np.float64)))
         if self.codes and frame.codes is not None:
             where = [frame.code_names.index(code) for code in self.codes]
             counts = np.log1p(frame.codes[:, where].toarray().astype(np.float64))
-            columns |= {code: counts[:, j] for j, code in enumerate(self.codes)}
-        table = pd.DataFrame(columns)
-        return table.set_axis(_apart(name.translate(NOT_IN_NAMES) for name in columns), axis=1)
+            columns += [(code, counts[:, j]) for j, code in enumerate(self.codes)]
+        names = _apart(name.translate(NOT_IN_NAMES) for name, _ in columns)
+        return pd.DataFrame(dict(zip(names, (column for _, column in columns), strict=True)))
 
 
-def _apart(names: Any) -> list[str]:
+def _apart(names: Iterable[str]) -> list[str]:
     """The names, with a number behind one that stood before."""
     seen: dict[str, int] = {}
     found = []
