@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import wraps
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -643,36 +642,6 @@ def ancestry_fit(
     )
 
 
-def _in_python(function: Any) -> Any:
-    """The function, whose errors speak of arguments (`as_of`) where the command line's speak of options (`--as-of`)."""
-
-    @wraps(function)
-    def call(*given: Any, **named: Any) -> Any:
-        try:
-            return function(*given, **named)
-        except Exception as error:
-            from features.errors import PresageError
-
-            if not isinstance(error, PresageError) or "--" not in str(error):
-                raise
-            raise error.at(_arguments(error.where), way_out=_arguments(error.way_out or "") or None) from None
-
-    return call
-
-
-def _arguments(text: str) -> str:
-    """The text with `--signed-by NAME` as `signed_by`, and `--out scores.parquet` as `out="scores.parquet"`."""
-    import re
-
-    def argument(found: re.Match[str]) -> str:
-        value = (found[2] or "").strip(" '")
-        return found[1].replace("-", "_") + (f'="{value}"' if value and not value.isupper() else "")
-
-    if "plink2" in text or "presage " in text:  # another program's options, or a command to type
-        return text
-    return re.sub(r"--([a-z][a-z-]*)( [A-Z]+\b| '[^']*'| [\w-]+\.\w+)?", argument, text)
-
-
 def _now() -> datetime:
     """This moment, UTC without an offset: the only clock."""
     from datetime import UTC, datetime
@@ -734,10 +703,3 @@ def _required(record: Record | StrPath) -> Path:
     if record.path is None:
         raise PresageError("record", "a record in a folder", found="one in memory", way_out="give its folder")
     return record.path
-
-
-for _name in _FUNCTIONS:
-    if _name != "ingest":
-        globals()[_name] = _in_python(globals()[_name])
-for _name in ("omop", "fhir", "meds", "genotypes", "findings"):
-    setattr(ingest, _name, staticmethod(_in_python(getattr(ingest, _name))))

@@ -258,26 +258,6 @@ def test_the_codes_family_learns_its_vocabulary_on_the_rows_asked_for(page: dict
     np.testing.assert_array_equal(table[name].to_numpy(), frame.codes[:, [0]].toarray().ravel())
 
 
-def test_errors_speak_of_arguments_and_not_of_the_command_lines_options(page: dict[str, Any]) -> None:
-    asked: list[tuple[Any, str]] = [
-        (lambda: ps.train("chd-10y"), r"^record: expected .* \(give record\)$"),
-        (
-            lambda: ps.score("chd-10y", "record", as_of="2015-01-01", out="x.csv"),
-            r'^out: .* \(write out="scores.parquet"\)$',
-        ),
-        (lambda: ps.score("chd-10y", "record", as_of="1900-01-01"), "^as_of: expected a moment"),
-        (lambda: ps.promote("lymphoma", override=True), r'^override: .* \(add reason="..."'),
-        (lambda: ps.simulate("tiny", people=5), "^people: expected "),
-        (lambda: ps.ingest.omop("nowhere", "record"), "^nowhere: expected "),
-    ]
-    for call, words in asked:
-        with pytest.raises(ps.PresageError, match=words) as told:
-            call()
-        assert "--" not in str(told.value)
-    assert inspect.signature(ps.score).parameters["as_of"].kind is inspect.Parameter.KEYWORD_ONLY
-    assert ps.score.__module__ == ps.ingest.omop.__module__ == "presage"
-
-
 # What it gives
 
 

@@ -1,4 +1,4 @@
-"""Sources into the record: one format a module, each with `ingest(source, record_dir, *, replace, progress) -> IngestReport`."""
+"""Sources into the record: one format a module, each with `ingest(source, record_dir, *, replace, progress)`."""
 
 import lazy_loader as lazy
 
