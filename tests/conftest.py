@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -9,6 +10,12 @@ from pathlib import Path
 import pytest
 
 REAL_DATA = Path(os.environ.get("PRESAGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@atexit.register
+def _end_with_the_summary() -> None:
+    """Nothing is printed once Python has ended: DuckDB's module lists there what it still holds (nanobind's leaks)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @pytest.fixture(scope="session")
