@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from features.progress import Advance
 
@@ -34,6 +42,7 @@ def _bar(stage: str, total: int | None) -> Iterator[Advance]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *((TextColumn("left"), TimeRemainingColumn(compact=True)) if total else ()),
     )
     with Progress(*columns, console=_errors) as bars:
         task = bars.add_task(stage, total=total)
@@ -52,7 +61,17 @@ def _lines(stage: str, total: int | None) -> Iterator[Advance]:
         done += more
         if time.monotonic() - told >= LOG_EVERY_S:
             told = time.monotonic()
-            _errors.out(f"{stage}: {done:,}" + (f" of {total:,}" if total else ""), highlight=False)
+            _errors.out(f"{stage}: {done:,}{_left(done, total, seconds=told - started)}", highlight=False)
 
     yield advance
     _errors.out(f"{stage}: done in {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def _left(done: int, total: int | None, *, seconds: float) -> str:
+    """What is to come, at the pace so far: ` of 20, about 40 s left`."""
+    if not total:
+        return ""
+    if not done:
+        return f" of {total:,}"
+    left = seconds * max(total - done, 0) / done
+    return f" of {total:,}, about {f'{left / 60:.0f} min' if left >= 90 else f'{left:.0f} s'} left"

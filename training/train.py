@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from features.errors import PresageError
 from features.progress import Progress, silent
-from features.record import Record
 from training.bundle import write_bundle
 from training.cohort import Cohort, References, read_flat
 from training.fitted import SERVABLE
@@ -196,6 +195,7 @@ def _final_pair(plan: Plan, chosen: HeldOut, *, tune: int | None, progress: Prog
 
 
 def _proof(plan: Plan, record_dir: Path, *, progress: Progress) -> LeakageProof:
+    from features.record import Record
     from training.leakage import prove
 
     return prove(plan, record=Record.open(record_dir), progress=progress).proof

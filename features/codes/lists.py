@@ -15,15 +15,19 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
-from ibis.backends import BaseBackend
 
 from features.codes import shipped
 from features.errors import PresageError
-from features.record import ANCESTORS, Record, codes_of
+from features.record import ANCESTORS, codes_of
+
+if TYPE_CHECKING:  # a flat table has code lists in its study and needs no database
+    from ibis.backends import BaseBackend
+
+    from features.record import Record
 
 SPELLED = ("ICD10CM//", "ICD10//", "ICD10GM//", "ICD9CM//", "ICD9//", "ATC//")
 SEED = "Seed//"
@@ -91,7 +95,7 @@ def recorded_keys(record: Record, backend: BaseBackend | None = None) -> list[st
     """The key of every kind of fact in the record, sorted. A record in memory needs no backend."""
     if record.path is None:
         return sorted(pc.unique(record.tables["events"]["code"]).to_pylist())
-    backend = backend or ibis.duckdb.connect()
+    backend = backend or _connected()
     return sorted(backend.to_pyarrow(record.events(backend).select("code").distinct())["code"].to_pylist())
 
 
@@ -114,8 +118,16 @@ def _links(record: Record, backend: BaseBackend | None, *, wanted: pa.Table) -> 
     if record.path is None:
         known = record.tables.get("ancestors", ANCESTORS.empty_table())
         return known.filter(pc.is_in(known["ancestor"], value_set=wanted["ancestor"].combine_chunks()))
-    backend = backend or ibis.duckdb.connect()
+    import ibis
+
+    backend = backend or _connected()
     return backend.to_pyarrow(record.ancestors(backend).inner_join(ibis.memtable(wanted), "ancestor"))
+
+
+def _connected() -> BaseBackend:
+    import ibis
+
+    return ibis.duckdb.connect()
 
 
 def read(path: Path) -> Codelist:

@@ -7,12 +7,14 @@ So features, cohorts and counts read one row a fact, and a pattern matches a fac
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 
 from features.record.schema import EVENTS
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 SEPARATOR = "\x1f"
 
@@ -33,6 +35,8 @@ def key_of(code: str, codings: Iterable[str] | None) -> str:
 
 def keyed(rows: ir.Table) -> ir.Table:
     """Rows as the record keeps them (columns of ROWS; `codings` may be absent) as EVENTS, `code` being the key."""
+    import ibis
+
     if "codings" not in rows.columns:
         return rows.select(EVENTS.names)
     joined = rows.code + SEPARATOR + ibis.literal(SEPARATOR).join(rows.codings)

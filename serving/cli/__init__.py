@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import typer
 
 from serving.cli import ingest, models, people
+from serving.cli.stopping import end_when_told
 
 app = typer.Typer(
     name="presage",
@@ -27,14 +27,9 @@ app.add_typer(people.app)
 app.command()(ingest.prs)
 
 
-def _stop(number: int, _: object) -> None:
-    """Asked to end, as a scheduler does at its limit: end as Ctrl-C does, with nothing half-written left behind."""
-    sys.exit(128 + number)
-
-
 def main() -> None:
     """Run `presage`. What its user can mend is one line on stderr and exit code 2; a fault of Presage is 1."""
-    signal.signal(signal.SIGTERM, _stop)
+    end_when_told()
     try:
         app()
     except Exception as error:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from features.arrays import Floats
 from training.evaluation.groups import GroupResult
@@ -63,7 +63,7 @@ def combined(values: Floats, variances: Floats) -> Heterogeneity:
     tau2 = max(0.0, (q - (k - 1)) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
     weight = 1 / (variances + tau2)
     mean, error = float(np.average(values, weights=weight)), math.sqrt(1 / float(weight.sum()))
-    reach = float(student.ppf(0.975, k - 2)) * math.sqrt(tau2 + error**2)
+    reach = float(stdtrit(k - 2, 0.975)) * math.sqrt(tau2 + error**2)
     i2 = max(0.0, 1 - (k - 1) / q) if q > 0 else 0.0
     half = 1.959964 * error
     return Heterogeneity(k, mean, mean - half, mean + half, math.sqrt(tau2), i2, mean - reach, mean + reach)

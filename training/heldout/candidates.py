@@ -275,6 +275,8 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
 
 def comparators_of(given: Mapping[str, Any], cohort: Cohort) -> dict[str, Learner]:
     """Learners of scikit-learn estimators, by name. Raises PresageError for one that cannot take part."""
+    if not given:
+        return {}
     from training.learners import comparators
 
     made = comparators(given)

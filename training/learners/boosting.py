@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,17 +114,17 @@ def boost(
 
     Rows of weight zero are not learned from but get an out-of-fold margin.
     """
-    grid = Grid(grid.depths, {**grid.parameters, **_threads(matrix)})
-    trials = [
-        cross_fit(
-            matrix, types, label=label, weight=weight, folds=folds, parameters={**grid.parameters, "max_depth": d}
-        )
-        for d in grid.depths
-    ]
-    best = min(range(len(trials)), key=lambda i: trials[i].loss)
-    trial, depth = trials[best], grid.depths[best]
-    learned = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(weight > 0))
-    booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, round(GROWTH * trial.rounds))
+    with _threads(matrix):
+        trials = [
+            cross_fit(
+                matrix, types, label=label, weight=weight, folds=folds, parameters={**grid.parameters, "max_depth": d}
+            )
+            for d in grid.depths
+        ]
+        best = min(range(len(trials)), key=lambda i: trials[i].loss)
+        trial, depth = trials[best], grid.depths[best]
+        learned = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(weight > 0))
+        booster = xgb.train({**grid.parameters, "max_depth": depth}, learned, round(GROWTH * trial.rounds))
     return Boosted(booster, trial.margins, trial.rounds, depth, trial.loss)
 
 
@@ -182,16 +183,17 @@ def fold_loss(
     parameters: Mapping[str, Any],
 ) -> float:
     """Least held-out loss over the rounds of one booster that did not see the rows `held` (n,)."""
-    learn = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(~held & (weight > 0)))
-    hold = _plain_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(held & (weight > 0)))
-    booster = xgb.train(
-        {**parameters, **_threads(matrix)},
-        learn,
-        MAX_ROUNDS,
-        evals=[(hold, "held")],
-        early_stopping_rounds=PATIENCE,
-        verbose_eval=False,
-    )
+    with _threads(matrix):
+        learn = _quantile_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(~held & (weight > 0)))
+        hold = _plain_matrix(matrix, types, label=label, weight=weight, rows=np.flatnonzero(held & (weight > 0)))
+        booster = xgb.train(
+            dict(parameters),
+            learn,
+            MAX_ROUNDS,
+            evals=[(hold, "held")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
     return float(booster.best_score)
 
 
@@ -203,8 +205,12 @@ def monotone_constraints(columns: Columns, monotone: Mapping[str, int]) -> dict[
     return {"monotone_constraints": "(" + ",".join(str(sign) for sign in signs) + ")"}
 
 
-def _threads(matrix: Matrix) -> dict[str, int]:
-    return {"nthread": 1} if matrix.shape[0] * matrix.shape[1] < FEW_CELLS else {}
+@contextmanager
+def _threads(matrix: Matrix) -> Iterator[None]:
+    """One thread for few cells: of everything, as handing labels and weights over waits for threads, too."""
+    few = matrix.shape[0] * matrix.shape[1] < FEW_CELLS
+    with xgb.config_context(**({"nthread": 1} if few else {})):
+        yield
 
 
 def _plain_matrix(
@@ -217,7 +223,6 @@ def _plain_matrix(
         weight=weight[rows],
         feature_types=types,
         enable_categorical=True,
-        **_threads(matrix),
     )
 
 
@@ -236,5 +241,4 @@ def _quantile_matrix(
         weight=weight[rows],
         feature_types=types,
         enable_categorical=True,
-        **_threads(matrix),
     )
