@@ -103,6 +103,9 @@ def _train(
     candidates = (*candidates_of(study, cohort), *compared)
     with progress(SPLITTING):
         plan = Plan.of(study, cohort, seed=seed)
+    if len(plan.cohort.horizons) < len(cohort.horizons):  # the risks that no candidate made are of the other horizon
+        references = References(equation_name=references.equation_name)
+    cohort = plan.cohort
     held, chosen = _held_out(plan, candidates, comparators=compared, tune=tune, progress=progress)
     others = _refits(plan, chosen, progress=progress)
     final, periods = _final_pair(plan, chosen, tune=tune, progress=progress)

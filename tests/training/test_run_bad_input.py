@@ -130,6 +130,17 @@ def test_a_fold_without_events_ties_zeros_constants_and_empty_columns_train_ever
         assert horizons["3"]["brier"]["value"] < 0.26, name
 
 
+def test_a_horizon_that_nobody_reaches_is_left_out_and_the_others_are_as_without_it(home: Path) -> None:
+    quick = STUDY.replace('["cox", "logistic", "xgboost", "xgboost_cox", "extra_trees", "stack"]', '["cox"]')
+    alone = trained(home, people(), quick)
+    beside = trained(home, people(), quick.replace("[3]", "[3, 1000]"))
+    assert beside["candidates"] == alone["candidates"]
+    notes: list[str] = beside["notes"]  # type: ignore[assignment]
+    assert [note for note in notes if note.startswith("no model at 1000 days")]
+    with pytest.raises(PresageError, match="known to be free of the event at 1000 days"):
+        trained(home, people(), quick.replace("[3]", "[1000]"))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

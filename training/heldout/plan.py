@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from features.arrays import Ints
-from training.cohort import Cohort, Scheme, Split, Uncensored, make_splits
+from training.cohort import Cohort, Scheme, Split, Uncensored, known_controls, make_splits
 from training.fitting import followed
+from training.learners import MIN_EVENTS
 from training.study import Study
 
 SPLITTING = "splitting, and looking who was followed"
@@ -34,9 +35,15 @@ class Plan:
     def of(cls, study: Study, cohort: Cohort, *, seed: int) -> Plan:
         """Split the cohort by the study's scheme, and look who was followed in each training side.
 
+        A horizon to which too few people are followed to learn from is left out, with a note, while another remains.
+
         Raises PresageError for a scheme that the cohort has too few people or events for.
         """
-        scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
+        while True:
+            scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
+            if len(cohort.outcome.horizons_days) < 2 or _is_reached(cohort, scheme):
+                break
+            cohort = _without_last_horizon(cohort)
         return cls(study, cohort, scheme, tuple(followed(cohort, split.train) for split in scheme.splits), seed)
 
     def stream(self, *names: str) -> np.random.Generator:
@@ -57,6 +64,23 @@ class Plan:
     def tested_rows(self) -> Ints:
         """Rows that any split tests, each once."""
         return np.unique(np.concatenate([split.test for split in self.scheme.splits]))
+
+
+def _is_reached(cohort: Cohort, scheme: Scheme) -> bool:
+    """Whether every training side knows enough people who are free of the event at the last horizon."""
+    free = known_controls(cohort.outcome)
+    persons = cohort.persons
+    return all(len(np.unique(persons[split.train[free[split.train]]])) >= MIN_EVENTS for split in scheme.splits)
+
+
+def _without_last_horizon(cohort: Cohort) -> Cohort:
+    outcome = cohort.outcome
+    said = (
+        f"no model at {outcome.horizons_days[-1]:g} days: fewer than {MIN_EVENTS} people of a training side are known "
+        f"to be free of the event then; give that horizon more follow-up"
+    )
+    shorter = replace(outcome, horizons_days=outcome.horizons_days[:-1])
+    return replace(cohort, outcome=shorter, notes=(*cohort.notes, said))
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:

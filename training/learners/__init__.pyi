@@ -8,6 +8,7 @@ from .estimator import Estimator as Estimator
 from .estimator import comparators as comparators
 from .extra_trees import ExtraTrees as ExtraTrees
 from .folds import INNER_FOLDS as INNER_FOLDS
+from .folds import MIN_EVENTS as MIN_EVENTS
 from .named import LEARNERS as LEARNERS
 from .named import TUNABLE as TUNABLE
 from .named import make_learner as make_learner
