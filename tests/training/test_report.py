@@ -247,3 +247,23 @@ def test_the_page_is_accessible_and_never_scrolls_sideways(
     assert opened.locator("h1").count() == 1
     assert wrong == []
     context.close()
+
+
+# Right edges beyond the page, and tables that would have to be scrolled sideways.
+TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(one => {
+    const box = one.getBoundingClientRect(), hidden = getComputedStyle(one).overflowX != 'visible';
+    return box.width > 0 && (box.right > document.documentElement.clientWidth + 1
+        || (hidden && one.scrollWidth > one.clientWidth + 1));
+}).map(one => one.tagName + '.' + one.className + ' ' + one.textContent.trim().slice(0, 40))"""
+
+
+@pytest.mark.parametrize(("medium", "width"), [("screen", 1000), ("screen", 1100), ("screen", 1440), ("print", 680)])
+def test_every_table_is_readable_at_a_laptops_width_and_on_paper(
+    at_home: Drawn, tmp_path: Path, chromium: Any, medium: str, width: int
+) -> None:
+    (tmp_path / "rich.html").write_text(render_report(rich(at_home, tmp_path)))
+    opened = chromium.new_page(viewport={"width": width, "height": 900})
+    opened.emulate_media(media=medium)
+    opened.goto((tmp_path / "rich.html").as_uri())
+    assert opened.evaluate(TOO_WIDE) == []
+    opened.close()
