@@ -226,7 +226,10 @@ def _stack(frames: list[FeatureFrame], order: Positions, *, index: Index) -> Fea
         blocks = [frame.codes for frame in frames if frame.codes is not None]
         codes = sparse.csr_matrix(sparse.vstack(blocks, format="csr", dtype=np.float32)[back])
     values = np.concatenate([frame.values for frame in frames])[back]
-    return FeatureFrame(index.subject_ids, index.as_of, first.names, values, first.levels, codes, first.code_names)
+    derived = {name: np.concatenate([frame.derived[name] for frame in frames])[back] for name in first.derived}
+    return FeatureFrame(
+        index.subject_ids, index.as_of, first.names, values, first.levels, codes, first.code_names, derived
+    )
 
 
 class Warm:

@@ -25,6 +25,8 @@ class FeatureFrame:
     values: (n, p) float32; NaN means what the feature's declaration says absence means. A categorical feature holds
     the number of its level. levels: the levels of categorical features, by name.
     codes: (n, q) sparse counts of the code-based family, code_names its columns; None where not asked for.
+    derived: by the name of a feature that can be computed from its parts, in which rows (n,) the value is not the
+    record's own but computed; other features have no entry.
 
     >>> frame = FeatureFrame(np.array([7]), np.array(["2025-01-01"], "datetime64[us]"), ("age_years",),
     ...                      np.array([[61.5]], np.float32))
@@ -39,6 +41,7 @@ class FeatureFrame:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     codes: sparse.csr_matrix | None = None
     code_names: tuple[str, ...] = ()
+    derived: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.subject_ids)
@@ -48,6 +51,8 @@ class FeatureFrame:
             raise ValueError("as_of is datetime64[us]")
         if self.values.shape != (n, len(self.names)):
             raise ValueError(f"values are {n} rows of {len(self.names)} features, got {self.values.shape}")
+        if any(mask.shape != (n,) for mask in self.derived.values()):
+            raise ValueError("a mask of derived values has one answer for each row")
         if self.codes is not None and self.codes.shape != (n, len(self.code_names)):
             raise ValueError(f"codes are {n} rows of {len(self.code_names)} columns, got {self.codes.shape}")
 
@@ -115,12 +120,14 @@ class FeatureFrame:
             self.levels,
             codes,
             self.code_names,
+            {name: mask[rows] for name, mask in self.derived.items()},
         )
 
     def only(self, names: tuple[str, ...]) -> FeatureFrame:
         """The same rows with these dense features, in this order."""
         columns = [self.names.index(name) for name in names]
         levels = {name: self.levels[name] for name in names if name in self.levels}
+        derived = {name: self.derived[name] for name in names if name in self.derived}
         return FeatureFrame(
-            self.subject_ids, self.as_of, names, self.values[:, columns], levels, self.codes, self.code_names
+            self.subject_ids, self.as_of, names, self.values[:, columns], levels, self.codes, self.code_names, derived
         )

@@ -104,7 +104,8 @@ class Catalogue:
         """
         kept = set(names)
         specs = tuple(spec for spec in self.specs if spec.name in kept)
-        needed = {name for spec in specs for name in spec.inputs} - kept
+        known = {spec.name: spec for spec in (*self.helpers, *self.specs)}
+        needed = set(_read_by(specs, known))
         helpers = tuple(spec for spec in (*self.helpers, *self.specs) if spec.name in needed)
         return replace(self, specs=specs, helpers=helpers)
 
@@ -169,11 +170,26 @@ def of_names(names: Sequence[str]) -> Catalogue:
 
 
 def _declared() -> dict[str, FeatureSpec]:
-    return {spec.name: spec for family in _DENSE.values() for spec in family()}
+    specs = [spec for family in _DENSE.values() for spec in family()]
+    return {spec.name: spec for spec in (*measurements.parts(), *specs)}
 
 
 def _helpers(specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, ...]:
-    """Inputs of derived features that are not shown themselves, inputs before what reads them."""
+    """What derived features are computed from, and these from, as far as it is not shown itself."""
+    known = _declared()
+    return tuple(known[name] for name in _read_by(specs, known))
+
+
+def _read_by(specs: Sequence[FeatureSpec], known: Mapping[str, FeatureSpec]) -> list[str]:
+    """Names of all that these features are computed from, and what that is computed from, without the features
+    themselves, in the order in which they are met.
+    """
+    met: dict[str, None] = {}
+    waiting = [name for spec in specs for name in spec.inputs]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in met:
+            met[name] = None
+            waiting += known[name].inputs
     shown = {spec.name for spec in specs}
-    needed = dict.fromkeys(name for spec in specs for name in spec.inputs if name not in shown)
-    return tuple(_declared()[name] for name in needed)
+    return [name for name in met if name not in shown]

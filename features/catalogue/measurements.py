@@ -22,6 +22,8 @@ class Analyte:
     modifiable: bool = True
     rising: bool = False  # risk of what is studied here never falls with its level; a study may free it
     others: tuple[tuple[str, float, float], ...] = ()  # other units in use, with the values that are plausible in them
+    otherwise: str = ""  # the rule by which a record without its value gives one from its parts
+    parts: tuple[str, ...] = ()
 
 
 ANALYTES = (
@@ -96,6 +98,8 @@ ANALYTES = (
         True,
         modifiable=False,
         others=(("mL/s/{1.73_m2}", 0.02, 4.2),),
+        otherwise="CKD-EPI 2021",
+        parts=("creatinine_mg_dl_latest_1825d", "creatinine_mg_dl_days_since", "age_years", "sex_female"),
     ),
     Analyte(
         "creatinine_mg_dl",
@@ -105,7 +109,22 @@ ANALYTES = (
         ("2160-0", "14682-9", "38483-4"),
         others=(("umol/L", 9, 2700),),
     ),
-    Analyte("bmi_kg_m2", "body mass index", "kg/m2", (10, 100), ("39156-5",), True),
+    Analyte(
+        "bmi_kg_m2",
+        "body mass index",
+        "kg/m2",
+        (10, 100),
+        ("39156-5",),
+        True,
+        otherwise="body mass index",
+        parts=(
+            "weight_kg_latest_1825d",
+            "weight_kg_days_since",
+            "height_cm_latest",
+            "height_cm_days_since",
+            "age_years",
+        ),
+    ),
     Analyte(
         "urine_acr_mg_g",
         "urine albumin to creatinine ratio",
@@ -114,6 +133,23 @@ ANALYTES = (
         ("9318-7", "14959-1"),
         others=(("mg/mmol", 0, 3400),),
     ),
+)
+# What is not a feature of its own, but what others are computed from.
+WEIGHT = Analyte(
+    "weight_kg",
+    "body weight",
+    "kg",
+    (2, 400),
+    ("29463-7", "3141-9", "3142-7"),
+    others=(("[lb_av]", 4.4, 880),),
+)
+HEIGHT = Analyte(
+    "height_cm",
+    "body height",
+    "cm",
+    (40, 250),
+    ("8302-2", "3137-7", "3138-5"),
+    others=(("[in_i]", 16, 98), ("m", 0.4, 2.5)),
 )
 REFERENCE = "LOINC 2.78; UCUM 2.1"
 SERIES_DAYS = 1825
@@ -128,31 +164,47 @@ def measurements() -> tuple[FeatureSpec, ...]:
     return tuple(spec for analyte in ANALYTES for spec in _specs(analyte))
 
 
+def parts() -> tuple[FeatureSpec, ...]:
+    """What features are computed from where the record has no value of their own, and is no feature of a family:
+    the latest weight, and the latest height of any time.
+    """
+    return (*_latest(WEIGHT, LATEST_DAYS), *_latest(HEIGHT, None))
+
+
 def _specs(analyte: Analyte) -> tuple[FeatureSpec, ...]:
-    specs = [
+    return (*_latest(analyte, LATEST_DAYS), *(_series(analyte) if analyte.series else ()))
+
+
+def _latest(analyte: Analyte, window_days: int | None) -> tuple[FeatureSpec, FeatureSpec]:
+    computed = " and none can be computed" if analyte.otherwise else ""
+    within = "" if window_days is None else f" in {window_days} days"
+    return (
         FeatureSpec(
-            f"{analyte.name}_latest_{LATEST_DAYS}d",
+            f"{analyte.name}_latest" + ("" if window_days is None else f"_{window_days}d"),
             "measurements",
             f"{analyte.label}, latest",
             unit=analyte.unit,
-            missing=f"no plausible result in {LATEST_DAYS} days",
+            missing=f"no plausible result{within}{computed}",
             aggregate="latest",
-            window_days=LATEST_DAYS,
+            window_days=window_days,
             **_reads(analyte),
             monotone=1 if analyte.rising else 0,
             modifiable=analyte.modifiable,
+            otherwise=analyte.otherwise,
+            inputs=analyte.parts,
         ),
         FeatureSpec(
             f"{analyte.name}_days_since",
             "measurements",
             f"days since {analyte.label} was measured",
             unit="d",
-            missing="never measured with a plausible result",
+            missing=f"never measured with a plausible result{computed}",
             aggregate="days_since",
             **_reads(analyte),
+            otherwise=analyte.otherwise,
+            inputs=analyte.parts,
         ),
-    ]
-    return (*specs, *(_series(analyte) if analyte.series else ()))
+    )
 
 
 def _series(analyte: Analyte) -> tuple[FeatureSpec, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from features.catalogue import measurements
 from features.catalogue.catalogue import CODE_PREVALENCE, CODE_WINDOWS_DAYS, catalogue, dense_families
 from features.catalogue.genomic import polygenic
 from features.catalogue.spec import FeatureSpec
@@ -27,6 +28,20 @@ with the age of the record: in its tenth year everybody has had more time to be 
 landmarks lie years apart, or the record is older when it is served than when it was learned from, prefer features with
 a window that the whole record covers.
 """
+_PARTS = """Where a record has no value of its own in the feature's window, but the parts of one, the value is computed
+and marked as such (`FeatureFrame.derived`; a reason says "computed"). A record's own value always wins. A computed value
+is known from when the later of its parts was; outside the feature's plausible range it is none. Means, extremes, slopes
+and counts are of the record's own values alone.
+
+- eGFR: from the latest creatinine by CKD-EPI 2021 (Inker LA et al., N Engl J Med 2021;385:1737-49), with the age on the
+  day of the creatinine (days of life through 365.25, not rounded) and the recorded sex, for people who were 18 or older
+  then.
+- BMI: the latest weight within the window through the square of the latest height of any time. A height measured at 18
+  or later holds for every weight at 18 or later; any other height holds for a weight at most 30 days before or after it.
+  None for a weight under two years of age, or without a date of birth.
+- The days since are those since the creatinine, or the weight, that the value is computed from.
+
+These are the parts that are no features of a family."""
 _PATTERNS_SHOWN = 6
 _COMPARISON = {-1: "falls", 0: "", 1: "rises"}
 
@@ -45,6 +60,7 @@ def as_frame(families: Sequence[str] = (), *, polygenic: Sequence[str] = ()) -> 
             "window_days": pd.array([spec.window_days for spec in specs], dtype="Int64"),
             "aggregate": [spec.aggregate for spec in specs],
             "reads": [", ".join(spec.codes or spec.inputs) for spec in specs],
+            "otherwise": [spec.otherwise for spec in specs],
             "risk_with_it": [_COMPARISON[spec.monotone] for spec in specs],
             "care_can_change_it": [spec.modifiable for spec in specs],
             "source": [spec.reference for spec in specs],
@@ -56,6 +72,7 @@ def as_frame(families: Sequence[str] = (), *, polygenic: Sequence[str] = ()) -> 
 def markdown() -> str:
     """Every family and every feature of the catalogue, as a Markdown page."""
     parts = [_HEAD, *(_section(family, catalogue([family]).specs) for family in dense_families())]
+    parts.append(_section("parts", measurements.parts(), lead=_PARTS))
     parts.append(_section("polygenic", polygenic("ID"), lead="For each score of a study, here called ID."))
     parts.append(_codes())
     parts.append(_equations())
@@ -90,10 +107,11 @@ def _row(spec: FeatureSpec) -> str:
 
 
 def _reads(spec: FeatureSpec) -> str:
-    patterns = spec.inputs or spec.codes
+    patterns = spec.codes if spec.aggregate != "derived" else spec.inputs or spec.codes
     shown = ", ".join(f"`{pattern}`" for pattern in patterns[:_PATTERNS_SHOWN])
     more = len(patterns) - _PATTERNS_SHOWN
-    return f"{spec.aggregate}: {shown}" + (f" and {more} more" if more > 0 else "")
+    read = f"{spec.aggregate}: {shown}" + (f" and {more} more" if more > 0 else "")
+    return read + (f"; else {spec.otherwise}" if spec.otherwise else "")
 
 
 def _codes() -> str:

@@ -48,6 +48,8 @@ class FeatureSpec:
     default_value: taken where an event has no value (days of supply). grace_days: for `current`.
     monotone: 1 risk may only rise with it, -1 only fall, 0 not known. modifiable: whether care can change it.
     inputs: other features that a derived one is computed from.
+    otherwise: by which rule of `features.engine.derivations` a value is computed from the inputs where the record has
+    the parts and no value of its own; the second input is the days since the value that it is computed from.
     other_units: units in use for the same quantity, each with the range of plausible values in it: a value without a
     unit that may be in one of them is not read.
     kind: of the facts whose absence counts as `absent` (condition, drug, visit, measurement), where the record could
@@ -76,6 +78,7 @@ class FeatureSpec:
     inputs: tuple[str, ...] = ()
     kind: str = ""
     other_units: tuple[tuple[str, float, float], ...] = ()
+    otherwise: str = ""
 
     def __post_init__(self) -> None:
         if not self.missing:

@@ -32,6 +32,7 @@ class Engine:
         self.specs = (*catalogue.helpers, *catalogue.specs)
         self.plan = Plan.of(self.specs)
         self._sources = self.plan.numbers(self.specs)
+        self._derived = derived.in_order(self.specs)
         self._code_names = catalogue.code_names
         self.aggregates = aggregates(self.plan)
         self.code_counts = code_counts(catalogue.code_windows_days)
@@ -51,7 +52,7 @@ class Engine:
             assemble.fill(out, self.specs, sources=self._sources, long=long, as_of=index.as_of, tells=tells)
         if self.genomic_tables:
             genomic.fill(out, self.specs, index=index, tables=genomic_tables)
-        derived.fill(out, self.specs)
+        masks = derived.fill(out, self.specs, order=self._derived)
         shown = np.ascontiguousarray(out[:, len(self.catalogue.helpers) :])
         return FeatureFrame(
             index.subject_ids,
@@ -61,6 +62,7 @@ class Engine:
             {spec.name: spec.categories for spec in self.catalogue.specs if spec.categories},
             self._codes(len(index), session),
             self._code_names,
+            {name: mask for name, mask in masks.items() if name in self.catalogue.names},
         )
 
     def vocabulary_table(self, keys: Iterable[str]) -> pa.Table:

@@ -3,7 +3,7 @@
 Khan SS et al., "Development and validation of the American Heart Association's PREVENT equations", Circulation
 2024;149:430-449. Derived in people of the United States free of cardiovascular disease, aged 30 to 79. Race is not
 an input. Valid ranges as the authors give them: total cholesterol 130 to 320 mg/dL, HDL 20 to 100 mg/dL, systolic
-pressure 90 to 200 mmHg, BMI 18.5 to below 40 kg/m2, eGFR 15 to 150; the 30-year equations to age 59.
+pressure 90 to 200 mmHg, BMI 18.5 to below 40 kg/m2, eGFR 15 to 140; the 30-year equations to age 59.
 """
 
 from __future__ import annotations

@@ -135,7 +135,9 @@ def worded(spec: FeatureSpec, frame: FeatureFrame, *, row: int) -> str:
     latest = spec.family == "measurements" and spec.aggregate == "latest"
     joined = f"{label} {number}" if latest else f"{label}: {number}"
     with_unit = f"{joined}{'' if unit == '%' else ' '}{unit}".strip() if unit else joined
-    return f"{with_unit}{_when(spec, frame, row=row)}" if latest else with_unit
+    is_computed = spec.name in frame.derived and bool(frame.derived[spec.name][row])
+    computed = f" (computed: {spec.otherwise})" if is_computed else ""
+    return f"{with_unit}{computed}{_when(spec, frame, row=row)}" if latest else f"{with_unit}{computed}"
 
 
 def _when(spec: FeatureSpec, frame: FeatureFrame, *, row: int) -> str:

@@ -53,7 +53,8 @@ def test_canaries_from_the_moment_on_move_no_feature() -> None:
     proof = prove_no_movement(INDEX, record, catalogue=features, rng=np.random.default_rng(0))
     assert proof.holds
     assert proof.rows == 30  # one row a person
-    assert proof.canaries == (30 * len(Plan.of(features.specs).sources) + len(CODES)) * (len(DELAYS) + 1)
+    read = (*features.helpers, *features.specs)
+    assert proof.canaries == (30 * len(Plan.of(read).sources) + len(CODES)) * (len(DELAYS) + 1)
 
 
 def test_canaries_one_microsecond_earlier_move_every_feature() -> None:

@@ -121,3 +121,26 @@ def test_duckdb_and_spark_find_the_same_enrolment(is_enrolled: bool, spark: Any)
     periods, ends = found[0]
     assert len(periods) > 40 if is_enrolled else len(periods) == 40
     assert ends["at_last"] > 10 if is_enrolled else ends == {"stretches": 0, "leave": 0, "at_last": 0}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_duckdb_and_spark_compute_the_same_bits_from_parts(spark: Any) -> None:
+    rng = np.random.default_rng(3)
+    births = [
+        {"subject_id": who, "time": np.datetime64(f"{1940 + who}-01-01", "us"), "code": "MEDS_BIRTH"}
+        for who in range(40)
+    ]
+    sexes = [{"subject_id": who, "code": f"Gender//{'FM'[who % 2]}"} for who in range(40)]
+    parts = [
+        {"subject_id": who, "time": np.datetime64("2018-01-01", "us") + np.timedelta64(int(rng.integers(300)), "D"), "code": f"LOINC//{code}",
+         "numeric_value": float(value * rng.uniform(0.7, 1.4)), "unit": unit}
+        for who in range(40)
+        for code, value, unit in (("2160-0", 90.0, "umol/L"), ("29463-7", 160.0, "[lb_av]"), ("8302-2", 170.0, "cm"))
+    ]  # fmt: skip
+    record = Record.in_memory(pa.Table.from_pylist([*births, *sexes, *parts], EVENTS))
+    index = Index.at(range(40), "2019-06-01")
+    features = catalogue(["measurements"]).only(["egfr_ml_min_173m2_latest_1825d", "bmi_kg_m2_latest_1825d"])
+    here, there = build(index, record, catalogue=features), build(index, record, catalogue=features, backend=spark)
+    assert here.values.tobytes() == there.values.tobytes()
+    assert all(mask.sum() > 30 for mask in here.derived.values())
+    assert all(np.array_equal(mask, there.derived[name]) for name, mask in here.derived.items())

@@ -9,6 +9,7 @@ from features.catalogue.history import RACES
 from features.equations import EQUATIONS
 from features.equations.cha2ds2_vasc import cha2ds2_vasc
 from features.equations.kfre import SURVIVAL, kidney_failure
+from features.equations.kidney_function import ckd_epi_2021
 from features.equations.pce import BLACK, LAST_RACE, pooled_cohort
 
 WHITE = 4.0
@@ -63,6 +64,36 @@ def test_the_kidney_failure_equation_agrees_to_the_last_printed_digit(name: str,
     refused = EQUATIONS[name].risk(columns | floats(egfr_ml_min_173m2_latest_1825d=60))
     assert refused.reason[0] == "eGFR outside 1 to below 60"
     assert np.isnan(refused.risk[0])
+
+
+# Clinician Reviews 2017, "Kidney disease progression: how to calculate risk": two people as kidneyfailurerisk.com has
+# them for North America, percent, cut off behind the first decimal.
+@pytest.mark.parametrize(
+    ("age", "female", "egfr", "acr", "two", "five"), [(63, 1, 45, 30, 0.4, 1.3), (55, 0, 38, 150, 2.9, 9.0)]
+)
+def test_the_kidney_failure_equation_gives_the_printed_examples(
+    age: float, female: int, egfr: float, acr: float, two: float, five: float
+) -> None:
+    columns = floats(
+        age_years=age, sex_female=female, egfr_ml_min_173m2_latest_1825d=egfr, urine_acr_mg_g_latest_1825d=acr
+    )
+    risks = (EQUATIONS[f"kfre_north_america_{years}y"].risk(columns).risk[0] for years in (2, 5))
+    assert [np.floor(risk * 1000) / 10 for risk in risks] == [two, five]
+
+
+# The first as the calculator at https://www.kidney.org/professionals/gfr_calculator is quoted to answer, the second as
+# another calculator has it in its own tests. The others are the logarithms of the printed factors added up, at and on
+# either side of the equation's knots, to one decimal.
+@pytest.mark.parametrize(
+    ("creatinine", "age", "female", "rate"),
+    [(1.2, 55, 0, 71), (1.1, 50, 0, 82), (0.9, 40, 0, 110.7), (0.7, 40, 1, 112.1), (0.5, 30, 1, 129.3),
+     (0.6, 30, 0, 133.2), (2.0, 70, 1, 26.4), (2.0, 70, 0, 35.2)],
+)  # fmt: skip
+def test_kidney_function_is_as_the_kidney_foundation_has_it(
+    creatinine: float, age: float, female: int, rate: float
+) -> None:
+    found = float(ckd_epi_2021(**floats(creatinine_mg_dl=creatinine, age_years=age, female=female))[0])
+    assert round(found, 0 if isinstance(rate, int) else 1) == rate
 
 
 def test_the_two_year_risk_of_kidney_failure_is_below_the_five_year_risk() -> None:
