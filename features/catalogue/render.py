@@ -29,16 +29,15 @@ landmarks lie years apart, or the record is older when it is served than when it
 a window that the whole record covers.
 """
 _PARTS = """Where a record has no value of its own in the feature's window, but the parts of one, the value is computed
-and marked as such (`FeatureFrame.derived`; a reason says "computed"). A record's own value always wins. A computed value
-is known from when the later of its parts was; outside the feature's plausible range it is none. Means, extremes, slopes
-and counts are of the record's own values alone.
+and marked as such (`FeatureFrame.derived`; a reason says "computed"). A record's own value always wins. A computed
+value is known from when the later of its parts was; outside the feature's plausible range it is none. Means, extremes,
+slopes and counts are of the record's own values alone.
 
 - eGFR: from the latest creatinine by CKD-EPI 2021 (Inker LA et al., N Engl J Med 2021;385:1737-49), with the age on the
   day of the creatinine (days of life through 365.25, not rounded) and the recorded sex, for people who were 18 or older
   then.
 - BMI: the latest weight within the window through the square of the latest height of any time. A height measured at 18
-  or later holds for every weight at 18 or later; any other height holds for a weight at most 30 days before or after it.
-  None for a weight under two years of age, or without a date of birth.
+  or later holds for every weight at 18 or later; any other height holds for a weight at most 30 days from it. None for a weight under two years of age, or without a date of birth.
 - The days since are those since the creatinine, or the weight, that the value is computed from.
 
 These are the parts that are no features of a family."""

@@ -131,8 +131,9 @@ def test_duckdb_and_spark_compute_the_same_bits_from_parts(spark: Any) -> None:
         for who in range(40)
     ]
     sexes = [{"subject_id": who, "code": f"Gender//{'FM'[who % 2]}"} for who in range(40)]
+    day = np.datetime64("2018-01-01", "us")
     parts = [
-        {"subject_id": who, "time": np.datetime64("2018-01-01", "us") + np.timedelta64(int(rng.integers(300)), "D"), "code": f"LOINC//{code}",
+        {"subject_id": who, "time": day + np.timedelta64(int(rng.integers(300)), "D"), "code": f"LOINC//{code}",
          "numeric_value": float(value * rng.uniform(0.7, 1.4)), "unit": unit}
         for who in range(40)
         for code, value, unit in (("2160-0", 90.0, "umol/L"), ("29463-7", 160.0, "[lb_av]"), ("8302-2", 170.0, "cm"))
