@@ -31,6 +31,7 @@ SMOKING_TEXTS = {
     ),
 }
 SMOKING_STATUS = "LOINC//72166-2"
+ANSWER, RELATIVE = "Answer//", "FAMILY_HISTORY//"  # what was answered, and what a relative has, is no code of its own
 OMB = "OMB 1997 categories, OMOP vocabularies Race and Ethnicity"
 
 
@@ -84,7 +85,7 @@ def _category(name: str, label: str, *, categories: tuple[tuple[str, str], ...])
 
 
 def family_history() -> tuple[FeatureSpec, ...]:
-    """Features of first-degree relatives: 1 where the answer was yes, 0 where it was no, missing where nobody asked."""
+    """Features of relatives by blood, of any degree: 1 where the answer was yes, 0 where no, missing if not asked."""
     asked = (
         ("chd", "coronary disease", "coronary_disease", ("no_family_history_chd",)),
         ("diabetes", "diabetes", "diabetes", ("no_family_history_diabetes",)),
@@ -97,7 +98,8 @@ def family_history() -> tuple[FeatureSpec, ...]:
 
 def _family_history(name: str, words: str, *, condition: str, denied: tuple[str, ...]) -> FeatureSpec:
     """A code that says so, or a relative's condition: `FAMILY_HISTORY//<code>`, whatever the relative."""
-    said = (*patterns(f"family_history_{name}"), *(f"FAMILY_HISTORY//{each}" for each in _alone(condition)))
+    codes = patterns(f"family_history_{name}")
+    said = (*codes, *(f"{RELATIVE}{each}" for each in (*codes, *_alone(condition))))
     no = tuple(pattern for one in denied for pattern in patterns(one))
     return FeatureSpec(
         f"family_history_{name}",
@@ -141,10 +143,13 @@ def social() -> tuple[FeatureSpec, ...]:
 
 
 def _smoking(name: str, label: str, *, numbers: dict[str, int]) -> FeatureSpec:
-    """By the status's own code, or by the code or text of an observed status. What says no more is not a value."""
-    values = tuple(
+    """By the status's own code, or by what an observed status was answered with: its code in whatever language it is
+    said, its text where no code is known. What says no more is not a value.
+    """
+    own = tuple(
         (pattern, float(number)) for status, number in numbers.items() for pattern in patterns(f"smoking_{status}")
     )
+    values = (*own, *((f"{ANSWER}{pattern}", number) for pattern, number in own))
     return FeatureSpec(
         name,
         "social",

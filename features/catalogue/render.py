@@ -37,7 +37,8 @@ slopes and counts are of the record's own values alone.
   day of the creatinine (days of life through 365.25, not rounded) and the recorded sex, for people who were 18 or older
   then.
 - BMI: the latest weight within the window through the square of the latest height of any time. A height measured at 18
-  or later holds for every weight at 18 or later; any other height holds for a weight at most 30 days from it. None for a weight under two years of age, or without a date of birth.
+  or later holds for every weight at 18 or later; any other height holds for a weight at most 30 days from it. None for
+  a weight under two years of age, or without a date of birth.
 - The days since are those since the creatinine, or the weight, that the value is computed from.
 
 These are the parts that are no features of a family."""

@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         pa.field("needs_value", pa.bool_()),
     ]
 )
+ANSWER = "Answer//"  # how the coding of an answer begins, beside that of its question
 REMEMBERED = 200_000  # pairs; more of them is somebody sending nonsense
 TEXTS = pa.schema([pa.field("source", pa.int32()), pa.field("text", pa.string()), pa.field("number", pa.float64())])
 Row = dict[str, object]
@@ -63,6 +64,7 @@ class CodeMap:
         return [
             _row(key, unit, number=number, source=self._plan.sources[number], matches=matches)
             for number, matches in sorted(readers.items())
+            if not all(code.startswith(ANSWER) for code, _ in matches)  # an answer to a question that nobody reads
         ]
 
 

@@ -193,13 +193,18 @@ def _medication_statement(resource: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 def _family_history(resource: Mapping[str, Any]) -> Iterator[Fact]:
-    """`FAMILY_HISTORY//<code>` for each condition of a relative, with the relationship's code as its text."""
+    """`FAMILY_HISTORY//<code>` for each condition of a relative, with the relationship's code as its text.
+
+    A history without a date was known when its server last changed it.
+    """
     relation = code_of(next(iter((resource.get("relationship") or {}).get("coding") or [{}])))
     relative = relation.split("//")[-1] if relation else (resource.get("relationship") or {}).get("text")
+    meta = resource.get("meta")
+    known = resource.get("date") or (meta.get("lastUpdated") if isinstance(meta, dict) else None)
     for condition in resource.get("condition") or []:
         if disease := coded(condition.get("code"), text_prefix="Source/condition"):
             kept = _prefixed("FAMILY_HISTORY", disease)
-            yield Fact(kept, resource.get("date"), number=1.0, text=relative)
+            yield Fact(kept, known, number=1.0, text=relative)
 
 
 def _allergy(resource: Mapping[str, Any]) -> Iterator[Fact]:

@@ -8,6 +8,7 @@ from typing import Any
 ENTERED_IN_ERROR = "entered in error"
 REFUTED = "refuted"
 DIFFERENTIAL = "differential (one of several possible diagnoses)"
+NO_BLOOD = "a relative who shares no blood (by marriage, step, foster, adopted)"
 PROPOSAL = "a proposal, a plan or a prohibition"
 CHANGED_MEANING = "a modifier extension changes its meaning"
 UNKNOWN_STATUS = "verificationStatus is none of FHIR's (kept)"
@@ -26,6 +27,15 @@ _NEVER_HAPPENED = {
     "FamilyMemberHistory": frozenset({"health-unknown"}),
     "Coverage": frozenset({"cancelled", "draft"}),
 }
+# Relatives who share no blood (https://terminology.hl7.org/CodeSystem-v3-RoleCode.html): by marriage, of a step or
+# foster family, adopted; and people who are no relatives.
+_NO_BLOOD = frozenset(
+    """
+    INLAW CHLDINLAW DAUINLAW SONINLAW PRNINLAW FTHINLAW MTHINLAW SIBINLAW BROINLAW SISINLAW SPS HUSB WIFE DOMPART FMRSPS
+    SIGOTHR STPCHLD STPDAU STPSON STPPRN STPFTH STPMTH STPSIB STPBRO STPSIS CHLDADOPT DAUADOPT SONADOPT ADOPTP ADOPTF
+    ADOPTM CHLDFOST DAUFOST SONFOST PRNFOST FTHFOST MTHFOST SIBFOST BROFOST SISFOST FRND NBOR ROOM
+""".lower().split()
+)
 # MedicationRequest.intent: `option` is one of several that somebody may choose from.
 _NOT_ORDERED = frozenset({"proposal", "plan", "option"})
 # verificationStatus of Condition and AllergyIntolerance in R4 and STU3, and SNOMED CT's codes of "absent".
@@ -47,6 +57,8 @@ def not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
         return f"status {status}"
     if negated := _negated(kind, resource):
         return negated
+    if kind == "FamilyMemberHistory" and codes_of(resource, "relationship") & _NO_BLOOD:
+        return NO_BLOOD
     if kind == "MedicationRequest" and (resource.get("intent") in _NOT_ORDERED or resource.get("doNotPerform")):
         return PROPOSAL
     # https://hl7.org/fhir/R4/extensibility.html#modifierExtension: what cannot be understood is not to be used.
