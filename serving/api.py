@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Literal
 
 import ibis
@@ -15,11 +16,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from features.codes import canonical_code
 from features.errors import PresageError
-from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, ROWS, Record, settle
+from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, ROWS, Record, Tells, codes_of, key_of, settle
 from features.sources import FIRST_YEAR, LAST_YEAR
 from serving.flagging import panels_of
-from serving.scoring import OTHERS, Champion, others_of, score_record
+from serving.scoring import OTHERS, Champion, Hierarchy, others_of, score_record
 from serving.store import UNASSIGNED, Receipt
 
 SENT = 0  # the subject_id of a person whose events are sent: nobody of the record
@@ -39,6 +41,7 @@ def _in_calendar(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_naive)]
+Code = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 Words = Annotated[str, Field(max_length=500)]
 
 
@@ -48,9 +51,13 @@ class _Part(BaseModel):
 
 
 class Event(_Part):
-    """One MEDS event. `available_time` absent: known at its time, or without a clock time at the end of its day."""
+    """One MEDS event. `available_time` absent: known at its time, or without a clock time at the end of its day.
 
-    code: Annotated[str, Field(min_length=1, max_length=200)]
+    codings: other codes of the same fact; that of a coded answer is written `Answer//VOCABULARY//CODE`.
+    """
+
+    code: Code
+    codings: Annotated[list[Code], Field(max_length=50)] = []
     time: Moment | None = None
     numeric_value: float | None = None
     text_value: Words | None = None
@@ -177,8 +184,13 @@ class People:
     """Gives the tables of one person at a time, out of a record on disk or out of a request."""
 
     record_dir: Path | None
+    hierarchy: Hierarchy = field(default_factory=Hierarchy)
     _whole: dict[str, pa.Table] = field(default_factory=dict)
     _read_at: tuple[int, ...] = ()
+    _theirs: frozenset[str] = frozenset()  # codes of the record, whose hierarchy stands
+    _met: set[str] = field(default_factory=set)  # codes that people were sent with
+    _ancestors: pa.Table = field(default_factory=ANCESTORS.empty_table)
+    _lock: Lock = field(default_factory=Lock)
 
     def panel(self, subject_id: int) -> str | None:
         """The care site of a person in the record; None where the record has nobody with this number."""
@@ -202,10 +214,11 @@ class People:
         tells = Record.open(self.record_dir).tells
         return Record.in_memory(self._person("events", subject_id), tells=tells, **tables, **whole)
 
-    def sent(self, person: PersonData, *, as_of: datetime) -> Record:
-        """The tables of a person whose events came with a request.
+    def sent(self, person: PersonData, *, as_of: datetime, champion: Champion | None = None) -> Record:
+        """The tables of a person whose events came with a request, to be read by a champion.
 
-        Without events of enrolment the person counts as enrolled.
+        Without events of enrolment the person counts as enrolled. Codes that the record does not know are looked up in
+        the loaded vocabularies.
         """
         events = [_event(event) for event in person.events]
         codes = {event.code for event in person.events}
@@ -222,7 +235,26 @@ class People:
         tables = {name: _table([row.model_dump() for row in rows], GENOMIC[name]) for name, rows in genomic.items()}
         whole = {} if self.record_dir is None else self._of_everybody(self.record_dir)
         vocabulary = {name: table for name, table in whole.items() if name != OTHERS}
-        return Record.in_memory(_table(events, EVENTS), **tables, **vocabulary)
+        tells = None
+        if champion is not None:
+            self.hierarchy.learn(champion)
+            tells = self.hierarchy.readable(champion, self._tells())
+        keys = (str(event["code"]) for event in events)
+        vocabulary["ancestors"] = self._with_hierarchy({code for key in keys for code in codes_of(key)})
+        return Record.in_memory(_table(events, EVENTS), tells=tells, **tables, **vocabulary)
+
+    def _tells(self) -> Tells | None:
+        return None if self.record_dir is None else Record.open(self.record_dir).tells
+
+    def _with_hierarchy(self, codes: set[str]) -> pa.Table:
+        """The record's hierarchy and that of these codes; a new table only where a code has come that it lacks."""
+        with self._lock:
+            links = self.hierarchy.links(codes - self._theirs - self._met)
+            self._met.update(code for code, _ in links)
+            if links:
+                more = pa.Table.from_pylist([{"code": code, "ancestor": above} for code, above in links], ANCESTORS)
+                self._ancestors = pa.concat_tables([self._ancestors, more])
+            return self._ancestors
 
     def _person(self, name: str, subject_id: int) -> pa.Table:
         schema = ROWS if name == "events" else GENOMIC[name]
@@ -241,11 +273,16 @@ class People:
                 path = record_dir / "metadata" / f"{name}.parquet"
                 tables[name] = pq.read_table(path) if path.exists() else schema.empty_table()
             self._whole, self._read_at = tables, state
+            with self._lock:
+                self._theirs, self._met = frozenset(tables["codes"]["code"].to_pylist()), set()
+                self._ancestors = tables["ancestors"].select(ANCESTORS.names).cast(ANCESTORS)
         return self._whole
 
 
 def _event(event: Event) -> dict[str, object]:
-    row: dict[str, object] = event.model_dump()
+    row: dict[str, object] = event.model_dump(exclude={"codings"})
+    code, *others = (canonical_code(each) for each in (event.code, *event.codings))
+    row["code"] = key_of(code, sorted(set(others) - {code}))
     row["available_time"] = event.available_time or _known(event)
     return row
 

@@ -105,7 +105,8 @@ class Backend:
                 detail=f"{champion.name} version {champion.version}",
             )
         if request.person is not None:
-            record, subject_id = self.people.sent(request.person, as_of=request.as_of), SENT
+            record = self.people.sent(request.person, as_of=request.as_of, champion=champion)
+            subject_id = SENT
         else:
             subject_id = int(request.subject_id or 0)
             record = self.people.known(subject_id)
@@ -119,13 +120,19 @@ class Backend:
         Whether the made-up person belongs to the studied population or not, every step of scoring is gone through once.
         """
         as_of = datetime.fromisoformat(NOBODYS_DAY)
-        record = self.people.sent(PersonData.model_validate({"events": NOBODYS_EVENTS}), as_of=as_of)
+        nobody_at_all = PersonData.model_validate({"events": NOBODYS_EVENTS})
+        record = self.people.sent(nobody_at_all, as_of=as_of, champion=champion)
         score_one(champion, record, as_of=as_of, subject_id=SENT)
         nobody, day = np.array([SENT], dtype=np.int64), np.array([NOBODYS_DAY], dtype="datetime64[us]")
         champion.bundle.risk(frame_of(champion, record, subject_ids=nobody, as_of=day))
         if self.settings.record is not None:
             self.people.panel(NO_ONE)
             self.people.known(NO_ONE)
+
+    def told(self) -> dict[str, object]:
+        """What a probe is told: which versions serve, and where vocabularies are not those a model was learned by."""
+        differs = self.people.hierarchy.differs
+        return {**self.champions.told(), **({"vocabularies": differs} if differs else {})}
 
     def models(self) -> list[ModelRow]:
         """The champions as the models page shows them to a data scientist."""
@@ -195,7 +202,7 @@ def _guard(made: Any, backend: Backend) -> None:
     """From the outside in: the first middleware sees a request first and its answer last."""
     made.add_asgi_middleware(SecurityHeaders, secure=backend.settings.secure_cookies)
     made.add_asgi_middleware(Problems)
-    made.add_asgi_middleware(Readiness, told=backend.champions.told)
+    made.add_asgi_middleware(Readiness, told=backend.told)
     made.add_asgi_middleware(Bodies)
     made.add_asgi_middleware(Gate, door=backend.door)
 

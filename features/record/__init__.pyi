@@ -1,5 +1,6 @@
 from .facts import codes_of as codes_of
 from .facts import distinct_codes as distinct_codes
+from .facts import key_of as key_of
 from .facts import keyed as keyed
 from .facts import rows_of as rows_of
 from .moving import move_in as move_in

@@ -26,12 +26,14 @@ ALWAYS, NEVER = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31", "
 class Tells:
     """kinds: kind of fact (condition, drug, measurement, visit, ...) to vocabulary to the first moment (ISO, to the
     microsecond) at which anybody's fact of that kind and vocabulary was known. hierarchies: vocabularies whose concepts
-    the record can tell the descendants of. everything: every vocabulary is taken to be in use since ever.
+    the record can tell the descendants of. everything: every vocabulary is taken to be in use since ever. releases: the
+    loaded vocabularies that an ingest read by, each as its name, its release and the digest of its files.
     """
 
     kinds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     hierarchies: frozenset[str] = frozenset()
     everything: bool = False
+    releases: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
     def all(cls) -> Tells:
@@ -75,7 +77,12 @@ class Tells:
             mine = kinds.setdefault(kind, {})
             for vocabulary, first in vocabularies.items():
                 mine[vocabulary] = min(first, mine.get(vocabulary, first))
-        return Tells(kinds, self.hierarchies | other.hierarchies, self.everything or other.everything)
+        return Tells(
+            kinds,
+            self.hierarchies | other.hierarchies,
+            self.everything or other.everything,
+            tuple(sorted({*self.releases, *other.releases})),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; the inverse of `from_json`."""
@@ -84,6 +91,9 @@ class Tells:
             "kinds": {kind: dict(sorted(each.items())) for kind, each in sorted(self.kinds.items())},
             "hierarchies": sorted(self.hierarchies),
             "everything": self.everything,
+            "vocabularies": [
+                {"name": name, "release": release, "digest": digest} for name, release, digest in self.releases
+            ],
         }
 
     @classmethod
@@ -96,7 +106,10 @@ class Tells:
                 found=f"what was read by rules {body.get('reading', 1)}",
                 way_out=way_out,
             )
-        return cls(body["kinds"], frozenset(body["hierarchies"]), bool(body.get("everything")))
+        releases = ((each["name"], each["release"], each["digest"]) for each in body.get("vocabularies", ()))
+        return cls(
+            body["kinds"], frozenset(body["hierarchies"]), bool(body.get("everything")), tuple(sorted(set(releases)))
+        )
 
     @classmethod
     def read(cls, text: str, *, where: str) -> Tells:

@@ -254,7 +254,11 @@ def _write_metadata(
 
 def _write_tells(space: Workspace, kinds: Mapping[str, ir.Table]) -> None:
     """What this source can tell, beside what the record's other sources can, and of all of them together."""
-    own = Tells({kind: _vocabularies(space, events) for kind, events in kinds.items()}, _hierarchies(space))
+    own = Tells(
+        {kind: _vocabularies(space, events) for kind, events in kinds.items()},
+        _hierarchies(space),
+        releases=tuple((each.name, each.release, each.digest) for each in loaded()),
+    )
     known = space.record_dir / TELLS_FILE
     sources = json.loads(known.read_text(encoding="utf-8")).get("sources", {}) if known.exists() else {}
     sources[space.source] = own.to_json()
@@ -262,14 +266,7 @@ def _write_tells(space: Workspace, kinds: Mapping[str, ir.Table]) -> None:
     for name, body in sorted(sources.items()):
         if body.get("reading") == READING:  # a source of earlier rules tells nothing until it is ingested again
             whole = whole.merged(Tells.from_json(body, where=name, way_out="ingest it again"))
-    _write_json(
-        space.ready / TELLS_FILE,
-        {
-            **whole.to_json(),
-            "sources": dict(sorted(sources.items())),
-            "vocabularies": [each.to_json() for each in loaded()],
-        },
-    )
+    _write_json(space.ready / TELLS_FILE, {**whole.to_json(), "sources": dict(sorted(sources.items()))})
 
 
 def _vocabularies(space: Workspace, events: ir.Table) -> dict[str, str]:

@@ -59,6 +59,33 @@ def ancestors_of_codes(codes: Iterable[str]) -> pa.Table:
     return pa.concat_tables(tables).cast(ANCESTORS)
 
 
+def codes_below(concepts: Iterable[str]) -> pa.Table:
+    """Rows of ANCESTORS: every code that the loaded vocabularies put below one of these concepts, with that concept.
+
+    A code that maps to another (`Maps to`) lies below that one, too.
+    """
+    wanted = pa.table({"ancestor": pa.array(sorted(set(concepts)), pa.string())})
+    tables = [_below(home() / each.name, wanted) for each in loaded()]
+    if not tables or not wanted.num_rows:
+        return ANCESTORS.empty_table()
+    return pa.concat_tables(tables).cast(ANCESTORS)
+
+
+def _below(folder: Path, wanted: pa.Table) -> pa.Table:
+    connection = duckdb.connect()
+    connection.register("wanted", wanted)
+    concepts, pairs = (str(folder / name) for name in (CONCEPTS, PAIRS))
+    return connection.sql(
+        """
+        WITH named AS (SELECT w.ancestor, c.id FROM wanted w JOIN read_parquet($concepts) c ON c.code = w.ancestor),
+        below AS (SELECT p.id, n.ancestor FROM named n JOIN read_parquet($pairs) p ON p.ancestor = n.id)
+        SELECT DISTINCT c.code, b.ancestor FROM below b JOIN read_parquet($concepts) c ON c.id = b.id
+        WHERE c.code <> b.ancestor ORDER BY ALL
+        """,
+        params={"concepts": concepts, "pairs": pairs},
+    ).to_arrow_table()
+
+
 def _above(folder: Path, wanted: pa.Table) -> pa.Table:
     connection = duckdb.connect()
     connection.register("wanted", wanted)

@@ -5,6 +5,7 @@ from .champions import load_version as load_version
 from .eligible import NO_ONE as NO_ONE
 from .eligible import OTHERS as OTHERS
 from .eligible import others_of as others_of
+from .hierarchy import Hierarchy as Hierarchy
 from .reasons import reasons_of as reasons_of
 from .score import Scores as Scores
 from .score import frame_of as frame_of
