@@ -36,6 +36,7 @@ SECOND_ROW = "a second row for one person"
 BAD_NUMBER = "value is not a finite number"
 NEGATIVE_SUPPLY = "supply of less than no days"
 LONGEST_SUPPLY_DAYS = 730  # of a prescription with its refills
+REFILLS_CUT = "refills beyond two years (left out)"
 
 Time = TypeVar("Time", ir.DateValue, ir.TimestampValue)
 

@@ -349,14 +349,23 @@ class _Run:
 
 
 def _without_preliminary(con: Backend, facts: ir.Table) -> ir.Table:
-    """A preliminary result is set aside where there is a final one of the same thing, person and moment."""
+    """A preliminary result is set aside where there is a final one of the same thing, person and moment.
+
+    Two results are of the same thing when they share any coding, whatever its order; what was answered is none of them.
+    """
     if not bool(facts.preliminary.any().fill_null(False).to_pyarrow().as_py()):
         return facts
-    same = ibis.window(group_by=["subject_id", "code", "time"])
-    final = (facts.reason.isnull() & ~facts.preliminary).any().over(same)
-    replaced = facts.reason.isnull() & facts.preliminary & final
-    reason = ibis.ifelse(replaced, ibis.literal(REPLACED), facts.reason)
-    return con.create_table("facts_without_preliminary", facts.mutate(reason=reason))
+    codes = ibis.array([facts.code]).concat(facts.codings.fill_null(ibis.literal([], type="array<string>")))
+    good = facts.mutate(own_code=facts.code, called=codes).filter(facts.reason.isnull())
+    each = good.select("seq", "subject_id", "time", "own_code", "preliminary", one=good.called.unnest())
+    each = each.filter(~each.one.startswith("Answer//"))
+    final = each.filter(~each.preliminary).select("subject_id", "time", "one")
+    replaced = each.filter(each.preliminary).semi_join(final, ["subject_id", "time", "one"])
+    replaced = replaced.select(held_by="seq", held_code="own_code").distinct()
+    rows = facts.left_join(replaced, [facts.seq == replaced.held_by, facts.code == replaced.held_code])
+    is_replaced = rows.held_by.notnull() & rows.preliminary
+    rows = rows.mutate(reason=ibis.coalesce(rows.reason, ibis.ifelse(is_replaced, REPLACED, ibis.null("string"))))
+    return con.create_table("facts_without_preliminary", rows.drop("held_by", "held_code"))
 
 
 def _reason(rows: ir.Table) -> ir.StringValue:

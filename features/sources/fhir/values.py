@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from features.sources.checks import BAD_NUMBER, LONGEST_SUPPLY_DAYS
+from features.sources.checks import BAD_NUMBER, LONGEST_SUPPLY_DAYS, REFILLS_CUT
 from features.sources.fhir.codes import vocabulary
 from features.sources.numbers import written_number
 
@@ -189,12 +189,13 @@ def has_negative_supply(resource: Mapping[str, Any]) -> bool:
 def with_repeats(supply: Supply, values: Iterable[Any]) -> Supply:
     """The supply with its repeats, of which FHIR counts those beyond the first dispense, each of the expected duration.
 
-    Repeats that would last beyond two years are not believed.
+    As many repeats count as end within two years.
     """
     if supply.days is None:
         return supply
-    whole = supply.days * (1 + repeats(values))
-    return supply._replace(days=whole) if whole <= LONGEST_SUPPLY_DAYS else supply
+    asked, fit = 1 + repeats(values), max(1, LONGEST_SUPPLY_DAYS // supply.days)
+    cut = supply.mended or (REFILLS_CUT if asked > fit else None)
+    return Supply(supply.days * min(asked, fit), cut)
 
 
 def repeats(values: Iterable[Any]) -> float:

@@ -13,6 +13,7 @@ from features.sources.checks import (
     NEGATIVE_SUPPLY,
     NO_CODINGS,
     NO_CONCEPT,
+    REFILLS_CUT,
     TIMESTAMP,
     moment,
     person_and_date_reasons,
@@ -76,7 +77,7 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tab
         available_time=known,
         codings=codings_of(rows.beside, rows.coded_answer),
         reason=ibis.cases(*reasons, else_=ibis.null("string")),
-        mended=ibis.cases((rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
+        mended=ibis.cases((rows.bad_number, BAD_NUMBER), (rows.cut, REFILLS_CUT), else_=ibis.null("string")),
         note_after_death=(rows.day > rows.death).fill_null(False),
         note_concept=rows.source_resolved.isnull() & rows.standard_resolved.isnull(),
         note_standard=rows.standard_resolved.isnull(),
@@ -90,11 +91,12 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     when = moment(date, stamp)
     number = c.number(raw, spec.number) if spec.number else ibis.null("float32")
     bad_number = c.has_value(raw, *filter(None, [spec.number])) & number.isnull()
-    negative = ibis.literal(False)
+    negative, cut = ibis.literal(False), ibis.literal(False)
     if spec.number == "days_supply":
         # OHDSI drops a negative supply (github.com/OHDSI/CommonDataModel, issue 625); 0 says unknown.
         negative = (number < 0).fill_null(False)
-        number = _with_refills(ibis.ifelse(number > 0, number, ibis.null("float32")), c.number(raw, "refills"))
+        days, refills = ibis.ifelse(number > 0, number, ibis.null("float32")), c.number(raw, "refills")
+        number, cut = _with_refills(days, refills)
     return raw.select(
         source_row=row_as_text(raw),
         row_key=c.key(raw, spec.key),
@@ -110,6 +112,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
         numeric_value=number,
         bad_number=bad_number,
         negative=negative,
+        cut=cut,
         text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
         written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
         operator=c.concept(raw, "operator_concept_id") if spec.has_value else ibis.null("int64"),
@@ -119,10 +122,11 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
     )
 
 
-def _with_refills(days: ir.FloatingValue, refills: ir.FloatingValue) -> ir.FloatingValue:
-    """Days of supply of a prescription with its refills; refills that would last beyond two years are not believed."""
-    whole = days * (1 + ibis.greatest(refills.fill_null(0), 0))
-    return ibis.ifelse(whole <= LONGEST_SUPPLY_DAYS, whole, days).cast("float32")
+def _with_refills(days: ir.FloatingValue, refills: ir.FloatingValue) -> tuple[ir.FloatingValue, ir.BooleanValue]:
+    """Days of supply of a prescription with as many of its refills as end within two years; whether some do not."""
+    asked = 1 + ibis.greatest(refills.fill_null(0), 0)
+    fit = ibis.greatest((LONGEST_SUPPLY_DAYS / days.cast("float64")).floor(), 1)
+    return (days * ibis.least(asked, fit)).cast("float32"), (asked > fit).fill_null(False)
 
 
 def _with_visit(rows: ir.Table, world: World) -> ir.Table:

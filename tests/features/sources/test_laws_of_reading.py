@@ -154,13 +154,14 @@ STATIN = Catalogue(tuple(one for one in catalogue(["medications"]).specs if one.
 
 
 def supply(days: int | None, refills: int | None) -> int | None:
-    """Days of supply of a prescription, by its words; nothing is said by 0, and two years are the longest believed."""
+    """Days of supply of a prescription, by its words; nothing is said by 0, and refills count until two years."""
     if days is None or days == 0:
         return None
     total = days
     for _ in range(refills or 0):
-        total += days
-    return days if total > 730 else total
+        if total + days <= 730:
+            total += days
+    return total
 
 
 @FEW
@@ -169,7 +170,7 @@ def test_refills_lengthen_a_supply_and_a_negative_one_is_none(seed: int) -> None
     chance = random.Random(seed)
     drawn = {
         person: (
-            chance.choice([None, 0, -30, 1, 14, 30, 90, 90, 180]),
+            chance.choice([None, 0, -30, 1, 14, 30, 90, 90, 180, 365]),
             chance.choice([None, 0, -1, 1, 2, 4, 6, 11]),
             datetime(2020, 6, 30) - timedelta(days=chance.randint(1, 720)),
         )
