@@ -16,7 +16,7 @@ import numpy as np
 
 from features.errors import PresageError
 
-READING = 2  # the rules by which codes, units and their absence are read; features of other rules are other features
+READING = 3  # the rules by which codes, units and their absence are read; features of other rules are other features
 TELLS_FILE = "metadata/tells.json"
 ANY = "any"  # the kind of facts of a source that does not say what kind they are
 ALWAYS, NEVER = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31", "us")

@@ -27,6 +27,24 @@ def contained(resource: Resource, kinds: frozenset[str]) -> Iterator[tuple[str, 
             yield kind, _whole(one, resource)
 
 
+def encounters_inside(resource: Resource) -> int:
+    """How many encounters a resource contains. They are no visits: each resource of a visit holds a copy of its own."""
+    held = resource.get("contained")
+    found = (one for one in (held if isinstance(held, list) else ()) if isinstance(one, dict))
+    return sum(one.get("resourceType") == "Encounter" for one in found)
+
+
+def end_inside(resource: Resource) -> str | None:
+    """The end of the contained encounter that a resource says it is of."""
+    named = resource.get("encounter") or resource.get("context")
+    text = named.get("reference") if isinstance(named, dict) else None
+    if not (isinstance(text, str) and text.startswith("#")):
+        return None
+    period = (contained_of(resource.get("contained"), text) or {}).get("period")
+    end = period.get("end") if isinstance(period, dict) else None
+    return end if isinstance(end, str) else None
+
+
 def _whole(one: Resource, container: Resource) -> Resource:
     whole = {name: value for name, value in one.items() if name != "id"}
     whole["contained"] = container["contained"]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from features.progress import Advance
 from features.sources.fhir import people
 from features.sources.fhir.codes import Coded, coded_drug
+from features.sources.fhir.contained import encounters_inside
 from features.sources.fhir.files import files_of, unread_of
 from features.sources.fhir.reading import BREAKS_OFF, Found, Wanted, resources
 from features.sources.fhir.references import Place, identifier_key, key, kind_of, no_person, resolved
@@ -98,6 +99,7 @@ class Extract:
     words: dict[str, str] = field(default_factory=dict)
     servers: Servers = field(default_factory=Servers)
     unread: tuple[str, ...] = ()
+    visits_inside: int = 0  # encounters that other resources contain
 
     def path(self, table: str) -> Path:
         """The file of the flat table with this name, one of SCHEMAS."""
@@ -123,6 +125,7 @@ def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
             extracted.rows[one.kind] += 1
             extracted.contained[one.kind] += one.contained
             if one.content is not None:
+                extracted.visits_inside += 0 if one.contained else encounters_inside(one.content)
                 piece = _Piece(seq, one, one.content, holder if one.contained else None)
                 _add_or_reject(tables, extracted, piece)
     return extracted
@@ -263,6 +266,7 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
             tables.add("aliases", piece.seq, alias)
     if own:
         extracted.servers.add_patient(place.server, piece.held.full_url)
+        extracted.servers.add_called(own, piece.held.full_url, person.aliases)
         for others, is_replaced in ((person.replaced_by, True), (person.replaces, False)):
             keys = (resolved(other, place, expected="Patient") for other in others)
             for other in keys:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from features.sources.checks import NEGATIVE_SUPPLY
 from features.sources.drugs import BY_NAME
 from features.sources.fhir.codes import Coded, answers, code_of, coded, coded_drug
+from features.sources.fhir.contained import end_inside
 from features.sources.fhir.references import contained_of, reference
 from features.sources.fhir.statuses import not_to_be_used, note_of
 from features.sources.fhir.values import Supply, has_negative_supply, is_absent, supply_of, value_of, with_repeats
@@ -103,7 +104,8 @@ def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
     onset, _ = _when(resource, "onset")
     recorded = resource.get("recordedDate")
     if condition:
-        yield Fact(condition, onset or recorded, (recorded,), encounter=_encounter(resource), at_visit_end=True)
+        known = (recorded, end_inside(resource))
+        yield Fact(condition, onset or recorded, known, encounter=_encounter(resource), at_visit_end=True)
 
 
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
@@ -134,7 +136,8 @@ def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:
     procedure = coded(resource.get("code"), text_prefix="Source/procedure")
     start, _ = _when(resource, "performed", "occurrence")  # R5 calls it an occurrence
     if procedure:
-        yield Fact(procedure, start, encounter=_encounter(resource), at_visit_end=True)
+        known = (end_inside(resource),)
+        yield Fact(procedure, start, known, encounter=_encounter(resource), at_visit_end=True)
 
 
 def _immunization(resource: Mapping[str, Any]) -> Iterator[Fact]:

@@ -54,6 +54,7 @@ KINDS = {
 NO_BIRTH = f"birth {BAD_DATE}"
 UNCOVERED = "people without Coverage: enrolled from their first event to death or the day of the export"
 REPLACED = "a preliminary result, of which there is a final one"
+VISITS_INSIDE = "contained in another resource (no visit of its own; the container was known at its end)"
 CONTAINED = "contained in another resource (read as its person's)"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
@@ -96,7 +97,7 @@ class _Run:
 
     def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
         """All events; the identity map; and of every resource seq, kind, reason, mended, note."""
-        unique = _without_repeats(self.con, self.flat["resources"])
+        unique = self.whose.without_contradicted(_without_repeats(self.con, self.flat["resources"]))
         replaced = self.whose.replaced(unique)
         unique = self.whose.without_replaced(unique, replaced)
         patients, subjects = self._patients(unique)
@@ -341,6 +342,8 @@ class _Run:
         for kind, inside in self.extracted.contained.items():
             if inside:
                 self.report.table(kind).noted[CONTAINED] = inside
+        if self.extracted.visits_inside:
+            self.report.table("Encounter").noted[VISITS_INSIDE] = self.extracted.visits_inside
         for kind, expected in self.log.resources.items():
             if kind in self.report.tables:
                 difference = self.report.tables[kind].rows - self.extracted.contained[kind] - expected

@@ -10,6 +10,7 @@ from features.sources.fhir.references import kind_of, literal, server_of
 OTHER_SERVER = "person of a server that this source has no such patients of"
 WHICH_SERVER = "several servers, and the reference does not say which"
 SEVERAL_PEOPLE = "the reference fits several patients"
+SEVERAL_CALLED = "an id of several patients: their bundles call them otherwise, and they share no identifier"
 REPLACED_BY = "replaced by another patient (what is said of it is that patient's)"
 
 
@@ -20,7 +21,8 @@ class Servers:
     patients: the servers that patients say they are of, with the address as it is written. bare: whether there are
     patients that say none. meant: the servers that absolute references to a patient, of resources that say no server,
     mean; relative: whether such resources refer to patients without a server, too. links: pairs of patients' keys, the
-    first replaced by the second.
+    first replaced by the second. called: of patients whose bundle calls them by a urn that is not their id, by key,
+    each urn with the identifiers that the patient has there.
     """
 
     patients: dict[str, str] = field(default_factory=dict)
@@ -28,6 +30,7 @@ class Servers:
     meant: set[str] = field(default_factory=set)
     relative: bool = False
     links: set[tuple[str, str]] = field(default_factory=set)
+    called: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
     def add_patient(self, server: str | None, full_url: str | None) -> None:
         """Remember the server of a patient, None where nothing says it."""
@@ -37,6 +40,19 @@ class Servers:
         else:
             base = said.base.rstrip("/")
             self.patients[server] = min(base, self.patients.get(server, base))
+
+    def add_called(self, key: str, full_url: str | None, identifiers: Iterable[str]) -> None:
+        """Remember by which urn a bundle calls a patient; one that is only its id says nothing more."""
+        if full_url and full_url.lower().startswith("urn:") and not full_url.endswith(f":{key.rsplit('/', 1)[-1]}"):
+            self.called.setdefault(key, {}).setdefault(full_url, set()).update(identifiers)
+
+    def contradicted(self) -> frozenset[str]:
+        """Keys that are of several people: bundles call them by several urns, and their identifiers differ.
+
+        Ids are only unique within the server that gave them, and a urn names none. Patients who share an identifier, at
+        first or second hand, are one; so is who has none beside others.
+        """
+        return frozenset(key for key, urns in self.called.items() if len(_apart(urns.values())) > 1)
 
     def add_reference(self, person: str) -> None:
         """Remember a reference to a patient, of a resource that says no server itself."""
@@ -60,6 +76,16 @@ class Servers:
     def in_play(self, home: str | None) -> frozenset[str]:
         """The servers of the patients; the empty text stands for those that no server is known of."""
         return frozenset({*self.patients, *([home or ""] if self.bare else [])})
+
+
+def _apart(groups: Iterable[set[str]]) -> list[set[str]]:
+    """Groups that share nothing, those that share something made one; empty ones left out."""
+    apart: list[set[str]] = []
+    for group in groups:
+        shared = [other for other in apart if other & group]
+        if group:
+            apart = [other for other in apart if not other & group] + [group.union(*shared)]
+    return apart
 
 
 def survivors(links: Iterable[tuple[str, str]], present: frozenset[str]) -> dict[str, str]:

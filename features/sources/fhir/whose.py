@@ -8,7 +8,14 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from features.sources.fhir.extract import SCHEMAS, Extract
-from features.sources.fhir.servers import OTHER_SERVER, REPLACED_BY, SEVERAL_PEOPLE, WHICH_SERVER, survivors
+from features.sources.fhir.servers import (
+    OTHER_SERVER,
+    REPLACED_BY,
+    SEVERAL_CALLED,
+    SEVERAL_PEOPLE,
+    WHICH_SERVER,
+    survivors,
+)
 
 OTHER_THAN_CONTAINER = "contained in a resource about another person"
 # The columns of the flat tables that are keys of resources, and the tables that have them as such.
@@ -72,6 +79,15 @@ class Whose:
         return self.con.create_table(
             "replaced", pa.table(columns, pa.schema([(name, pa.string()) for name in columns]))
         )
+
+    def without_contradicted(self, unique: ir.Table) -> ir.Table:
+        """Patients whose id is that of several people are set aside, all of them: an id of two people is nobody's."""
+        keys = sorted(_at_home_text(key, self.home) for key in self.extracted.servers.contradicted())
+        if not keys:
+            return unique
+        several = (unique.kind == "Patient") & unique.key.isin(keys)
+        reason = ibis.ifelse(several.fill_null(False), ibis.literal(SEVERAL_CALLED), unique.reason)
+        return self.con.create_table("without_contradicted", unique.mutate(reason=reason))
 
     def without_replaced(self, unique: ir.Table, replaced: ir.Table) -> ir.Table:
         """Patients in whose place another stands are set aside, and whatever a resource that is set aside contains."""

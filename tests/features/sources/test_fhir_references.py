@@ -318,3 +318,53 @@ def test_a_newer_version_of_a_report_takes_the_place_of_what_the_older_contained
 
     _, found = read(patient("1"), version("1", 9.0, 9.1), version("2", 6.5))
     assert found == {"1": [6.5]}
+
+
+def named(urn: str, id_: str, value: float, *identifiers: str) -> Json:
+    """A bundle that calls its patient by a urn, as a sender of documents does, with one result."""
+    who = patient(id_, identifier=[{"system": "mrn", "value": value} for value in identifiers])
+    result = (f"urn:uuid:{urn}-o", observation(f"{urn}-o", {"reference": f"urn:uuid:{urn}"}, value))
+    return bundle((f"urn:uuid:{urn}", who), result)
+
+
+def test_an_id_that_two_senders_gave_is_one_persons_where_an_identifier_says_so(read: Read) -> None:
+    _, found = read(named("a", "1", 5.0, "17"), named("b", "1", 6.0, "17", "18"), named("c", "1", 7.0, "18"))
+    assert found == {"1": [5.0, 6.0, 7.0]}
+
+
+def test_an_id_of_two_people_by_their_identifiers_is_nobodys_and_keeps_nobody_else_away(read: Read) -> None:
+    report, found = read(
+        named("a", "1", 5.0, "17"), named("b", "1", 6.0, "18"), named("c", "2", 7.0, "19"), named("d", "2", 8.0)
+    )
+    assert found == {"2": [7.0, 8.0]}
+    assert report.tables["Patient"].rejected == {
+        "an id of several patients: their bundles call them otherwise, and they share no identifier": 2,
+        "repeats a row with the same key": 1,
+    }
+    assert report.tables["Observation"].rejected == {"person is not among the persons": 2}
+
+
+def test_a_patient_called_by_her_id_is_one_in_every_bundle(read: Read) -> None:
+    first, second = named("1", "1", 5.0, "17"), named("1", "1", 6.0, "18")
+    second["entry"][1]["resource"]["id"] = "other"
+    assert read(first, second)[1] == {"1": [5.0, 6.0]}
+
+
+def test_a_contained_encounter_is_no_visit_and_its_end_is_when_its_container_was_known(
+    tmp_path: Path, events_of: EventsOf
+) -> None:
+    visit = {"resourceType": "Encounter", "id": "e", "status": "finished", "class": {"code": "IMP"},
+             "period": {"start": "2020-03-01T08:00:00", "end": "2020-03-09T10:00:00"}}  # fmt: skip
+    inside = {"subject": {"reference": "Patient/1"}, "encounter": {"reference": "#e"}, "contained": [visit]}
+    condition = {"resourceType": "Condition", "id": "c", "code": DIABETES, "recordedDate": "2020-03-02", **inside}
+    procedure = {"resourceType": "Procedure", "id": "p", "status": "completed", "code": PANEL,
+                 "performedDateTime": "2020-03-03", **inside}  # fmt: skip
+    lines = [patient("1"), condition, procedure]
+    (tmp_path / "all.ndjson").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    report = ingest(tmp_path / "all.ndjson", tmp_path / "record")
+    rows = events_of(tmp_path / "record", "ICD10CM//E11.9", "LOINC//24331-1")
+    assert [row["available_time"] for row in rows] == ["2020-03-09T10:00:00"] * 2
+    assert not events_of(tmp_path / "record", "Visit//IP")
+    assert report.tables["Encounter"].noted == {
+        "contained in another resource (no visit of its own; the container was known at its end)": 2
+    }
