@@ -20,6 +20,7 @@ from features.codes import CHARLSON, Matcher, category_codes
 from features.codes.comorbidity import ELIXHAUSER, READ_BY_ICD_ALONE
 from features.codes.shipped import FILES, INCLUDES, ShippedCode, list_names, patterns, shipped_codes, sources
 from features.errors import PresageError
+from features.sources.drugs import by_name
 
 # What is written on the left is also what is written on the right: medicine, not a table.
 LAWS = (
@@ -218,3 +219,13 @@ def test_a_list_that_does_not_ship_is_an_error_that_says_which_do() -> None:
 def test_the_three_kinds_of_match_become_the_three_kinds_of_pattern() -> None:
     rows = [ShippedCode("x", "ICD10CM", "I21", match, ("icd10cm",)) for match in ("exact", "prefix", "below")]
     assert [row.pattern for row in rows] == ["ICD10CM//I21", "ICD10CM//I21*", "<<ICD10CM//I21"]
+
+
+def test_a_number_that_two_sources_name_differently_ships_in_no_list_and_is_read_by_its_name() -> None:
+    """RxNorm 833036 is acetaminophen with hydrocodone (OHDSI's copy of RxNorm, in `omop_gibleed`); Synthea writes it
+    beside captopril.
+    """
+    assert not [code for code in shipped_codes() if (code.vocabulary, code.code) == ("RxNorm", "833036")]
+    assert by_name(["RxNorm//833036"], ["Captopril 25 MG Oral Tablet"]) == ("RxNormByName//1998",)
+    both = by_name(["RxNorm//833036"], ["Acetaminophen 750 MG / Hydrocodone Bitartrate 7.5 MG Oral Tablet"])
+    assert "RxNormByName//5489" in both
