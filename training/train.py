@@ -150,7 +150,7 @@ def cohort_of(
             "--record",
             f"a record, as study {study.name} has no [source] table",
             found="none",
-            way_out="give --record DIR",
+            way_out="give --record DIR, in Python record=DIR",
         )
     from training.cohort import read_record
 

@@ -30,6 +30,7 @@ from serving.scoring.champions import Champion, load_champion
 from serving.scoring.eligible import Eligible, eligible
 from serving.store import Receipt
 from training.cohort import risk_column
+from training.disclosure import SMALLEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,16 +96,25 @@ class Scores(Shown):
         write_scores(out, self.receipts, model=self.model, as_of=self.as_of)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """How many were scored, by which model, and why others were not."""
+        """How many were scored, by which model, and why others were not; no count of 1 to 10, nor what tells one."""
         scored = [receipt for receipt in self.receipts if receipt.not_scored is None]
         combined = sum(receipt.model == "combined" for receipt in scored)
-        yield f"{self.model}, as of {moment(self.as_of)}: {len(scored):,} people scored ({combined:,} with genomics)"
+        parted = not 0 < len(scored) - combined < SMALLEST  # else the total would tell how many have no genomics
+        counts = f"{_few(len(scored))} people scored ({_few(combined, known=parted)} with genomics)"
+        yield f"{self.model}, as of {moment(self.as_of)}: {counts}"
         reasons: dict[str, int] = {}
         for receipt in self.receipts:
             if receipt.not_scored is not None:
                 reasons[receipt.not_scored] = reasons.get(receipt.not_scored, 0) + 1
         for reason, people in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
-            yield f"  not scored: {people:,} {reason}"
+            yield f"  not scored: {_few(people)} {reason}"
+
+
+def _few(people: int, *, known: bool = True) -> str:
+    """A count as it may be shown to anybody."""
+    if 0 < people < SMALLEST:
+        return "1–10"
+    return f"{people:,}" if known or not people else "some"
 
 
 def score(

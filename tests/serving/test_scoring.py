@@ -14,9 +14,11 @@ import pytest
 from features.errors import PresageError
 from features.record.record import Record
 from features.record.schema import EVENTS
+from features.shown import text_of
 from serving.api import People, score_one
 from serving.scoring.champions import Champion, Champions, champion_of
-from serving.scoring.score import SCORES, read_scores, score, score_record
+from serving.scoring.score import SCORES, Scores, read_scores, score, score_record
+from serving.store.rows import Receipt
 
 AS_OF = datetime.fromisoformat("2024-01-01T00:00:00")
 
@@ -169,3 +171,24 @@ def test_a_file_with_another_stamp_or_other_types_is_no_file_of_receipts(tmp_pat
         pq.write_table(SCORES.empty_table().replace_schema_metadata({"presage": stamp}), path)
         with pytest.raises(PresageError, match=r"found (other types, or another stamp|other columns, or no stamp)"):
             read_scores(path)
+
+
+@pytest.mark.parametrize(
+    ("combined", "clinical", "refused", "first", "last"),
+    [
+        (40, 60, 12, "100 people scored (40 with genomics)", "not scored: 12 too young"),
+        (3, 60, 3, "63 people scored (1–10 with genomics)", "not scored: 1–10 too young"),
+        (97, 3, 11, "100 people scored (some with genomics)", "not scored: 11 too young"),
+        (0, 5, 1, "1–10 people scored (0 with genomics)", "not scored: 1–10 too young"),
+    ],
+)
+def test_scores_show_no_count_of_few_people(combined: int, clinical: int, refused: int, first: str, last: str) -> None:
+    one = Receipt(1, AS_OF, "chd", "combined", "", "1", "d", "c", "f", (3650.0,), (0.1,), None)
+    receipts = (
+        *[one] * combined,
+        *[replace(one, model="clinical")] * clinical,
+        *[replace(one, model="", risks=(), not_scored="too young")] * refused,
+    )
+    lines = text_of(Scores("chd", AS_OF, receipts)).splitlines()
+    assert lines[0].endswith(first)
+    assert lines[1].strip() == last

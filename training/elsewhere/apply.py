@@ -40,12 +40,18 @@ def read_elsewhere(
     if study.source is not None:
         if table is None:
             raise PresageError(
-                "--table", f"a table, as {bundle.name} was learned from one", found="none", way_out="give one"
+                "--table",
+                f"a table, as {bundle.name} was learned from one",
+                found="none",
+                way_out="give --table FILE, in Python table=",
             )
         return _flat(study, bundle=bundle, table=table)
     if record_dir is None:
         raise PresageError(
-            "--record", f"a record, as {bundle.name} was learned from one", found="none", way_out="give one"
+            "--record",
+            f"a record, as {bundle.name} was learned from one",
+            found="none",
+            way_out="give --record DIR, in Python record=DIR",
         )
     return _recorded(study, bundle, record_dir=record_dir, progress=progress)
 
