@@ -68,6 +68,15 @@ def test_a_result_says_how_old_it_is_where_that_is_known(days: float, said: str)
     assert worded(SPECS[names[0]], frame, row=0) == f"LDL cholesterol 197 mg/dL, latest {said}"
 
 
+@pytest.mark.parametrize(("computed", "said"), [(True, "eGFR 58 mL/min/1.73 m² (computed: CKD-EPI 2021)"),
+                                             (False, "eGFR 58 mL/min/1.73 m²")])  # fmt: skip
+def test_a_computed_value_says_so(said: str, *, computed: bool) -> None:
+    name = "egfr_ml_min_173m2_latest_1825d"
+    frame = replace(one(name, 58.0), derived={name: np.array([computed])})
+    assert worded(SPECS[name], frame, row=0) == said
+    assert worded(SPECS[name], frame.only((name,)).take(np.array([0])), row=0) == said
+
+
 def test_a_reason_says_whether_care_can_change_it(champion: Champion, record_dir) -> None:
     ids = np.arange(1, 161)
     frame = frame_of(
