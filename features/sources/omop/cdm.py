@@ -101,3 +101,10 @@ REQUIRED = {
     **{table.name: table.required for table in CLINICAL},
 }
 """Tables that are read, and the columns that each cannot do without. Only `person` must be there."""
+
+VOCABULARY_COLUMNS: dict[str, tuple[str, ...]] = {
+    "concept": ("concept_id", "vocabulary_id", "concept_code", "concept_name"),
+    "concept_ancestor": ("ancestor_concept_id", "descendant_concept_id", "min_levels_of_separation"),
+    "concept_relationship": ("concept_id_1", "concept_id_2", "relationship_id", "invalid_reason"),
+}
+"""The tables of the vocabulary, of which no row is ever kept whole, and the columns that are used of them."""

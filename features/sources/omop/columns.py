@@ -51,7 +51,7 @@ def key(raw: ir.Table, name: str) -> ir.Value:
     if name in raw.columns and raw[name].type().is_numeric():
         return integer(raw, name).nullif(0)
     # Nullable numbers come out of some tools as `25.0`.
-    return text(raw, name).re_replace(r"\.0$", "").nullif("0")
+    return text(raw, name).re_replace(r"\.0+$", "").nullif("0")
 
 
 def concept(raw: ir.Table, name: str) -> ir.IntegerValue:

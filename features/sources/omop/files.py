@@ -9,9 +9,10 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 import ibis.expr.types as ir
@@ -20,7 +21,11 @@ from ibis.backends.duckdb import Backend
 from features.errors import PresageError
 from features.sources.broken_files import check_columns, check_gzip, check_parquet, check_utf_8, named
 from features.sources.omop.cdm import REQUIRED
+from features.sources.omop.places import Place, Wanted, called, chosen, is_url, without_password
 from features.sources.report import IngestReport
+
+if TYPE_CHECKING:
+    from features.sources.omop.postgres import Server
 
 Format = Literal["csv", "csv.gz", "parquet"]
 _NAME = re.compile(r"^(?P<table>[a-z_0-9]+)\.(?P<format>csv|csv\.gz|parquet)$", re.IGNORECASE)
@@ -35,13 +40,14 @@ class Cdm:
     con: Backend
     scratch: Path
     files: Mapping[str, tuple[Format, Path]]
-    attached: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    attached: Mapping[str, Place] = field(default_factory=dict)
+    server: Server | None = None
     broken: dict[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
         """Tables the source has."""
-        return frozenset(self.files) | frozenset(self.attached)
+        return frozenset(self.files) | frozenset(self.attached) | frozenset(self.server.tables if self.server else ())
 
     def has(self, name: str) -> bool:
         """Whether the source has this table."""
@@ -53,9 +59,10 @@ class Cdm:
         Raises PresageError where a required column is missing.
         """
         staged = f"raw_{name}"
-        if name in self.attached:
-            schema, table = self.attached[name]
-            raw = self.con.table(table, database=("cdm_source", schema))
+        if self.server is not None:
+            raw = self.server.stage(name, self.con, staged)
+        elif name in self.attached:
+            raw = self.con.table(self.attached[name].table, database=("cdm_source", self.attached[name].schema))
         elif self.files[name][0] == "parquet":
             check_parquet(self._parts(name))
             parts = [str(part) for part in self._parts(name)]
@@ -98,6 +105,8 @@ class Cdm:
         None where the table is not about persons, or cannot be read at all.
         """
         try:
+            if self.server is not None:
+                return self.server.count(name) if "person_id" in self.server.columns(name) else None
             if self._is_csv(name) and "person_id" not in self._named(name):
                 return None
             raw = self.table(name)
@@ -113,7 +122,8 @@ class Cdm:
 
     def release(self, name: str) -> None:
         """Forget a staged table."""
-        self.con.drop_table(f"raw_{name}", force=True) if self._is_csv(name) else None
+        if self._is_csv(name) or self.server is not None:
+            self.con.drop_table(f"raw_{name}", force=True)
 
     def _is_csv(self, name: str) -> bool:
         return name in self.files and self.files[name][0] != "parquet"
@@ -161,19 +171,42 @@ class Cdm:
         )
 
 
-def open_source(source: Path, con: Backend, *, scratch: Path, schema: str | None = None) -> Cdm:
-    """Find the tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
+@contextmanager
+def opened(source: Path | str, con: Backend, *, scratch: Path, wanted: Wanted) -> Iterator[Cdm]:
+    """The tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
+    with ExitStack() as open_until_read:
+        if is_url(source):
+            server = open_until_read.enter_context(_connected(without_password(str(source))))
+            server.tables.update(chosen(server.places, server.where, wanted=wanted))
+            cdm = Cdm(con, scratch, {}, server=server)
+        else:
+            cdm = _on_disk(Path(source), con, scratch=scratch, wanted=wanted)
+        if not cdm.has("person"):
+            raise PresageError(called(source), "the table person", found="none of that name", way_out=_WAY_OUT)
+        yield cdm
+
+
+def _on_disk(source: Path, con: Backend, *, scratch: Path, wanted: Wanted) -> Cdm:
     if source.is_dir():
-        cdm = Cdm(con, scratch, dict(_files(source)))
-    elif zipfile.is_zipfile(source):
-        cdm = Cdm(con, scratch, dict(_unzipped(source, scratch)))
-    elif source.is_file():
-        cdm = Cdm(con, scratch, {}, _attach(source, con, schema=schema))
-    else:
-        raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
-    if not cdm.has("person"):
-        raise PresageError(str(source), "the table person", found="none of that name", way_out=_WAY_OUT)
-    return cdm
+        return Cdm(con, scratch, dict(_files(source)))
+    if zipfile.is_zipfile(source):
+        return Cdm(con, scratch, dict(_unzipped(source, scratch)))
+    if source.is_file():
+        return Cdm(con, scratch, {}, _attach(source, con, wanted=wanted))
+    raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
+
+
+def _connected(url: str) -> AbstractContextManager[Server]:
+    try:
+        from features.sources.omop.postgres import connected
+    except ImportError:
+        raise PresageError(
+            "SOURCE",
+            "a database whose driver is installed",
+            found="PostgreSQL's is not",
+            way_out="install it: pip install 'presage[postgres]'",
+        ) from None
+    return connected(url)
 
 
 def mark_absent(cdm: Cdm, report: IngestReport) -> None:
@@ -224,7 +257,7 @@ def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format,
     yield from _files(folder)
 
 
-def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tuple[str, str]]:
+def _attach(source: Path, con: Backend, *, wanted: Wanted) -> dict[str, Place]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
     except duckdb.Error as error:
@@ -233,23 +266,7 @@ def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tupl
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
         " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
     ).fetchall()
-    with_people = sorted({place for place, table in rows if table.lower() == "person"})
-    if schema is not None and schema not in {place for place, _ in rows}:
-        raise PresageError(
-            str(source),
-            f"the schema '{schema}'",
-            found="none of that name",
-            way_out=f"name one: {', '.join(with_people)}",
-        )
-    if schema is None and len(with_people) > 1:
-        raise PresageError(
-            str(source),
-            "one schema with a table person",
-            found=f"{len(with_people)}: {', '.join(with_people)}",
-            way_out=f"name it: --schema {with_people[0]}",
-        )
-    chosen = schema or next(iter(with_people), None)
-    return {table.lower(): (place, table) for place, table in sorted(rows) if chosen is None or place == chosen}
+    return chosen([Place(*row) for row in rows], str(source), wanted=wanted)
 
 
 def _header(path: Path, kind: Format) -> tuple[list[str], str]:

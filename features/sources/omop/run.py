@@ -18,7 +18,8 @@ from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTA
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
-from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
+from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, opened
+from features.sources.omop.places import Wanted, called
 from features.sources.omop.rows import World, clinical_rows
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts
 from features.sources.report import IngestReport
@@ -28,24 +29,29 @@ SOURCE = "omop"
 
 
 def ingest(
-    source: Path,
+    source: Path | str,
     record_dir: Path,
     *,
     schema: str | None = None,
+    vocabulary_schema: str | None = None,
     replace: bool = False,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Read an OMOP source (a folder or zip of CSV or Parquet, or a DuckDB file) into the record, in place of what it
-    had from OMOP. schema: of a DuckDB file that holds several.
+    """Read an OMOP source (a folder or zip of CSV or Parquet, a DuckDB file, or the URL of a PostgreSQL database) into
+    the record, in place of what it had from OMOP. schema: that of the person table, in a database of several;
+    vocabulary_schema: that of the concept table, where it is another.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
-    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
-        cdm = open_source(source, space.con, scratch=space.folder, schema=schema)
-        with damage_named(cdm.parquet_files):
-            report = IngestReport(SOURCE, _version(cdm))
-            mark_absent(cdm, report)
-            return _Ingest(space, cdm, report=report).run(progress)
+    wanted = Wanted(schema, vocabulary_schema)
+    with (
+        workspace(record_dir, SOURCE, origin=called(source), replace=replace) as space,
+        opened(source, space.con, scratch=space.folder, wanted=wanted) as cdm,
+        damage_named(cdm.parquet_files),
+    ):
+        report = IngestReport(SOURCE, _version(cdm))
+        mark_absent(cdm, report)
+        return _Ingest(space, cdm, report=report).run(progress)
 
 
 class _Ingest:
