@@ -108,3 +108,11 @@ VOCABULARY_COLUMNS: dict[str, tuple[str, ...]] = {
     "concept_relationship": ("concept_id_1", "concept_id_2", "relationship_id", "invalid_reason"),
 }
 """The tables of the vocabulary, of which no row is ever kept whole, and the columns that are used of them."""
+
+TABLES = frozenset(REQUIRED) | {
+    "attribute_definition", "cdm_source", "cohort", "cohort_definition", "concept_class", "concept_synonym",
+    "condition_era", "cost", "domain", "dose_era", "drug_era", "drug_strength", "episode", "episode_event",
+    "fact_relationship", "location", "metadata", "note", "note_nlp", "payer_plan_period", "relationship",
+    "source_to_concept_map", "specimen", "visit_detail", "vocabulary",
+}  # fmt: skip
+"""Every table of CDM 5.3 and 5.4."""

@@ -18,9 +18,10 @@ from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTA
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
-from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, opened
+from features.sources.omop.files import Cdm, mark_absent, opened
 from features.sources.omop.places import Wanted, called
 from features.sources.omop.rows import World, clinical_rows
+from features.sources.omop.text import BROKEN_LINES
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
