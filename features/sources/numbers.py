@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+NUMBER_AS_TEXT = "number written as text (read)"
+LARGEST = 3.4e38  # of a float32
 _SIGNS = {
     "<": "<", "<=": "<=", "=<": "<=", "≤": "<=", "⩽": "<=", ">": ">", ">=": ">=", "=>": ">=", "≥": ">=", "⩾": ">=",
     "lt": "<", "gt": ">", "le": "<=", "ge": ">=", "less than": "<", "greater than": ">", "more than": ">",
@@ -42,4 +44,7 @@ def written_number(text: str) -> Written | None:
         return None
     if unit and not re.fullmatch(r"[A-Za-zµμ%/*^.\[\]{}()0-9 ²³-]+", unit):
         return None
-    return Written(float(found["number"].replace(",", ".")), _SIGNS[found["sign"].lower()] or None, unit or None)
+    number = float(found["number"].replace(",", "."))
+    if abs(number) > LARGEST:
+        return None
+    return Written(number, _SIGNS[found["sign"].lower()] or None, unit or None)

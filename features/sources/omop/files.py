@@ -39,6 +39,7 @@ class Cdm:
     server: Server | None = None
     broken: dict[str, int] = field(default_factory=dict)
     strange: tuple[str, ...] = ()
+    staged: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> frozenset[str]:
@@ -55,13 +56,17 @@ class Cdm:
         Raises PresageError where a required column is missing.
         """
         staged = f"raw_{name}"
-        if self.server is not None:
+        if name in self.staged:
+            raw = self.con.table(staged)
+        elif self.server is not None:
             raw = self.server.stage(name, self.con, staged)
+            self.staged.add(name)
         elif name in self.attached:
             raw = self.con.table(self.attached[name].table, database=("cdm_source", self.attached[name].schema))
         elif self._is_csv(name):
             self.broken[name] = stage(self.con, name, self.files[name], staged=staged, scratch=self.scratch)
             raw = self.con.table(staged)
+            self.staged.add(name)
         else:
             raw = self._parquet(name, staged)
         check_columns(self._called(name), raw.columns)
@@ -115,7 +120,8 @@ class Cdm:
 
     def release(self, name: str) -> None:
         """Forget a staged table."""
-        if self._is_csv(name) or self.server is not None:
+        if name in self.staged:
+            self.staged.remove(name)
             self.con.drop_table(f"raw_{name}", force=True)
 
     def _is_csv(self, name: str) -> bool:

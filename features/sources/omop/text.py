@@ -130,8 +130,8 @@ def _read(con: Backend, file: _Csv, into: str) -> None:
     con.raw_sql(
         f"{into} SELECT *{keys} FROM read_csv({quoted(str(file.part.path))}, header=true, auto_detect=false,"
         f" delim={quoted(file.delimiter)}, quote='{file.quote}', escape='{file.quote}', columns={{{listed}}},"
-        f" compression='{file.part.packed or 'none'}', store_rejects=true, rejects_table='{_REJECTS}',"
-        f" rejects_scan='{_SCAN}', rejects_limit=0, max_line_size=16777216)"
+        f" hive_partitioning=false, compression='{file.part.packed or 'none'}', store_rejects=true,"
+        f" rejects_table='{_REJECTS}', rejects_scan='{_SCAN}', rejects_limit=0, max_line_size=16777216)"
     )
 
 
