@@ -21,7 +21,7 @@ from features.sources.checks import (
 from features.sources.numbers import NUMBER_AS_TEXT
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
-from features.sources.omop.said import number_like
+from features.sources.omop.said import number_text
 
 # operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
 OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
@@ -121,7 +121,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
         numeric_value=number,
         bad_number=bad_number,
         negative=negative,
-        as_text=number_like(raw, spec, number),
+        as_text=number_text(raw, spec, number),
         text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
         written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
         operator=c.concept(raw, "operator_concept_id") if spec.has_value else ibis.null("int64"),

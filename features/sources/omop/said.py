@@ -11,51 +11,36 @@ import pyarrow.compute as pc
 
 from features.codes import shipped_codes
 from features.sources.drugs import by_name
-from features.sources.numbers import written_number
+from features.sources.numbers import number_like, numbers_of
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
 from features.sources.omop.files import Cdm
 from features.vocabulary import ancestors_of_codes
 
-# What a text begins with that may be a number, and how long one may be: the rest need not be looked at one by one.
-_NUMBER_LIKE = r"(?i)^([+-]?[0-9]|[<>=~≤≥⩽⩾]|lt|gt|le|ge|less|greater|more|below|above|over|under)"
-_LONGEST = 60
-NUMBERS = pa.schema(
-    [("as_text", pa.string()), ("said", pa.float64()), ("sign", pa.string()), ("said_unit", pa.string())]
-)
 DRUGS = pa.schema([
     ("source_key", pa.int64()), ("standard_key", pa.int64()), ("value_key", pa.string()),
     ("by_name", pa.list_(pa.string())),
 ])  # fmt: skip
 
 
-def number_like(raw: ir.Table, spec: ClinicalTable, number: ir.FloatingValue) -> ir.StringValue:
+def number_text(raw: ir.Table, spec: ClinicalTable, number: ir.FloatingValue) -> ir.StringValue:
     """The text of a row that may be its number, where it has none: what stands in the column of numbers, else the value
     as a string, else as the source wrote it. A value that is a concept is no number.
     """
     if not (spec.has_value and spec.number):
         return ibis.null("string")
     concept = c.concept(raw, "value_as_concept_id")
-    own = _like(c.text(raw, spec.number))
-    others = ibis.coalesce(_like(c.text(raw, "value_as_string")), _like(c.text(raw, "value_source_value")))
+    own = number_like(c.text(raw, spec.number))
+    others = ibis.coalesce(number_like(c.text(raw, "value_as_string")), number_like(c.text(raw, "value_source_value")))
     return ibis.ifelse(number.isnull(), ibis.coalesce(own, ibis.ifelse(concept.isnull(), others, None)), None)
-
-
-def _like(text: ir.StringValue) -> ir.StringValue:
-    return ibis.ifelse(text.re_search(_NUMBER_LIKE) & (text.length() <= _LONGEST), text, ibis.null("string"))
 
 
 def numbers(cdm: Cdm, raw: ir.Table, spec: ClinicalTable) -> ir.Table | None:
     """The texts of a table that say a number, each with its number, sign and unit; None where there are none."""
     if not (spec.has_value and spec.number):
         return None
-    texts = raw.select(text=number_like(raw, spec, c.number(raw, spec.number))).distinct()
-    rows = []
-    for text in cdm.con.to_pyarrow(texts)["text"].to_pylist():
-        written = written_number(text) if text else None
-        if written is not None:
-            rows.append(dict(zip(NUMBERS.names, (text, *written), strict=True)))
-    return _kept(cdm, f"{spec.name}_numbers", pa.Table.from_pylist(rows, NUMBERS))
+    texts = raw.select(text=number_text(raw, spec, c.number(raw, spec.number))).distinct()
+    return _kept(cdm, f"{spec.name}_numbers", numbers_of(cdm.con.to_pyarrow(texts)["text"].to_pylist()))
 
 
 def drugs(cdm: Cdm, raw: ir.Table, known: ir.Table) -> ir.Table | None:
