@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def test_a_drug_read_by_its_name_reaches_the_feature(cdm: Cdm, tmp_path: Path) -
     drug = "\n".join([DRUG.strip().splitlines()[0], "1 | 1 | 0 | 0 | Rosuvastatin 5 MG | 2020-12-20"])
     ingest(cdm(concept=CONCEPT, drug_exposure=drug), tmp_path / "record")
     frame = build(
-        Index.at(np.array([1, 2]), datetime(2021, 1, 1)),  # noqa: DTZ001 (the record's moments have no zone)
+        Index.at(np.array([1, 2]), "2021-01-01"),
         Record.open(tmp_path / "record"),
         catalogue=catalogue(["medications"]),
     )
