@@ -144,3 +144,15 @@ def test_a_number_as_text_is_the_number_that_fhir_reads(written: str) -> None:
     said, value = written_number(written), value_of({"valueString": written})
     assert said is not None
     assert (value.number, value.text, value.unit) == said
+
+
+def test_a_concept_id_that_is_not_whole_is_no_concept(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
+    """1006.6 is not 1007: rounded it would be another person's, or another thing's, concept."""
+    condition = """
+    condition_occurrence_id | person_id | condition_concept_id | condition_start_date | condition_source_value
+    1                       | 1         | 2002.6               | 2010-01-01           | odd
+    2                       | 1         | 2003.0               | 2010-01-02           | whole
+    """
+    ingest(cdm(concept=CONCEPT, condition_occurrence=condition), tmp_path / "record")
+    codes = [row["code"] for row in events_of(tmp_path / "record") if str(row["time"]).startswith("2010")]
+    assert codes == ["Source/condition//odd", "RxNorm//36567"]
