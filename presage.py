@@ -131,11 +131,14 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         record: Record | StrPath,
         *,
         schema: str | None = None,
+        vocabulary_schema: str | None = None,
         replace: bool = False,
         progress: bool | Progress = False,
     ) -> IngestReport:
-        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file (schema: of one with several).
+        """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, a DuckDB file, or the URL of a PostgreSQL database.
 
+        A URL holds no password: that comes from PGPASSWORD or ~/.pgpass. schema: that of the person table, in a
+        database of several. vocabulary_schema: that of the concept table, where it is another.
         replace: take the place of what the record has of this source although people are missing.
 
         >>> ps.ingest.omop("small/omop", "small-record").people
@@ -143,7 +146,14 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         """
         from features.sources.omop import ingest as run
 
-        return run(_path(source), _required(record), schema=schema, replace=replace, progress=_watched(progress))
+        return run(
+            str(_path(source)),
+            _required(record),
+            schema=schema,
+            vocabulary_schema=vocabulary_schema,
+            replace=replace,
+            progress=_watched(progress),
+        )
 
     @staticmethod
     def fhir(

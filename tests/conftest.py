@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import Server, running
 
 REAL_DATA = Path(os.environ.get("PRESAGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -22,6 +24,18 @@ def _end_with_the_summary() -> None:
 def real_data() -> Path:
     """The folder of real data sets; tests that use it carry the marker `realdata`."""
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server that the tests of this run share."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Server) -> str:
+    return postgres.url
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ from importlib import resources
 
 _BRAND = re.compile(r"\[[^\]]*\]")  # RxNorm writes the brand behind the drug: `... Oral Tablet [Toprol]`
 _WITHOUT = re.compile(r"\bnon[\s-]+[a-z]+|\b[a-z]+[\s-]+free\b(?!\s+base)")  # `aspirin-free`, `non-aspirin`
+# What a drug is given by is not the drug.
+_DEVICE = re.compile(r"\binsulin\s+(?:pen\s+|delivery\s+)?(?:syringes?|(?:pen\s*)?needles?)\b")
 _WORD = re.compile(r"[^\W\d_]+")
 
 # Words of a form or route that acts where it is put. Such a drug is no treatment of the whole body.
@@ -24,6 +26,7 @@ LOCAL = frozenset((
     "nasal", "nasenspray", "nebuliser", "nebulizer", "ointment", "ophthalmic", "otic", "otological", "salbe", "scalp",
     "shampoo", "topical", "vaginal",
 ))  # fmt: skip
+_NO_DRUG = frozenset(("dummy", "placebo"))
 _SWALLOWED = frozenset(("cap", "caps", "capsule", "capsules", "oral", "tablet"))  # a gel cap is no gel
 
 
@@ -39,8 +42,12 @@ def ingredients(name: str) -> tuple[str, ...]:
     ('17767', '18867')
     >>> ingredients("aspirin-free cold relief"), ingredients("Diclofenac sodium 1 % Topical Gel")
     ((), ())
+    >>> ingredients("Insulin Syringe U-500"), ingredients("Insulin Dummy Package"), ingredients("insulin glargine")
+    ((), (), ('5856',))
     """
-    words = _WORD.findall(_WITHOUT.sub(" ", _BRAND.sub(" ", _plain(name))))
+    words = _WORD.findall(_DEVICE.sub(" ", _WITHOUT.sub(" ", _BRAND.sub(" ", _plain(name)))))
+    if not _NO_DRUG.isdisjoint(words):
+        return ()
     if not LOCAL.isdisjoint(words) and _SWALLOWED.isdisjoint(words):
         return ()
     found: dict[str, None] = {}

@@ -8,6 +8,7 @@ from functools import reduce
 import ibis
 import ibis.expr.types as ir
 
+from features.sources.drugs import BY_NAME
 from features.sources.report import IngestReport, TableReport
 from features.sources.store import Workspace
 
@@ -15,6 +16,7 @@ NOTES = {
     "note_after_death": "after death (kept)",
     "note_concept": "concept does not resolve (kept under its id)",
     "note_standard": "standard concept is 0 or not in the concept table",
+    "note_by_name": BY_NAME,
     "note_visit": "its visit is not among the visits",
     "note_bound": "number is a bound (its text says <, <=, >= or >)",
     "note_open": "visit has no end",

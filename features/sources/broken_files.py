@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from features.errors import PresageError
 
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
-_CHUNK = 1 << 20
 _ROWS = 100_000
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _DAMAGE = "one that is damaged, or another kind of file"
@@ -48,15 +47,6 @@ def named(where: str, kind: str) -> Iterator[None]:
         raise PresageError(
             where, "a zip without a password", found="one with a password", way_out="unpack it first"
         ) from None
-
-
-def check_gzip(path: Path) -> None:
-    """Read a gzip file to its end and raise PresageError where it is damaged: DuckDB takes the part before the damage
-    for the whole.
-    """
-    with named(path.name, "gzip"), gzip.open(path, "rb") as lines:
-        while lines.read(_CHUNK):
-            pass
 
 
 def check_parquet(paths: Iterable[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import ibis
@@ -30,6 +30,8 @@ from features.sources.checks import (
     moment,
     row_as_text,
 )
+from features.sources.drugs import by_name
+from features.sources.numbers import NUMBER_AS_TEXT, number_like, numbers_of
 from features.sources.report import IngestReport
 from features.sources.store import Workspace, workspace, write
 
@@ -65,7 +67,7 @@ def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: P
                     way_out=_WAY_OUT,
                 )
             spelt = _spelt(source, raw)
-            rows = _checked(raw, spelt)
+            rows = _checked(raw, spelt, numbers=_numbers(space, raw))
             staged = space.con.create_table("checked", rows.drop("source_row"))
             account(space, report, name="data", staged=staged, rows=rows)
             events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
@@ -133,8 +135,17 @@ def _check_types(source: Path, shards: Sequence[Path]) -> set[str]:
     return columns
 
 
-def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
-    """Every row with `reason` and `mended`; codes and their codings as `spelt` (written, code, codings) has them."""
+def _numbers(space: Workspace, raw: ir.Table) -> pa.Table:
+    """The texts that say a number, of facts that have none. What Presage wrote has been read by this rule before."""
+    if not {"text_value", "numeric_value"} <= set(raw.columns) or "codings" in raw.columns:
+        return numbers_of(())
+    alone = raw.filter(raw.numeric_value.isnull(), raw.time.notnull())
+    texts = alone.select(text=number_like(alone.text_value.cast("string"))).distinct()
+    return numbers_of(space.con.to_pyarrow(texts)["text"].to_pylist())
+
+
+def _checked(raw: ir.Table, spelt: pa.Table, *, numbers: pa.Table) -> ir.Table:
+    """Every row with `reason` and `mended`; codes and their codings as `spelt` (SPELT) has them."""
 
     def column(name: str, kind: str) -> ir.Value:
         return raw[name].cast(kind) if name in raw.columns else ibis.null(kind)
@@ -157,7 +168,9 @@ def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
         unit=column("unit", "string"),
     )
     rows = rows.left_join(ibis.memtable(spelt), "written").drop("written", "written_right")
-    rows = rows.mutate(codings=ibis.coalesce(rows.own_codings, rows.codings)).drop("own_codings")
+    by_name = rows.by_name.fill_null(False) & rows.own_codings.isnull()
+    rows = rows.mutate(codings=ibis.coalesce(rows.own_codings, rows.codings), note_by_name=by_name).drop("own_codings")
+    rows = _with_numbers(rows, numbers)
     when = moment(rows.time.cast("date"), rows.time)
     derived = ibis.ifelse(rows.code == "MEDS_BIRTH", rows.time, when.known)
     rows = rows.mutate(available_time=rows.given if "available_time" in raw.columns else derived).drop("given")
@@ -178,9 +191,25 @@ def _checked(raw: ir.Table, spelt: pa.Table) -> ir.Table:
             (day > rows.death + ibis.interval(days=AFTER_DEATH_DAYS), LONG_AFTER_DEATH),
             else_=ibis.null("string"),
         ),
-        mended=ibis.cases((rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
+        mended=ibis.cases((rows.from_text, NUMBER_AS_TEXT), (rows.bad_number, BAD_NUMBER), else_=ibis.null("string")),
         note_after_death=(day > rows.death).fill_null(False),
     )
+
+
+def _with_numbers(rows: ir.Table, numbers: pa.Table) -> ir.Table:
+    """With the number, sign and unit that a fact's text says, where it has no number and is none of a person's own."""
+    if not numbers.num_rows:
+        return rows.mutate(from_text=ibis.literal(False))
+    spoken = ibis.memtable(numbers)
+    rows = rows.left_join(spoken, rows.text_value == spoken.as_text).drop("as_text")
+    from_text = rows.said.notnull() & rows.numeric_value.isnull() & ~rows.bad_number & rows.dated
+    from_text = from_text & ~rows.code.startswith("MEDS_")
+    return rows.mutate(
+        numeric_value=ibis.ifelse(from_text, rows.said.cast("float32"), rows.numeric_value),
+        text_value=ibis.ifelse(from_text, rows.sign, rows.text_value),
+        unit=ibis.ifelse(from_text, ibis.coalesce(rows.unit, rows.said_unit), rows.unit),
+        from_text=from_text,
+    ).drop("said", "sign", "said_unit")
 
 
 def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
@@ -198,7 +227,14 @@ _OTHER_WORDS = {
     for prefix in ("GENDER", "SEX")
     for written, kept in (("F", "F"), ("FEMALE", "F"), ("M", "M"), ("MALE", "M"))
 }
-SPELT = pa.schema([("written", pa.string()), ("code", pa.string()), ("codings", pa.list_(pa.string()))])
+SPELT = pa.schema([
+    ("written", pa.string()), ("code", pa.string()), ("codings", pa.list_(pa.string())), ("by_name", pa.bool_()),
+])  # fmt: skip
+# Vocabularies that hold nothing but drugs. A name of anything else may hold a drug's ("poisoning by metformin").
+_DRUG_CODES = frozenset(("AMT", "dm+d", "GPI", "NDC", "RxNorm", "RxNorm Extension", "Source/drug"))
+# `MEDICATION//START//<name>`, `MEDICATION//<name>//Administered`, as the writer of MIMIC-IV has them; what was stopped,
+# held or not given is no drug that somebody takes.
+_GIVEN = frozenset(("start", "started", "restarted", "administered", "administered in other location"))
 
 
 def _spelt(source: Path, raw: ir.Table) -> pa.Table:
@@ -210,13 +246,42 @@ def _spelt(source: Path, raw: ir.Table) -> pa.Table:
     written: list[str] = sorted(
         code for code in raw.select("code").distinct().to_pyarrow()["code"].cast(pa.string()).to_pylist() if code
     )
-    parents = _parents(source)
+    parents, names = _parents(source), _descriptions(source)
+    above = _ancestors(source, parents)
     rows = []
     for code in written:
         kept = _kept(code)
-        others = sorted({each for each in parents.get(kept, []) if _vocabulary(each) != _vocabulary(kept)})
-        rows.append({"written": code, "code": kept, "codings": others or None})
+        others = {each for each in parents.get(kept, []) if _vocabulary(each) != _vocabulary(kept)}
+        read = by_name((kept, *others, *above(kept)), _drug_names(kept, names.get(kept)))
+        codings = sorted({*others, *read})
+        rows.append({"written": code, "code": kept, "codings": codings or None, "by_name": bool(read)})
     return pa.Table.from_pylist(rows, schema=SPELT)
+
+
+def _drug_names(code: str, description: str | None) -> tuple[str, ...]:
+    """The names of what a code means, if that is a drug that is given."""
+    if code.startswith("MEDICATION//"):
+        parts = code.split("//")[1:]
+        name = [part for part in parts if part.casefold() not in _GIVEN]
+        return tuple(name) if len(name) == 1 else ()
+    is_drug = _vocabulary(code) in _DRUG_CODES or code.startswith("Source/drug//")
+    return (description,) if is_drug and description else ()
+
+
+def _descriptions(source: Path) -> dict[str, str | None]:
+    known = _read(source / "metadata" / "codes.parquet", CODES).to_pylist()
+    return {_kept(row["code"]): row["description"] for row in known if row["code"]}
+
+
+def _ancestors(source: Path, parents: dict[str, list[str]]) -> Callable[[str], Collection[str]]:
+    """What stands above a code: by the data set's own table of ancestors, else by parent links."""
+    path = source / "metadata" / "ancestors.parquet"
+    if not path.exists():
+        return lambda code: _above(code, parents)
+    found: dict[str, list[str]] = defaultdict(list)
+    for pair in _read(path, ANCESTORS).to_pylist():
+        found[pair["code"]].append(pair["ancestor"])
+    return lambda code: found.get(code, ())
 
 
 def _kept(code: str) -> str:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+NUMBER_AS_TEXT = "number written as text (read)"
+LARGEST = 3.4e38  # of a float32
 _SIGNS = {
     "<": "<", "<=": "<=", "=<": "<=", "≤": "<=", "⩽": "<=", ">": ">", ">=": ">=", "=>": ">=", "≥": ">=", "⩾": ">=",
     "lt": "<", "gt": ">", "le": "<=", "ge": ">=", "less than": "<", "greater than": ">", "more than": ">",
@@ -15,6 +22,12 @@ _NUMBER = re.compile(
     r"(?P<number>[+-]?\d+(?:[.,]\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>[^\s\d].{0,24})?$",
     re.IGNORECASE,
 )
+# What a text begins with that may be a number, and how long one may be: the rest need not be looked at one by one.
+_LIKE = r"(?i)^([+-]?[0-9]|[<>=~≤≥⩽⩾]|lt|gt|le|ge|less|greater|more|below|above|over|under)"
+_LONGEST = 60
+NUMBERS = pa.schema([
+    ("as_text", pa.string()), ("said", pa.float64()), ("sign", pa.string()), ("said_unit", pa.string()),
+])  # fmt: skip
 _THOUSANDS = re.compile(r"^[+-]?\d{1,3},\d{3}$")
 
 
@@ -42,4 +55,19 @@ def written_number(text: str) -> Written | None:
         return None
     if unit and not re.fullmatch(r"[A-Za-zµμ%/*^.\[\]{}()0-9 ²³-]+", unit):
         return None
-    return Written(float(found["number"].replace(",", ".")), _SIGNS[found["sign"].lower()] or None, unit or None)
+    number = float(found["number"].replace(",", "."))
+    if abs(number) > LARGEST:
+        return None
+    return Written(number, _SIGNS[found["sign"].lower()] or None, unit or None)
+
+
+def number_like(text: ir.StringValue) -> ir.StringValue:
+    """A text that may be a number; null where it surely is none."""
+    return ibis.ifelse(text.re_search(_LIKE) & (text.length() <= _LONGEST), text, ibis.null("string"))
+
+
+def numbers_of(texts: Iterable[str | None]) -> pa.Table:
+    """Those texts that say a number, with it, its sign and its unit: rows of NUMBERS."""
+    written = ((text, written_number(text)) for text in texts if text)
+    rows = [dict(zip(NUMBERS.names, (text, *said), strict=True)) for text, said in written if said is not None]
+    return pa.Table.from_pylist(rows, NUMBERS)

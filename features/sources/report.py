@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -14,6 +15,26 @@ from features.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NAMED_AT_MOST = 20  # files of one folder and ending that are named one by one
+
+
+def in_few_names(files: Iterable[str]) -> tuple[str, ...]:
+    """Names of files, those of one folder and ending together where they are many.
+
+    >>> in_few_names(["b/x.pdf", "a.csv"])
+    ('a.csv', 'b/x.pdf')
+    >>> in_few_names(f"b/{n}.pdf" for n in range(1200))
+    ('b/*.pdf (1,200 files)',)
+    """
+    groups = defaultdict[str, list[str]](list)
+    for file in files:
+        path = Path(file)
+        groups[str(path.parent / f"*{path.suffix}")].append(file)
+    told: list[str] = []
+    for pattern, names in sorted(groups.items()):
+        told += names if len(names) <= _NAMED_AT_MOST else [f"{pattern} ({len(names):,} files)"]
+    return tuple(sorted(told))
 
 
 @dataclass(slots=True)
@@ -49,8 +70,8 @@ class IngestReport(Shown):
     """The report of one run of one source.
 
     `tables` stand in the order they were read; a table the source lacks has status `absent`. vocabularies: those
-    loaded, by release and digest. unread: tables that are not read; unread_rows: the number of rows of those among them
-    that hold facts about people.
+    loaded, by release and digest. unread: tables and files that are not read; unread_rows: the number of rows of those
+    tables among them that hold facts about people.
     """
 
     source: str

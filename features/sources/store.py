@@ -53,14 +53,15 @@ FIXED_CODES = {
 class Workspace:
     """A scratch database beside the record, spilling to disk, and a folder that is moved into the record at the end.
 
-    source: the kind of source (`omop`). origin: the file or folder it was read from.
+    source: the kind of source (`omop`). origin: the file, folder or
+    server it was read from, as errors name it.
     """
 
     con: Backend
     folder: Path
     record_dir: Path
     source: str
-    origin: Path
+    origin: Path | str
     rejects: list[ir.Table] = field(default_factory=list)
     replace: bool = False
 
@@ -78,7 +79,7 @@ class Workspace:
 
 
 @contextmanager
-def workspace(record_dir: Path, source: str, *, origin: Path, replace: bool = False) -> Iterator[Workspace]:
+def workspace(record_dir: Path, source: str, *, origin: Path | str, replace: bool = False) -> Iterator[Workspace]:
     """A workspace that disappears afterwards, whatever happened.
 
     A record that was not there before disappears with it.
@@ -95,7 +96,7 @@ def workspace(record_dir: Path, source: str, *, origin: Path, replace: bool = Fa
 
 
 @contextmanager
-def _scratch(record_dir: Path, source: str, *, origin: Path, replace: bool) -> Iterator[Workspace]:
+def _scratch(record_dir: Path, source: str, *, origin: Path | str, replace: bool) -> Iterator[Workspace]:
     with scratch(record_dir) as folder:
         (folder / "ready").mkdir()
         con = ibis.duckdb.connect(

@@ -16,6 +16,14 @@ from serving.console import console, progress
 if TYPE_CHECKING:
     from features.polygenic.run import Settings
 
+
+def _source(given: Path) -> Path:
+    """A source that is no URL with a password: no reader may repeat one in an error."""
+    from features.sources.omop import without_password
+
+    return Path(without_password(str(given)))
+
+
 ingest = typer.Typer(help="Read a source into a record.", no_args_is_help=True)
 record = typer.Typer(help="What a record holds, and what of it is read.", no_args_is_help=True)
 vocabulary = typer.Typer(help="Vocabularies that every source is read by.", no_args_is_help=True)
@@ -24,21 +32,26 @@ ancestry = typer.Typer(help="The reference that polygenic scores are adjusted by
 
 @ingest.command("omop")
 def ingest_omop(
-    source: Annotated[Path, typer.Argument(help="The folder, zip or DuckDB file.")],
+    source: Annotated[str, typer.Argument(help="A folder, zip or DuckDB file, or postgresql://USER@HOST/DATABASE.")],
     record: RecordOption,
-    schema: Annotated[str | None, typer.Option(help="The schema of a DuckDB file that holds several.")] = None,
+    schema: Annotated[str | None, typer.Option(help="The schema of the person table, where several have one.")] = None,
+    vocabulary_schema: Annotated[str | None, typer.Option(help="The schema of the concept table, if another.")] = None,
     replace: ReplaceOption = False,
 ) -> None:
-    """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, or a DuckDB file."""
+    """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, a DuckDB file, or a PostgreSQL database.
+
+    A password is never part of the URL: it comes from PGPASSWORD or ~/.pgpass.
+    """
     from features.sources.omop import ingest as run
 
-    console.print(run(source, record, schema=schema, replace=replace, progress=progress))
+    report = run(source, record, schema=schema, vocabulary_schema=vocabulary_schema, replace=replace, progress=progress)
+    console.print(report)
     _say_what_is_read(record)
 
 
 @ingest.command("fhir")
 def ingest_fhir(
-    source: Annotated[Path, typer.Argument(help="The folder, zip or file.")],
+    source: Annotated[Path, typer.Argument(help="The folder, zip or file.", callback=_source)],
     record: RecordOption,
     replace: ReplaceOption = False,
 ) -> None:
@@ -51,7 +64,7 @@ def ingest_fhir(
 
 @ingest.command("meds")
 def ingest_meds(
-    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.")],
+    source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.", callback=_source)],
     record: RecordOption,
     replace: ReplaceOption = False,
 ) -> None:

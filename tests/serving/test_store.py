@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -21,32 +17,6 @@ from serving.store.engine import HEAD, open_store, reading, transaction
 from serving.store.rows import Filter
 from serving.store.schema import audit, flag_events, flags, metadata
 from tests.serving.conftest import NOW, POLICY, finding_proposal, proposal, seed
-
-BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL of its own on a socket in a temporary folder; initdb refuses root, so `nobody` runs it."""
-    if not BIN or shutil.which("runuser") is None:
-        pytest.skip("PostgreSQL is not on this machine (apt-get install postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="presage-pg-", dir="/tmp"))
-    as_nobody = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
-    if as_nobody:
-        shutil.chown(folder, "nobody")
-
-    def run(tool: str, *arguments: str) -> None:
-        subprocess.run([*as_nobody, str(BIN[0] / tool), *arguments], check=True, capture_output=True, cwd="/")
-
-    data = str(folder / "data")
-    run("initdb", "--pgdata", data, "--username", "presage", "--auth", "trust", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "--pgdata", data, "--wait", "--log", f"{folder}/log", "--options", options, "start")
-    try:
-        yield f"postgresql://presage@/postgres?host={folder}"
-    finally:
-        run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

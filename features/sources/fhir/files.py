@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import zipfile
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import zstandard
-
 from features.errors import PresageError
 from features.sources.broken_files import DAMAGED, named
+from features.sources.packed import PACKED, unpacked
+from features.sources.report import in_few_names
 
 _LINES, _WHOLE = (".ndjson", ".jsonl"), (".json",)
-_PACKED = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _START = 4096
 _TYPED = re.compile(rb'^\s*\{[^{}\[\]]*"resourceType"\s*:')
 _BOM = b"\xef\xbb\xbf"
-_NAMED_AT_MOST = 20  # files of one folder and ending that are named one by one
 WAY_OUT = "give a bulk export (folder of .ndjson or .ndjson.gz) or bundles (folder or zip of .json)"
-_MAGIC = {
-    "gzip": (b"\x1f\x8b",),
-    "zstd": (b"\x28\xb5\x2f\xfd", *(bytes([n, 0x2A, 0x4D, 0x18]) for n in range(0x50, 0x60))),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +43,7 @@ def files_of(source: Path) -> list[File]:
 
 def unread_of(files: list[File]) -> tuple[str, ...]:
     """The names of files that are not read, those of one folder and ending together where they are many."""
-    groups = defaultdict[str, list[str]](list)
-    for file in files:
-        if not file.read:
-            path = Path(file.name)
-            groups[str(path.parent / f"*{path.suffix}")].append(file.name)
-    told: list[str] = []
-    for pattern, names in sorted(groups.items()):
-        told += names if len(names) <= _NAMED_AT_MOST else [f"{pattern} ({len(names):,} files)"]
-    return tuple(sorted(told))
+    return in_few_names(file.name for file in files if not file.read)
 
 
 @contextmanager
@@ -71,14 +54,8 @@ def opened(source: Path, file: File) -> Iterator[IO[bytes]]:
         if file.packed is None:
             yield raw
             return
-        with named(where, file.packed):
-            start = raw.peek(4)  # type: ignore[attr-defined]
-            if start and not start.startswith(_MAGIC[file.packed]):
-                raise EOFError
-        if file.packed == "gzip":
-            yield gzip.GzipFile(fileobj=raw)  # type: ignore[misc]
-            return
-        yield io.BufferedReader(_Zstd(raw), 1 << 20)
+        with unpacked(raw, file.packed, where=where) as lines:
+            yield lines
 
 
 def _lying(source: Path) -> list[tuple[str, int]]:
@@ -96,7 +73,7 @@ def _lying(source: Path) -> list[tuple[str, int]]:
 def _file(source: Path, name: str, size: int) -> File:
     called = (name or source.name).lower()
     ending = Path(called).suffix
-    packed = _PACKED.get(ending)
+    packed = PACKED.get(ending)
     inner = Path(called).with_suffix("").suffix if packed else ending
     if "__macosx" in called or Path(called).name.startswith("."):
         return File(name, size, lines=False, packed=packed, read=False)
@@ -132,34 +109,3 @@ def _raw(source: Path, name: str) -> Iterator[IO[bytes]]:
                 member = archive.open(name)
             with member:
                 yield member
-
-
-class _Zstd(io.RawIOBase):
-    """The bytes of all frames of a zstd file. Raises EOFError where one is damaged or breaks off."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._ready, self._left = raw, b"", b""
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            packed = self._left or self._raw.read(1 << 16)
-            self._left = b""
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError
-                return 0
-            if self._frame is None:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            try:
-                self._ready = self._frame.decompress(packed)
-            except zstandard.ZstdError:
-                raise EOFError from None
-            if self._frame.eof:
-                self._left, self._frame = self._frame.unused_data, None
-        n = min(len(buffer), len(self._ready))
-        buffer[:n], self._ready = self._ready[:n], self._ready[n:]
-        return n

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from features.sources.checks import BAD_NUMBER, LONGEST_SUPPLY_DAYS, REFILLS_CUT
 from features.sources.fhir.codes import vocabulary
-from features.sources.numbers import written_number
+from features.sources.numbers import NUMBER_AS_TEXT, written_number
 
-NUMBER_AS_TEXT = "number written as text (read)"
 RANGE = "value is a range (kept as text, without a number)"
 UNREAD_KIND = "value of a kind that is not read (kept without it)"
 _ABSENT = "/data-absent-reason"

@@ -101,3 +101,18 @@ REQUIRED = {
     **{table.name: table.required for table in CLINICAL},
 }
 """Tables that are read, and the columns that each cannot do without. Only `person` must be there."""
+
+VOCABULARY_COLUMNS: dict[str, tuple[str, ...]] = {
+    "concept": ("concept_id", "vocabulary_id", "concept_code", "concept_name"),
+    "concept_ancestor": ("ancestor_concept_id", "descendant_concept_id", "min_levels_of_separation"),
+    "concept_relationship": ("concept_id_1", "concept_id_2", "relationship_id", "invalid_reason"),
+}
+"""The tables of the vocabulary, of which no row is ever kept whole, and the columns that are used of them."""
+
+TABLES = frozenset(REQUIRED) | {
+    "attribute_definition", "cdm_source", "cohort", "cohort_definition", "concept_class", "concept_synonym",
+    "condition_era", "cost", "domain", "dose_era", "drug_era", "drug_strength", "episode", "episode_event",
+    "fact_relationship", "location", "metadata", "note", "note_nlp", "payer_plan_period", "relationship",
+    "source_to_concept_map", "specimen", "visit_detail", "vocabulary",
+}  # fmt: skip
+"""Every table of CDM 5.3 and 5.4."""

@@ -51,14 +51,19 @@ def key(raw: ir.Table, name: str) -> ir.Value:
     if name in raw.columns and raw[name].type().is_numeric():
         return integer(raw, name).nullif(0)
     # Nullable numbers come out of some tools as `25.0`.
-    return text(raw, name).re_replace(r"\.0$", "").nullif("0")
+    return text(raw, name).re_replace(r"\.0+$", "").nullif("0")
 
 
 def concept(raw: ir.Table, name: str) -> ir.IntegerValue:
-    """A column of concept ids; null for 0, which OMOP writes where no concept matches."""
+    """A column of concept ids; null for 0, which OMOP writes where no concept matches, and for what is not whole: a
+    cast would round it to another concept's id.
+    """
     if name not in raw.columns:
         return ibis.null("int64")
-    return raw[name].try_cast("int64").nullif(0)
+    value = raw[name]
+    if value.type().is_string():  # few have a point, and only those are looked at closely
+        return ibis.ifelse(value.contains("."), integer(raw, name), value.try_cast("int64")).nullif(0)
+    return integer(raw, name).nullif(0)
 
 
 def number(raw: ir.Table, name: str) -> ir.FloatingValue:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import duckdb
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from features.errors import PresageError
-from features.sources.broken_files import check_columns, check_gzip, check_parquet, check_utf_8, named
+from features.sources.broken_files import check_columns, check_parquet, named
 from features.sources.omop.cdm import REQUIRED
-from features.sources.report import IngestReport
+from features.sources.omop.layout import Layout, Part, layout, may_hold_a_table
+from features.sources.omop.places import Place, Wanted, called, chosen, is_url, without_password
+from features.sources.omop.text import columns_of, stage, told
+from features.sources.report import IngestReport, in_few_names
 
-Format = Literal["csv", "csv.gz", "parquet"]
-_NAME = re.compile(r"^(?P<table>[a-z_0-9]+)\.(?P<format>csv|csv\.gz|parquet)$", re.IGNORECASE)
+if TYPE_CHECKING:
+    from features.sources.omop.postgres import Server
+
 _WAY_OUT = "give a folder or zip of OMOP tables as CSV or Parquet, or a DuckDB file"
-BROKEN_LINES = "broken_lines"
 
 
 @dataclass(slots=True)
@@ -34,14 +34,17 @@ class Cdm:
 
     con: Backend
     scratch: Path
-    files: Mapping[str, tuple[Format, Path]]
-    attached: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    files: Mapping[str, tuple[Part, ...]]
+    attached: Mapping[str, Place] = field(default_factory=dict)
+    server: Server | None = None
     broken: dict[str, int] = field(default_factory=dict)
+    strange: tuple[str, ...] = ()
+    staged: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> frozenset[str]:
         """Tables the source has."""
-        return frozenset(self.files) | frozenset(self.attached)
+        return frozenset(self.files) | frozenset(self.attached) | frozenset(self.server.tables if self.server else ())
 
     def has(self, name: str) -> bool:
         """Whether the source has this table."""
@@ -53,16 +56,19 @@ class Cdm:
         Raises PresageError where a required column is missing.
         """
         staged = f"raw_{name}"
-        if name in self.attached:
-            schema, table = self.attached[name]
-            raw = self.con.table(table, database=("cdm_source", schema))
-        elif self.files[name][0] == "parquet":
-            check_parquet(self._parts(name))
-            parts = [str(part) for part in self._parts(name)]
-            raw = self.con.read_parquet(parts, table_name=staged, union_by_name=True, hive_partitioning=False)
-        else:
-            self._stage_csv(name, staged)
+        if name in self.staged:
             raw = self.con.table(staged)
+        elif self.server is not None:
+            raw = self.server.stage(name, self.con, staged)
+            self.staged.add(name)
+        elif name in self.attached:
+            raw = self.con.table(self.attached[name].table, database=("cdm_source", self.attached[name].schema))
+        elif self._is_csv(name):
+            self.broken[name] = stage(self.con, name, self.files[name], staged=staged, scratch=self.scratch)
+            raw = self.con.table(staged)
+            self.staged.add(name)
+        else:
+            raw = self._parquet(name, staged)
         check_columns(self._called(name), raw.columns)
         raw = raw.select(**{column.lower(): raw[column] for column in raw.columns})
         missing = [column for column in REQUIRED.get(name, ()) if column not in raw.columns]
@@ -75,22 +81,25 @@ class Cdm:
             )
         return raw
 
+    def _parquet(self, name: str, staged: str) -> ir.Table:
+        parts = self.files[name]
+        check_parquet(part.path for part in parts)
+        return self.con.read_parquet(
+            [str(part.path) for part in parts],
+            table_name=staged,
+            union_by_name=True,
+            hive_partitioning=bool(told(parts[0])),
+            **({"hive_types_autocast": False} if told(parts[0]) else {}),
+        )
+
     def _called(self, name: str) -> str:
-        """Where a table stands: its file, or its name in a database."""
-        if name not in self.files:
-            return f"table {name}"
-        path = self.files[name][1]
-        return f"{path.parent.name}/{path.name}" if "*" in path.name else path.name
+        """Where a table stands: its file, or its name in a database or of several files."""
+        parts = self.files.get(name, ())
+        return parts[0].path.name if len(parts) == 1 else f"table {name}"
 
     def parquet_files(self) -> list[Path]:
         """Every Parquet file of the source, in order of table and name."""
-        return [path for name in sorted(self.files) if not self._is_csv(name) for path in self._parts(name)]
-
-    def _parts(self, name: str) -> list[Path]:
-        path = self.files[name][1]
-        if "**" in path.parts:
-            return sorted(part for part in path.parent.parent.rglob("*.parquet") if part.is_file())
-        return [path]
+        return [part.path for name in sorted(self.files) for part in self.files[name] if part.kind == "parquet"]
 
     def rows_of_people(self, name: str) -> int | None:
         """The number of rows of a table that is not read.
@@ -98,7 +107,9 @@ class Cdm:
         None where the table is not about persons, or cannot be read at all.
         """
         try:
-            if self._is_csv(name) and "person_id" not in self._named(name):
+            if self.server is not None:
+                return self.server.count(name) if "person_id" in self.server.columns(name) else None
+            if self._is_csv(name) and "person_id" not in map(str.lower, columns_of(self.files[name][0])):
                 return None
             raw = self.table(name)
         except PresageError:
@@ -107,73 +118,54 @@ class Cdm:
         self.release(name)
         return rows
 
-    def _named(self, name: str) -> set[str]:
-        kind, path = self.files[name]
-        return {column.lower() for column in _header(path, kind)[0]}
-
     def release(self, name: str) -> None:
         """Forget a staged table."""
-        self.con.drop_table(f"raw_{name}", force=True) if self._is_csv(name) else None
+        if name in self.staged:
+            self.staged.remove(name)
+            self.con.drop_table(f"raw_{name}", force=True)
 
     def _is_csv(self, name: str) -> bool:
-        return name in self.files and self.files[name][0] != "parquet"
-
-    def _stage_csv(self, name: str, staged: str) -> None:
-        kind, path = self.files[name]
-        columns, delimiter = _header(path, kind)
-        if kind == "csv.gz":
-            check_gzip(path)
-        try:
-            self._read_csv(name, staged, path=path, kind=kind, columns=columns, delimiter=delimiter)
-        except duckdb.InvalidInputException:
-            # Lines that end now one way, now another stop the strict reader.
-            even = _with_even_line_ends(path, kind, copy=self.scratch / f"{name}.csv")
-            try:
-                self._read_csv(name, staged, path=even, kind="csv", columns=columns, delimiter=delimiter)
-            except duckdb.InvalidInputException as error:
-                raise PresageError(
-                    path.name,
-                    "CSV",
-                    found="quotes or line ends that are none of CSV's",
-                    way_out="check its quotes and line ends",
-                ) from error
-            even.unlink()
-        self.con.raw_sql(
-            f"CREATE OR REPLACE TABLE {BROKEN_LINES}_{name} AS SELECT DISTINCT ON (line)"
-            f" csv_line AS source_row, 'broken line: ' || lower(error_type::VARCHAR) AS reason FROM broken_{name}"
-        )
-        self.broken[name] = int(self.con.table(f"{BROKEN_LINES}_{name}").count().to_pyarrow().as_py())
-
-    def _read_csv(
-        self, name: str, staged: str, *, path: Path, kind: Format, columns: list[str], delimiter: str
-    ) -> None:
-        listed = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in columns)
-        compression = "gzip" if kind == "csv.gz" else "none"
-        # Athena writes its vocabulary tab-separated and unquoted.
-        quote = "" if delimiter == "\t" else '"'
-        self.con.raw_sql(f"DROP TABLE IF EXISTS broken_{name}")
-        self.con.raw_sql(f"DROP TABLE IF EXISTS broken_scan_{name}")
-        self.con.raw_sql(
-            f"CREATE OR REPLACE TABLE {staged} AS SELECT * FROM read_csv({_quoted(str(path))}, header=true,"
-            f" auto_detect=false, delim={_quoted(delimiter)}, quote='{quote}', escape='{quote}', columns={{{listed}}},"
-            f" compression='{compression}', store_rejects=true, rejects_table='broken_{name}',"
-            f" rejects_scan='broken_scan_{name}', rejects_limit=0, max_line_size=16777216)"
-        )
+        return name in self.files and self.files[name][0].kind == "csv"
 
 
-def open_source(source: Path, con: Backend, *, scratch: Path, schema: str | None = None) -> Cdm:
-    """Find the tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
+@contextmanager
+def opened(source: Path | str, con: Backend, *, scratch: Path, wanted: Wanted) -> Iterator[Cdm]:
+    """The tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
+    with ExitStack() as open_until_read:
+        if is_url(source):
+            server = open_until_read.enter_context(_connected(without_password(str(source))))
+            server.tables.update(chosen(server.places, server.where, wanted=wanted))
+            cdm = Cdm(con, scratch, {}, server=server)
+        else:
+            cdm = _on_disk(Path(source), con, scratch=scratch, wanted=wanted)
+        if not cdm.has("person"):
+            raise PresageError(called(source), "the table person", found="none of that name", way_out=_WAY_OUT)
+        yield cdm
+
+
+def _on_disk(source: Path, con: Backend, *, scratch: Path, wanted: Wanted) -> Cdm:
     if source.is_dir():
-        cdm = Cdm(con, scratch, dict(_files(source)))
-    elif zipfile.is_zipfile(source):
-        cdm = Cdm(con, scratch, dict(_unzipped(source, scratch)))
-    elif source.is_file():
-        cdm = Cdm(con, scratch, {}, _attach(source, con, schema=schema))
-    else:
-        raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
-    if not cdm.has("person"):
-        raise PresageError(str(source), "the table person", found="none of that name", way_out=_WAY_OUT)
-    return cdm
+        found = layout(source)
+        return Cdm(con, scratch, found.tables, strange=found.unread)
+    if zipfile.is_zipfile(source):
+        found = _unzipped(source, scratch)
+        return Cdm(con, scratch, found.tables, strange=found.unread)
+    if source.is_file():
+        return Cdm(con, scratch, {}, _attach(source, con, wanted=wanted))
+    raise PresageError(str(source), "a source in OMOP", found="no such file or folder", way_out=_WAY_OUT)
+
+
+def _connected(url: str) -> AbstractContextManager[Server]:
+    try:
+        from features.sources.omop.postgres import connected
+    except ImportError:
+        raise PresageError(
+            "SOURCE",
+            "a database whose driver is installed",
+            found="PostgreSQL's is not",
+            way_out="install it: pip install 'presage[postgres]'",
+        ) from None
+    return connected(url)
 
 
 def mark_absent(cdm: Cdm, report: IngestReport) -> None:
@@ -181,50 +173,42 @@ def mark_absent(cdm: Cdm, report: IngestReport) -> None:
     for name in REQUIRED:
         if not cdm.has(name):
             report.table(name).status = "absent"
-    report.unread = tuple(sorted(cdm.names - set(REQUIRED)))
-    report.unread_rows = {name: rows for name in report.unread if (rows := cdm.rows_of_people(name)) is not None}
+    tables = sorted(cdm.names - set(REQUIRED))
+    report.unread = (*tables, *in_few_names(cdm.strange))
+    report.unread_rows = {name: rows for name in tables if (rows := cdm.rows_of_people(name)) is not None}
 
 
-def _files(folder: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
-    seen: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        listed = _NAME.match(path.name)
-        if path.is_dir() and any(path.rglob("*.parquet")):  # parts, as Spark and Hive write them
-            name, kind, path = path.name.lower().removesuffix(".parquet"), "parquet", path / "**" / "*.parquet"
-        elif listed is not None and path.is_file():
-            name, kind = listed["table"].lower(), listed["format"].lower()
-        else:
-            continue
-        if name in seen:
-            raise PresageError(
-                str(folder), "one file for each table", found=f"two of table {name}", way_out="keep one of them"
-            )
-        seen[name] = path
-        yield name, (kind, path)  # type: ignore[misc]
-
-
-def _unzipped(archive: Path, scratch: Path) -> Iterator[tuple[str, tuple[Format, Path]]]:
+def _unzipped(archive: Path, scratch: Path) -> Layout:
+    """The tables of a zip, unpacked into the scratch folder."""
     folder = scratch / "unzipped"
     folder.mkdir()
+    strange = []
     with zipfile.ZipFile(archive) as members:
         for member in members.infolist():
-            name = Path(member.filename).name
-            if member.is_dir() or "__MACOSX" in member.filename or not _NAME.match(name):
+            path = folder / member.filename
+            if member.is_dir() or "__MACOSX" in member.filename or not path.resolve().is_relative_to(folder.resolve()):
                 continue
-            if (folder / name).exists():
+            if not may_hold_a_table(member.filename):
+                hidden = any(part.startswith((".", "_")) for part in Path(member.filename).parts)
+                strange += [] if hidden else [member.filename]
+                path.parent.mkdir(parents=True, exist_ok=True)  # a folder may say that this is no plain table
+                continue
+            if path.exists():
                 raise PresageError(
-                    str(archive), "one file for each table", found=f"{name} twice", way_out="keep one of them"
+                    str(archive), "one file for each table", found=f"{path.name} twice", way_out="keep one of them"
                 )
+            path.parent.mkdir(parents=True, exist_ok=True)
             with (
                 named(f"{archive}, {member.filename}", "zip"),
                 members.open(member) as inside,
-                (folder / name).open("wb") as outside,
+                path.open("wb") as outside,
             ):
                 shutil.copyfileobj(inside, outside)
-    yield from _files(folder)
+    found = layout(folder)
+    return Layout(found.tables, (*found.unread, *strange))
 
 
-def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tuple[str, str]]:
+def _attach(source: Path, con: Backend, *, wanted: Wanted) -> dict[str, Place]:
     try:
         con.attach(str(source), name="cdm_source", read_only=True)
     except duckdb.Error as error:
@@ -233,48 +217,4 @@ def _attach(source: Path, con: Backend, *, schema: str | None) -> dict[str, tupl
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'cdm_source' UNION ALL"
         " SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'cdm_source' AND NOT internal"
     ).fetchall()
-    with_people = sorted({place for place, table in rows if table.lower() == "person"})
-    if schema is not None and schema not in {place for place, _ in rows}:
-        raise PresageError(
-            str(source),
-            f"the schema '{schema}'",
-            found="none of that name",
-            way_out=f"name one: {', '.join(with_people)}",
-        )
-    if schema is None and len(with_people) > 1:
-        raise PresageError(
-            str(source),
-            "one schema with a table person",
-            found=f"{len(with_people)}: {', '.join(with_people)}",
-            way_out=f"name it: --schema {with_people[0]}",
-        )
-    chosen = schema or next(iter(with_people), None)
-    return {table.lower(): (place, table) for place, table in sorted(rows) if chosen is None or place == chosen}
-
-
-def _header(path: Path, kind: Format) -> tuple[list[str], str]:
-    opener = gzip.open if kind == "csv.gz" else open
-    with named(path.name, "gzip"), opener(path, "rb") as raw:
-        check_utf_8(path.name, raw.read(2))
-        raw.seek(0)
-        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as lines:
-            first = lines.readline()
-    if not first.strip():
-        raise PresageError(
-            path.name, "a first line with the names of the columns", found="no line", way_out="export the table again"
-        )
-    delimiter = max(",\t;|", key=first.count)
-    columns = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
-    check_columns(path.name, columns)
-    return columns, delimiter
-
-
-def _with_even_line_ends(path: Path, kind: Format, *, copy: Path) -> Path:
-    opener = gzip.open if kind == "csv.gz" else open
-    with opener(path, "rb") as lines, copy.open("wb") as out:
-        out.writelines(line.rstrip(b"\r\n") + b"\n" for line in lines)
-    return copy
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return chosen([Place(*row) for row in rows], str(source), wanted=wanted)

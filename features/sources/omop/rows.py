@@ -19,8 +19,10 @@ from features.sources.checks import (
     person_and_date_reasons,
     row_as_text,
 )
+from features.sources.numbers import NUMBER_AS_TEXT
 from features.sources.omop import columns as c
 from features.sources.omop.cdm import ClinicalTable
+from features.sources.omop.said import number_text
 
 # operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
 OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
@@ -47,12 +49,20 @@ def with_person(rows: ir.Table, world: World) -> ir.Table:
     return rows.left_join(world.persons, "person_key").drop("person_key_right")
 
 
-def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a table's words say: `numbers` of its texts, ingredients of `drugs` by their names; None where nothing."""
+
+    numbers: ir.Table | None = None
+    drugs: ir.Table | None = None
+
+
+def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World, said: Said) -> ir.Table:
     """Every row of a clinical table, mapped, with `reason` (null: it is an event) and notes.
 
     Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended, notes.
     """
-    rows = with_person(_typed(raw, spec, world=world), world)
+    rows = with_person(_with_words(_typed(raw, spec, world=world), said), world)
     rows = _with_visit(rows, world)
     rows = _with_codes(rows, spec, world=world)
     reasons = [
@@ -75,9 +85,15 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tab
         "concept_id",
         "standard_id",
         available_time=known,
-        codings=codings_of(rows.beside, rows.coded_answer),
+        codings=_with_ingredients(codings_of(rows.beside, rows.coded_answer), rows.by_name),
         reason=ibis.cases(*reasons, else_=ibis.null("string")),
-        mended=ibis.cases((rows.bad_number, BAD_NUMBER), (rows.cut, REFILLS_CUT), else_=ibis.null("string")),
+        mended=ibis.cases(
+            (rows.from_text, NUMBER_AS_TEXT),
+            (rows.bad_number, BAD_NUMBER),
+            (rows.cut, REFILLS_CUT),
+            else_=ibis.null("string"),
+        ),
+        note_by_name=rows.by_name.notnull(),
         note_after_death=(rows.day > rows.death).fill_null(False),
         note_concept=rows.source_resolved.isnull() & rows.standard_resolved.isnull(),
         note_standard=rows.standard_resolved.isnull(),
@@ -113,6 +129,7 @@ def _typed(raw: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Table:
         bad_number=bad_number,
         negative=negative,
         cut=cut,
+        as_text=number_text(raw, spec, number),
         text=c.text(raw, "value_as_string") if spec.has_value else ibis.null("string"),
         written=c.text(raw, "value_source_value") if spec.has_value else ibis.null("string"),
         operator=c.concept(raw, "operator_concept_id") if spec.has_value else ibis.null("int64"),
@@ -127,6 +144,33 @@ def _with_refills(days: ir.FloatingValue, refills: ir.FloatingValue) -> tuple[ir
     asked = 1 + ibis.greatest(refills.fill_null(0), 0)
     fit = ibis.greatest((LONGEST_SUPPLY_DAYS / days.cast("float64")).floor(), 1)
     return (days * ibis.least(asked, fit)).cast("float32"), (asked > fit).fill_null(False)
+
+
+def _with_words(rows: ir.Table, said: Said) -> ir.Table:
+    """With the number, sign and unit that a row's text says, and the ingredients that its drug's name says."""
+    if said.numbers is None:
+        rows = rows.mutate(sign=ibis.null("string"), said_unit=ibis.null("string"), from_text=False)
+    else:
+        rows = rows.left_join(said.numbers, "as_text").drop("as_text_right")
+        from_text = rows.said.notnull()
+        number = ibis.ifelse(from_text, rows.said.cast("float32"), rows.numeric_value)
+        # Where the value as a string was the number, it says nothing beyond it.
+        own = ibis.ifelse(from_text & (rows.text == rows.as_text), ibis.null("string"), rows.text)
+        rows = rows.mutate(numeric_value=number, text=own, from_text=from_text).drop("said")
+    if said.drugs is None:
+        return rows.mutate(by_name=NO_CODINGS)
+    drugs = said.drugs
+    keys = [
+        rows.source.fill_null(0) == drugs.source_key,
+        rows.standard.fill_null(0) == drugs.standard_key,
+        rows.source_value.fill_null("") == drugs.value_key,
+    ]
+    return rows.left_join(drugs, keys).drop("source_key", "standard_key", "value_key")
+
+
+def _with_ingredients(codings: ir.ArrayValue, by_name: ir.ArrayValue) -> ir.ArrayValue:
+    together = ibis.ifelse(codings.isnull(), by_name, codings.concat(by_name).sort())
+    return ibis.ifelse(by_name.isnull(), codings, together)
 
 
 def _with_visit(rows: ir.Table, world: World) -> ir.Table:
@@ -176,12 +220,12 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.cases(
         *((rows.operator == concept_id, sign) for concept_id, sign in OPERATORS.items()), else_=ibis.null("string")
     )
-    bound = ibis.ifelse(rows.numeric_value.notnull(), bound, ibis.null("string"))
+    bound = ibis.ifelse(rows.numeric_value.notnull(), ibis.coalesce(rows.sign, bound), ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
         coded_answer="Answer//" + rows.value_code,
         text_value=ibis.coalesce(rows.text, bound, answer, written),
-        unit=ibis.coalesce(rows.ucum, rows.unit_text),
+        unit=ibis.coalesce(rows.ucum, rows.unit_text, rows.said_unit),
     )
 
 

@@ -18,8 +18,11 @@ from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTA
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
-from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
-from features.sources.omop.rows import World, clinical_rows
+from features.sources.omop.files import Cdm, mark_absent, opened
+from features.sources.omop.places import Wanted, called
+from features.sources.omop.rows import Said, World, clinical_rows
+from features.sources.omop.said import drugs, numbers
+from features.sources.omop.text import BROKEN_LINES
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
@@ -28,24 +31,29 @@ SOURCE = "omop"
 
 
 def ingest(
-    source: Path,
+    source: Path | str,
     record_dir: Path,
     *,
     schema: str | None = None,
+    vocabulary_schema: str | None = None,
     replace: bool = False,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Read an OMOP source (a folder or zip of CSV or Parquet, or a DuckDB file) into the record, in place of what it
-    had from OMOP. schema: of a DuckDB file that holds several.
+    """Read an OMOP source (a folder or zip of CSV or Parquet, a DuckDB file, or the URL of a PostgreSQL database) into
+    the record, in place of what it had from OMOP. schema: that of the person table, in a database of several;
+    vocabulary_schema: that of the concept table, where it is another.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
-    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
-        cdm = open_source(source, space.con, scratch=space.folder, schema=schema)
-        with damage_named(cdm.parquet_files):
-            report = IngestReport(SOURCE, _version(cdm))
-            mark_absent(cdm, report)
-            return _Ingest(space, cdm, report=report).run(progress)
+    wanted = Wanted(schema, vocabulary_schema)
+    with (
+        workspace(record_dir, SOURCE, origin=called(source), replace=replace) as space,
+        opened(source, space.con, scratch=space.folder, wanted=wanted) as cdm,
+        damage_named(cdm.parquet_files),
+    ):
+        report = IngestReport(SOURCE, _version(cdm))
+        mark_absent(cdm, report)
+        return _Ingest(space, cdm, report=report).run(progress)
 
 
 class _Ingest:
@@ -168,7 +176,10 @@ class _Ingest:
         return World(world.persons, visits, world.concepts, world.person_key)
 
     def _clinical(self, spec: ClinicalTable, world: World) -> None:
-        rows = clinical_rows(self.cdm.table(spec.name), spec, world=world)
+        raw = self.cdm.table(spec.name)
+        by_name = drugs(self.cdm, raw, world.concepts) if spec.stem == "drug" else None
+        said = Said(numbers(self.cdm, raw, spec), by_name)
+        rows = clinical_rows(raw, spec, world=world, said=said)
         staged = self.con.create_table(f"{spec.name}_rows", rows.drop("source_row"))
         staged, repeated = self._without_repeats(spec, rows, staged=staged)
         account(
@@ -240,7 +251,9 @@ class _Ingest:
         # The standard concept beside a source concept is a coding of that row, and has ancestors of its own.
         beside = events.filter(events.standard_id.notnull()).select("standard_id").distinct()
         beside = beside.join(known, beside.standard_id == known.concept_id)
-        used = used.union(beside.select("code", "concept_id")).distinct()
+        others = events.filter(events.codings.notnull()).select(code=events.codings.unnest()).distinct()
+        others = others.mutate(concept_id=ibis.null("int64"))
+        used = used.union(beside.select("code", "concept_id")).union(others).distinct()
         codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)
         fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
