@@ -19,6 +19,7 @@ _EVERYWHERE = (
     (8532, "Gender", "F", "FEMALE"),
     (8515, "Race", "2", "Asian"),
     (8516, "Race", "3", "Black or African American"),
+    (8522, "Race", "6", "Other Race"),
     (8527, "Race", "5", "White"),
     (8557, "Race", "4", "Native Hawaiian or Other Pacific Islander"),
     (8657, "Race", "1", "American Indian or Alaska Native"),

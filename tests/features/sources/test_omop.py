@@ -117,6 +117,19 @@ def test_a_person_has_birth_and_static_facts(cdm: Cdm, tmp_path: Path, events_of
     ]
 
 
+def test_every_race_of_the_catalogue_is_read_although_the_concept_table_lacks_it(
+    cdm: Cdm, tmp_path: Path, events_of: EventsOf
+) -> None:
+    concepts = (8657, 8515, 8516, 8557, 8527, 8522)  # vocabulary Race of https://athena.ohdsi.org, 1 to 6
+    rows = "\n".join(f"{number} | 8532 | 1960 | {concept}" for number, concept in enumerate(concepts, 1))
+    source = cdm(person=f"person_id | gender_concept_id | year_of_birth | race_concept_id\n{rows}")
+    ingest(source, tmp_path / "record")
+    races = tuple(f"Race//{number}" for number in range(1, 7))
+    assert [(row["person"], row["code"]) for row in events_of(tmp_path / "record", *races)] == [
+        (f"{number}", f"Race//{number}") for number in range(1, 7)
+    ]
+
+
 def test_the_source_concept_gives_the_code_else_the_standard_one_else_what_is_left(
     cdm: Cdm, tmp_path: Path, events_of: EventsOf
 ) -> None:
