@@ -134,8 +134,8 @@ MOLAR_MASS: Mapping[str, float] = {
     **dict.fromkeys(("2986-8", "14913-8"), 288.43),  # testosterone
 }  # fmt: skip
 
-# LOINC codes whose component is `Glomerular filtration rate/1.73 sq M.predicted` (property ArVRat): whatever is coded so
-# is indexed to body surface, also where the sender's unit says no more than mL/min.
+# LOINC codes whose component is `Glomerular filtration rate/1.73 sq M.predicted` (property ArVRat): what is coded so is
+# indexed to body surface, also where the sender's unit says no more than mL/min.
 PER_SURFACE = frozenset({"98979-8", "88293-6", "62238-1", "33914-3", "48642-3", "48643-1", "69405-9"})
 
 # Haemoglobin A1c: NGSP (%) and IFCC (mmol/mol) by the master equation NGSP = 0.09148 * IFCC + 2.152.

@@ -20,7 +20,7 @@ from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
 from features.sources.omop.files import BROKEN_LINES, Cdm, mark_absent, open_source
 from features.sources.omop.rows import World, clinical_rows
-from features.sources.omop.vocabulary import codes_and_ancestors, concepts
+from features.sources.omop.vocabulary import codes_and_ancestors, concepts, visit_kinds
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
@@ -146,7 +146,7 @@ class _Ingest:
     def _visits(self, world: World) -> World:
         if not self.cdm.has("visit_occurrence"):
             return world
-        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
+        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world, kinds=visit_kinds(self.cdm))
         staged = self.con.create_table("visit_rows", rows.drop("source_row"))
         account(
             self.space,

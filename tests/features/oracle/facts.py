@@ -32,6 +32,8 @@ OMOP_RACES = {8657: 0, 8515: 1, 8516: 2, 8557: 3, 8527: 4, 8522: 5}
 ETHNICITIES = {"2186-5": 0, "2135-2": 1, 38003564: 0, 38003563: 1}
 CLASSES = {"AMB": "OP", "VR": "OP", "IMP": "IP", "EMER": "ER"}  # visited from afar is an outpatient
 VISITS = {9201: "IP", 9202: "OP", 9203: "ER", 262: "ERIP"}
+# Places of care by the kind of visit above them in OHDSI's hierarchy; MIMIC's concept table has neither.
+VISITS |= {8870: "ER", 8883: "OP", 581385: "OP", 38004207: "OP"}
 COLUMNS = ["person", "kind", "codings", "time", "known", "value", "unit", "answers", "words"]
 # Forms that act where they are put: such a drug is no treatment of the body (docs/sources.md, read by name).
 LOCAL = {"topical", "cream", "ointment", "gel", "lotion", "ophthalmic", "otic", "nasal", "inhalation", "inhaler"}

@@ -60,11 +60,11 @@ def cell(feature: str, row: pd.Series, *, real: bool) -> str:
     share = f"({unknown / people:.0%})".replace("%", " %")
     if unknown == people:
         return share
-    if not is_flag(feature):
-        return f"{row['mean']:.3g} {share}"
     positive, known = int(row.positive), people - unknown
     if real and (0 < positive < FEWEST_SHOWN or 0 < known - positive < FEWEST_SHOWN):
         return f"few {share}"
+    if not is_flag(feature):
+        return f"{row['mean']:.3g} {share}"
     return f"{positive / known:.1%} {share}".replace("%", " %").replace("  ", " ")
 
 
