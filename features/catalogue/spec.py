@@ -19,7 +19,7 @@ Aggregate = Literal[
     "days_since",  # since the latest event
     "years_since_first",
     "current",  # 1 where the supply of a medication reaches the as-of moment, give or take its grace
-    "covered",  # share of the window's days covered by supply, at most 1
+    "covered",  # share of the window's days covered by supply, also by supply from before it; at most 1
     "polygenic_z",
     "polygenic_tested",
     "polygenic_matched_weight",

@@ -134,6 +134,10 @@ MOLAR_MASS: Mapping[str, float] = {
     **dict.fromkeys(("2986-8", "14913-8"), 288.43),  # testosterone
 }  # fmt: skip
 
+# LOINC codes whose component is `Glomerular filtration rate/1.73 sq M.predicted` (property ArVRat): what is coded so is
+# indexed to body surface, also where the sender's unit says no more than mL/min.
+PER_SURFACE = frozenset({"98979-8", "88293-6", "62238-1", "33914-3", "48642-3", "48643-1", "69405-9"})
+
 # Haemoglobin A1c: NGSP (%) and IFCC (mmol/mol) by the master equation NGSP = 0.09148 * IFCC + 2.152.
 # Hoelzel W et al., Clin Chem 2004;50:166-174; consensus of ADA, EASD, IFCC and IDF 2007/2010 (https://ngsp.org/ifcc.asp).
 HBA1C = frozenset({"4548-4", "17856-6", "4549-2", "59261-8", "71875-9", "41995-2"})
@@ -231,7 +235,8 @@ def conversion(code: str, unit: str | None, *, target: str) -> Conversion | None
     if bare in HBA1C:
         return _hba1c(canonical(unit), canonical(target))
     source, goal = parse(unit), parse(target)
-    if source is None or goal is None or source.per != goal.per:
+    indexed = _INDEXED if bare in PER_SURFACE else frozenset[str]()
+    if source is None or goal is None or source.per | indexed != goal.per | indexed:
         return None
     if source.dimension == goal.dimension:
         factor = source.size / goal.size

@@ -162,5 +162,5 @@ _COMPUTE: Mapping[Aggregate, Callable[[Group], Floats]] = {
     "days_since": lambda group: _days(group.moment("last"))(group.as_of),
     "years_since_first": lambda group: _days(group.moment("first"))(group.as_of) / YEAR_DAYS,
     "current": lambda group: (group.column("until") >= -group.spec.grace_days * MICRO).astype(np.float64),
-    "covered": lambda group: np.minimum(1.0, group.column("s") / MICRO / float(group.spec.window_days or 1)),
+    "covered": lambda group: np.minimum(1.0, group.column("cover") / MICRO / float(group.spec.window_days or 1)),
 }

@@ -136,10 +136,19 @@ def _aggregate(pairs: ir.Table, kind: str, *, window: int | None) -> ir.Value:
         return value.min(where=where) if kind == "lo" else value.max(where=where)
     if kind == "until":
         return (pairs.days * int(MICRO) + value).max(where=where)
+    if kind == "cover":
+        return _covered(pairs, window=window).sum(where=value.notnull()).cast("float64")
     if kind == "s":
         return value.sum(where=where).cast("float64")
     summed = {"st": pairs.days, "stt": pairs.days * pairs.days, "stv": pairs.days * value}[kind]
     return summed.sum(where=where).cast("float64")
+
+
+def _covered(pairs: ir.Table, *, window: int | None) -> ir.IntegerValue:
+    """How many millionths of a day of each supply lie in the window, of those before and beyond it none."""
+    start = pairs.days if window is None else ibis.greatest(pairs.days, -window)
+    end = ibis.least(pairs.days * int(MICRO) + pairs.value, 0)
+    return ibis.greatest(end - start * int(MICRO), 0)
 
 
 def _moment_and_value(time: ir.TimestampValue, value: ir.IntegerValue) -> ir.DecimalValue:

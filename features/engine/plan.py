@@ -10,7 +10,8 @@ from features.catalogue.spec import GENOMIC, Aggregate, FeatureSpec
 
 # The kinds of columns that each aggregate is computed from. `n` counts events, `m` values; `s` sums values; `lo`, `hi`;
 # `st`, `stt`, `stv` sums of days, squared days, days times value; `late` latest value, `last`, `first` moments,
-# `until` the end of supply. Kinds that are not by window are cut to the window by their moment.
+# `until` the end of supply, `cover` the days of supply that lie in the window, whenever it began. Kinds that are not by
+# window are cut to the window by their moment.
 _KINDS: dict[Aggregate, tuple[str, ...]] = {
     "latest": ("late",),
     "mean": ("n", "s"),
@@ -23,7 +24,7 @@ _KINDS: dict[Aggregate, tuple[str, ...]] = {
     "days_since": ("last",),
     "years_since_first": ("first",),
     "current": ("until",),
-    "covered": ("s",),
+    "covered": ("cover",),
 }
 ONCE = frozenset({"late", "last", "first"})
 

@@ -95,7 +95,7 @@ def test_albumin_to_creatinine_ratio_counts_the_creatinine_below_the_line() -> N
         ("LOINC//718-7", "g/dL", "mmol/L"),
         ("LOINC//2160-0", "mg/dL", "mg"),
         ("LOINC//4548-4", "mg/dL", "%"),
-        ("LOINC//48642-3", "mL/min", "mL/min/{1.73_m2}"),  # not indexed to body surface, indexed
+        ("LOINC//2164-2", "mL/min", "mL/min/{1.73_m2}"),  # a clearance, not indexed to body surface
         ("LOINC//2345-7", "bottles", "mmol/L"),
         ("LOINC//2345-7", "", "mmol/L"),
         ("LOINC//2345-7", None, "mmol/L"),
@@ -103,6 +103,13 @@ def test_albumin_to_creatinine_ratio_counts_the_creatinine_below_the_line() -> N
 )
 def test_what_cannot_be_converted_is_refused(code: str, unit: str | None, target: str) -> None:
     assert units.conversion(code, unit, target=target) is None
+
+
+@pytest.mark.parametrize("unit", ["mL/min", "ml/min", "mL/min/{1.73_m2}", "mL/min/1.73m2"])
+def test_a_filtration_rate_is_indexed_to_body_surface_where_its_code_says_so(unit: str) -> None:
+    # LOINC 33914-3: Glomerular filtration rate/1.73 sq M.predicted [Volume Rate/Area]
+    for code in ("LOINC//33914-3", "LOINC//98979-8"):
+        assert units.conversion(code, unit, target="mL/min/{1.73_m2}") == units.Conversion(1.0)
 
 
 @given(

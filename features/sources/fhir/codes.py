@@ -90,6 +90,7 @@ RACES = {
     "2054-5": "Race//3",
     "2076-8": "Race//4",
     "2106-3": "Race//5",
+    "2131-1": "Race//6",
 }
 ETHNICITIES = {"2135-2": "Ethnicity//Hispanic", "2186-5": "Ethnicity//Not Hispanic"}
 

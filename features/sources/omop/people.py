@@ -167,8 +167,12 @@ def period_rows(raw: ir.Table, world: World, *, last_day: date | None) -> ir.Tab
     )
 
 
-def visit_rows(raw: ir.Table, world: World) -> ir.Table:
-    """Visits, one row each: visit_id, subject_id, code, time, known, end_time, end_known, reason, mended and notes."""
+def visit_rows(raw: ir.Table, world: World, *, kinds: ir.Table) -> ir.Table:
+    """Visits, one row each: visit_id, subject_id, code, time, known, end_time, end_known, reason, mended and notes.
+
+    kinds: place (a concept), kind_id and kind (concept and code of the inpatient, outpatient or emergency visit that it
+    is part of).
+    """
     start = moment(c.day(raw, "visit_start_date"), c.clock(raw, "visit_start_datetime"))
     end = moment(c.day(raw, "visit_end_date"), c.clock(raw, "visit_end_datetime"))
     rows = raw.select(
@@ -188,12 +192,14 @@ def visit_rows(raw: ir.Table, world: World) -> ir.Table:
     rows = with_person(rows, world)
     known = world.concepts.select("concept_id", "code")
     rows = rows.left_join(known, rows.standard == known.concept_id)
+    rows = rows.left_join(kinds, rows.standard == kinds.place)
+    rows = rows.mutate(concept_id=ibis.coalesce(rows.kind_id, rows.concept_id))
     first = _first_of(rows, "visit_id")
     backwards = rows.end_known < rows.known
     ends = rows.end_time.notnull() & ~((rows.end_time < rows.time) & backwards)
     unresolved = "OMOP//" + ibis.coalesce(rows.standard, rows.source).cast("string")
     return rows.mutate(
-        code=ibis.coalesce(rows.code, unresolved, "Visit//unknown"),
+        code=ibis.coalesce(rows.kind, rows.code, unresolved, "Visit//unknown"),
         end_time=ibis.ifelse(ends, rows.end_time, ibis.null(TIMESTAMP)),
         end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(TIMESTAMP)),
         reason=ibis.cases(

@@ -23,7 +23,7 @@ from features.sources.omop.places import Wanted, called
 from features.sources.omop.rows import Said, World, clinical_rows
 from features.sources.omop.said import drugs, numbers
 from features.sources.omop.text import BROKEN_LINES
-from features.sources.omop.vocabulary import codes_and_ancestors, concepts
+from features.sources.omop.vocabulary import codes_and_ancestors, concepts, visit_kinds
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
 
@@ -154,7 +154,7 @@ class _Ingest:
     def _visits(self, world: World) -> World:
         if not self.cdm.has("visit_occurrence"):
             return world
-        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world)
+        rows = people.visit_rows(self.cdm.table("visit_occurrence"), world, kinds=visit_kinds(self.cdm))
         staged = self.con.create_table("visit_rows", rows.drop("source_row"))
         account(
             self.space,

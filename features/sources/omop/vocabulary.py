@@ -19,6 +19,7 @@ _EVERYWHERE = (
     (8532, "Gender", "F", "FEMALE"),
     (8515, "Race", "2", "Asian"),
     (8516, "Race", "3", "Black or African American"),
+    (8522, "Race", "6", "Other Race"),
     (8527, "Race", "5", "White"),
     (8557, "Race", "4", "Native Hawaiian or Other Pacific Islander"),
     (8657, "Race", "1", "American Indian or Alaska Native"),
@@ -29,6 +30,43 @@ _EVERYWHERE = (
     (9202, "Visit", "OP", "Outpatient Visit"),
     (9203, "Visit", "ER", "Emergency Room Visit"),
 )
+
+# Places of care that visits are often coded with, and the kind of visit above each in OHDSI's hierarchy (an observation
+# room is part of an outpatient hospital there). For sources without `concept_ancestor`.
+_PLACES = (
+    (8717, 9201, "Inpatient Hospital"),
+    (8756, 9202, "Outpatient Hospital"),
+    (8870, 9203, "Emergency Room - Hospital"),
+    (8883, 9202, "Ambulatory Surgical Center"),
+    (8940, 9202, "Office"),
+    (581385, 9202, "Observation Room"),
+    (581477, 9202, "Office Visit"),
+    (38004207, 9202, "Ambulatory Clinic / Center"),
+)
+_VISITS = {number: f"{vocabulary}//{code}" for number, vocabulary, code, _ in _EVERYWHERE if vocabulary == "Visit"}
+
+
+def visit_kinds(cdm: Cdm) -> ir.Table:
+    """Columns place, kind_id, kind: concepts below an inpatient, outpatient or emergency visit, and which of these.
+
+    The source's own hierarchy goes before what is declared here; of several kinds the nearest counts.
+    """
+    names = ibis.memtable(pa.table({"above": list(_VISITS), "kind": list(_VISITS.values())}))
+    declared = ibis.memtable(
+        pa.table({name: [row[at] for row in _PLACES] for at, name in enumerate(("place", "above"))})
+    )
+    places = declared.mutate(levels=ibis.literal(1_000, type="int64"))
+    if cdm.has("concept_ancestor"):
+        raw = cdm.table("concept_ancestor")
+        own = raw.select(
+            place=concept(raw, "descendant_concept_id"),
+            above=concept(raw, "ancestor_concept_id"),
+            levels=integer(raw, "min_levels_of_separation").coalesce(0),
+        )
+        places = places.union(own.filter(own.above.isin(list(_VISITS)), ~own.place.isin(list(_VISITS))))
+    places = places.inner_join(names, "above")
+    nearest = ibis.row_number().over(group_by=places.place, order_by=[places.levels, places.above])
+    return places.mutate(nearest=nearest).filter(lambda t: t.nearest == 0).select("place", "kind", kind_id="above")
 
 
 def concepts(cdm: Cdm) -> ir.Table:

@@ -73,7 +73,9 @@ def naive(spec: FeatureSpec, events: list[Event], subject: int, as_of: datetime)
         if event["subject_id"] != subject or not matches(spec, event["code"]):
             continue
         time = event["time"] or datetime(1800, 1, 1)
-        if max(event["available_time"] or time, time) >= as_of or time < start:
+        if max(event["available_time"] or time, time) >= as_of:
+            continue
+        if time < start and spec.aggregate != "covered":  # supply from before the window reaches into it
             continue
         value = naive_value(spec, event)
         if value is None and spec.default_value is not None:
@@ -140,7 +142,9 @@ def naive_aggregate(spec: FeatureSpec, rows: list[tuple[datetime, float | None]]
         case "current":
             return float(max(day + value for day, value in zip(days, values, strict=True)) >= -spec.grace_days)
         case "covered":
-            return min(1.0, sum(values) / float(spec.window_days or 1))
+            window = float(spec.window_days or 1)
+            spans = [(max(day, -window), min(day + value, 0.0)) for day, value in zip(days, values, strict=True)]
+            return min(1.0, sum(end - start for start, end in spans if end > start) / window)
     raise AssertionError(spec.aggregate)
 
 
@@ -274,6 +278,24 @@ def test_a_diagnosis_is_seen_from_the_moment_it_was_available() -> None:
 def test_an_appointment_known_today_for_tomorrow_is_not_yet_a_visit() -> None:
     spec = _spec("count", None, "visits", codes=("Visit//OP",))
     assert feature(spec, at("2020-03-05", "Visit//OP", available="2020-02-01")) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "days", "expected"),
+    [
+        ("2020-02-28T15:00", 90, 2),  # two days ago: its other 88 lie ahead
+        ("2020-01-01", 30, 30),
+        ("2019-02-20", 20, 10),  # begun ten days before the window
+        ("2018-06-01", 365, 91),  # and long before it
+        ("2019-01-01", 60, 0),  # used up before it
+    ],
+)
+def test_supply_covers_those_days_of_the_window_that_it_reaches(given: str, days: float, expected: int) -> None:
+    spec = _spec("covered", 365, "statin", codes=(DRUG,), value_unit="d", valid=(0.0, 400.0), default_value=90.0)
+    found = feature(spec, at(given, DRUG, days, "d"))
+    assert found * 365 == pytest.approx(expected, abs=1e-4)
+    both = feature(spec, at(given, DRUG, days, "d"), at("2019-06-01", DRUG, 400, "d"))
+    assert both * 365 == pytest.approx(min(expected + 274, 365), abs=1e-4)
 
 
 def test_a_value_in_another_unit_is_converted_and_one_in_no_known_unit_set_aside() -> None:

@@ -98,6 +98,28 @@ def test_a_patient_has_birth_death_and_static_facts(tmp_path: Path, events_of: E
     ]
 
 
+def test_every_race_of_the_catalogue_is_read_other_race_as_well(tmp_path: Path, events_of: EventsOf) -> None:
+    omb = "urn:oid:2.16.840.1.113883.6.238"  # https://terminology.hl7.org/CodeSystem-CDCREC.html
+    codes = ("1002-5", "2028-9", "2054-5", "2076-8", "2106-3", "2131-1")
+    people = [
+        anna(
+            id=f"p{number}",
+            extension=[
+                {
+                    "url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race",
+                    "extension": [{"url": "ombCategory", "valueCoding": {"system": omb, "code": code}}],
+                }
+            ],
+        )
+        for number, code in enumerate(codes, 1)
+    ]
+    ingest(ndjson(tmp_path / "source", people), tmp_path / "record")
+    races = tuple(f"Race//{number}" for number in range(1, 7))
+    assert [(row["person"], row["code"]) for row in events_of(tmp_path / "record", *races)] == [
+        (f"p{number}", f"Race//{number}") for number in range(1, 7)
+    ]
+
+
 def test_a_diagnosis_is_known_at_the_end_of_its_encounter_or_when_it_was_recorded(events: Events) -> None:
     def diagnosis(id_: str, **more: Any) -> Json:
         return resource("Condition", id_, code=concept(ICD, "E11.9"), subject=ANNA, **more)

@@ -94,6 +94,41 @@ def test_a_diagnosis_is_known_when_its_visit_ends(cdm: Cdm, tmp_path: Path, even
     ]
 
 
+@pytest.mark.parametrize("with_hierarchy", [True, False])
+def test_a_visit_in_a_place_of_care_is_the_kind_of_visit_above_it(
+    with_hierarchy: bool, cdm: Cdm, tmp_path: Path, events_of: EventsOf
+) -> None:
+    hierarchy = """
+    ancestor_concept_id | descendant_concept_id | min_levels_of_separation | max_levels_of_separation
+    9202                | 777                   | 2                        | 2
+    9201                | 777                   | 1                        | 1
+    9201                | 9201                  | 0                        | 0
+    """
+    source = cdm(
+        concept="""
+        concept_id | concept_name      | vocabulary_id        | concept_code | domain_id | standard_concept
+        777        | Intensive ward    | Site                 | ICU          | Visit     | S
+        8870       | Emergency Room    | CMS Place of Service | 23           | Visit     | S
+        """,
+        visit_occurrence="""
+        visit_occurrence_id | person_id | visit_concept_id | visit_start_date | visit_end_date
+        10                  | 1         | 581477           | 2010-01-01       | 2010-01-01
+        11                  | 1         | 8870             | 2011-01-01       | 2011-01-01
+        12                  | 1         | 777              | 2012-01-01       | 2012-01-05
+        13                  | 1         | 5084             | 2013-01-01       | 2013-01-01
+        """,
+        **({"concept_ancestor": hierarchy} if with_hierarchy else {}),
+    )
+    report = ingest(source, tmp_path / "record")
+    rows = [row["code"] for row in events_of(tmp_path / "record") if (row["time"] or "") > "2000"]
+    ward = "Visit//IP" if with_hierarchy else "Site//ICU"
+    assert [code for code in rows if not code.startswith("VISIT_END")] == ["Visit//OP", "Visit//ER", ward, "OMOP//5084"]
+    noted = report.tables["visit_occurrence"].noted
+    assert noted["concept does not resolve (kept under its id)"] == 1
+    known = pq.read_table(tmp_path / "record" / "metadata" / "codes.parquet")["code"].to_pylist()
+    assert len(known) == len(set(known))
+
+
 def test_a_person_has_birth_and_static_facts(cdm: Cdm, tmp_path: Path, events_of: EventsOf) -> None:
     source = cdm(
         person="""
@@ -114,6 +149,19 @@ def test_a_person_has_birth_and_static_facts(cdm: Cdm, tmp_path: Path, events_of
         ("2", "1990-01-01T00:00:00", "MEDS_BIRTH", None),
         ("2", None, "PROVIDER", "3"),
         ("2", None, "Race//klingon", None),
+    ]
+
+
+def test_every_race_of_the_catalogue_is_read_although_the_concept_table_lacks_it(
+    cdm: Cdm, tmp_path: Path, events_of: EventsOf
+) -> None:
+    concepts = (8657, 8515, 8516, 8557, 8527, 8522)  # vocabulary Race of https://athena.ohdsi.org, 1 to 6
+    rows = "\n".join(f"{number} | 8532 | 1960 | {concept}" for number, concept in enumerate(concepts, 1))
+    source = cdm(person=f"person_id | gender_concept_id | year_of_birth | race_concept_id\n{rows}")
+    ingest(source, tmp_path / "record")
+    races = tuple(f"Race//{number}" for number in range(1, 7))
+    assert [(row["person"], row["code"]) for row in events_of(tmp_path / "record", *races)] == [
+        (f"{number}", f"Race//{number}") for number in range(1, 7)
     ]
 
 

@@ -5,29 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
 
-from features.sources.fhir import ingest
 from features.sources.report import IngestReport
 
 pytestmark = pytest.mark.realdata
 
-SETS = {"synthea": ("fhir_r4_synthea/ndjson", 615), "bulk": ("fhir_r4_bulk_10", 13)}
-Records = dict[str, tuple[IngestReport, Path, Path]]
+SETS = {"synthea": 615, "bulk": 13}  # people
+Records = tuple[IngestReport, Path, Path]
 
 
 @pytest.fixture(scope="module")
-def records(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Records:
-    found = {}
-    for name, (where, _) in SETS.items():
-        record = tmp_path_factory.mktemp(name)
-        found[name] = (ingest(real_data / where, record), record, real_data / where)
-    return found
+def records(ingested: Callable[[str], Records]) -> dict[str, Records]:
+    return {name: ingested(name) for name in SETS}
 
 
 def lines(source: Path, kind: str) -> Iterator[dict[str, Any]]:
@@ -37,7 +32,7 @@ def lines(source: Path, kind: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_counts_by_resource_are_the_files(name: str, records: Records) -> None:
+def test_counts_by_resource_are_the_files(name: str, records: dict[str, Records]) -> None:
     report, record, source = records[name]
     expected: Counter[str] = Counter()
     for path in source.glob("*.ndjson.gz"):
@@ -46,12 +41,12 @@ def test_counts_by_resource_are_the_files(name: str, records: Records) -> None:
                 expected[path.name.split(".")[0]] = sum(1 for line in file if line.strip())
     ours = {kind: table.rows for kind, table in report.tables.items() if table.rows}
     assert ours == expected
-    assert report.people == SETS[name][1]
+    assert report.people == SETS[name]
     n_events = ds.dataset(record / "data").count_rows()
     assert n_events == report.events == sum(table.events for table in report.tables.values())
 
 
-def test_observations_are_as_many_and_as_large_as_a_naive_reading_finds(records: Records) -> None:
+def test_observations_are_as_many_and_as_large_as_a_naive_reading_finds(records: dict[str, Records]) -> None:
     report, record, source = records["synthea"]
     n_facts, total = 0, 0.0
     for one in lines(source, "Observation"):
@@ -71,7 +66,7 @@ def test_observations_are_as_many_and_as_large_as_a_naive_reading_finds(records:
     assert results.numeric_value.sum() == pytest.approx(total, rel=1e-3)
 
 
-def test_visits_diagnoses_and_births_are_those_of_the_files(records: Records) -> None:
+def test_visits_diagnoses_and_births_are_those_of_the_files(records: dict[str, Records]) -> None:
     report, record, source = records["synthea"]
     events = ds.dataset(record / "data").to_table().to_pandas()
     classes = Counter(one["class"]["code"] for one in lines(source, "Encounter"))
@@ -88,7 +83,7 @@ def test_visits_diagnoses_and_births_are_those_of_the_files(records: Records) ->
     assert (events.code == "MEDS_DEATH").sum() == deaths > 0
 
 
-def test_nothing_is_known_before_it_happened(records: Records) -> None:
+def test_nothing_is_known_before_it_happened(records: dict[str, Records]) -> None:
     for _, record, _ in records.values():
         events = ds.dataset(record / "data").to_table().to_pandas()
         dated = events[events.time.notna()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,16 +14,11 @@ import pytest
 from meds import DataSchema
 
 from features.sources.numbers import NUMBER_AS_TEXT
-from features.sources.omop import ingest
 from features.sources.report import IngestReport
 
 pytestmark = pytest.mark.realdata
 
-SETS = {
-    "gibleed": "omop_gibleed",
-    "mimic": "omop_mimic_iv_demo",
-    "synthea27nj": "omop_synthea27nj/Synthea27Nj_5.4.zip",
-}
+SETS = ("gibleed", "mimic", "synthea27nj")
 CLINICAL = {
     "condition_occurrence": "condition",
     "drug_exposure": "drug",
@@ -48,11 +44,11 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def records(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[IngestReport, Path, Source]]:
+def records(ingested: Callable[[str], tuple[IngestReport, Path, Path]]) -> dict[str, tuple[IngestReport, Path, Source]]:
     found = {}
-    for name, where in SETS.items():
-        record = tmp_path_factory.mktemp(name)
-        found[name] = (ingest(real_data / where, record), record, Source(real_data / where))
+    for name in SETS:
+        report, record, source = ingested(name)
+        found[name] = (report, record, Source(source))
     return found
 
 
