@@ -237,8 +237,21 @@ class BlockFeatures(Part):
     features: tuple[str, ...]
 
 
+class Suspect(Part):
+    """A feature of a flat table that looks as if it knew the outcome."""
+
+    ABSENT_IF_NONE = frozenset({"reason"})
+    feature: str
+    words: str
+    """What about it looks like the outcome."""
+    reason: str | None = None
+    """Why it may be used all the same, as the study explains it."""
+
+
 class Data(Part):
     """The rows that were learned from or tested. Counts that would tell of 1 to 10 rows are None."""
+
+    ABSENT_IF_NONE = frozenset({"suspects"})
 
     digest: str
     """SHA-256 of features, outcome, persons and index moments."""
@@ -256,6 +269,10 @@ class Data(Part):
     """Share of rows without a value, 0 to 1, by feature."""
     sensitive: Mapping[str, tuple[str, ...]]
     """Features that tell of a person's race, sex, age and so on, by what they tell of."""
+    left_out: tuple[str, ...] = ()
+    """Columns, or features, that the study's blocks do not name."""
+    suspects: tuple[Suspect, ...] | None = None
+    """Features of a flat table that look like the outcome; None where nobody has looked."""
 
 
 class Capacity(Part):

@@ -31,7 +31,10 @@ from .rows import Cohort as Cohort
 from .rows import Described as Described
 from .rows import Dosages as Dosages
 from .rows import References as References
+from .rows import Suspect as Suspect
 from .splits import Scheme as Scheme
 from .splits import Split as Split
 from .splits import make_splits as make_splits
+from .suspects import IMPLAUSIBLE_AUC as IMPLAUSIBLE_AUC
+from .suspects import event_rates as event_rates
 from .table import read_flat as read_flat
