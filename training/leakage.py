@@ -22,9 +22,9 @@ from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
 from features.shown import Shown
-from training.cohort import EVENT, IMPLAUSIBLE_AUC, Cohort, Scheme, event_rates
+from training.cohort import EVENT, Cohort, Scheme, event_rates
 from training.heldout import SPLITTING, Bench, HeldOut, Plan, hold_out
-from training.result import LeakageProof
+from training.result import IMPLAUSIBLE_AUC, LeakageProof
 from training.study import Study, naming_the_study, read_study
 
 MIN_EVENTS = 20

@@ -1,4 +1,5 @@
 from .blocks import allowed_names as allowed_names
+from .blocks import unnamed as unnamed
 from .censoring import SMALLEST_SURVIVAL as SMALLEST_SURVIVAL
 from .censoring import Uncensored as Uncensored
 from .censoring import censoring_kaplan_meier as censoring_kaplan_meier
@@ -35,6 +36,5 @@ from .rows import Suspect as Suspect
 from .splits import Scheme as Scheme
 from .splits import Split as Split
 from .splits import make_splits as make_splits
-from .suspects import IMPLAUSIBLE_AUC as IMPLAUSIBLE_AUC
 from .suspects import event_rates as event_rates
 from .table import read_flat as read_flat

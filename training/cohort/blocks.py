@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from features.errors import PresageError, meant
 from training.cohort.rows import Block
@@ -49,6 +49,18 @@ def _with_rest(blocks: list[Block], others: tuple[str, ...], *, name: str) -> li
     return [
         Block(block.name, block.features + others, block.genomic) if block.name == name else block for block in blocks
     ]
+
+
+def unnamed(listed: Iterable[Sequence[str]], names: Sequence[str]) -> tuple[str, ...]:
+    """Names that no pattern of these lists matches.
+
+    >>> unnamed([["age"], ["gene_*"]], ["age", "sex", "gene_1"])
+    ('sex',)
+    """
+    patterns = [pattern for patterns in listed for pattern in patterns]
+    return tuple(
+        name for name in names if not any(pattern == name or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    )
 
 
 def allowed_names(section: FeaturesSection, names: Sequence[str], *, where: str) -> list[str]:

@@ -11,14 +11,13 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from features.arrays import Bools, Floats, Ints, Singles
 from training.cohort.censoring import known_by, marginal
 from training.cohort.columns import Read
 from training.cohort.outcome import EVENT, Outcome
+from training.result import IMPLAUSIBLE_AUC
 
-IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 FEWEST_EVENTS = 10  # and as many without
 FOLDS, PRIOR_ROWS = 5, 10  # of a category's event rates
 SEPARATED_BY_CHANCE = 1e-9  # a level without (or with nothing but) events is likelier than that to be chance
@@ -61,7 +60,7 @@ class Told:
         if not outcome.horizons_days:
             return cls(outcome.event == EVENT, np.ones(len(outcome)), persons, None, None)
         label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored=marginal(outcome))
-        return cls(label, weight, persons, outcome.time_days, rankdata(outcome.time_days))
+        return cls(label, weight, persons, outcome.time_days, _ranks(outcome.time_days))
 
 
 def looks_like(name: str, column: Read, told: Told) -> tuple[str, ...]:
@@ -151,11 +150,18 @@ def _order(values: Floats, told: Told, *, rows: Bools) -> float:
     """Rank correlation with the follow-up time, whatever its sign; 0 where there is none."""
     if told.time_days is None or int(rows.sum()) < FEWEST_ROWS:
         return 0.0
-    mine, theirs = rankdata(values[rows]), told.order
-    times = rankdata(told.time_days[rows]) if theirs is None or not rows.all() else theirs
+    mine, theirs = _ranks(values[rows]), told.order
+    times = _ranks(told.time_days[rows]) if theirs is None or not rows.all() else theirs
     if mine.std() == 0 or times.std() == 0:
         return 0.0
     return abs(float(np.corrcoef(mine, times)[0, 1]))
+
+
+def _ranks(values: Floats) -> Floats:
+    """(n,) from 1; of equal values the mean."""
+    _, place, size = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(size) - (size - 1) / 2)[place]
+    return ranks
 
 
 def _follows_time(values: Floats, told: Told, *, rows: Bools, ordered: float) -> list[str]:

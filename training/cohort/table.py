@@ -14,7 +14,7 @@ from features.arrays import Bools, Strings
 from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from training.card import count
-from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks
+from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks, unnamed
 from training.cohort.columns import read_column
 from training.cohort.events import events_of
 from training.cohort.outcome import EVENT, Outcome
@@ -269,9 +269,14 @@ def _frame(
 ) -> tuple[FeatureFrame, tuple[Suspect, ...] | None]:
     """The blocks' features, and those of them that look like the outcome; None where they are held against none."""
     names = tuple(name for block in blocks for name in block.features)
-    categories = set(matching(study.features.categories, list(table.columns), where="[features] categories"))
-    explained = study.features.explained
-    matching(list(explained), names, where="[features.explained]")
+    section = study.features
+    categories, explained = (
+        set(table.columns) - set(unnamed([section.categories], list(table.columns))),
+        section.explained,
+    )
+    if told is not None:
+        matching(section.categories, list(table.columns), where="[features] categories", of="columns")
+        matching(list(explained), names, where="[features.explained]")
     values = np.full((len(table), len(names)), np.nan, dtype=np.float32)
     levels: dict[str, tuple[str, ...]] = {}
     suspects: list[Suspect] = []
