@@ -22,13 +22,15 @@ FEWEST_EVENTS = 10  # and as many without
 FOLDS, PRIOR_ROWS = 5, 10  # of a category's event rates
 SEPARATED_BY_CHANCE = 1e-9  # a level without (or with nothing but) events is likelier than that to be chance
 ONLY_EVENTS, ONLY_EVENTS_SHARE = 20, 0.1  # rows that all have the event, and their share of the events
-NO_EVENTS_AUC = 0.7  # of a feature of which some values have no event at all
+NO_EVENTS_AUC = 0.6  # of a feature of which some values have no event at all
 ONLY_EVENTS_AUC = 0.8  # of a number beyond a value of which all have the event
 FEW_VALUES = 12
 ORDERED = 0.9  # rank correlation with the follow-up time
 SAME_TIME_SHARE, ABOVE_CHANCE = 0.2, 5.0  # rows with the follow-up time itself, and over that after a shuffle
 ROUNDED = 0.51
+BOUNDED, BOUNDED_BY_CHANCE = 0.995, 0.8  # rows on one side of the follow-up time, and were each row's time another's
 UNITS_DAYS = (1.0, 7.0, 30.0, 30.4375, 365.0, 365.25)
+_FACTORS = tuple(dict.fromkeys(unit**sign for unit in UNITS_DAYS for sign in (1, -1)))
 CALLED_AUC, CALLED_ORDER = 0.6, 0.3  # how much a column that is called like an outcome must have to do with it
 FEWEST_ROWS = 20  # that numbers of rows are told from
 _OUTCOME_WORDS = {
@@ -42,25 +44,34 @@ _DATE_WORDS = {"date", "datetime", "timestamp", "dob", "dod"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a feature is held against. label: (n,) event by the horizon; weight: (n,) zero where it is not known.
-
-    order: (n,) ranks of the follow-up times, and time_days; None for a binary outcome.
-    """
+class View:
+    """Who had the event: (n,) label, and weight, zero where it is not known."""
 
     label: Bools
     weight: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a feature is held against. order: (n,) ranks of the follow-up times; both are None for a binary outcome.
+
+    views: the event by the last horizon, those weighted who could be followed to it; then the event whenever it came,
+    whose rows are weighted alike although some were followed for less long.
+    """
+
+    views: tuple[View, ...]
     persons: Ints
-    time_days: Floats | None
-    order: Floats | None
+    time_days: Floats | None = None
+    order: Floats | None = None
 
     @classmethod
     def of(cls, outcome: Outcome, persons: Ints) -> Told:
-        """At the last horizon, those weighted who could be followed to it."""
+        """Of these rows, at the last horizon."""
+        ever = View(outcome.event == EVENT, np.ones(len(outcome)))
         if not outcome.horizons_days:
-            return cls(outcome.event == EVENT, np.ones(len(outcome)), persons, None, None)
-        label, weight = known_by(outcome, outcome.horizons_days[-1], uncensored=marginal(outcome))
-        return cls(label, weight, persons, outcome.time_days, _ranks(outcome.time_days))
+            return cls((ever,), persons)
+        by_horizon = View(*known_by(outcome, outcome.horizons_days[-1], uncensored=marginal(outcome)))
+        return cls((by_horizon, ever), persons, outcome.time_days, _ranks(outcome.time_days))
 
 
 def looks_like(name: str, column: Read, told: Told) -> tuple[str, ...]:
@@ -74,40 +85,47 @@ def looks_like(name: str, column: Read, told: Told) -> tuple[str, ...]:
     ()
     """
     values, levels = np.where(np.isfinite(column.values), column.values, np.nan), column.levels
-    missing = np.isnan(values)
-    known = ~missing
+    known = ~np.isnan(values)
     words = _name_of_its_row(name, values[known], column)
-    numbers = values if levels is None else event_rates(values, told.label, persons=told.persons, k=len(levels))
-    auc = _auc(numbers, told, rows=known)
+    seen = [_seen(values, view, persons=told.persons, rows=known, levels=levels) for view in told.views]
+    alone = [found for _, found in seen if found] or _whether_known(~known, told)
     ordered = 0.0 if levels is not None else _order(values, told, rows=known)
-    alone = _tells(auc) or _separates(values, told, rows=known, auc=auc, is_category=levels is not None)
-    if alone:
-        words.append(alone)
-    elif missing.any() and known.any():
-        words += _whether_known(missing, told)
-    words += [] if levels is not None else _follows_time(values, told, rows=known, ordered=ordered)
-    related = (auc is not None and auc >= CALLED_AUC) or ordered >= CALLED_ORDER
+    words += [*alone[:1], *([] if levels is not None else _follows_time(values, told, rows=known, ordered=ordered))]
+    related = max(auc for auc, _ in seen) >= CALLED_AUC or ordered >= CALLED_ORDER
     called = _words_of(name)
     if not words and related and called & _OUTCOME_WORDS and not called & _BEFORE_WORDS:
         words.append("is called like another outcome, and goes with this one")
     return tuple(words)
 
 
+def _seen(
+    values: Floats, view: View, *, persons: Ints, rows: Bools, levels: tuple[str, ...] | None
+) -> tuple[float, str]:
+    """The AUC alone (.5 where it is not defined), and what about it is implausible."""
+    numbers = values if levels is None else event_rates(values, view.label, persons=persons, k=len(levels))
+    auc = _auc(numbers, view, rows=rows)
+    if auc is None:
+        return 0.5, ""
+    return auc, _tells(auc) or _separates(values, view, rows=rows, auc=auc, is_category=levels is not None)
+
+
 def _whether_known(missing: Bools, told: Told) -> list[str]:
-    lacking, everybody = missing.astype(np.float64), np.ones(len(missing), dtype=np.bool_)
-    auc = _auc(lacking, told, rows=everybody)
-    words = _tells(auc) or _separates(lacking, told, rows=everybody, auc=auc, is_category=True)
-    return [f"by whether it is known, {words}"] if words else []
+    if missing.all() or not missing.any():
+        return []
+    everybody = np.ones(len(missing), dtype=np.bool_)
+    lacking = missing.astype(np.float64)
+    seen = [_seen(lacking, view, persons=told.persons, rows=everybody, levels=None)[1] for view in told.views]
+    return [f"by whether it is known, {words}" for words in seen if words]
 
 
-def _tells(auc: float | None) -> str:
-    return f"tells the outcome alone (AUC {auc:.3f})" if auc is not None and auc > IMPLAUSIBLE_AUC else ""
+def _tells(auc: float) -> str:
+    return f"tells the outcome alone (AUC {auc:.3f})" if auc > IMPLAUSIBLE_AUC else ""
 
 
-def _auc(values: Floats | Singles, told: Told, *, rows: Bools) -> float | None:
+def _auc(values: Floats | Singles, view: View, *, rows: Bools) -> float | None:
     """In the better direction, each row weighted; None where fewer than 10 have the event, or are without it."""
-    rows = rows & (told.weight > 0)
-    label, weight = told.label[rows], told.weight[rows]
+    rows = rows & (view.weight > 0)
+    label, weight = view.label[rows], view.weight[rows]
     if min(int(label.sum()), int((~label).sum())) < FEWEST_EVENTS:
         return None
     place = np.unique(values[rows], return_inverse=True)[1]
@@ -118,14 +136,14 @@ def _auc(values: Floats | Singles, told: Told, *, rows: Bools) -> float | None:
     return max(auc, 1 - auc)
 
 
-def _separates(values: Floats, told: Told, *, rows: Bools, auc: float | None, is_category: bool) -> str:
+def _separates(values: Floats, view: View, *, rows: Bools, auc: float, is_category: bool) -> str:
     """Whether values stand for rows that all have the event, or that all have not, as no chance would make them.
 
     The coefficient of such a feature is infinite. Of a number of many values, only those beyond which all have it.
     """
-    rows = rows & (told.weight > 0)
-    label, (found, place) = told.label[rows], np.unique(values[rows], return_inverse=True)
-    if auc is None or len(found) < 2:
+    rows = rows & (view.weight > 0)
+    label, (found, place) = view.label[rows], np.unique(values[rows], return_inverse=True)
+    if len(found) < 2:
         return ""
     cases, size = np.bincount(place, weights=label), np.bincount(place)
     share = label.mean()
@@ -169,25 +187,46 @@ def _follows_time(values: Floats, told: Told, *, rows: Bools, ordered: float) ->
         return []
     if ordered >= ORDERED:
         return [f"is ordered as the follow-up time (rank correlation {ordered:.2f})"]
-    happened = rows & told.label
+    happened = rows & told.views[-1].label
     if int(happened.sum()) >= FEWEST_ROWS and (within := _order(values, told, rows=happened)) >= ORDERED:
         return [f"is ordered as the time of those with the event (rank correlation {within:.2f})"]
     share = _same_time(values[rows], told.time_days[rows])
-    return [f"is the follow-up time itself in {100 * share:.0f} % of rows"] if share else []
+    if share:
+        return [f"is the follow-up time itself in {100 * share:.0f} % of rows"]
+    side = _bounded(values[rows], told.time_days[rows])
+    return [f"is {side} the follow-up time in every row, as another time of the same people is"] if side else []
+
+
+def _bounded(values: Floats, time_days: Floats) -> str:
+    """Whether values never pass the follow-up time, or never stay below it, where independent ones would."""
+    if len(np.unique(values)) <= FEW_VALUES:
+        return ""
+    for factor in _FACTORS:
+        times = time_days * factor
+        slack = ROUNDED * max(_step(values), _step(time_days) * factor) + 0.001 * np.abs(times)
+        order = np.sort(times)
+        below = float(np.searchsorted(order, values, "left").mean()) / len(order)  # of other rows' times
+        for side, within, share in (
+            ("at most", values <= times + slack, 1 - below),
+            ("at least", values >= times - slack, below),
+        ):
+            if within.mean() >= BOUNDED and share <= BOUNDED_BY_CHANCE:
+                return side
+    return ""
 
 
 def _same_time(values: Floats, time_days: Floats) -> float:
     """The share of rows whose value is the follow-up time, in whatever unit; 0 where it may be chance.
 
-    Whole numbers may have been rounded. By chance: were each row's time another's.
+    Both may have been rounded. By chance: were each row's time another's.
     """
     if len(np.unique(values)) <= FEW_VALUES:
         return 0.0
-    whole, whole_times = bool((values % 1 == 0).all()), bool((time_days % 1 == 0).all())
+    step, time_step = _step(values), _step(time_days)
     best = 0.0
-    for factor in {unit**sign for unit in UNITS_DAYS for sign in (1, -1)}:
+    for factor in _FACTORS:
         times = time_days * factor
-        slack = ROUNDED * max(float(whole), factor if whole_times and factor > 1 else 0.0) + 0.001 * np.abs(values)
+        slack = ROUNDED * max(step, time_step * factor) + 0.001 * np.abs(values)
         same = float((np.abs(values - times) <= slack).mean())
         if same < max(SAME_TIME_SHARE, best):
             continue
@@ -196,6 +235,11 @@ def _same_time(values: Floats, time_days: Floats) -> float:
         if same > ABOVE_CHANCE * float(within.mean()) / len(times):
             best = same
     return best
+
+
+def _step(values: Floats) -> float:
+    """What the values were rounded to: 1 of whole numbers, .1 or .01 of others, 0 where they were not."""
+    return next((step for step in (1.0, 0.1, 0.01) if bool(np.allclose(values, np.round(values / step) * step))), 0.0)
 
 
 def _name_of_its_row(name: str, known: Floats, column: Read) -> list[str]:

@@ -269,13 +269,10 @@ def _frame(
 ) -> tuple[FeatureFrame, tuple[Suspect, ...] | None]:
     """The blocks' features, and those of them that look like the outcome; None where they are held against none."""
     names = tuple(name for block in blocks for name in block.features)
-    section = study.features
-    categories, explained = (
-        set(table.columns) - set(unnamed([section.categories], list(table.columns))),
-        section.explained,
-    )
+    columns, explained = list(table.columns), study.features.explained
+    categories = set(columns) - set(unnamed([study.features.categories], columns))
     if told is not None:
-        matching(section.categories, list(table.columns), where="[features] categories", of="columns")
+        matching(study.features.categories, columns, where="[features] categories", of="columns")
         matching(list(explained), names, where="[features.explained]")
     values = np.full((len(table), len(names)), np.nan, dtype=np.float32)
     levels: dict[str, tuple[str, ...]] = {}
@@ -287,7 +284,7 @@ def _frame(
             levels[name] = read.levels
         words = () if told is None else looks_like(name, read, told)
         if words:
-            suspects.append(Suspect(name, "; ".join(words), explained.get(name)))
+            suspects.append(Suspect(name, " and ".join(words), explained.get(name)))
     frame = FeatureFrame(persons, as_of, names, values, levels)
     return frame, None if told is None else tuple(suspects)
 
