@@ -20,7 +20,7 @@ def honest_table(rng: np.random.Generator, *, timed: bool) -> pd.DataFrame:
     count = rng.poisson(2, n)
     score = 0.04 * (age - 60) + 0.5 * np.log(lab) + 0.6 * (stage == "IV") + 0.15 * count
     at = rng.exponential(np.exp(-score) * float(rng.uniform(500, 4000)))
-    relapse = rng.exponential(np.exp(-score) * float(rng.uniform(400, 2000)))
+    relapse = rng.exponential(np.exp(-score) * float(rng.uniform(800, 2500)))
     left = rng.uniform(100, 2500, n)
     table = pd.DataFrame(
         {"age": age, "sex": sex, "lab": lab, "stage": stage, "nodes": count, "noise": rng.normal(size=n)}
@@ -70,6 +70,7 @@ TIMED_LEAKS: dict[str, Leak] = {
     "a relapse-free survival": lambda t, g: np.minimum(t["days"], t["relapse_at"]),
     "the date of last contact": lambda t, g: _dates(t, g, t["days"]),
     "relapsed or died": lambda t, g: ((t["relapse_at"] <= t["days"]) | (t["died"] == 1)).astype(int),
+    "a time that is seldom the follow-up": lambda t, g: np.minimum(t["days"], (t["relapse_at"] / 2).round()),
     "a relapse-free survival in years": lambda t, g: (np.minimum(t["days"], t["relapse_at"]) / 365.25).round(2),
 }
 
