@@ -343,6 +343,7 @@ def test_mutations_in_173_genes_do_not_make_the_stack_worse(
     event = "event"
     horizons_days = [3650]
     [features.blocks]
+    rest = "clinical"
     clinical = ["AGE_AT_DIAGNOSIS"]
     mutations = ["mutated_*"]
     [models]

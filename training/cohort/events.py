@@ -134,7 +134,7 @@ def _continuous(where: str, allowed: str, *, values: int) -> PresageError:
         where,
         allowed,
         found=f"numbers of {values:,} different values: a continuous outcome, which is not supported",
-        way_out='say which numbers count as the event, as in [outcome] positive = ">= 49"',
+        way_out='name the numbers that count as the event, as in [outcome] positive = ">= 49"',
     )
 
 
@@ -150,7 +150,7 @@ def _two_readings(where: str, *, timed: bool) -> PresageError:
         where,
         "a coding with one reading",
         found="1 and 2 without any 0",
-        way_out=f'say in [outcome] which it is: {first}: positive = "2"; or {other}',
+        way_out=f'write in [outcome] which it is: {first}: positive = "2"; or {other}',
     )
 
 

@@ -22,8 +22,8 @@ FEWEST_EVENTS = 10  # and as many without
 FOLDS, PRIOR_ROWS = 5, 10  # of a category's event rates
 SEPARATED_BY_CHANCE = 1e-9  # a level without (or with nothing but) events is likelier than that to be chance
 ONLY_EVENTS, ONLY_EVENTS_SHARE = 20, 0.1  # rows that all have the event, and their share of the events
+ONLY_EVENTS_SHARE_OF_NUMBERS = 0.5  # as the tail of a strong but honest number may have the event alone
 NO_EVENTS_AUC = 0.6  # of a feature of which some values have no event at all
-ONLY_EVENTS_AUC = 0.8  # of a number beyond a value of which all have the event
 FEW_VALUES = 12
 ORDERED = 0.9  # rank correlation with the follow-up time
 SAME_TIME_SHARE, ABOVE_CHANCE = 0.2, 5.0  # rows with the follow-up time itself, and over that after a shuffle
@@ -150,8 +150,8 @@ def _separates(values: Floats, view: View, *, rows: Bools, auc: float, is_catego
     is_few = is_category or len(found) <= FEW_VALUES
     alone = [int(size[(cases == size) & (size >= ONLY_EVENTS)].sum())] if is_few else _ends(cases == size, size)
     most = max(alone, default=0)
-    enough = most >= max(ONLY_EVENTS, ONLY_EVENTS_SHARE * label.sum()) and (is_few or auc >= ONLY_EVENTS_AUC)
-    if enough and share**most < SEPARATED_BY_CHANCE:
+    least = max(ONLY_EVENTS, (ONLY_EVENTS_SHARE if is_few else ONLY_EVENTS_SHARE_OF_NUMBERS) * label.sum())
+    if most >= least and share**most < SEPARATED_BY_CHANCE:
         return "separates the outcome: some of its values stand for rows with the event alone"
     free = int(size[cases == 0].sum()) if len(found) <= FEW_VALUES else 0
     if free and auc >= NO_EVENTS_AUC and (1 - share) ** free < SEPARATED_BY_CHANCE:
