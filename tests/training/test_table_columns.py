@@ -17,6 +17,7 @@ from training.cohort.blocks import allowed_names, matching, named_blocks
 from training.cohort.columns import read_column
 from training.cohort.splits import make_splits
 from training.cohort.table import read_flat
+from training.elsewhere.apply import _as_trained
 from training.study import FeaturesSection, Study, Validation
 
 NAMES = ("age", "sex", "ldh", "LDH [U/L]", "LDH U", "x*", "xy", "q?", "qa", "gene_1", "gene_2", "site", "[a", "a]", "a")
@@ -215,3 +216,10 @@ def test_every_row_is_in_the_fold_that_its_line_names_or_in_none_and_counted(
     nowhere = folds.count("")
     said = f"{'fewer than 11' if nowhere <= 10 else nowhere} of 80 rows {'is' if nowhere == 1 else 'are'} in no fold"
     assert [note.split(":")[0] for note in found.notes] == ([said] if nowhere else [])
+
+
+def test_a_bundle_of_the_day_when_other_columns_joined_the_first_block_still_gets_them() -> None:
+    section = FeaturesSection.model_validate({"blocks": {"clinical": ["age"], "genomic": ["gene_*"]}})
+    assert _as_trained(section, ["age", "gene_1"]).rest is None
+    assert _as_trained(section, ["age", "sex", "gene_1"]).rest == "clinical"
+    assert _as_trained(FeaturesSection(), ["age", "sex"]).rest is None
