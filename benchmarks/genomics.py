@@ -37,6 +37,8 @@ folds = 5
 repeats = 2
 """
 BLOCKS = """
+[features]
+rest = "clinical"
 [features.blocks]
 clinical = ["AGE_AT_DIAGNOSIS"]
 mutations = ["mutated_*"]

@@ -123,7 +123,7 @@ LINES: dict[str, Callable[[], object]] = {
         lambda: _trained(more='[models]\ncandidates = ["xgbost"]\n')
     ),
     # A table: the row and the column, and never what the cell holds.
-    "aml.csv, row 9, column 'status': expected 0 or 1 (name the values that count as the event: [outcome] positive = [\"...\"])": (
+    "aml.csv, row 9, column 'status': expected 0 or 1, found '0' and '1', and 1 rarer value (name the values that count as the event: [outcome] positive = [\"...\"])": (
         lambda: _trained(old="p7,47,1", new="p7,47,relapsed")
     ),
     "aml.csv, row 9, column 'patient': expected an id in every row, found none": (

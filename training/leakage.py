@@ -22,14 +22,12 @@ from features.leakage import CanaryProof, prove_no_movement, shifted
 from features.progress import Progress, silent
 from features.record import Record
 from features.shown import Shown
-from training.cohort import EVENT, Cohort, Scheme
+from training.cohort import EVENT, Cohort, Scheme, event_rates
 from training.heldout import SPLITTING, Bench, HeldOut, Plan, hold_out
-from training.result import LeakageProof
+from training.result import IMPLAUSIBLE_AUC, LeakageProof
 from training.study import Study, naming_the_study, read_study
 
-IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction
 MIN_EVENTS = 20
-FOLDS, PRIOR_ROWS = 5, 10  # of a category's event rates
 SHIFTS_DAYS = (1, 30)
 LARGEST_FALL = {1: 0.02, 30: 0.05}  # in AUC, when the index is set so many days earlier
 
@@ -186,29 +184,10 @@ def suspicious_features(cohort: Cohort) -> dict[str, float]:
         values = cohort.frame.column(name)
         known = ~np.isnan(values)
         if name in cohort.frame.levels:
-            values = _event_rates(values, event, persons=cohort.persons, k=len(cohort.frame.levels[name]))
+            values = event_rates(values, event, persons=cohort.persons, k=len(cohort.frame.levels[name]))
         found[name] = _rank_auc(values[known], event[known])
         found[f"{name} (missing)"] = _rank_auc((~known).astype(np.float32), event)
     return {name: auc for name, auc in {**found, **_code_aucs(cohort, event)}.items() if auc and auc > IMPLAUSIBLE_AUC}
-
-
-def _event_rates(
-    levels: npt.NDArray[np.float32], event: npt.NDArray[np.bool_], *, persons: npt.NDArray[np.int64], k: int
-) -> npt.NDArray[np.float32]:
-    """(n,) share with the event among other people's rows of the same level, drawn towards the share among all.
-
-    Other people's, and drawn towards the mean, so that levels of one person each do not look perfect.
-    """
-    fold = np.unique(persons, return_inverse=True)[1] % FOLDS
-    level = np.where(np.isnan(levels), k, levels).astype(np.intp)  # the missing are a level of their own
-    rates = np.empty(len(levels), dtype=np.float32)
-    for number in range(FOLDS):
-        others = fold != number
-        rows = np.bincount(level[others], minlength=k + 1)
-        events = np.bincount(level[others], weights=event[others], minlength=k + 1)
-        mean = events.sum() / max(1, rows.sum())
-        rates[~others] = ((events + PRIOR_ROWS * mean) / (rows + PRIOR_ROWS))[level[~others]]
-    return rates
 
 
 def _code_aucs(cohort: Cohort, event: npt.NDArray[np.bool_]) -> dict[str, float]:

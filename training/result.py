@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from features.errors import PresageError
 from features.writing import write_text
 
+IMPLAUSIBLE_AUC = 0.95  # of one feature alone, in either direction; of a model, rarely true
+
 
 class Part(BaseModel):
     """A part of a result.
@@ -237,8 +239,31 @@ class BlockFeatures(Part):
     features: tuple[str, ...]
 
 
+class Suspect(Part):
+    """A feature of a flat table that looks as if it knew the outcome."""
+
+    ABSENT_IF_NONE = frozenset({"reason"})
+    feature: str
+    words: str
+    """What about it looks like the outcome."""
+    reason: str | None = None
+    """Why it may be used all the same, as the study explains it."""
+
+    @property
+    def said(self) -> str:
+        """In words.
+
+        >>> Suspect(feature="autopsy", words="tells the outcome alone (AUC 1.000)").said
+        "'autopsy' tells the outcome alone (AUC 1.000)"
+        """
+        explained = "" if self.reason is None else f" (explained: {self.reason})"
+        return f"'{self.feature}' {self.words}{explained}"
+
+
 class Data(Part):
     """The rows that were learned from or tested. Counts that would tell of 1 to 10 rows are None."""
+
+    ABSENT_IF_NONE = frozenset({"suspects"})
 
     digest: str
     """SHA-256 of features, outcome, persons and index moments."""
@@ -256,6 +281,15 @@ class Data(Part):
     """Share of rows without a value, 0 to 1, by feature."""
     sensitive: Mapping[str, tuple[str, ...]]
     """Features that tell of a person's race, sex, age and so on, by what they tell of."""
+    left_out: tuple[str, ...] = ()
+    """Columns, or features, that the study's blocks do not name."""
+    suspects: tuple[Suspect, ...] | None = None
+    """Features of a flat table that look like the outcome; None where nobody has looked."""
+
+    @property
+    def unexplained(self) -> tuple[Suspect, ...]:
+        """Features that look like the outcome, and of which the study does not say why they are known at the index."""
+        return tuple(one for one in self.suspects or () if one.reason is None)
 
 
 class Capacity(Part):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -24,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.errors import PresageError
+from features.errors import PresageError, meant
 from features.toml_files import as_toml, read_toml, spelt, unmet, wrong_key
 from training.shipped import Shipped
 
@@ -49,7 +50,20 @@ def _increasing(days: tuple[float, ...]) -> tuple[float, ...]:
     return days
 
 
+def _written_out(given: Any) -> Any:
+    """One value is a list of one, and numbers are their text: `positive = 2` is `positive = ["2"]`."""
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return tuple(_as_text(one) if isinstance(one, (bool, int, float)) else one for one in several)
+
+
+def _as_text(value: float) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:.15g}"
+
+
 Horizons = Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_increasing)]
+Values = Annotated[tuple[str, ...], BeforeValidator(_written_out)]
+DEATH = ("MEDS_DEATH",)
+BASE = "clinical"  # what the block of features that everybody has is called where the study names none
 
 
 class Section(BaseModel):
@@ -96,12 +110,17 @@ class OutcomeSection(Section):
 
     codes: str | None = None
     name: str | None = None  # how a truth file calls it
-    competing: tuple[str, ...] = ("MEDS_DEATH",)
+    competing: Values = DEATH  # code lists or codes; of a flat table, values of `event` that count as 2
     washout_days: int | None = Field(default=None, ge=0)  # without the outcome before the index; absent: ever
     time: str | None = None
     event: str | None = None
-    positive: tuple[str, ...] = ()  # values of `event` that count as 1; absent: it holds 0, 1 (and 2)
+    positive: Values = ()  # values of `event` that count as 1, or ">= 49"; absent: it holds 0, 1 (and 2)
     horizons_days: Horizons = ()
+
+    @property
+    def competing_values(self) -> tuple[str, ...]:
+        """Of a flat table: the values of `event` that are a competing event, where the study names any."""
+        return () if self.competing == DEATH else self.competing
 
 
 class FeaturesSection(Section):
@@ -113,10 +132,33 @@ class FeaturesSection(Section):
     only: tuple[str, ...] = ()  # names or globs; absent: every feature of the families, or column of the table
     exclude: tuple[str, ...] = ()
     blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # names or globs, nested in this order
+    rest: str | None = None  # the block that takes features which no block names; absent: they are left out
     genomic_blocks: tuple[str, ...] | None = None  # absent: the blocks whose name says so
     required: tuple[str, ...] = ()  # features without which nobody is scored
     monotone: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)  # name or glob: 1 risk never falls as it rises
     modifiable: tuple[str, ...] = ()  # names or globs that care can change, of a flat table
+    categories: tuple[str, ...] = ()  # names or globs of columns that are categories although they hold numbers
+    explained: dict[str, str] = Field(default_factory=dict)  # why a column that looks like the outcome is known before
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rest_among_blocks(cls, given: Any) -> Any:
+        """`rest = "clinical"` may stand in the section of the blocks, too."""
+        blocks = given.get("blocks") if isinstance(given, Mapping) else None
+        if isinstance(blocks, Mapping) and isinstance(blocks.get("rest"), str):
+            named = {name: listed for name, listed in blocks.items() if name != "rest"}
+            return {"rest": blocks["rest"], **given, "blocks": named}
+        return given
+
+    @model_validator(mode="after")
+    def _check(self) -> FeaturesSection:
+        known = dict.fromkeys((*self.blocks, BASE))
+        if self.rest is not None and self.rest not in known:
+            raise unmet("rest", f"a block among {', '.join(known)}", way_out=meant(self.rest, known))
+        for name, reason in self.explained.items():
+            if not reason.strip():
+                raise unmet(f"explained.{name}", "the reason why it is known at the index", found="none")
+        return self
 
     def is_genomic(self, block: str) -> bool:
         """Whether a block holds genomic results, which not everybody has."""
@@ -171,6 +213,7 @@ class Gate(Section):
     max_subgroup_gap: float = Field(default=0.15, gt=0)  # in AUC, between groups of enough people
     leakage_proof: bool = True
     card_signed: bool = True
+    columns_explained: bool = True  # of a flat table: those that look like the outcome, if there are any
 
 
 class Study(Section):
@@ -260,7 +303,7 @@ class Study(Section):
     @property
     def code_lists(self) -> tuple[str, ...]:
         """The files of codes that the study names, relative to its own folder, in alphabetical order."""
-        named = [self.outcome.codes, *self.outcome.competing, *self.population.exclude]
+        named = [self.outcome.codes, *(() if self.is_flat else self.outcome.competing), *self.population.exclude]
         named.append(self.population.index.removeprefix("first:"))
         return tuple(sorted({entry for entry in named if entry is not None and entry.endswith(".csv")}))
 

@@ -193,7 +193,10 @@ def test_the_bundle_serves_each_by_the_model_for_them_alone_as_in_a_batch(docume
 
 def test_who_lacks_what_nobody_lacked_in_training_is_not_scored_by_any_model(document: dict[str, Any]) -> None:
     bundle = bundle_of("drawn", document["registered"]["version"])
-    assert set(bundle.serving.required) == {"age", "stage", "sex"}  # genes are missing for half of the people
+    assert set(bundle.serving.required) == {
+        "age",
+        "stage",
+    }  # sex is in no block; genes are missing for half of the people
     frame = frame_of_three(bundle)
     frame.values[0, frame.names.index("age")] = np.nan
     answer = bundle.risk(frame)
@@ -280,7 +283,7 @@ def test_promotion_asks_for_a_signed_card_and_records_an_override(document: dict
         (lambda t: t.assign(days=-1), "zero or more days"),
         (lambda t: t.assign(status=0), "events to learn from"),
         (lambda t: t.drop(columns="gene_1").drop(columns="gene_2"), "gene_"),
-        (lambda t: t.assign(note=[f"text {i}" for i in range(len(t))]), "different values"),
+        (lambda t: t.assign(stage=[f"text {i}" for i in range(len(t))]), "different values"),
     ],
 )
 def test_a_table_that_cannot_be_learned_from_is_one_clear_error(
@@ -343,6 +346,7 @@ def test_mutations_in_173_genes_do_not_make_the_stack_worse(
     event = "event"
     horizons_days = [3650]
     [features.blocks]
+    rest = "clinical"
     clinical = ["AGE_AT_DIAGNOSIS"]
     mutations = ["mutated_*"]
     [models]

@@ -31,14 +31,16 @@ def test_only_an_interval_above_zero_is_a_gain(low: float, high: float, said: st
     assert said in sentence
 
 
-def test_features_of_no_block_join_the_first_that_everybody_has_and_globs_are_expanded() -> None:
-    section = FeaturesSection.model_validate(
-        {"exclude": ["late"], "blocks": {"genomic": ["FLT3_*"], "clinical": ["age"]}}
-    )
+def test_features_of_no_block_are_left_out_or_join_the_one_that_rest_names_and_globs_are_expanded() -> None:
+    keys = {"exclude": ["late"], "blocks": {"genomic": ["FLT3_*"], "clinical": ["age"]}}
+    section = FeaturesSection.model_validate(keys | {"rest": "clinical"})
     usable = allowed_names(section, ["age", "sex", "FLT3_ITD", "FLT3_TKD", "late"], where="study")
-    genomic, clinical = named_blocks(section, usable, where="study")
+    (genomic, clinical), left_out = named_blocks(section, usable, where="study")
     assert (genomic.features, genomic.genomic) == (("FLT3_ITD", "FLT3_TKD"), True)
     assert (clinical.features, clinical.genomic) == (("age", "sex"), False)
+    assert left_out == ()
+    (_, alone), left_out = named_blocks(FeaturesSection.model_validate(keys), usable, where="study")
+    assert (alone.features, left_out) == (("age",), ("sex",))
 
 
 def test_a_name_that_no_column_has_is_an_error() -> None:

@@ -55,6 +55,17 @@ def horizon_words(days: float | None) -> str:
     return f"{days:g} days"
 
 
+def left_out_words(names: Sequence[str], most: int = 30) -> str:
+    """Features that the study's blocks do not name, the first of them by name.
+
+    >>> left_out_words(["ldh", "site"])
+    'left out, as no block names them: ldh, site (rest = "clinical" under [features] takes them)'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    said = f"left out, as no block names them: {', '.join(names[:most])}{more}"
+    return f'{said} (rest = "clinical" under [features] takes them)'
+
+
 def unreachable_words(rows: int, everybody: int, *, days: float) -> str:
     """How many rows cannot be followed to the horizon; the empty string where all can."""
     if rows == 0:

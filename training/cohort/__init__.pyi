@@ -1,4 +1,5 @@
 from .blocks import allowed_names as allowed_names
+from .blocks import unnamed as unnamed
 from .censoring import SMALLEST_SURVIVAL as SMALLEST_SURVIVAL
 from .censoring import Uncensored as Uncensored
 from .censoring import censoring_kaplan_meier as censoring_kaplan_meier
@@ -31,7 +32,9 @@ from .rows import Cohort as Cohort
 from .rows import Described as Described
 from .rows import Dosages as Dosages
 from .rows import References as References
+from .rows import Suspect as Suspect
 from .splits import Scheme as Scheme
 from .splits import Split as Split
 from .splits import make_splits as make_splits
+from .suspects import event_rates as event_rates
 from .table import read_flat as read_flat

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from features.errors import PresageError, meant
 from training.cohort.rows import Block
-from training.study import FeaturesSection
+from training.study import BASE, FeaturesSection
 
 
 def named_blocks(
     section: FeaturesSection, usable: Sequence[str], *, where: str, marks: tuple[str, ...] = ()
-) -> tuple[Block, ...]:
-    """The section's blocks over usable features; features of no block join the first one that everybody has.
+) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """The section's blocks over usable features, and those that are in none of them.
 
-    marks: names that stand for genotypes rather than for a feature; where no genomic block is declared they make one.
+    What is named is what is used: features of no block are left out, or join the block that `rest` names. A section
+    without blocks uses all of them. marks: names that stand for genotypes rather than for a feature; where no genomic
+    block is declared they make one.
     """
     blocks: list[Block] = []
     taken: set[str] = set()
@@ -24,21 +26,41 @@ def named_blocks(
         found = [feature for feature in matching(listed, usable, where=f"{where} {name}") if feature not in taken]
         taken |= set(found)
         blocks.append(Block(name, tuple(found), section.is_genomic(name)))
-    rest = tuple(name for name in usable if name not in taken)
-    base = next((i for i, block in enumerate(blocks) if not block.genomic), None)
-    if base is None:
-        blocks.insert(0, Block("clinical", rest, genomic=False))
-    else:
-        blocks[base] = Block(blocks[base].name, blocks[base].features + rest, genomic=False)
+    others = tuple(name for name in usable if name not in taken)
+    rest = section.rest if section.blocks else BASE
+    if rest is not None:
+        blocks, others = _with_rest(blocks, others, name=rest), ()
     if marks and not any(block.genomic for block in blocks):
         blocks.append(Block("genomic", (), genomic=True))
-    if not blocks[0 if base is None else base].features:
+    if not any(block.features for block in blocks if not block.genomic):
         raise PresageError(
             where,
             "at least one feature that everybody has",
-            found="none, as every one is in a genomic block or excluded",
+            found="none, as every one is in a genomic block or left out",
+            way_out=f'name them as a block, or write rest = "{BASE}" to take those that no block names',
         )
-    return tuple(blocks)
+    return tuple(blocks), others
+
+
+def _with_rest(blocks: list[Block], others: tuple[str, ...], *, name: str) -> list[Block]:
+    """The blocks with the other features in the one of this name, which comes first where the section has it not."""
+    if name not in {block.name for block in blocks}:
+        return [Block(name, others, genomic=False), *blocks]
+    return [
+        Block(block.name, block.features + others, block.genomic) if block.name == name else block for block in blocks
+    ]
+
+
+def unnamed(listed: Iterable[Sequence[str]], names: Sequence[str]) -> tuple[str, ...]:
+    """Names that no pattern of these lists matches.
+
+    >>> unnamed([["age"], ["gene_*"]], ["age", "sex", "gene_1"])
+    ('sex',)
+    """
+    patterns = [pattern for patterns in listed for pattern in patterns]
+    return tuple(
+        name for name in names if not any(pattern == name or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    )
 
 
 def allowed_names(section: FeaturesSection, names: Sequence[str], *, where: str) -> list[str]:
@@ -63,11 +85,16 @@ def monotone_signs(
 def matching(patterns: Sequence[str], names: Sequence[str], *, where: str, of: str = "features") -> list[str]:
     """Names that a pattern matches, in the patterns' order. `of`: what an error calls the names.
 
-    Raises PresageError for a pattern that matches none.
+    A pattern that is a name is that name alone, whatever `[`, `]`, `*` or `?` it holds. Raises PresageError for a
+    pattern that matches none.
+
+    >>> matching(["LDH [U/L]", "wbc*"], ["LDH [U/L]", "LDH U", "wbc", "wbc_max"], where="[features] only")
+    ['LDH [U/L]', 'wbc', 'wbc_max']
     """
     found: list[str] = []
+    known = set(names)
     for pattern in patterns:
-        hits = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        hits = [pattern] if pattern in known else [name for name in names if fnmatch.fnmatchcase(name, pattern)]
         if not hits:
             raise PresageError(
                 where,

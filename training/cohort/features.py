@@ -54,7 +54,7 @@ def read_record(
     index = Index(selected.subject_ids, selected.as_of)
     whole = _with_every_code(_catalogue(study), index, record=record)
     frame = build(index, record, catalogue=whole, progress=progress)
-    blocks = _blocks(study, whole, frame=frame)
+    blocks, left_out = _blocks(study, whole, frame=frame)
     genotyped, why_not, required = _genotyped(study, frame, blocks=blocks)
     steps = selected.attrition
     if any(block.genomic for block in blocks):
@@ -83,6 +83,7 @@ def read_record(
         described=_described(study, whole, frame=frame, blocks=blocks),
         notes=selected.notes,
         tells=record.tells,
+        left_out=left_out,
     )
     return cohort, _references(study, frame, selected=selected, record=record, backend=backend, truth=truth)
 
@@ -124,8 +125,10 @@ def _inputs(study: Study) -> set[str]:
     return set(EQUATIONS[name].inputs)
 
 
-def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[Block, ...]:
+def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[tuple[Block, ...], tuple[str, ...]]:
     """Clinical features of the study's families; then polygenic and monogenic ones, unless the study says otherwise.
+
+    Beside the blocks, the features that the study's blocks leave out.
 
     Whether somebody was tested is no feature: there was a reason for the test, and its fashion changes by the year.
     """
@@ -143,7 +146,7 @@ def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[Blo
         blocks = [Block("clinical", clinical, genomic=False)]
         blocks += [Block("polygenic", polygenic, genomic=True)] if polygenic else []
         blocks += [Block("monogenic", monogenic, genomic=True)] if monogenic else []
-        return tuple(blocks)
+        return tuple(blocks), ()
     return named_blocks(study.features, (*clinical, *polygenic, *monogenic), where="[features.blocks]")
 
 

@@ -67,6 +67,15 @@ class Described:
     monotone: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A feature of a flat table that looks as if it knew the outcome. reason: why it may be used, by the study."""
+
+    feature: str
+    words: str
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Cohort:
     """n index rows. Rows of one person share `frame.subject_ids`.
@@ -76,8 +85,9 @@ class Cohort:
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
     described: features by name; codes are not among them.
     tells: what the record that the frame is of can tell. catalogue_json, catalogue_hash: what builds the frame from it.
-    genomic_required: features without which the combined model does not serve. `as_of` is NaT in a flat table without
-    an index date.
+    genomic_required: features without which the combined model does not serve. left_out: features that the study's
+    blocks do not name. suspects: features that look like the outcome; None where nobody has looked. `as_of` is NaT in a
+    flat table without an index date.
     """
 
     frame: FeatureFrame
@@ -98,6 +108,8 @@ class Cohort:
     described: Mapping[str, Described] = field(default_factory=dict)
     tells: Tells | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from features.arrays import Bools, Ints, Strings
 from features.errors import PresageError
+from training.card import count
 from training.cohort.folds import person_folds
 from training.cohort.outcome import EVENT
 from training.cohort.rows import Cohort
@@ -30,11 +32,15 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """The splits, and what they are in words; `temporal` where the model that is served is the one evaluated."""
+    """The splits, and what they are in words; `temporal` where the model that is served is the one evaluated.
+
+    notes: what is odd about folds that somebody else made.
+    """
 
     words: str
     splits: tuple[Split, ...]
     temporal: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def make_splits(cohort: Cohort, validation: Validation, *, folder: Path, rng: np.random.Generator) -> Scheme:
@@ -114,7 +120,14 @@ def _by_label(cohort: Cohort, values: Strings, *, what: str, words: str, where: 
     if len(known) < 2:
         raise PresageError(where or f"[validation] {what}_column", f"at least two {what}s", found=str(len(known)))
     splits = tuple(_split(f"{what} {value}" if what == "site" else value, values == value) for value in known)
-    return Scheme(f"{words}, {len(known)} of them", splits)
+    without = int(sum(value is None for value in values))
+    notes = (f"{_of(without, len(values))} in no {what}: learned from in every split, and never tested",)
+    return Scheme(f"{words}, {len(known)} of them", splits, notes=notes if without else ())
+
+
+def _of(rows: int, everybody: int) -> str:
+    """How many rows, as it may be told, with their verb."""
+    return f"{count(rows)} of {everybody:,} rows {'is' if rows == 1 else 'are'}"
 
 
 def _natural(label: str) -> tuple[int, float, str]:
@@ -122,39 +135,79 @@ def _natural(label: str) -> tuple[int, float, str]:
 
 
 def _fold_file(cohort: Cohort, path: Path) -> Scheme:
-    """`set,iteration,row_id` (row numbers from 1, or ids), or `id,fold`."""
+    """`set,iteration,row_id` (row numbers from 1, or ids), or `id,fold`: each id once, so that its fold is one."""
     if not path.is_file():
         raise PresageError(str(path), "a file of folds", found="no such file")
-    table = pd.read_csv(path, dtype=str)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if {"set", "iteration", "row_id"} <= set(table.columns):
-        where = _row_of(cohort, table["row_id"], path=path)
-        splits = []
-        for iteration in sorted(table["iteration"].unique(), key=_natural):
-            chosen = (table["iteration"] == iteration).to_numpy()
-            part = (table["set"] == "test").to_numpy()
-            splits.append(Split(iteration, _rows(where, chosen & ~part), _rows(where, chosen & part)))
-        return Scheme(f"{len(splits)} given splits", tuple(splits))
+        return _given_splits(cohort, table, path=path)
     if {"id", "fold"} <= set(table.columns):
-        fold = dict(zip(table["id"], table["fold"], strict=True))
+        _once(table, ["id"], path=path, what="id")
+        fold = {name: value for name, value in zip(table["id"], table["fold"], strict=True) if value}
+        _rows_of(cohort, table["id"], path=path, column="id")
         values = np.array([fold.get(label) for label in cohort.ids], dtype=object)
-        return _by_label(cohort, values, what="fold", words="folds of a file", where=str(path))
+        scheme = _by_label(cohort, values, what="fold", words="folds of a file", where=str(path))
+        return replace(scheme, notes=(*scheme.notes, *_unknown(cohort, table["id"])))
     raise PresageError(f"{path}, line 1", "the columns set,iteration,row_id or id,fold")
 
 
-def _rows(where: Ints, chosen: Bools) -> Ints:
-    rows = where[chosen]
-    return np.unique(rows[rows >= 0])
-
-
-def _row_of(cohort: Cohort, row_ids: pd.Series[str], *, path: Path) -> Ints:
-    """The cohort row of each id; -1 for rows that the attrition left out."""
-    position = {label: i for i, label in enumerate(cohort.ids)}
-    found = np.array([position.get(row, -1) for row in row_ids], dtype=np.int64)
-    if bool((found >= 0).any()):
-        return found
-    raise PresageError(
-        f"{path}, column row_id", "row numbers from 1, or ids of the table", found="none that the table has"
+def _given_splits(cohort: Cohort, table: pd.DataFrame, *, path: Path) -> Scheme:
+    """Each iteration's two sides. All rows of an id go where the id goes."""
+    rows = _rows_of(cohort, table["row_id"], path=path, column="row_id")
+    sides = set(table["set"])
+    if not {"train", "test"} <= sides <= {"train", "test"}:
+        raise PresageError(f"{path}, column set", "train and test", found=f"{len(sides)} different values")
+    _once(table, ["iteration", "row_id"], path=path, what="row_id of an iteration")
+    splits = []
+    for iteration in sorted(table["iteration"].unique(), key=_natural):
+        chosen = (table["iteration"] == iteration).to_numpy()
+        test = chosen & (table["set"] == "test").to_numpy()
+        splits.append(Split(iteration, _together(rows, chosen & ~test), _together(rows, test)))
+    used = np.unique(np.concatenate([side for split in splits for side in (split.train, split.test)]))
+    unused = len(cohort) - len(used)
+    notes = (f"{_of(unused, len(cohort))} in no split of {path.name}: neither learned from there nor tested",)
+    return Scheme(
+        f"{len(splits)} given splits",
+        tuple(splits),
+        notes=(*(notes if unused else ()), *_unknown(cohort, table["row_id"])),
     )
+
+
+def _once(table: pd.DataFrame, columns: list[str], *, path: Path, what: str) -> None:
+    """Raise PresageError where a person would have two folds, or be twice in one."""
+    again = table.duplicated(columns).to_numpy()
+    if again.any():
+        row = int(np.flatnonzero(again)[0]) + 2
+        raise PresageError(
+            f"{path}, row {row}, column '{columns[-1]}'",
+            f"each {what} once",
+            found="one of an earlier row",
+            way_out="leave one of the two rows",
+        )
+
+
+def _unknown(cohort: Cohort, named: pd.Series[str]) -> tuple[str, ...]:
+    """A note of ids in a file of folds that no row of the cohort has."""
+    strange = set(named) - set(cohort.ids)
+    if not strange:
+        return ()
+    return (f"{count(len(strange))} ids of the fold file are of no row that is studied: passed over",)
+
+
+def _together(rows: Sequence[Ints], chosen: Bools) -> Ints:
+    some = [mine for mine, wanted in zip(rows, chosen, strict=True) if wanted]
+    return np.unique(np.concatenate(some)) if some else np.empty(0, dtype=np.int64)
+
+
+def _rows_of(cohort: Cohort, named: pd.Series[str], *, path: Path, column: str) -> list[Ints]:
+    """The cohort rows of each id, none for those that the attrition left out."""
+    where: dict[str, list[int]] = {}
+    for row, label in enumerate(cohort.ids):
+        where.setdefault(label, []).append(row)
+    if where.keys().isdisjoint(named):
+        expected = "row numbers from 1, or ids of the table" if column == "row_id" else "ids of the table"
+        raise PresageError(f"{path}, column {column}", expected, found="none that the table has")
+    return [np.array(where.get(label, []), dtype=np.int64) for label in named]
 
 
 def _check(cohort: Cohort, scheme: Scheme) -> None:

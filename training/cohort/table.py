@@ -13,10 +13,14 @@ import pandas as pd
 from features.arrays import Bools, Strings
 from features.errors import PresageError, meant
 from features.frame import FeatureFrame
-from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks
+from training.card import count
+from training.cohort.blocks import allowed_names, matching, monotone_signs, named_blocks, unnamed
+from training.cohort.columns import read_column
+from training.cohort.events import events_of
 from training.cohort.outcome import EVENT, Outcome
-from training.cohort.rows import Block, Cohort, Described, Dosages, Step, people_and_rows
+from training.cohort.rows import Block, Cohort, Described, Dosages, Step, Suspect, people_and_rows
 from training.cohort.splits import marked
+from training.cohort.suspects import Told, looks_like
 from training.disclosure import pooled
 from training.study import Source, Study
 
@@ -26,10 +30,13 @@ HANDED = "the data frame"  # what errors call a table that is no file
 FIRST_ROW = 2  # of a file, below its header
 
 
-def read_flat(study: Study, folder: Path, *, handed: Path | pd.DataFrame | None = None) -> Cohort:
+def read_flat(
+    study: Study, folder: Path, *, handed: Path | pd.DataFrame | None = None, elsewhere: bool = False
+) -> Cohort:
     """Read the study's table (paths relative to `folder`, the study file's), or the one that is handed over instead.
 
-    Rows without an outcome, or with an age or sex outside the population, are counted in the attrition and left out.
+    Rows without an outcome are counted in the attrition and left out. elsewhere: nothing is learned from these people,
+    so no feature is suspected, and nobody there need have each value that the study names.
     """
     source = study.source
     if source is None:
@@ -38,14 +45,16 @@ def read_flat(study: Study, folder: Path, *, handed: Path | pd.DataFrame | None 
     _require(table, path, names=[source.id, source.index_date, study.outcome.time, study.outcome.event])
     ids = numbers if source.id is None else _ids(table, source.id, path=path)
     attrition = [people_and_rows("rows in the table", pd.factorize(ids)[0])]
-    known = table[_outcome_columns(study)].notna().all(axis=1).to_numpy()
+    known = _with_outcome(table, study)
     table, ids = table[known], ids[known]
     persons = pd.factorize(ids)[0].astype(np.int64)
     attrition.append(people_and_rows("with a known outcome", persons))
-    outcome = _outcome(table, study, path=path)
+    outcome = _outcome(table, study, path=path, must_occur=not elsewhere)
     dosages = None if source.genotypes is None else _dosages(folder / source.genotypes, ids)
-    blocks = _blocks(table, study, path=path, dosages=dosages)
-    frame = _frame(table, persons, path=path, as_of=_as_of(table, source, path=path), blocks=blocks)
+    blocks, left_out = _blocks(table, study, dosages=dosages)
+    told = None if elsewhere or not len(table) else Told.of(outcome, persons)
+    moments = _as_of(table, source, path=path)
+    frame, suspects = _frame(table, persons, study=study, path=path, as_of=moments, blocks=blocks, told=told)
     genotyped, why_not = _genotyped(frame, blocks, dosages=dosages)
     if any(block.genomic for block in blocks):
         attrition.append(Step("of them with genomic results", len(np.unique(persons[genotyped])), int(genotyped.sum())))
@@ -61,6 +70,9 @@ def read_flat(study: Study, folder: Path, *, handed: Path | pd.DataFrame | None 
         dosages=dosages,
         attrition=tuple(attrition),
         described=_described(study, frame, blocks=blocks),
+        notes=_repeated(persons, study),
+        left_out=left_out,
+        suspects=suspects,
     )
 
 
@@ -103,7 +115,7 @@ def _the_table(
             "[source] table", "the table's file", found="none", way_out="name it in the study, or hand the table over"
         )
     path = folder / str(source.table) if handed is None else handed
-    table = _read_table(path)
+    table = _read_table(path, id_column=source.id)
     table.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(table))
     return str(path), table, _words(range(1, len(table) + 1))
 
@@ -112,7 +124,8 @@ def _words(values: Iterable[Any]) -> Strings:
     return np.array([str(value) for value in values], dtype=object)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, *, id_column: str | None) -> pd.DataFrame:
+    """The rows of a CSV, TSV or Parquet file. Ids stay the text that they are: 001 and 1 are two people."""
     if not path.is_file():
         raise PresageError(
             str(path),
@@ -123,7 +136,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     separator = "\t" if ".tsv" in path.name or path.suffix == ".txt" else ","
-    return pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False, low_memory=False)
+    texts = None if id_column is None else {id_column: str}
+    return pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False, low_memory=False, dtype=texts)
 
 
 def _row(table: pd.DataFrame, wrong: Any) -> Any:
@@ -150,18 +164,37 @@ def _ids(table: pd.DataFrame, column: str, *, path: str) -> Strings:
     if bool(table[column].isna().any()):
         row = _row(table, table[column].isna())
         raise PresageError(f"{path}, row {row}, column '{column}'", "an id in every row", found="none")
-    return table[column].astype(str).astype(object).to_numpy()
+    ids = table[column]
+    if pd.api.types.is_float_dtype(ids) and bool((ids % 1 == 0).all()):
+        ids = ids.astype("Int64")  # whole numbers that were floats somewhere on the way
+    return ids.astype(str).astype(object).to_numpy()
 
 
-def _outcome_columns(study: Study) -> list[str]:
-    return [name for name in (study.outcome.event, study.outcome.time) if name is not None]
+def _repeated(persons: npt.NDArray[np.int64], study: Study) -> tuple[str, ...]:
+    """A note where people have several rows."""
+    rows = np.bincount(persons) if len(persons) else np.zeros(0, dtype=np.intp)
+    several = int((rows > 1).sum())
+    if not several or study.source is None:
+        return ()
+    who = f"{count(several)} of {len(rows):,} people have several rows (the same '{study.source.id}')"
+    return (f"{who}: all rows of a person are on one side of every split, and people are resampled, not rows",)
 
 
-def _outcome(table: pd.DataFrame, study: Study, *, path: str) -> Outcome:
+def _with_outcome(table: pd.DataFrame, study: Study) -> Bools:
+    """(n,) rows with a value in the columns of the outcome."""
+    known = np.ones(len(table), dtype=np.bool_)
+    for name in (study.outcome.event, study.outcome.time):
+        if name is not None:
+            column = table[name]
+            known &= column.notna().to_numpy()
+            if not pd.api.types.is_numeric_dtype(column):
+                known &= (column.astype(str).str.strip() != "").to_numpy()
+    return known
+
+
+def _outcome(table: pd.DataFrame, study: Study, *, path: str, must_occur: bool) -> Outcome:
     section = study.outcome
-    event = _event(
-        table, str(section.event), positive=section.positive, path=path, most=1 if section.time is None else 2
-    )
+    event = events_of(table[str(section.event)], section, path=path, must_occur=must_occur)
     if section.time is None:
         return Outcome(np.full(len(event), np.nan), event, ())
     time = pd.to_numeric(table[section.time], errors="coerce").to_numpy(dtype=np.float64)
@@ -193,25 +226,6 @@ def _set_aside(table: pd.DataFrame, study: Study, *, path: str) -> Bools:
     return np.zeros(len(table), dtype=np.bool_)
 
 
-def _event(table: pd.DataFrame, name: str, *, positive: tuple[str, ...], path: str, most: int) -> npt.NDArray[np.int8]:
-    column = table[name]
-    if positive:
-        return column.astype(str).isin(positive).to_numpy().astype(np.int8)
-    if pd.api.types.is_bool_dtype(column):
-        return column.to_numpy().astype(np.int8)
-    numbers = pd.to_numeric(column, errors="coerce")
-    allowed = list(range(most + 1))
-    bad = ~numbers.isin(allowed).to_numpy()
-    if bool(bad.any()):
-        row = _row(table, bad)
-        raise PresageError(
-            f"{path}, row {row}, column '{name}'",
-            f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}",
-            way_out='name the values that count as the event: [outcome] positive = ["..."]',
-        )
-    return numbers.to_numpy().astype(np.int8)
-
-
 def _as_of(table: pd.DataFrame, source: Source, *, path: str) -> npt.NDArray[np.datetime64]:
     if source.index_date is None:
         return np.full(len(table), np.datetime64("NaT", "us"))
@@ -230,8 +244,11 @@ def _reserved(study: Study) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _blocks(table: pd.DataFrame, study: Study, *, path: str, dosages: Dosages | None) -> tuple[Block, ...]:
-    """The study's blocks over the columns that are not spoken for; genotypes are a genomic block of their own name."""
+def _blocks(table: pd.DataFrame, study: Study, *, dosages: Dosages | None) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """The study's blocks over the columns that are not spoken for, and the columns that they leave out.
+
+    Genotypes are a genomic block of their own name.
+    """
     columns = [str(name) for name in table.columns]
     reserved = _reserved(study)
     allowed = allowed_names(study.features, columns, where="[features]")
@@ -244,35 +261,32 @@ def _frame(
     table: pd.DataFrame,
     persons: npt.NDArray[np.int64],
     *,
+    study: Study,
     path: str,
     as_of: npt.NDArray[np.datetime64],
     blocks: tuple[Block, ...],
-) -> FeatureFrame:
+    told: Told | None,
+) -> tuple[FeatureFrame, tuple[Suspect, ...] | None]:
+    """The blocks' features, and those of them that look like the outcome; None where they are held against none."""
     names = tuple(name for block in blocks for name in block.features)
+    columns, explained = list(table.columns), study.features.explained
+    categories = set(columns) - set(unnamed([study.features.categories], columns))
+    if told is not None:
+        matching(study.features.categories, columns, where="[features] categories", of="columns")
+        matching(list(explained), names, where="[features.explained]")
     values = np.full((len(table), len(names)), np.nan, dtype=np.float32)
     levels: dict[str, tuple[str, ...]] = {}
+    suspects: list[Suspect] = []
     for j, name in enumerate(names):
-        column = table[name]
-        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-            values[:, j] = column.to_numpy(dtype=np.float32, na_value=np.nan)
-            continue
-        levels[name], values[:, j] = _levels(column, f"{path}, column '{name}'", rows=len(table))
-    return FeatureFrame(persons, as_of, names, values, levels)
-
-
-def _levels(column: pd.Series[Any], where: str, *, rows: int) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-    text = column.astype(object).where(column.notna(), None)
-    found = tuple(sorted({str(value) for value in text if value is not None}))
-    most = max(50, rows // 2)
-    if len(found) > most:
-        raise PresageError(
-            where,
-            f"numbers, or a category of at most {most} values",
-            found=f"{len(found)} different values",
-            way_out="name it under [features] exclude, or as [source] id",
-        )
-    number = {level: float(i) for i, level in enumerate(found)}
-    return found, np.array([np.nan if v is None else number[str(v)] for v in text], dtype=np.float32)
+        read = read_column(table[name], path=path, is_category=name in categories)
+        values[:, j] = read.values
+        if read.levels is not None:
+            levels[name] = read.levels
+        words = () if told is None else looks_like(name, read, told)
+        if words:
+            suspects.append(Suspect(name, " and ".join(words), explained.get(name)))
+    frame = FeatureFrame(persons, as_of, names, values, levels)
+    return frame, None if told is None else tuple(suspects)
 
 
 def _described(study: Study, frame: FeatureFrame, *, blocks: tuple[Block, ...]) -> dict[str, Described]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from features.index import Index
 from features.progress import Progress
 from features.record import Record
 from training.bundle import Bundle
-from training.cohort import Block, Cohort, Dosages, References, read_flat
+from training.cohort import Block, Cohort, Dosages, References, read_flat, unnamed
 from training.disclosure import OTHER
 from training.models import DosageScore
-from training.study import Study, Validation, read_study
+from training.study import BASE, FeaturesSection, Study, Validation, read_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def definition(bundle: Bundle) -> Study:
     population, outcome = study.population, study.outcome
     return study.model_copy(
         update={
+            "features": _as_trained(study.features, bundle.names),
             "validation": Validation(bootstraps=study.validation.bootstraps),
             "population": population.model_copy(
                 update={"index": _sealed(population.index), "exclude": tuple(map(_sealed, population.exclude))}
@@ -76,6 +78,13 @@ def definition(bundle: Bundle) -> Study:
             ),
         }
     )
+
+
+def _as_trained(section: FeaturesSection, names: Sequence[str]) -> FeaturesSection:
+    """Features of no block were once used without being asked for: a bundle of that day gets them all the same."""
+    if section.blocks and section.rest is None and unnamed(section.blocks.values(), names):
+        return section.model_copy(update={"rest": BASE})
+    return section
 
 
 def _sealed(entry: str) -> str:
@@ -97,7 +106,7 @@ def _recorded(study: Study, bundle: Bundle, *, record_dir: Path, progress: Progr
 
 def _flat(study: Study, *, bundle: Bundle, table: Path | pd.DataFrame) -> Elsewhere:
     folder = table.parent if isinstance(table, Path) else Path()
-    cohort = read_flat(study, folder, handed=table)
+    cohort = read_flat(study, folder, handed=table, elsewhere=True)
     combined = bundle.pair.combined
     score = None if combined is None else combined.dosage_score
     dosages = None if cohort.dosages is None or score is None else aligned(cohort.dosages, score)

@@ -226,7 +226,7 @@ def _against_equation(bench: Bench, chosen: HeldOut, *, references: References) 
 
 def _notes(plan: Plan, chosen: HeldOut) -> list[str]:
     reasons = sorted({pair.why_no_combined for pair in chosen.pairs if pair.combined is None})
-    return [*plan.cohort.notes, *(f"no combined model: {reason}" for reason in reasons)]
+    return [*plan.cohort.notes, *plan.scheme.notes, *(f"no combined model: {reason}" for reason in reasons)]
 
 
 def reach_notes(plan: Plan) -> list[str]:

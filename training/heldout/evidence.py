@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from training.cohort import CENSORED, COMPETING, EVENT, Cohort
+from training.cohort import Suspect as Suspected
 from training.disclosure import SMALLEST, suppress
 from training.heldout.plan import Plan
-from training.result import BlockFeatures, Data
+from training.result import BlockFeatures, Data, Suspect
 
 ROOMS = ("features", "training")
 PACKAGE = Path(__file__).parents[2]
@@ -54,7 +55,13 @@ def data_facts(plan: Plan) -> Data:
         ),
         missing=_missing(cohort, rows, names=names),
         sensitive={said: tuple(n for n in names if _tells(n, words)) for said, words in SENSITIVE.items()},
+        left_out=cohort.left_out,
+        suspects=None if cohort.suspects is None else tuple(map(_suspect, cohort.suspects)),
     )
+
+
+def _suspect(found: Suspected) -> Suspect:
+    return Suspect(feature=found.feature, words=found.words, reason=found.reason)
 
 
 def _day(known: np.ndarray[tuple[int], np.dtype[np.datetime64]], moment: np.datetime64) -> str:

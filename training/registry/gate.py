@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from training.result import AgainstEquation, Gap, LeakageProof, Metrics, Result, known
+from training.result import AgainstEquation, Data, Gap, LeakageProof, Metrics, Result, known
 from training.study import Gate
 
 Verdict = Literal["pass", "fail", "not applicable"]
@@ -31,6 +31,7 @@ def gate(result: Result, rules: Gate, *, flat: bool, signed_by: str | None, blan
         _slope(result.chosen.metrics, rules.calibration_slope),
         _gap(result.gaps, rules.max_subgroup_gap),
         _leakage(result.leakage, flat=flat, required=rules.leakage_proof),
+        *([_explained(result.data, signed_by, required=rules.columns_explained)] if flat else []),
         _card(signed_by, blank, required=rules.card_signed),
     )
 
@@ -84,6 +85,23 @@ def _leakage(proof: LeakageProof | None, *, flat: bool, required: bool) -> Rule:
     if proof is None:
         return Rule(name, "fail", "the run holds none; train again")
     return Rule(name, "pass" if proof.passed else "fail", proof.sentence)
+
+
+def _explained(data: Data | None, signed_by: str | None, *, required: bool) -> Rule:
+    """Of a flat table: no feature looks like the outcome, or the study says why it may be used, and somebody signs."""
+    name = "columns that look like the outcome explained"
+    if not required:
+        return Rule(name, "not applicable", "the study does not ask for it")
+    if data is None or data.suspects is None:
+        return Rule(name, "not applicable", "nobody looked for such columns when it was trained")
+    if not data.suspects:
+        return Rule(name, "pass", "no column looks like the outcome")
+    said = "; ".join(one.said for one in data.suspects)
+    if data.unexplained:
+        return Rule(name, "fail", f"{said}: leave them out, or say why they are known before ([features.explained])")
+    if not signed_by:
+        return Rule(name, "fail", f"{said}: nobody signed it (--signed-by)")
+    return Rule(name, "pass", f"{said}; signed by {signed_by}")
 
 
 def _card(signed_by: str | None, blank: Sequence[str], *, required: bool) -> Rule:

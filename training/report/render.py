@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.card import Card, count, flow, horizon_words, outcome_words, population_words
+from training.card import Card, count, flow, horizon_words, left_out_words, outcome_words, population_words
 from training.report.drawing import STYLE
 from training.report.verdict import bottom_line
 
@@ -62,6 +62,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": _number, "count": count, "horizon": horizon_words, "percent": _percent}
+    made.filters["left_out"] = left_out_words
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features.shown import Shown
-from training.card import chance_words
+from training.card import chance_words, left_out_words
 from training.report import tables
 from training.report.verdict import bottom_line
 from training.result import Importance, Metric, Metrics, RegisteredAs, Result, Step, known
@@ -118,6 +118,7 @@ class Summary(Shown):
         yield Panel(_headline(result), title=result.study, title_align="left", border_style="cyan")
         found = bottom_line(result)
         yield Text(found.words, style={"nothing": "bold red", "unsure": "bold yellow", "something": "bold"}[found.adds])
+        yield from _columns(result)
         if result.attrition:
             yield _attrition(result.attrition)
         for compared in result.comparison.values():
@@ -149,6 +150,17 @@ def _headline(result: Result) -> Text:
         f"chosen: {chosen.candidate}{horizon}, by held-out training rows",
     ]
     return Text("\n".join(lines))
+
+
+def _columns(result: Result) -> Iterator[Text]:
+    """Columns that look like the outcome, each with its reason, and those that the study's blocks leave out."""
+    if result.data is None:
+        return
+    for one in result.data.suspects or ():
+        yield Text.assemble(("! ", "bold yellow"), one.said)
+    if left_out := result.data.left_out:
+        said = left_out_words(left_out)
+        yield Text.assemble(("  ", ""), (said, "dim"))
 
 
 def _attrition(steps: Sequence[Step]) -> Table:

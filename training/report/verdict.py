@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from training.card import count, estimate_words
-from training.result import Result, known
+from training.result import IMPLAUSIBLE_AUC, Metric, Result, Suspect, known
 
 CHANCE = 0.5
 SERVED = "as served"
+SHOWN = 5  # suspects that the sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,39 @@ class Verdict:
 
 def bottom_line(result: Result) -> Verdict:
     """Judged by intervals on people held out, in this order: against chance, against the published equation, and at the
-    study's cut-offs against looking at nobody or at everybody. Nothing is said to be added that could be chance.
+    study's cut-offs against looking at nobody or at everybody. Nothing is said to be added that could be chance, or
+    that a feature may add which knows the outcome.
     """
+    found = _by_intervals(result)
+    suspects = () if result.data is None else result.data.suspects or ()
+    unexplained = [one for one in suspects if one.reason is None]
+    if unexplained:
+        return _doubtful(found, unexplained, auc=known(result.chosen.metrics, "auc"))
+    if suspects:
+        return Verdict(found.adds, f"{found.words} Looks like the outcome: {_listed(suspects)}.")
+    auc = known(result.chosen.metrics, "auc")
+    if found.adds == "something" and auc is not None and (auc.value or 0) > IMPLAUSIBLE_AUC:
+        words = "A discrimination so high is rarely true: look for a feature that is known only after the outcome."
+        return Verdict("unsure", f"{found.words} {words}")
+    return found
+
+
+def _doubtful(found: Verdict, suspects: Sequence[Suspect], *, auc: Metric | None) -> Verdict:
+    """What intervals show counts for little where a feature may know the outcome; that nothing is shown counts."""
+    words = f"{_listed(suspects)}. Leave out what is known only after the index, and train again"
+    if found.adds == "nothing":
+        return Verdict("nothing", f"{found.words} Looks like the outcome: {words}.")
+    numbers = "" if auc is None else f" (AUC {estimate_words(auc)})"
+    begin = "It cannot be said what this model adds, as some of its features look like the outcome"
+    return Verdict("unsure", f"{begin}{numbers}: {words}.")
+
+
+def _listed(suspects: Sequence[Suspect]) -> str:
+    more = len(suspects) - SHOWN
+    return "; ".join([*(one.said for one in suspects[:SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+
+
+def _by_intervals(result: Result) -> Verdict:
     auc = known(result.chosen.metrics, "auc")
     if auc is None or auc.interval is None:
         return Verdict("unsure", "It is not known whether this model adds anything: its AUC has no interval.")
