@@ -15,6 +15,7 @@ from training.evaluation import (
     Ask,
     Chance,
     Estimate,
+    Folds,
     GroupResult,
     aalen_johansen,
     by_group,
@@ -36,7 +37,7 @@ Estimates = dict[str, Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The test rows that every model is measured on: outcomes, censoring weights, people, replicates.
+    """The test rows that every model is measured on: outcomes, censoring weights, people, replicates, and their folds.
 
     Two models compared on the same rows see the same replicates, as each measure starts the same stream of chance.
     """
@@ -49,6 +50,7 @@ class Bench:
     seed: int
     cutoffs: tuple[float, ...] = ()
     capacities: tuple[float, ...] = ()
+    folds: Folds | None = None
 
     @classmethod
     def of(
@@ -72,8 +74,10 @@ class Bench:
             tested, where = np.unique(rows, return_inverse=True)
             own = followed(cohort, tested)
             uncensored = None if own is None else own.take(where)
+        learned_from = {split.name: len(np.unique(cohort.persons[split.train])) for split in plan.scheme.splits}
+        folds = Folds.of(held.fold, persons, learned_from=learned_from)
         replicates = plan.study.validation.bootstraps if n_boot is None else n_boot
-        return cls(rows, outcome, persons, uncensored, replicates, plan.seed, cutoffs, capacities)
+        return cls(rows, outcome, persons, uncensored, replicates, plan.seed, cutoffs, capacities, folds)
 
     def take(self, chosen: Ints) -> Bench:
         """Some of the test rows."""
@@ -86,7 +90,13 @@ class Bench:
             outcome=self.outcome.take(chosen),
             persons=self.persons[chosen],
             uncensored=some,
+            folds=None if self.folds is None else self.folds.take(chosen),
         )
+
+    @property
+    def one_model(self) -> Bench:
+        """The same rows as if one model had tested them, as it has those of one split."""
+        return replace(self, folds=None)
 
     def _ask(self, *, smooth: bool = False) -> Ask:
         return Ask(self.cutoffs, self.capacities, smooth=smooth)
@@ -125,6 +135,7 @@ class Bench:
             uncensored=self.uncensored,
             curves=curves if last else None,
             ask=self._ask(smooth=integrated),
+            folds=self.folds,
         )
 
     def ici_if_perfect(self, risk: Floats, horizon: int = -1) -> float:
@@ -150,6 +161,7 @@ class Bench:
             n_boot=self.n_boot,
             uncensored=self.uncensored,
             ask=self._ask(),
+            folds=self.folds,
         )
 
     def groups(self, risk: Floats, labels: npt.NDArray[np.object_], *, min_people: int) -> dict[str, GroupResult]:
@@ -164,6 +176,7 @@ class Bench:
             n_boot=self.n_boot,
             uncensored=self.uncensored,
             ask=self._ask(),
+            folds=self.folds,
             min_people=min_people,
         )
 
@@ -183,6 +196,7 @@ class Bench:
             persons=some.persons,
             rng=stream(self.seed, "chance"),
             uncensored=some.uncensored,
+            folds=some.folds,
         )
 
     def _days(self, horizon: int) -> float:

@@ -88,7 +88,7 @@ def _folds(plan: Plan, found: HeldOut) -> dict[str, dict[str, float]]:
     names = list(dict.fromkeys(found.fold.tolist()))
     if not 1 < len(names) <= MOST_FOLDS:
         return {}
-    bench = Bench.of(plan, found, n_boot=0)
+    bench = Bench.of(plan, found, n_boot=0).one_model
     numbers: dict[str, dict[str, float]] = {}
     for name in names:
         rows = np.flatnonzero(found.fold == name)
