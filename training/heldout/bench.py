@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from features.arrays import Floats, Ints
 from training.cohort import EVENT, Cohort, Outcome, References, RiskCurves, Uncensored
+from training.disclosure import shown_part
 from training.evaluation import (
     Ask,
     Chance,
@@ -105,6 +106,14 @@ class Bench:
     def days(self) -> float:
         """The last horizon; nan for a binary outcome."""
         return self._days(-1)
+
+    @property
+    def events(self) -> int:
+        """Persons with the event by the last horizon."""
+        event = self.outcome.event == EVENT
+        if self.outcome.horizons_days:
+            event = event & (self.outcome.time_days <= self.days)
+        return len(np.unique(self.persons[event]))
 
     @property
     def people(self) -> int:
@@ -220,11 +229,13 @@ def side_by_side(
     if len(chosen) == 0:
         return None
     some = bench.take(chosen)
+    ever = len(np.unique(some.persons[some.outcome.event == EVENT]))
     whole = {name: risk[chosen] for name, risk in risks.items() if not bool(np.isnan(risk[chosen, -1]).any())}
     return Compared(
         title=title,
         people=some.people,
-        events=len(np.unique(some.persons[some.outcome.event == EVENT])),
+        events=ever,
+        events_by_horizon=shown_part(some.events, ever) if some.outcome.horizons_days else None,
         models={name: shown_metrics(some.measure(risk)) for name, risk in whole.items()},
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.arrays import Floats
-from training.cohort import EVENT, Cohort
+from training.cohort import Cohort
 from training.evaluation import MIN_EVENTS, GroupResult, shown_groups, shown_metrics
 from training.heldout.bench import Bench, Estimates
 from training.heldout.candidates import Nested
@@ -62,20 +62,13 @@ def _by_ancestry(
     for level in sorted({label for label in labels if label is not None}):
         inside = np.flatnonzero(labels == level)
         some = bench.take(inside)
-        events = _events(some)
+        events = some.events
         if some.people < min_people or events < MIN_EVENTS:
             reason = f"fewer than {min_people} people or {MIN_EVENTS} events"
             found[level] = GroupResult(some.people, events, {}, reason)
         else:
             found[level] = GroupResult(some.people, events, some.compare(risk[inside], without[inside]))
     return {level: _in_group(group, bench.cutoffs) for level, group in shown_groups(found).items()}
-
-
-def _events(bench: Bench) -> int:
-    event = bench.outcome.event == EVENT
-    if bench.outcome.horizons_days:
-        event = event & (bench.outcome.time_days <= bench.days)
-    return len(np.unique(bench.persons[event]))
 
 
 def _in_group(group: Group, cutoffs: Sequence[float]) -> AddedInGroup:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from training.evaluation import Estimate
 
-NAMES = {"c_harrell": "the C-index", "auc": "the AUC", "brier": "the Brier score"}
+NAMES = {"c_harrell": "the C-index over all follow-up", "auc": "the AUC", "brier": "the Brier score"}
 
 
 def block_sentence(
