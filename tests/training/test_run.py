@@ -129,8 +129,13 @@ def test_harrells_c_of_the_predictions_is_scikit_survivals(home: Path, document:
     table = people().set_index("patient").loc[one.index]
     # A competing event leaves the person at risk for ever after: Harrell's C on the subdistribution.
     followed = np.where(table["status"] == 2, table["days"].max() + 1, table["days"])
-    expected = concordance_index_censored(table["status"] == 1, followed, one["risk"])[0]
-    assert document["candidates"]["cox"]["400"]["c_harrell"]["value"] == pytest.approx(expected, abs=0.02)
+    agree = total = 0.0
+    for fold in sorted(one["fold"].unique()):  # only people whom one model has tested are compared
+        here = (one["fold"] == fold).to_numpy()
+        counted = concordance_index_censored((table["status"] == 1)[here], followed[here], one["risk"][here])
+        _, concordant, discordant, tied, _ = counted
+        agree, total = agree + concordant + tied / 2, total + concordant + discordant + tied
+    assert document["candidates"]["cox"]["400"]["c_harrell"]["value"] == pytest.approx(agree / total, abs=0.01)
 
 
 def test_predictions_are_held_out_once_per_person_and_rise_with_the_horizon(
