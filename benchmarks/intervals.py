@@ -105,7 +105,7 @@ def tested(people: People, splits: list[tuple[Ints, Ints]], *, rng: np.random.Ge
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Fresh people, sorted by time once; risks fall into bins of equally many, so that a model is measured quickly."""
+    """Fresh people, sorted by time once; log odds fall into 1,000 bins of one width, so a model is measured quickly."""
 
     people: People
     pairs: Pairs
@@ -116,41 +116,33 @@ class Fresh:
         return cls(people, Pairs.of(people.outcome, np.zeros(len(people.x))))
 
     def numbers(self, model: Floats) -> dict[str, float]:
-        """What the model has on them, ties within a thousandth of the people counted as ties."""
+        """What the model has on them; people of one bin count as ties, and with its mean log odds."""
         outcome, label = self.people.outcome, self.people.label
-        risk = risk_of(model, self.people.x)
-        edges = np.quantile(risk[:: max(len(risk) // 20_000, 1)], np.linspace(0, 1, BINS + 1)[1:-1])
-        binned = np.searchsorted(edges, risk).astype(np.int64)
+        odds = model[0] + self.people.x @ model[1:]
+        low, high = odds.min(), odds.max()
+        binned = np.minimum((odds - low) * (BINS / (high - low)), BINS - 1).astype(np.int64)
         pairs = Pairs(self.pairs.order, self.pairs.starts, self.pairs.parts, binned, outcome.event)
-        ones, every = np.ones(len(risk)), np.ones(len(risk), dtype=np.bool_)
-        slope, in_the_large = _recalibrated(risk, label, binned)
+        ones, every = np.ones(len(odds)), np.ones(len(odds), dtype=np.bool_)
+        size, events = np.bincount(binned, minlength=BINS), np.bincount(binned[label], minlength=BINS)
+        mean = np.bincount(binned, weights=odds, minlength=BINS) / np.maximum(size, 1)
         return {
-            "auc": _auc(binned, label),
             "c_harrell": concordance(pairs, ones, followed=ones, usable=every),
-            "brier": float(np.mean((risk - label) ** 2)),
-            "calibration_slope": slope,
-            "calibration_in_the_large": in_the_large,
+            **_of_bins(mean, events.astype(np.float64), (size - events).astype(np.float64)),
         }
 
 
-def _auc(binned: Ints, label: Bools) -> float:
-    cases, controls = (np.bincount(binned[chosen], minlength=BINS).astype(np.float64) for chosen in (label, ~label))
-    of_class = np.append(np.ones(BINS, dtype=np.bool_), np.zeros(BINS, dtype=np.bool_))
-    rank = np.tile(np.arange(BINS), 2)
-    falling = np.argsort(-rank, kind="stable")
-    return auc_and_precision(falling, rank, of_class, np.append(cases, controls))[0]
-
-
-def _recalibrated(risk: Floats, label: Bools, binned: Ints) -> tuple[float, float]:
-    """Slope and calibration in the large, of bins at their mean log odds."""
-    size = np.bincount(binned, minlength=BINS).astype(np.float64)
-    odds = np.bincount(binned, weights=np.log(risk / (1 - risk)), minlength=BINS) / np.maximum(size, 1)
-    events = np.bincount(binned, weights=label, minlength=BINS)
+def _of_bins(odds: Floats, cases: Floats, controls: Floats) -> dict[str, float]:
+    """(b,) mean log odds of bins, and how many with and without the event: a weighted row of each kind for each bin."""
     y = np.append(np.ones(BINS), np.zeros(BINS)).astype(np.float64)
-    weight: Floats = np.append(events, size - events).astype(np.float64)
-    both = np.tile(odds, 2)
+    weight: Floats = np.append(cases, controls).astype(np.float64)
+    both, rank = np.tile(odds, 2), np.tile(np.arange(BINS), 2)
     line = weighted_logistic(np.column_stack([np.ones(2 * BINS), both]), y, weight, np.zeros(2 * BINS))
-    return float(line[1]), float(weighted_logistic(np.ones((2 * BINS, 1)), y, weight, both)[0])
+    return {
+        "auc": auc_and_precision(np.argsort(-rank, kind="stable"), rank, y > 0, weight)[0],
+        "brier": float(weight @ (expit(both) - y) ** 2 / weight.sum()),
+        "calibration_slope": float(line[1]),
+        "calibration_in_the_large": float(weighted_logistic(np.ones((2 * BINS, 1)), y, weight, both)[0]),
+    }
 
 
 @dataclass(frozen=True, slots=True)
