@@ -143,8 +143,9 @@ class Compared(Part):
 
     ABSENT_IF_NONE = frozenset({"events_by_horizon"})
     title: str
-    people: int
-    events: int
+    people: int | None
+    """None, as the events, where the people left out of it would be 1 to 10."""
+    events: int | None
     """People with the event at any time in their follow-up."""
     events_by_horizon: int | None = None
     """People with the event by the last horizon; None where that would tell of 1 to 10 people."""
@@ -214,7 +215,8 @@ class Added(Part):
 
     added: str
     to: tuple[str, ...]
-    people: int
+    people: int | None
+    """None where those without it would be 1 to 10."""
     delta: Metrics
     reclassification: tuple[Reclassification, ...] = ()
     net_benefit: tuple[NetBenefit, ...] = ()

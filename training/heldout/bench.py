@@ -116,6 +116,11 @@ class Bench:
         return len(np.unique(self.persons[event]))
 
     @property
+    def ever(self) -> int:
+        """Persons with the event at any time in their follow-up."""
+        return len(np.unique(self.persons[self.outcome.event == EVENT]))
+
+    @property
     def people(self) -> int:
         """Persons, not rows."""
         return len(np.unique(self.persons))
@@ -229,15 +234,20 @@ def side_by_side(
     if len(chosen) == 0:
         return None
     some = bench.take(chosen)
-    ever = len(np.unique(some.persons[some.outcome.event == EVENT]))
+    ever = some.ever
     whole = {name: risk[chosen] for name, risk in risks.items() if not bool(np.isnan(risk[chosen, -1]).any())}
     return Compared(
         title=title,
-        people=some.people,
-        events=ever,
-        events_by_horizon=shown_part(some.events, ever) if some.outcome.horizons_days else None,
+        people=shown_part(some.people, bench.people),
+        events=shown_part(ever, bench.ever),
+        events_by_horizon=_shown_events(some, bench) if some.outcome.horizons_days else None,
         models={name: shown_metrics(some.measure(risk)) for name, risk in whole.items()},
     )
+
+
+def _shown_events(some: Bench, bench: Bench) -> int | None:
+    """Events by the horizon, hidden where 1 to 10 could be read beside those of all follow-up or of all people."""
+    return None if shown_part(some.events, some.ever) is None else shown_part(some.events, bench.events)
 
 
 def against_equation(

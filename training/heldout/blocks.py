@@ -14,6 +14,7 @@ import numpy as np
 
 from features.arrays import Floats
 from training.cohort import Cohort
+from training.disclosure import shown_part
 from training.evaluation import MIN_EVENTS, GroupResult, shown_groups, shown_metrics
 from training.heldout.bench import Bench, Estimates
 from training.heldout.candidates import Nested
@@ -38,16 +39,17 @@ def _added(bench: Bench, step: Nested, *, cohort: Cohort, min_people: int) -> Ad
         some = bench.take(rows)
         delta, people = some.compare(step.risk[rows], step.without[rows]), some.people
         groups = _by_ancestry(some, step.risk[rows], without=step.without[rows], cohort=cohort, min_people=min_people)
-    shown, name = shown_metrics(delta), step.block.name
+    metrics, name = shown_metrics(delta), step.block.name
+    shown = shown_part(people, bench.people)
     return Added(
         added=name,
         to=step.before,
-        people=people,
-        delta=_overall(shown),
-        reclassification=_reclassification(shown, bench.cutoffs),
-        net_benefit=_net_benefit(shown, bench.cutoffs),
+        people=shown,
+        delta=_overall(metrics),
+        reclassification=_reclassification(metrics, bench.cutoffs),
+        net_benefit=_net_benefit(metrics, bench.cutoffs),
         groups={BY: groups} if groups else {},
-        sentence=block_sentence(name, step.before, people=people, delta=delta, why_not=why_not),
+        sentence=block_sentence(name, step.before, people=shown, delta=delta, why_not=why_not),
     )
 
 

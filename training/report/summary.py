@@ -17,7 +17,7 @@ from features.shown import Shown
 from training.card import chance_words, horizon_words
 from training.report import tables
 from training.report.verdict import bottom_line
-from training.report.view import events_words
+from training.report.view import events_words, people_words
 from training.result import Importance, Metric, Metrics, RegisteredAs, Result, Step, known
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Summary(Shown):
         if result.attrition:
             yield _attrition(result.attrition)
         for compared in result.comparison.values():
-            yield models_table(f"{compared.title}: {compared.people:,} people", compared.models, first="model")
+            yield models_table(f"{compared.title}: {people_words(compared.people)}", compared.models, first="model")
         if len(result.candidates) > 1:
             yield models_table(
                 "Candidates, at the last horizon",

@@ -148,7 +148,14 @@ def compared_words(compared: Compared, result: Result) -> str:
     """How many people models are compared on, and how many of them have the event by the horizon."""
     by, days = compared.events_by_horizon, result.chosen.horizon_days
     when = f" by {horizon_words(days, result.time_unit)}" if by is not None else ""
-    return f"{count(compared.people)} people, {count(compared.events if by is None else by)} with the event{when}"
+    shown = compared.events if by is None else by
+    events = "" if shown is None else f", {count(shown)} with the event{when}"
+    return f"{people_words(compared.people)}{events}"
+
+
+def people_words(people: int | None) -> str:
+    """A count of people of whom nearly everybody may be one, which is then not shown."""
+    return "nearly everybody" if people is None else f"{count(people)} people"
 
 
 def expected_words(metric: str, between: BetweenSites) -> str:
