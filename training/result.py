@@ -52,7 +52,10 @@ class Part(BaseModel):
 
 
 class Metric(Part):
-    """A number with its 95 % interval over people resampled; None where it is not defined."""
+    """A number with its 95 % interval over people resampled; None where it is not defined.
+
+    Distances of risks (ici, e50, e90) have no interval: they cannot be negative, and are judged by `if_perfect`.
+    """
 
     value: float | None
     low: float | None = None
@@ -100,6 +103,8 @@ class Validation(Part):
     """Risks between 0 and 1 at which one would act."""
     capacities: tuple[float, ...] = ()
     """Shares of people that a team can take on."""
+    estimates: str | None = None
+    """Whose performance is estimated: that of the models that were tested, and what they learned from."""
     refits: int | None = None
     """How often the chosen candidate was fitted anew, for intervals of importance."""
 
@@ -112,7 +117,20 @@ class Chosen(Part):
     """None for a binary outcome."""
     curves_follow: str | None = None
     """What its risks follow between the horizons; None for a binary outcome."""
+    ibs_days: tuple[float, float] | None = None
+    """The days since the index over which the Brier score is averaged (`ibs`); None for a binary outcome."""
     metrics: Metrics
+
+
+class Fold(Part):
+    """One fold's test people, and each candidate's numbers there without intervals: few people each, one model."""
+
+    people: int | None
+    """None, as every count, where it would tell of 1 to 10 people."""
+    events: int | None
+    """Of them with the event by the horizon."""
+    models: Mapping[str, Metrics]
+    """By candidate; none where fewer than 11 people were tested."""
 
 
 class Incidence(Part):
@@ -125,9 +143,14 @@ class Incidence(Part):
 class Compared(Part):
     """Models side by side on the same test people, by the model's name."""
 
+    ABSENT_IF_NONE = frozenset({"events_by_horizon"})
     title: str
-    people: int
-    events: int
+    people: int | None
+    """None, as the events, where the people left out of it would be 1 to 10."""
+    events: int | None
+    """People with the event at any time in their follow-up."""
+    events_by_horizon: int | None = None
+    """People with the event by the last horizon; None where that would tell of 1 to 10 people."""
     models: Mapping[str, Metrics]
 
 
@@ -194,7 +217,8 @@ class Added(Part):
 
     added: str
     to: tuple[str, ...]
-    people: int
+    people: int | None
+    """None where those without it would be 1 to 10."""
     delta: Metrics
     reclassification: tuple[Reclassification, ...] = ()
     net_benefit: tuple[NetBenefit, ...] = ()
@@ -489,7 +513,7 @@ class Document(Part):
 class Result(Document):
     """Every number of a training on people held out: aggregates only, and counts of 1 to 10 people are None."""
 
-    ABSENT_IF_NONE = frozenset({"period", "sites", "leakage", "tuning", "registered"})
+    ABSENT_IF_NONE = frozenset({"period", "sites", "leakage", "tuning", "registered", "folds", "events_by_horizon"})
     VERSION, VERSION_KEY = 1, "version"
     GONE = frozenset({"card"})  # who had signed it: a card is kept with its version
     version: int | None = None
@@ -500,7 +524,7 @@ class Result(Document):
     people: int
     rows: int
     events: int
-    """People with the event."""
+    """People with the event at any time in their follow-up."""
     attrition: tuple[Step, ...]
     validation: Validation
     chosen: Chosen
@@ -538,6 +562,14 @@ class Result(Document):
     """By candidate, where settings were searched for."""
     registered: RegisteredAs | None = None
     """None within the bundle, which is sealed before it is registered."""
+    events_by_horizon: int | None = None
+    """People with the event by the last horizon; None for a binary outcome, or if it would tell of 1 to 10 people."""
+    time_unit: Literal["days", "weeks", "months", "years", "unknown"] | None = None
+    """The unit in which horizons are said: that of the table's times (days, weeks, months, years), or unknown where
+    nobody has named it. Keys and numbers count days; None: nothing but days was known.
+    """
+    folds: Mapping[str, Fold] | None = None
+    """By split, at the last horizon; None where there is one."""
 
     @property
     def last_metrics(self) -> Mapping[str, Metrics]:

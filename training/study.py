@@ -60,6 +60,8 @@ def _as_text(value: float) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:.15g}"
 
 
+TimeUnit = Literal["days", "weeks", "months", "years"]
+DAYS_IN: Mapping[TimeUnit, float] = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 Horizons = Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_increasing)]
 Values = Annotated[tuple[str, ...], BeforeValidator(_written_out)]
 DEATH = ("MEDS_DEATH",)
@@ -115,7 +117,24 @@ class OutcomeSection(Section):
     time: str | None = None
     event: str | None = None
     positive: Values = ()  # values of `event` that count as 1, or ">= 49"; absent: it holds 0, 1 (and 2)
-    horizons_days: Horizons = ()
+    time_unit: TimeUnit | None = None  # of the column `time` and of `horizons`; absent: days
+    horizons_days: Horizons = ()  # or `horizons`, in `time_unit`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_days(cls, given: Any) -> Any:
+        """Horizons in the table's own unit become days, which is what every other part of Presage counts in."""
+        if not isinstance(given, Mapping) or "horizons" not in given:
+            return given
+        if given.get("horizons_days"):
+            raise unmet("", "either horizons or horizons_days", found="both")
+        unit, own = given.get("time_unit"), given["horizons"]
+        if unit is None:
+            raise unmet("time_unit", f"one of {', '.join(DAYS_IN)}, as horizons are in it", found="none")
+        days = own
+        if unit in DAYS_IN and isinstance(own, (list, tuple)):
+            days = [h * DAYS_IN[unit] if isinstance(h, (int, float)) else h for h in own]
+        return {name: value for name, value in given.items() if name != "horizons"} | {"horizons_days": days}
 
     @property
     def competing_values(self) -> tuple[str, ...]:

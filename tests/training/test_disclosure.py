@@ -346,3 +346,22 @@ def test_an_attrition_that_is_kept_tells_of_no_one_to_ten() -> None:
         ("adult; known", 695, 1390),
         ("of them tested", None, None),
     ]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    lost=st.lists(st.sampled_from([0, 1, 5, 10, 11, 40]), min_size=1, max_size=6),
+    part=st.one_of(st.none(), st.sampled_from([0, 3, 5, 10, 11, 40, 395])),
+)
+def test_no_two_counts_of_a_result_differ_by_one_to_ten(lost: list[int], part: int | None) -> None:
+    """Attrition, and the people that every other part of a result counts."""
+    counts = [400, *(400 - total for total in itertools.accumulate(lost))]
+    steps = [Step(step=f"step {i}", people=n, rows=n) for i, n in enumerate(counts)]
+    if part is not None:
+        known = max(counts[-1] - part, 0)
+        steps.append(Step(step="of them with genomic results", people=known, rows=known))
+    shown = shown_steps(steps)
+    told = {one.people for one in shown if one.people is not None} | {counts[-1]}
+    assert not [(a, b) for a, b in itertools.permutations(told, 2) if 0 < a - b < 11]
+    assert not [count for count in told if 0 < count < 11]
+    assert shown_steps(shown) == shown

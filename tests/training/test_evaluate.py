@@ -72,7 +72,8 @@ def test_two_models_are_compared_and_the_better_one_is_better() -> None:
     assert by_metric["high"]["brier"] < 0  # both rank alike, and one is calibrated
     assert by_metric["value"]["auc"] == 0
     assert {"net_benefit_at_0.3", "sensitivity_top_0.1"} <= set(by_metric.index)
-    assert (found["low"] <= found["high"]).all()
+    assert (found["low"].isna() | (found["low"] <= found["high"])).all()
+    assert set(found["metric"][found["low"].isna()]) == {"ici", "e50", "e90"}  # distances have no interval
 
 
 def test_several_models_are_compared_with_the_one_that_is_named() -> None:

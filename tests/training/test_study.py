@@ -159,3 +159,36 @@ def test_rows_of_a_flat_table_without_an_outcome_are_in_the_attrition(tmp_path: 
     study = read_study(written(tmp_path, FLAT.split("[outcome]")[0] + '[outcome]\nevent = "status"\n'))
     steps = [(step.people, step.rows) for step in read_flat(study, tmp_path).attrition]
     assert steps == [(3, 4), (2, 2)]
+
+
+def test_horizons_in_the_tables_own_unit_are_days_inside(tmp_path: Path) -> None:
+    months = FLAT.replace("horizons_days = [365, 1095]", 'time_unit = "months"\nhorizons = [6, 60]')
+    study = read_study(written(tmp_path, months))
+    assert study.outcome.horizons_days == (6 * 30.4375, 5 * 365.25)
+    assert study.changed(validation={"folds": 4}).outcome == study.outcome
+
+
+@pytest.mark.parametrize(
+    ("instead", "says"),
+    [
+        ("horizons = [6]", "time_unit: expected one of days, weeks, months, years, as horizons are in it, found none"),
+        ('time_unit = "fortnights"\nhorizons = [6]', "time_unit"),
+        ('time_unit = "years"\nhorizons = [6, 2]', "days that increase"),
+        ('time_unit = "years"\nhorizons = [6]\nhorizons_days = [12]', "either horizons or horizons_days, found both"),
+    ],
+)
+def test_a_horizon_without_a_unit_or_of_two_is_refused(tmp_path: Path, instead: str, says: str) -> None:
+    with pytest.raises(PresageError, match=says):
+        read_study(written(tmp_path, FLAT.replace("horizons_days = [365, 1095]", instead)))
+
+
+def test_a_table_in_years_is_read_in_days(tmp_path: Path) -> None:
+    (tmp_path / "aml.csv").write_text(
+        "patient_id,followup_days,status,age,wbc,NPM1,sex,trial,transplant_day\n"
+        "a,1.5,1,60,4,0,F,x,\nb,2,0,61,5,1,M,y,\nc,0.5,1,62,6,0,F,x,\n"
+    )
+    years = FLAT.replace("horizons_days = [365, 1095]", 'time_unit = "years"').replace('"FLT3_*"', '"NPM1"')
+    study = read_study(written(tmp_path, years))
+    outcome = read_flat(study, tmp_path).outcome
+    assert outcome.time_days.tolist() == [1.5 * 365.25, 2 * 365.25, 0.5 * 365.25]
+    assert outcome.horizons_days == (365.25,)

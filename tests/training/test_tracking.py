@@ -113,6 +113,7 @@ def test_a_run_says_what_it_was_made_of(store: tuple[Path, dict[str, Any]]) -> N
     with quiet():
         run = client().get_run(document["registered"]["run_id"])
         files = {file.path for file in client().list_artifacts(run.info.run_id)}
+    assert float(run.data.params["horizon_days"]) == document["chosen"]["horizon_days"]
     tags = run.data.tags
     assert tags["code_digest"] == code_digest() == document["code_digest"]
     assert tags["data_digest"] == document["data"]["digest"]

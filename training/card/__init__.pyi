@@ -11,6 +11,7 @@ from .facts import estimate_words as estimate_words
 from .facts import flow as flow
 from .facts import horizon_words as horizon_words
 from .facts import index_words as index_words
+from .facts import lead as lead
 from .facts import left_out_words as left_out_words
 from .facts import outcome_words as outcome_words
 from .facts import population_words as population_words

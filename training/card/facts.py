@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from training.disclosure import SMALLEST, merged_steps
 from training.external import ExternalResult
 from training.result import Data, Gap, Group, Groups, Metric, Metrics, Result, Step, known
+from training.study import DAYS_IN, TimeUnit
 
 NAMES = {
     "auc": "AUC",
-    "c_harrell": "Harrell's C",
+    "c_horizon": "Harrell's C until the horizon",
+    "c_harrell": "Harrell's C over all follow-up",
     "brier": "Brier score",
     "calibration_slope": "calibration slope",
     "calibration_in_the_large": "calibration in the large",
@@ -27,6 +29,7 @@ LEARNERS = {
 }
 NOT_YET = "No external validation has been recorded (presage validate)."
 Manifest = Mapping[str, Any]
+Unit = TimeUnit | Literal["unknown"]
 
 
 def facts(result: Result, manifest: Manifest, *, validations: Sequence[ExternalResult]) -> dict[str, dict[str, str]]:
@@ -44,10 +47,21 @@ def count(people: int | None) -> str:
     return "fewer than 11" if 0 < people < SMALLEST else f"{people:,}"
 
 
-def horizon_words(days: float | None) -> str:
-    """A horizon in the unit people think in; the empty string for a binary outcome."""
+def horizon_words(days: float | None, unit: Unit | None = None) -> str:
+    """A horizon in the unit people think in; the empty string for a binary outcome.
+
+    unit: of the table's times; None: days. "unknown" where nobody has said it, as the number may then be of any.
+
+    >>> horizon_words(3650.0), horizon_words(182.625, "months"), horizon_words(1.4, "unknown")
+    ('10 years', '6 months', "1.4 of the table's time units")
+    """
     if days is None:
         return ""
+    if unit == "unknown":
+        return f"{days:g} of the table's time units"
+    if unit is not None and unit != "days":
+        number = f"{round(days / DAYS_IN[unit], 3):g}"
+        return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
     if days >= 730 and abs(days / 365 - round(days / 365)) < 0.02:
         return f"{round(days / 365)} years"
     if abs(days - 365) <= 1:
@@ -66,12 +80,19 @@ def left_out_words(names: Sequence[str], most: int = 30) -> str:
     return f'{said} (rest = "clinical" under [features] takes them)'
 
 
-def unreachable_words(rows: int, everybody: int, *, days: float) -> str:
+def unreachable_words(rows: int, everybody: int, *, days: float, unit: Unit | None = None) -> str:
     """How many rows cannot be followed to the horizon; the empty string where all can."""
     if rows == 0:
         return ""
     said = f"{rows:,} of {everybody:,} rows" if rows >= SMALLEST else f"fewer than {SMALLEST} rows"
-    return f"{said} cannot be followed to {days:g} days"
+    return f"{said} cannot be followed to {f'{days:g} days' if unit in (None, 'days') else horizon_words(days, unit)}"
+
+
+def lead(metrics: Metrics, days: float | None, unit: Unit | None = None) -> tuple[str, str]:
+    """The metric of discrimination that a headline gives, and its name: of a risk by a horizon, until that horizon."""
+    if "c_horizon" in metrics:
+        return "c_horizon", f"Harrell's C until {horizon_words(days, unit)}"
+    return ("c_harrell", "Harrell's C over all follow-up") if "c_harrell" in metrics else ("auc", "AUC")
 
 
 def metric_words(metrics: Metrics, names: Sequence[str] = tuple(NAMES)) -> str:
@@ -130,7 +151,7 @@ def outcome_words(result: Result, manifest: Manifest) -> str:
     """What is predicted, and by when."""
     outcome, days = manifest["outcome"], result.chosen.horizon_days
     name = outcome.get("name") or outcome.get("event") or result.study
-    by = f" within {horizon_words(days)} of the index" if days is not None else ""
+    by = f" within {horizon_words(days, result.time_unit)} of the index" if days is not None else ""
     if not outcome.get("codes"):
         return f"{_word(name)}{by} (column {outcome.get('event')})"
     competing = " and ".join(_list_name(entry).replace("MEDS DEATH", "death") for entry in outcome["competing"])
@@ -141,7 +162,7 @@ def outcome_words(result: Result, manifest: Manifest) -> str:
 def output_words(result: Result) -> str:
     """What number a user sees."""
     days = result.chosen.horizon_days
-    by = f" by {horizon_words(days)}" if days is not None else ""
+    by = f" by {horizon_words(days, result.time_unit)}" if days is not None else ""
     return f"The probability of the outcome{by}, 0 to 1; where it cannot be given, the reason why not."
 
 
@@ -260,12 +281,14 @@ def _tripod(result: Result, manifest: Manifest, *, validations: Sequence[Externa
         "10": f"All eligible people: {result.people:,}, {count(result.events)} with the event, for "
         f"{0 if data is None else data.features:,} candidate features. No size was set beforehand.",
         "11": _missing(data),
-        "12a": f"{v.scheme}; {v.train_people:,} people trained, {v.test_people:,} tested; everybody on one side.",
+        "12a": f"{v.scheme}; {v.train_people:,} people trained, {v.test_people:,} tested; everybody on one side. "
+        f"{v.estimates or ''}".strip(),
         "12b": "Splines, categories and scaling are learned inside the training folds; trees take values as they are.",
         "12c": f"Candidates: {', '.join(result.candidates)}. Chosen by the out-of-fold Brier score of training "
         f"rows: {result.chosen.candidate} ({learner}); recalibrated on held-out risks.{_tuned(result)}",
         "12d": "People are the unit of resampling; sites are groups or folds where the study says so.",
-        "12e": "Harrell's and Uno's C, time-dependent AUC, Brier score, calibration in the large and slope, "
+        "12e": "Harrell's and Uno's C and time-dependent AUC of pairs of people that one model has tested, Brier "
+        "score, calibration in the large and slope, "
         f"net benefit; 95 % intervals from {v.bootstraps} resamplings of people.",
         "12f": "None." if newest is None else "None; a recalibration is suggested where the external data ask for it.",
         "12g": f"By the bundle {str(manifest.get('digest', ''))[:12]}: probabilities by each horizon.".replace(

@@ -22,7 +22,7 @@ from training.cohort.rows import Block, Cohort, Described, Dosages, Step, Suspec
 from training.cohort.splits import marked
 from training.cohort.suspects import Told, looks_like
 from training.disclosure import pooled
-from training.study import Source, Study
+from training.study import DAYS_IN, Source, Study
 
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null", "None", "N/A", "n/a", "?", "#N/A", "."]
 DOSAGES = "genotypes"
@@ -206,6 +206,8 @@ def _outcome(table: pd.DataFrame, study: Study, *, path: str, must_occur: bool) 
             "a time of zero or more days in every row",
             found=f"{int(bad.sum())} rows without",
         )
+    if section.time_unit is not None:
+        time = time * DAYS_IN[section.time_unit]
     horizons = section.horizons_days
     if not horizons:
         if not bool((event == EVENT).any()):

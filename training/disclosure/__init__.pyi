@@ -1,6 +1,7 @@
 from .attrition import merged_steps as merged_steps
 from .attrition import shown_steps as shown_steps
 from .counts import SMALLEST as SMALLEST
+from .counts import shown_part as shown_part
 from .counts import suppress as suppress
 from .values import OTHER as OTHER
 from .values import coarse as coarse

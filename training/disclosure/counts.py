@@ -43,6 +43,16 @@ def suppress(counts: Sequence[Sequence[int]]) -> Suppressed:
     return Suppressed(tuple(row[:-1] for row in body), tuple(row[-1] for row in body), totals[:-1], totals[-1])
 
 
+def shown_part(part: int, whole: int) -> int | None:
+    """A count of some of a whole that is shown, None where it or what it leaves of the whole is 1 to 10.
+
+    >>> shown_part(995, 1000), shown_part(900, 1000), shown_part(1000, 1000)
+    (None, 900, 1000)
+    """
+    few = 0 < part < SMALLEST or 0 < whole - part < SMALLEST
+    return None if few else part
+
+
 def _close_a_cycle(table: Ints, hidden: Bools, *, row: int, column: int) -> None:
     """Hide the corners of the cheapest rectangle on this count: cells before totals, small counts before large ones.
 

@@ -18,6 +18,11 @@ from training.external import Drift, Recalibration
 from training.heldout import Bench
 from training.result import Metrics, known
 
+DISCRIMINATION = {  # the first that both know: models trained earlier lack the first
+    "c_horizon": "Harrell's C until the horizon",
+    "c_harrell": "Harrell's C over all follow-up",
+    "auc": "AUC",
+}
 MISSING_MOVED = 0.05  # share of rows; a feature is named when it is missing so much more or less often
 MEAN_MOVED = 0.25  # standard deviations of training
 
@@ -97,7 +102,9 @@ def recalibration(bench: Bench, risk: Floats, *, metrics: Metrics) -> Recalibrat
 
 def sentence(internal: Metrics, external: Metrics) -> str:
     """Whether discrimination holds: the internal estimate inside, below or above the external interval."""
-    name, words = ("c_harrell", "Harrell's C") if "c_harrell" in external else ("auc", "AUC")
+    both = [name for name in DISCRIMINATION if name in external and name in internal]
+    name = both[0] if both else "auc"
+    words = DISCRIMINATION[name]
     here, home = external[name], known(internal, name)
     if here.interval is None or home is None or home.value is None:
         return f"{words} {estimate_words(here)} here; it cannot be compared."

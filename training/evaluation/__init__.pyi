@@ -12,6 +12,7 @@ from .evaluate import curves as curves
 from .evaluate import difference as difference
 from .evaluate import evaluate as evaluate
 from .evaluate import ici_if_perfect as ici_if_perfect
+from .folds import Folds as Folds
 from .groups import MIN_EVENTS as MIN_EVENTS
 from .groups import Gap as Gap
 from .groups import GroupResult as GroupResult

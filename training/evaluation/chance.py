@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from features.arrays import Floats, Ints
 from training.cohort import Outcome, Uncensored
+from training.evaluation.discrimination import within_parts
+from training.evaluation.folds import Folds
 from training.evaluation.sample import Observed, Predicted
 
 SHUFFLES = 200
@@ -37,6 +38,7 @@ def gap_by_chance(
     persons: Ints,
     rng: np.random.Generator,
     uncensored: Uncensored | None = None,
+    folds: Folds | None = None,
     shuffles: int = SHUFFLES,
 ) -> Chance:
     """Of rows (n,) in groups 0, 1, ...; each person takes the labels of another, whichever of all as likely.
@@ -60,7 +62,7 @@ def gap_by_chance(
     for k in range(shuffles):
         other = rng.permutation(len(starts))[which]
         taken[order] = labels[starts[other] + nth % sizes[other]]
-        auc = aucs(predicted.falling, predicted.rank, observed.label, weight, taken, n_groups)
+        auc = aucs(predicted.falling, predicted.rank, observed.label, weight, taken, n_groups, folds=folds)
         known = auc[np.isfinite(auc)]
         found[k] = np.ptp(known) if len(known) > 1 else np.nan
     defined = found[np.isfinite(found)]
@@ -69,29 +71,21 @@ def gap_by_chance(
     return Chance(float(defined.mean()), float(np.percentile(defined, HIGH)))
 
 
-@njit(cache=True, nogil=True)
-def aucs(falling: Ints, rank: Ints, label: npt.NDArray[np.bool_], weight: Floats, group: Ints, n_groups: int) -> Floats:
-    """(g,) weighted area under the ROC curve of each group, in one pass by falling risk; nan without both classes."""
-    cases, controls, agree = np.zeros(n_groups), np.zeros(n_groups), np.zeros(n_groups)
-    tied_cases, tied_controls = np.zeros(n_groups), np.zeros(n_groups)
-    n = len(falling)
-    i = 0
-    while i < n:
-        j = i
-        while j < n and rank[falling[j]] == rank[falling[i]]:
-            row = falling[j]
-            if label[row]:
-                tied_cases[group[row]] += weight[row]
-            else:
-                tied_controls[group[row]] += weight[row]
-            j += 1
-        for k in range(i, j):
-            g = group[falling[k]]
-            if tied_cases[g] > 0.0 or tied_controls[g] > 0.0:
-                agree[g] += tied_controls[g] * (cases[g] + 0.5 * tied_cases[g])
-                cases[g] += tied_cases[g]
-                controls[g] += tied_controls[g]
-                tied_cases[g] = 0.0
-                tied_controls[g] = 0.0
-        i = j
-    return np.where((cases > 0.0) & (controls > 0.0), agree / np.maximum(cases * controls, 1e-300), np.nan)
+def aucs(
+    falling: Ints,
+    rank: Ints,
+    label: npt.NDArray[np.bool_],
+    weight: Floats,
+    group: Ints,
+    n_groups: int,
+    *,
+    folds: Folds | None = None,
+) -> Floats:
+    """(g,) weighted area under the ROC curve of each group, of pairs within a fold; nan without both classes."""
+    n_folds = 1 if folds is None else len(folds.pass_of)
+    cell = group if folds is None else group * n_folds + folds.split
+    agree, cases, controls, _ = within_parts(falling, rank, label, weight, cell, n_groups * n_folds)
+    shape = (n_groups, n_folds)
+    agreeing, pairs = agree.reshape(shape).sum(axis=1), (cases * controls).reshape(shape).sum(axis=1)
+    found: Floats = np.divide(agreeing, pairs, out=np.full(n_groups, np.nan), where=pairs > 0)
+    return found

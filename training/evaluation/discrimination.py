@@ -18,22 +18,46 @@ from training.cohort import COMPETING, EVENT, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Rows in order of time, and the dense rank of their risk: what concordance needs sorted once."""
+    """Rows in order of part and time, and the dense rank of their risk: what concordance needs sorted once.
 
-    order: Ints  # shortest time first
-    starts: Ints  # first position of each distinct time, then n
-    rank: Ints  # (n,) 0-based dense rank of risk, by row
+    A part is what one model has tested: rows of different parts are never compared.
+    """
+
+    order: Ints  # part by part, shortest time first
+    starts: Ints  # first position of each distinct time of a part, then n
+    parts: Ints  # first position in `starts` of each part, then the number of distinct times
+    rank: Ints  # (n,) 0-based dense rank of risk within its part, by row
     event: npt.NDArray[np.int8]  # by row
 
     @classmethod
-    def of(cls, outcome: Outcome, risk: Floats) -> Pairs:
-        """Sort."""
-        order = np.argsort(outcome.time_days, kind="stable")
-        times = outcome.time_days[order]
-        changes = np.flatnonzero(np.append(True, times[1:] != times[:-1]))
-        starts = np.append(changes, len(times)).astype(np.int64)
-        rank = np.unique(risk, return_inverse=True)[1].astype(np.int64)
-        return cls(order, starts, rank, outcome.event)
+    def of(cls, outcome: Outcome, risk: Floats, *, part: Ints | None = None) -> Pairs:
+        """Sort. part: (n,) whose pairs are compared; None: everybody with everybody."""
+        mine = np.zeros(len(risk), dtype=np.int64) if part is None else part
+        order = np.lexsort((outcome.time_days, mine))
+        starts = np.append(_changes(outcome.time_days[order], mine[order]), len(order)).astype(np.int64)
+        of_time = mine[order[starts[:-1]]] if len(order) else mine
+        parts = np.append(_changes(of_time, of_time), len(starts) - 1).astype(np.int64)
+        return cls(order, starts, parts, _dense_rank(risk, mine), outcome.event)
+
+
+def _changes(values: Floats | Ints, part: Ints) -> Ints:
+    """Positions at which the value or the part is another than before; the first always is."""
+    other = (values[1:] != values[:-1]) | (part[1:] != part[:-1])
+    return np.flatnonzero(np.append(True, other)).astype(np.int64)
+
+
+def _dense_rank(risk: Floats, part: Ints) -> Ints:
+    """(n,) the rank of each row's risk among the different risks of its part, from 0."""
+    order = np.lexsort((risk, part))
+    dense = np.zeros(len(order), dtype=np.int64)
+    if len(order):
+        dense[_changes(risk[order], part[order])] = 1
+        dense = np.cumsum(dense)
+        first = _changes(part[order], part[order])
+        dense -= np.repeat(dense[first], np.diff(np.append(first, len(order))))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = dense
+    return rank
 
 
 def concordance(pairs: Pairs, count: Floats, *, followed: Floats, usable: npt.NDArray[np.bool_]) -> float:
@@ -44,10 +68,12 @@ def concordance(pairs: Pairs, count: Floats, *, followed: Floats, usable: npt.ND
     that censoring depends on nothing. Probabilities conditional on covariates do not belong here: a later row j would
     have to be weighed by its own G(Ti | Xj) rather than G(Ti | Xi) (Gerds, Stat Med 2013;32:2173). usable: (n,) events
     that start a pair, such as those by the horizon. Whoever has a competing event never has the event and stays
-    comparable (Wolbers, Biostatistics 2014;15:526). nan without a comparable pair.
+    comparable (Wolbers, Biostatistics 2014;15:526). Agreeing and comparable pairs are summed over
+    parts. nan without a comparable pair.
     """
+    n_ranks = int(pairs.rank.max(initial=0)) + 1
     agree, total = _concordance(
-        pairs.order, pairs.starts, pairs.rank, pairs.event, count, followed, usable, int(pairs.rank.max(initial=0)) + 1
+        pairs.order, pairs.starts, pairs.parts, pairs.rank, pairs.event, count, followed, usable, n_ranks
     )
     return agree / total if total > 0 else math.nan
 
@@ -56,6 +82,7 @@ def concordance(pairs: Pairs, count: Floats, *, followed: Floats, usable: npt.ND
 def _concordance(
     order: Ints,
     starts: Ints,
+    parts: Ints,
     rank: Ints,
     event: npt.NDArray[np.int8],
     count: Floats,
@@ -64,40 +91,42 @@ def _concordance(
     n_ranks: int,
 ) -> tuple[float, float]:
     tree = np.zeros(n_ranks + 1)
-    everybody = 0.0
     agree = 0.0
     total = 0.0
-    for g in range(len(starts) - 2, -1, -1):  # later times first: the tree holds who is still at risk
-        for position in range(starts[g], starts[g + 1]):
-            row = order[position]
-            if event[row] != EVENT:
-                everybody += count[row]
-                _add(tree, rank[row], count[row])
-        for position in range(starts[g], starts[g + 1]):
-            row = order[position]
-            if event[row] == EVENT and usable[row] and count[row] > 0:
-                weight = count[row] / (followed[row] * followed[row])
-                agree += weight * _below(tree, rank[row])
-                total += weight * everybody
-        for position in range(starts[g], starts[g + 1]):
-            row = order[position]
-            if event[row] == EVENT:
-                everybody += count[row]
-                _add(tree, rank[row], count[row])
-    tree[:] = 0.0
-    everybody = 0.0
-    for g in range(len(starts) - 1):  # earlier competing events, each weighted to its own time
-        for position in range(starts[g], starts[g + 1]):
-            row = order[position]
-            if event[row] == EVENT and usable[row] and count[row] > 0 and everybody > 0:
-                weight = count[row] / followed[row]
-                agree += weight * _below(tree, rank[row])
-                total += weight * everybody
-        for position in range(starts[g], starts[g + 1]):
-            row = order[position]
-            if event[row] == COMPETING:
-                everybody += count[row] / followed[row]
-                _add(tree, rank[row], count[row] / followed[row])
+    for part in range(len(parts) - 1):
+        tree[:] = 0.0
+        everybody = 0.0
+        for g in range(parts[part + 1] - 1, parts[part] - 1, -1):  # later times first: the tree holds who is at risk
+            for position in range(starts[g], starts[g + 1]):
+                row = order[position]
+                if event[row] != EVENT:
+                    everybody += count[row]
+                    _add(tree, rank[row], count[row])
+            for position in range(starts[g], starts[g + 1]):
+                row = order[position]
+                if event[row] == EVENT and usable[row] and count[row] > 0:
+                    weight = count[row] / (followed[row] * followed[row])
+                    agree += weight * _below(tree, rank[row])
+                    total += weight * everybody
+            for position in range(starts[g], starts[g + 1]):
+                row = order[position]
+                if event[row] == EVENT:
+                    everybody += count[row]
+                    _add(tree, rank[row], count[row])
+        tree[:] = 0.0
+        everybody = 0.0
+        for g in range(parts[part], parts[part + 1]):  # earlier competing events, each weighted to its own time
+            for position in range(starts[g], starts[g + 1]):
+                row = order[position]
+                if event[row] == EVENT and usable[row] and count[row] > 0 and everybody > 0:
+                    weight = count[row] / followed[row]
+                    agree += weight * _below(tree, rank[row])
+                    total += weight * everybody
+            for position in range(starts[g], starts[g + 1]):
+                row = order[position]
+                if event[row] == COMPETING:
+                    everybody += count[row] / followed[row]
+                    _add(tree, rank[row], count[row] / followed[row])
     return agree, total
 
 
@@ -126,37 +155,58 @@ def _below(tree: Floats, rank: int) -> float:
     return (lower + up_to) / 2
 
 
-@njit(cache=True, nogil=True)
-def auc_and_precision(falling: Ints, rank: Ints, label: npt.NDArray[np.bool_], weight: Floats) -> tuple[float, float]:
+def auc_and_precision(
+    falling: Ints,
+    rank: Ints,
+    label: npt.NDArray[np.bool_],
+    weight: Floats,
+    *,
+    part: Ints | None = None,
+    n_parts: int = 1,
+) -> tuple[float, float]:
     """Weighted area under the ROC curve, and average precision (as scikit-learn defines it).
 
     falling: rows by falling risk. A case had the event by the horizon; a control is known not to, by a competing
-    event or by staying free of it (Blanche, Stat Med 2013;32:5381, the second definition of controls). nan where one
-    class is absent.
+    event or by staying free of it (Blanche, Stat Med 2013;32:5381, the second definition of controls). part: (n,) the
+    part of each row, whose cases are compared with its controls: the area counts every pair within a part, precision
+    is the mean over parts weighted by their cases. Parts without both classes say nothing; nan where none has both.
     """
-    cases = 0.0
-    controls = 0.0
-    agree = 0.0
-    precision = 0.0
-    i = 0
+    mine = np.zeros(len(falling), dtype=np.int64) if part is None else part
+    agree, cases, controls, precision = within_parts(falling, rank, label, weight, mine, n_parts)
+    both = (cases > 0) & (controls > 0)
+    if not both.any():
+        return math.nan, math.nan
+    pairs = cases[both] * controls[both]
+    return float(agree[both].sum() / pairs.sum()), float(precision[both].sum() / cases[both].sum())
+
+
+@njit(cache=True, nogil=True)
+def within_parts(
+    falling: Ints, rank: Ints, label: npt.NDArray[np.bool_], weight: Floats, part: Ints, n_parts: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """(p,) of each part: pairs that agree, cases, controls, and the sum of precision over cases, by falling risk."""
+    agree, cases, controls, precision = np.zeros(n_parts), np.zeros(n_parts), np.zeros(n_parts), np.zeros(n_parts)
+    tied_cases, tied_controls = np.zeros(n_parts), np.zeros(n_parts)
     n = len(falling)
+    i = 0
     while i < n:
         j = i
-        tied_cases = 0.0
-        tied_controls = 0.0
         while j < n and rank[falling[j]] == rank[falling[i]]:
             row = falling[j]
             if label[row]:
-                tied_cases += weight[row]
+                tied_cases[part[row]] += weight[row]
             else:
-                tied_controls += weight[row]
+                tied_controls[part[row]] += weight[row]
             j += 1
-        agree += tied_controls * (cases + 0.5 * tied_cases)
-        cases += tied_cases
-        controls += tied_controls
-        if tied_cases > 0:
-            precision += tied_cases * cases / (cases + controls)
+        for k in range(i, j):
+            p = part[falling[k]]
+            if tied_cases[p] > 0.0 or tied_controls[p] > 0.0:
+                agree[p] += tied_controls[p] * (cases[p] + 0.5 * tied_cases[p])
+                cases[p] += tied_cases[p]
+                controls[p] += tied_controls[p]
+                if tied_cases[p] > 0.0:
+                    precision[p] += tied_cases[p] * cases[p] / (cases[p] + controls[p])
+                tied_cases[p] = 0.0
+                tied_controls[p] = 0.0
         i = j
-    if cases == 0.0 or controls == 0.0:
-        return np.nan, np.nan
-    return agree / (cases * controls), precision / cases
+    return agree, cases, controls, precision

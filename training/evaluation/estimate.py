@@ -9,22 +9,27 @@ import numpy as np
 
 from features.arrays import Floats
 
-INTERVAL = (2.5, 97.5)
+INTERVAL = (2.5, 50.0, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A point estimate with a 95 % percentile interval over people resampled; nan where it is not defined."""
+    """A point estimate with a 95 % interval over people resampled; nan where it is not defined."""
 
     value: float
     low: float
     high: float
 
 
-def estimate(value: float, replicates: Floats) -> Estimate:
-    """The interval of the replicates that are defined; none where fewer than half are."""
+def estimate(value: float, replicates: Floats, *, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """The estimate plus the replicates' percentiles less their median, so that it always lies in its interval.
+
+    Replicates that are not defined are left out; where more than half are, there is no interval. within: the range
+    that the number cannot leave.
+    """
     defined = replicates[np.isfinite(replicates)]
     if not math.isfinite(value) or len(defined) == 0 or 2 * len(defined) < len(replicates):
         return Estimate(value, math.nan, math.nan)
-    low, high = np.percentile(defined, INTERVAL)
-    return Estimate(value, float(low), float(high))
+    low, middle, high = np.percentile(defined, INTERVAL)
+    least, most = within
+    return Estimate(value, max(value + float(low - middle), least), min(value + float(high - middle), most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -13,10 +13,13 @@ from training.cohort import Outcome, RiskCurves, Uncensored
 from training.evaluation.accuracy import brier, integrated_brier
 from training.evaluation.calibration import CalibrationCurve, calibration, calibration_curve
 from training.evaluation.discrimination import auc_and_precision, concordance
-from training.evaluation.estimate import Estimate, estimate
+from training.evaluation.estimate import Estimate
+from training.evaluation.folds import Folds
+from training.evaluation.resample import differences, resampled, summarise
 from training.evaluation.sample import Observed, Predicted, Weighted
 from training.evaluation.utility import DecisionCurve, Flagging, at_threshold, decision_curve, of_the_list, on_the_list
 
+Measure = Callable[[Floats], dict[str, float]]
 THRESHOLDS = np.linspace(0.01, 0.5, 50)
 
 
@@ -43,22 +46,24 @@ def evaluate(
     uncensored: Uncensored | None = None,
     curves: RiskCurves | None = None,
     ask: Ask = Ask(),
+    folds: Folds | None = None,
 ) -> dict[str, Estimate]:
     """Every metric of these risks at the horizon, with 95 % intervals over people.
 
     risk: (n,) cumulative incidence by the horizon (nan for a binary outcome). uncensored: covariate-conditional
     probabilities of being followed for these rows; None uses Kaplan-Meier, estimated anew in each replicate. Rows out
     of its reach count in concordance, which looks at who was seen to come first, and in nothing that is by the horizon.
-    curves:
-    risks over a grid of times, for `ibs`. Metrics that are not defined here (one class only) are nan.
+    curves: risks over a grid of times, for `ibs`. folds: which model tested each row, where there are several: pairs
+    are then compared within a fold, and intervals carry what the models share. Metrics that are not defined here (one
+    class only) are nan.
     """
-    observed = Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored)
-    predicted = Predicted.of(outcome, risk, curves=curves)
-    rows = [
-        metrics(observed, predicted, weighted=observed.weighted(count), ask=ask)
-        for count in observed.counts(rng, n_boot)
-    ]
-    return summarise(rows)
+
+    def make(rows: Ints) -> tuple[Observed, Measure]:
+        observed = _observed(outcome, rows, days=horizon_days, persons=persons, uncensored=uncensored, folds=folds)
+        predicted = _predicted(observed, risk[rows], curves=curves, rows=rows)
+        return observed, lambda count: metrics(observed, predicted, weighted=observed.weighted(count), ask=ask)
+
+    return summarise(*resampled(make, len(outcome), folds=folds, rng=rng, n_boot=n_boot))
 
 
 def difference(
@@ -73,21 +78,43 @@ def difference(
     uncensored: Uncensored | None = None,
     curves: tuple[RiskCurves, RiskCurves] | None = None,
     ask: Ask = Ask(),
+    folds: Folds | None = None,
 ) -> dict[str, Estimate]:
     """Metric of `risk` minus metric of `reference` on the same people, both seen in the same replicates."""
-    observed = Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored)
-    first, second = (
-        Predicted.of(outcome, r, curves=None if curves is None else curves[i]) for i, r in enumerate((risk, reference))
-    )
-    rows = []
-    for count in observed.counts(rng, n_boot):
-        weighted = observed.weighted(count)
-        a, b = (
-            metrics(observed, first, weighted=weighted, ask=ask),
-            metrics(observed, second, weighted=weighted, ask=ask),
-        )
-        rows.append({name: a[name] - b[name] for name in a})
-    return summarise(rows)
+    first, second = (None, None) if curves is None else curves
+
+    def make(rows: Ints) -> tuple[Observed, Measure]:
+        observed = _observed(outcome, rows, days=horizon_days, persons=persons, uncensored=uncensored, folds=folds)
+        one = _predicted(observed, risk[rows], curves=first, rows=rows)
+        other = _predicted(observed, reference[rows], curves=second, rows=rows)
+
+        def differ(count: Floats) -> dict[str, float]:
+            weighted = observed.weighted(count)
+            a, b = (metrics(observed, each, weighted=weighted, ask=ask) for each in (one, other))
+            return {name: a[name] - b[name] for name in a}
+
+        return observed, differ
+
+    return differences(*resampled(make, len(outcome), folds=folds, rng=rng, n_boot=n_boot))
+
+
+def _observed(
+    outcome: Outcome,
+    rows: Ints,
+    *,
+    days: float,
+    persons: Ints,
+    uncensored: Uncensored | None,
+    folds: Folds | None,
+) -> Observed:
+    some = None if uncensored is None else uncensored.take(rows)
+    mine = None if folds is None else folds.take(rows)
+    return Observed.of(outcome.take(rows), days, persons=persons[rows], uncensored=some, folds=mine)
+
+
+def _predicted(observed: Observed, risk: Floats, *, curves: RiskCurves | None, rows: Ints) -> Predicted:
+    over_time = None if curves is None else RiskCurves(curves.horizons_days, curves.probabilities[rows])
+    return Predicted.of(observed.outcome, risk, curves=over_time, part=observed.part)
 
 
 def ici_if_perfect(
@@ -140,13 +167,6 @@ def curves(
     return calibrated, decision_curve(risk, observed.label, weight=weight, thresholds=thresholds)
 
 
-def summarise(rows: Sequence[dict[str, float]]) -> dict[str, Estimate]:
-    """The first row is the estimate, the rest its replicates."""
-    return {
-        name: estimate(rows[0][name], np.array([row[name] for row in rows[1:]], dtype=np.float64)) for name in rows[0]
-    }
-
-
 def metrics(
     observed: Observed,
     predicted: Predicted,
@@ -160,7 +180,8 @@ def metrics(
     lists: by capacity the part of each row that stands on the team's list, where these rows are not all it is made of.
     """
     label, weight = observed.label, weighted.weight
-    auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight)
+    part, n_parts = observed.part, observed.n_parts
+    auc, auprc = auc_and_precision(predicted.falling, predicted.rank, label, weight, part=part, n_parts=n_parts)
     score, scaled = brier(predicted.risk, label, weight=weight)
     count = weighted.count * observed.reachable
     lines = calibration(predicted.bases, label, weight=weight, count=count, smooth=ask.smooth)
@@ -185,11 +206,10 @@ def metrics(
 def _concordances(observed: Observed, predicted: Predicted, *, weighted: Weighted) -> dict[str, float]:
     if predicted.pairs is None:
         return {}
-    everyone = np.ones(len(observed.label), dtype=np.bool_)
+    everyone, ones = np.ones(len(observed.label), dtype=np.bool_), np.ones(len(observed.label))
     found = {
-        "c_harrell": concordance(
-            predicted.pairs, weighted.count, followed=np.ones(len(observed.label)), usable=everyone
-        ),
+        "c_harrell": concordance(predicted.pairs, weighted.count, followed=ones, usable=everyone),
+        "c_horizon": concordance(predicted.pairs, weighted.count, followed=ones, usable=observed.label),
         "c_uno": concordance(predicted.pairs, weighted.count, followed=weighted.followed, usable=observed.label),
     }
     if predicted.curves is not None:
@@ -222,13 +242,10 @@ def _flaggings(
             weight=weighted.weight,
             threshold=threshold,
             count=weighted.count,
-            reachable=observed.reachable,
         )
         found |= _named(at, f"at_{threshold:g}")
     for share, chosen in (lists_of(predicted, weighted.count, ask=ask) if lists is None else lists).items():
-        top = of_the_list(
-            chosen, observed.label, weight=weighted.weight, count=weighted.count, reachable=observed.reachable
-        )
+        top = of_the_list(chosen, observed.label, weight=weighted.weight, count=weighted.count)
         found |= _named(top, f"top_{share:g}")
     return found
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Floats, Positions
+from features.arrays import Floats, Ints, Positions
 from training.cohort import Outcome, Uncensored
 from training.evaluation.estimate import Estimate, estimate
-from training.evaluation.evaluate import Ask, lists_of, metrics, summarise
+from training.evaluation.evaluate import Ask, lists_of, metrics
+from training.evaluation.folds import Folds
+from training.evaluation.resample import resampled, summarise
 from training.evaluation.sample import Observed, Predicted
 
+Measure = Callable[[Floats], dict[tuple[str, str], float]]
 MIN_PEOPLE = 100
 MIN_EVENTS = 10
 
@@ -50,6 +53,7 @@ def by_group(
     n_boot: int = 200,
     uncensored: Uncensored | None = None,
     ask: Ask = Ask(smooth=False),  # noqa: B008 a frozen value
+    folds: Folds | None = None,
     min_people: int = MIN_PEOPLE,
     min_events: int = MIN_EVENTS,
 ) -> dict[str, GroupResult]:
@@ -59,34 +63,66 @@ def by_group(
     with the event by the horizon get counts and a reason. At a capacity there is one list, of all rows: within a group
     `flagged` is how much of it stands on that list, and sensitivity and PPV are what the list finds there.
     """
-    observed, predicted = (
-        Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored),
-        Predicted.of(outcome, risk, curves=None),
-    )
+    observed = Observed.of(outcome, horizon_days, persons=persons, uncensored=uncensored)
     found: dict[str, GroupResult] = {}
-    parts: dict[str, tuple[Positions, Observed, Predicted]] = {}
     for name in sorted({str(label) for label in groups if label is not None}):
         rows = np.flatnonzero(groups == name)
         people = len(np.unique(persons[rows]))
         events = len(np.unique(persons[rows][observed.label[rows]]))
-        reason = ""
-        if people < min_people or events < min_events:
-            reason = f"fewer than {min_people} people or {min_events} people with the event"
-        else:
-            some, mine = outcome.take(rows), None if uncensored is None else uncensored.take(rows)
-            own = Observed.of(some, horizon_days, persons=persons[rows], uncensored=mine)
-            parts[name] = (rows, own, Predicted.of(some, risk[rows], curves=None))
+        few = people < min_people or events < min_events
+        reason = f"fewer than {min_people} people or {min_events} people with the event" if few else ""
         found[name] = GroupResult(people, events, {}, reason)
-    drawn: dict[str, list[dict[str, float]]] = {name: [] for name in parts}
-    for count in observed.counts(rng, n_boot if parts else 0):
-        lists = lists_of(predicted, count, ask=ask)
+    large = [name for name, result in found.items() if not result.reason]
+    if not large:
+        return found
+
+    def make(rows: Ints) -> tuple[Observed, Measure]:
+        some, mine = outcome.take(rows), None if uncensored is None else uncensored.take(rows)
+        split = None if folds is None else folds.take(rows)
+        whole = Observed.of(some, horizon_days, persons=persons[rows], uncensored=mine, folds=split)
+        return whole, _within(
+            whole, risk[rows], uncensored=mine, folds=split, groups=groups[rows], large=large, ask=ask
+        )
+
+    value, replicates = resampled(make, len(outcome), folds=folds, rng=rng, n_boot=n_boot)
+    for name in large:
+        own = {metric: number for (group, metric), number in value.items() if group == name}
+        kept = {metric: replicates[name, metric] for metric in own}
+        found[name] = replace(found[name], metrics=summarise(own, kept), replicates=kept)
+    return found
+
+
+def _within(
+    whole: Observed,
+    risk: Floats,
+    *,
+    uncensored: Uncensored | None,
+    folds: Folds | None,
+    groups: npt.NDArray[np.str_] | npt.NDArray[np.object_],
+    large: Sequence[str],
+    ask: Ask,
+) -> Measure:
+    """What turns counts of all rows into the metrics of each group; the lists at a capacity are of all rows."""
+    outcome, days = whole.outcome, whole.horizon_days
+    every = Predicted.of(outcome, risk, curves=None)
+    parts: dict[str, tuple[Positions, Observed, Predicted]] = {}
+    for name in large:
+        rows = np.flatnonzero(groups == name)
+        some, mine = outcome.take(rows), None if uncensored is None else uncensored.take(rows)
+        split = None if folds is None else folds.take(rows)
+        own = Observed.of(some, days, persons=whole.row_person[rows], uncensored=mine, folds=split)
+        parts[name] = (rows, own, Predicted.of(some, risk[rows], curves=None, part=own.part))
+
+    def measure(count: Floats) -> dict[tuple[str, str], float]:
+        lists = lists_of(every, count, ask=ask)
+        found: dict[tuple[str, str], float] = {}
         for name, (rows, own, risks) in parts.items():
             mine_on = {share: chosen[rows] for share, chosen in lists.items()}
-            drawn[name].append(metrics(own, risks, weighted=own.weighted(count[rows]), ask=ask, lists=mine_on))
-    for name, replicates in drawn.items():
-        kept = {metric: np.array([row[metric] for row in replicates[1:]]) for metric in replicates[0]}
-        found[name] = replace(found[name], metrics=summarise(replicates), replicates=kept)
-    return found
+            numbers = metrics(own, risks, weighted=own.weighted(count[rows]), ask=ask, lists=mine_on)
+            found |= {(name, metric): number for metric, number in numbers.items()}
+        return found
+
+    return measure
 
 
 def largest_gap(results: Mapping[str, GroupResult], metric: str) -> Gap | None:

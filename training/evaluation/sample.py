@@ -14,6 +14,7 @@ from features.errors import PresageError
 from training.cohort import EVENT, Outcome, RiskCurves, Uncensored, known_by
 from training.evaluation.calibration import CalibrationBases
 from training.evaluation.discrimination import Pairs
+from training.evaluation.folds import Folds
 from training.evaluation.incidence import replicate_weights
 
 
@@ -34,7 +35,7 @@ class Observed:
 
     label: (n,) had the event by the horizon. reachable: (n,) whether the row counts at the horizon at all. fixed: (n,)
     weights conditional on covariates, None to estimate
-    Kaplan-Meier weights within each replicate.
+    Kaplan-Meier weights within each replicate. part: (n,) whose pairs are compared, of `n_parts`.
     """
 
     outcome: Outcome
@@ -46,6 +47,8 @@ class Observed:
     row_person: Ints
     n_people: int
     fixed: Floats | None
+    part: Ints
+    n_parts: int
 
     @classmethod
     def of(
@@ -55,15 +58,17 @@ class Observed:
         *,
         persons: npt.NDArray[np.int64],
         uncensored: Uncensored | None,
+        folds: Folds | None = None,
     ) -> Observed:
-        """Sort by time; binary outcomes need no weights."""
+        """Sort by time; binary outcomes need no weights. folds: whose pairs are compared; None: everybody's."""
         people, row_person = np.unique(persons, return_inverse=True)
         n = len(outcome)
         every = np.ones(n, dtype=np.bool_)
+        parts = (np.zeros(n, dtype=np.int64), 1) if folds is None else (folds.split, len(folds.pass_of))
         if outcome.kind == "binary":
             none = none_of()
             label = outcome.event == EVENT
-            return cls(outcome, math.nan, label, every, none, none, row_person, len(people), np.ones(n))
+            return cls(outcome, math.nan, label, every, none, none, row_person, len(people), np.ones(n), *parts)
         order = np.argsort(outcome.time_days, kind="stable")
         times = outcome.time_days[order]
         changes = np.flatnonzero(np.append(True, times[1:] != times[:-1])) if n else none_of()
@@ -73,7 +78,7 @@ class Observed:
         if uncensored is not None:
             fixed = known_by(outcome, horizon_days, uncensored=uncensored)[1]
             every = uncensored.reaches(outcome.horizons_days.index(horizon_days))
-        return cls(outcome, horizon_days, label, every, order, starts, row_person, len(people), fixed)
+        return cls(outcome, horizon_days, label, every, order, starts, row_person, len(people), fixed, *parts)
 
     def weighted(self, count: Floats) -> Weighted:
         """The rows counted so often, with their censoring weights."""
@@ -109,8 +114,8 @@ class Predicted:
     curves: RiskCurves | None
 
     @classmethod
-    def of(cls, outcome: Outcome, risk: Floats, *, curves: RiskCurves | None) -> Predicted:
-        """Sort by risk. Raises PresageError unless every risk is a probability."""
+    def of(cls, outcome: Outcome, risk: Floats, *, curves: RiskCurves | None, part: Ints | None = None) -> Predicted:
+        """Sort by risk. part: as in `Observed`. Raises PresageError unless every risk is a probability."""
         if len(risk) != len(outcome):
             raise PresageError("risk", f"one risk for each of the {len(outcome)} rows", found=str(len(risk)))
         wrong = ~((risk >= 0) & (risk <= 1))
@@ -120,5 +125,5 @@ class Predicted:
             )
         rank = np.unique(risk, return_inverse=True)[1].astype(np.int64)
         falling = np.argsort(-rank, kind="stable")
-        pairs = None if outcome.kind == "binary" else Pairs.of(outcome, risk)
+        pairs = None if outcome.kind == "binary" else Pairs.of(outcome, risk, part=part)
         return cls(risk, falling, rank, pairs, CalibrationBases.of(risk), curves)

@@ -14,8 +14,8 @@ from features.arrays import Bools, Floats, Ints
 class Flagging:
     """What flagging finds, as shares of everybody. sensitivity, specificity, ppv: probabilities, nan where undefined.
 
-    flagged: counted, as nothing about it is censored. alerts_per_true_case: people flagged, counted, for each of the
-    estimated number among them who have the event. net_benefit: true positives per person minus
+    flagged: counted, as nothing about it is censored. alerts_per_true_case: people flagged for each among them who has
+    the event, 1 / PPV, so never below 1. net_benefit: true positives per person minus
     false positives weighed by the odds of the cut-off (Vickers, Med Decis Making 2006;26:565); nan at a capacity.
     """
 
@@ -34,15 +34,13 @@ def at_threshold(
     weight: Floats,
     threshold: float,
     count: Floats | None = None,
-    reachable: Bools | None = None,
 ) -> Flagging:
     """Everybody whose risk is at least the threshold; weighted rows carry censoring and competing events.
 
-    count: (n,) copies of each row; None: as it weighs. reachable: (n,) who can be known to have the event or not; None:
-    everybody.
+    count: (n,) copies of each row; None: as it weighs.
     """
     chosen = (risk >= threshold).astype(np.float64)
-    return _flagging(chosen, label, weight=weight, count=count, reachable=reachable, odds=threshold / (1 - threshold))
+    return _flagging(chosen, label, weight=weight, count=count, odds=threshold / (1 - threshold))
 
 
 def on_the_list(falling: Ints, count: Floats, *, share: float, rank: Ints | None = None) -> Floats:
@@ -64,29 +62,24 @@ def on_the_list(falling: Ints, count: Floats, *, share: float, rank: Ints | None
     return chosen
 
 
-def of_the_list(
-    chosen: Floats, label: Bools, *, weight: Floats, count: Floats, reachable: Bools | None = None
-) -> Flagging:
+def of_the_list(chosen: Floats, label: Bools, *, weight: Floats, count: Floats) -> Flagging:
     """What a list finds; chosen (n,) is the part of each row on it, whoever else stands there."""
-    return _flagging(chosen, label, weight=weight, count=count, reachable=reachable, odds=math.nan)
+    return _flagging(chosen, label, weight=weight, count=count, odds=math.nan)
 
 
-def _flagging(
-    chosen: Floats, label: Bools, *, weight: Floats, count: Floats | None, reachable: Bools | None, odds: float
-) -> Flagging:
+def _flagging(chosen: Floats, label: Bools, *, weight: Floats, count: Floats | None, odds: float) -> Flagging:
     total = float(weight.sum())
     cases = float(weight @ label)
     true = float(weight @ (chosen * label))
     weighed = float(weight @ chosen)
     false = weighed - true
     copies = weight if count is None else count
-    known = copies if reachable is None else copies * reachable
     return Flagging(
         flagged=_ratio(float(copies @ chosen), float(copies.sum())),
         sensitivity=_ratio(true, cases),
         specificity=_ratio(total - cases - false, total - cases),
         ppv=_ratio(true, weighed),
-        alerts_per_true_case=_ratio(_ratio(float(known @ chosen), float(known.sum())), _ratio(true, total)),
+        alerts_per_true_case=_ratio(weighed, true),
         net_benefit=_ratio(true - false * odds, total),
     )
 

@@ -74,7 +74,7 @@ def fit_clinical(
     frame = features_of(cohort.frame.take(rows), names)
     frame = with_codes(frame, common_codes(frame, cohort.code_prevalence))
     fitted = learner.fit(frame, outcome, persons=persons, rng=rng)
-    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored)
+    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored, persons=persons)
     return Clinical(names, fitted, calibration, held_out)
 
 
@@ -103,15 +103,17 @@ def fit_combined(
     fitted = LEARNERS["cox" if outcome.horizons_days else "logistic"]().fit(stage, outcome, persons=persons, rng=rng)
     if uncensored is not None:
         uncensored = uncensored.take(has)
-    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored)
+    calibration, held_out = _calibrated(fitted, outcome, uncensored=uncensored, persons=persons)
     return Combined(names, fitted, calibration, score, has, held_out)
 
 
-def _calibrated(fitted: Fitted, outcome: Outcome, *, uncensored: Uncensored | None) -> tuple[Calibration, Floats]:
+def _calibrated(
+    fitted: Fitted, outcome: Outcome, *, uncensored: Uncensored | None, persons: Ints
+) -> tuple[Calibration, Floats]:
     """On held-out risks, the censored stood in for by people like them."""
     if fitted.out_of_fold is None:
         raise ValueError(f"{fitted.name} was to give held-out risks to calibrate on")
-    calibration = learn_calibration(fitted.out_of_fold, outcome, uncensored=uncensored)
+    calibration = learn_calibration(fitted.out_of_fold, outcome, uncensored=uncensored, persons=persons)
     return calibration, calibration.apply(fitted.out_of_fold).probabilities
 
 

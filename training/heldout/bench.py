@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from features.arrays import Floats, Ints
 from training.cohort import EVENT, Cohort, Outcome, References, RiskCurves, Uncensored
+from training.disclosure import shown_part
 from training.evaluation import (
     Ask,
     Chance,
     Estimate,
+    Folds,
     GroupResult,
     aalen_johansen,
     by_group,
@@ -36,7 +38,7 @@ Estimates = dict[str, Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The test rows that every model is measured on: outcomes, censoring weights, people, replicates.
+    """The test rows that every model is measured on: outcomes, censoring weights, people, replicates, and their folds.
 
     Two models compared on the same rows see the same replicates, as each measure starts the same stream of chance.
     """
@@ -49,6 +51,7 @@ class Bench:
     seed: int
     cutoffs: tuple[float, ...] = ()
     capacities: tuple[float, ...] = ()
+    folds: Folds | None = None
 
     @classmethod
     def of(
@@ -72,8 +75,10 @@ class Bench:
             tested, where = np.unique(rows, return_inverse=True)
             own = followed(cohort, tested)
             uncensored = None if own is None else own.take(where)
+        learned_from = {split.name: len(np.unique(cohort.persons[split.train])) for split in plan.scheme.splits}
+        folds = Folds.of(held.fold, persons, learned_from=learned_from)
         replicates = plan.study.validation.bootstraps if n_boot is None else n_boot
-        return cls(rows, outcome, persons, uncensored, replicates, plan.seed, cutoffs, capacities)
+        return cls(rows, outcome, persons, uncensored, replicates, plan.seed, cutoffs, capacities, folds)
 
     def take(self, chosen: Ints) -> Bench:
         """Some of the test rows."""
@@ -86,7 +91,13 @@ class Bench:
             outcome=self.outcome.take(chosen),
             persons=self.persons[chosen],
             uncensored=some,
+            folds=None if self.folds is None else self.folds.take(chosen),
         )
+
+    @property
+    def one_model(self) -> Bench:
+        """The same rows as if one model had tested them, as it has those of one split."""
+        return replace(self, folds=None)
 
     def _ask(self, *, smooth: bool = False) -> Ask:
         return Ask(self.cutoffs, self.capacities, smooth=smooth)
@@ -95,6 +106,19 @@ class Bench:
     def days(self) -> float:
         """The last horizon; nan for a binary outcome."""
         return self._days(-1)
+
+    @property
+    def events(self) -> int:
+        """Persons with the event by the last horizon."""
+        event = self.outcome.event == EVENT
+        if self.outcome.horizons_days:
+            event = event & (self.outcome.time_days <= self.days)
+        return len(np.unique(self.persons[event]))
+
+    @property
+    def ever(self) -> int:
+        """Persons with the event at any time in their follow-up."""
+        return len(np.unique(self.persons[self.outcome.event == EVENT]))
 
     @property
     def people(self) -> int:
@@ -125,6 +149,7 @@ class Bench:
             uncensored=self.uncensored,
             curves=curves if last else None,
             ask=self._ask(smooth=integrated),
+            folds=self.folds,
         )
 
     def ici_if_perfect(self, risk: Floats, horizon: int = -1) -> float:
@@ -150,6 +175,7 @@ class Bench:
             n_boot=self.n_boot,
             uncensored=self.uncensored,
             ask=self._ask(),
+            folds=self.folds,
         )
 
     def groups(self, risk: Floats, labels: npt.NDArray[np.object_], *, min_people: int) -> dict[str, GroupResult]:
@@ -164,6 +190,7 @@ class Bench:
             n_boot=self.n_boot,
             uncensored=self.uncensored,
             ask=self._ask(),
+            folds=self.folds,
             min_people=min_people,
         )
 
@@ -183,6 +210,7 @@ class Bench:
             persons=some.persons,
             rng=stream(self.seed, "chance"),
             uncensored=some.uncensored,
+            folds=some.folds,
         )
 
     def _days(self, horizon: int) -> float:
@@ -206,13 +234,20 @@ def side_by_side(
     if len(chosen) == 0:
         return None
     some = bench.take(chosen)
+    ever = some.ever
     whole = {name: risk[chosen] for name, risk in risks.items() if not bool(np.isnan(risk[chosen, -1]).any())}
     return Compared(
         title=title,
-        people=some.people,
-        events=len(np.unique(some.persons[some.outcome.event == EVENT])),
+        people=shown_part(some.people, bench.people),
+        events=shown_part(ever, bench.ever),
+        events_by_horizon=_shown_events(some, bench) if some.outcome.horizons_days else None,
         models={name: shown_metrics(some.measure(risk)) for name, risk in whole.items()},
     )
+
+
+def _shown_events(some: Bench, bench: Bench) -> int | None:
+    """Events by the horizon, hidden where 1 to 10 could be read beside those of all follow-up or of all people."""
+    return None if shown_part(some.events, some.ever) is None else shown_part(some.events, bench.events)
 
 
 def against_equation(

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.arrays import Floats
-from training.cohort import EVENT, Cohort
+from training.cohort import Cohort
+from training.disclosure import shown_part
 from training.evaluation import MIN_EVENTS, GroupResult, shown_groups, shown_metrics
 from training.heldout.bench import Bench, Estimates
 from training.heldout.candidates import Nested
@@ -38,16 +39,17 @@ def _added(bench: Bench, step: Nested, *, cohort: Cohort, min_people: int) -> Ad
         some = bench.take(rows)
         delta, people = some.compare(step.risk[rows], step.without[rows]), some.people
         groups = _by_ancestry(some, step.risk[rows], without=step.without[rows], cohort=cohort, min_people=min_people)
-    shown, name = shown_metrics(delta), step.block.name
+    metrics, name = shown_metrics(delta), step.block.name
+    shown = shown_part(people, bench.people)
     return Added(
         added=name,
         to=step.before,
-        people=people,
-        delta=_overall(shown),
-        reclassification=_reclassification(shown, bench.cutoffs),
-        net_benefit=_net_benefit(shown, bench.cutoffs),
+        people=shown,
+        delta=_overall(metrics),
+        reclassification=_reclassification(metrics, bench.cutoffs),
+        net_benefit=_net_benefit(metrics, bench.cutoffs),
         groups={BY: groups} if groups else {},
-        sentence=block_sentence(name, step.before, people=people, delta=delta, why_not=why_not),
+        sentence=block_sentence(name, step.before, people=shown, delta=delta, why_not=why_not),
     )
 
 
@@ -62,20 +64,13 @@ def _by_ancestry(
     for level in sorted({label for label in labels if label is not None}):
         inside = np.flatnonzero(labels == level)
         some = bench.take(inside)
-        events = _events(some)
+        events = some.events
         if some.people < min_people or events < MIN_EVENTS:
             reason = f"fewer than {min_people} people or {MIN_EVENTS} events"
             found[level] = GroupResult(some.people, events, {}, reason)
         else:
             found[level] = GroupResult(some.people, events, some.compare(risk[inside], without[inside]))
     return {level: _in_group(group, bench.cutoffs) for level, group in shown_groups(found).items()}
-
-
-def _events(bench: Bench) -> int:
-    event = bench.outcome.event == EVENT
-    if bench.outcome.horizons_days:
-        event = event & (bench.outcome.time_days <= bench.days)
-    return len(np.unique(bench.persons[event]))
 
 
 def _in_group(group: Group, cutoffs: Sequence[float]) -> AddedInGroup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from features.arrays import Floats
 from training.card import unreachable_words
 from training.cohort import EVENT, Cohort, References
-from training.disclosure import shown_steps
+from training.disclosure import shown_part, shown_steps
 from training.evaluation import finite, shown_groups, shown_with_ici
 from training.fitting import Period, learned_shape
 from training.heldout.bench import (
@@ -26,6 +27,7 @@ from training.heldout.blocks import added_by
 from training.heldout.candidates import HeldOut, Nested
 from training.heldout.evidence import code_digest, data_facts
 from training.heldout.figures import SERVED, figure_numbers, times_numbers
+from training.heldout.folds import estimand_words, fold_numbers
 from training.heldout.importance import importance
 from training.heldout.period import period_followed
 from training.heldout.plan import Plan
@@ -44,6 +46,7 @@ from training.result import (
     Tuned,
     Validation,
 )
+from training.study import Study, TimeUnit
 
 REFITTED = "clinical refitted"
 
@@ -91,16 +94,20 @@ def result_of(
         kind=study.kind,
         people=len(np.unique(cohort.persons)),
         rows=len(cohort),
-        events=len(np.unique(cohort.persons[cohort.outcome.event == EVENT])),
+        events=_people(cohort, cohort.outcome.event == EVENT),
+        events_by_horizon=_by_the_horizon(cohort),
+        time_unit=_unit(study) if cohort.outcome.horizons_days else None,
         attrition=shown_steps(cohort.attrition),
         validation=_validation(plan, bench, refits=len(fits.others)),
         chosen=Chosen(
             candidate=chosen.candidate,
             horizon_days=finite(cohort.horizons[-1]),
             curves_follow=chosen.shape or None,
+            ibs_days=_ibs_days(chosen),
             metrics=list(candidates[chosen.candidate].values())[-1],
         ),
         candidates=candidates,
+        folds=fold_numbers(plan, fits.held),
         incidence=_incidence(plan),
         inner_brier={name: held.inner_brier for name, held in fits.held.items()},
         comparison=_comparison(bench, chosen, tested=fits.tested, references=references),
@@ -136,10 +143,38 @@ def _validation(plan: Plan, bench: Bench, *, refits: int) -> Validation:
         test_people=len(np.unique(persons[plan.tested_rows])),
         test_rows=len(plan.tested_rows),
         bootstraps=plan.study.validation.bootstraps,
+        estimates=estimand_words(plan),
         cutoffs=bench.cutoffs,
         capacities=bench.capacities,
         refits=refits,
     )
+
+
+def _ibs_days(chosen: HeldOut) -> tuple[float, float] | None:
+    """From the first to the last time at which the Brier score over time is taken."""
+    return None if chosen.curves is None else (chosen.curves.horizons_days[0], chosen.curves.horizons_days[-1])
+
+
+def _people(cohort: Cohort, rows: npt.NDArray[np.bool_]) -> int:
+    return len(np.unique(cohort.persons[rows]))
+
+
+def _by_the_horizon(cohort: Cohort) -> int | None:
+    """People with the event by the last horizon, hidden where the rest of those with the event are 1 to 10."""
+    outcome = cohort.outcome
+    if not outcome.horizons_days:
+        return None
+    event = outcome.event == EVENT
+    by = _people(cohort, event & (outcome.time_days <= outcome.horizons_days[-1]))
+    return shown_part(by, _people(cohort, event))
+
+
+def _unit(study: Study) -> TimeUnit | Literal["unknown"]:
+    """What the table's times are counted in: days where its horizons are named in days or codes have dates."""
+    section = study.outcome
+    if section.time_unit is not None:
+        return section.time_unit
+    return "days" if section.horizons_days or not study.is_flat else "unknown"
 
 
 def _incidence(plan: Plan) -> Incidence | None:
@@ -233,7 +268,8 @@ def reach_notes(plan: Plan) -> list[str]:
     """How many of the rows learned from cannot be followed to the last horizon, and what that means."""
     out = [split.train[~chances.reaches(-1)] for split, chances in plan.parts if chances is not None]
     left_out = len(np.unique(np.concatenate(out))) if out else 0
-    words = unreachable_words(left_out, len(plan.learned_rows), days=plan.cohort.horizons[-1])
+    unit = _unit(plan.study)
+    words = unreachable_words(left_out, len(plan.learned_rows), days=plan.cohort.horizons[-1], unit=unit)
     why = "left out of learning at that horizon, of recalibration and of what is measured by it"
     return [f"{words}: {why}; risks like theirs are extrapolated"] if words else []
 

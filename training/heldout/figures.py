@@ -93,6 +93,7 @@ def capacity(bench: Bench, risk: Floats) -> tuple[Capacity, ...]:
         n_boot=bench.n_boot,
         uncensored=bench.uncensored,
         ask=asked,
+        folds=bench.folds,
     )
     return tuple(
         Capacity(

@@ -88,7 +88,7 @@ def _folds(plan: Plan, found: HeldOut) -> dict[str, dict[str, float]]:
     names = list(dict.fromkeys(found.fold.tolist()))
     if not 1 < len(names) <= MOST_FOLDS:
         return {}
-    bench = Bench.of(plan, found, n_boot=0)
+    bench = Bench.of(plan, found, n_boot=0).one_model
     numbers: dict[str, dict[str, float]] = {}
     for name in names:
         rows = np.flatnonzero(found.fold == name)
@@ -102,6 +102,8 @@ def _folds(plan: Plan, found: HeldOut) -> dict[str, dict[str, float]]:
 
 def _parameters(study: Study, result: Result) -> dict[str, Any]:
     found: dict[str, Any] = {"chosen": result.chosen.candidate, "validation": result.validation.scheme}
+    if result.chosen.horizon_days is not None:
+        found |= {"horizon_days": result.chosen.horizon_days, "time_unit": result.time_unit or "days"}
     for section, content in study.model_dump(mode="json", exclude={"title", "name"}).items():
         values = content if isinstance(content, dict) else {"": content}
         for key, value in values.items():

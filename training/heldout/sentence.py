@@ -7,22 +7,23 @@ from collections.abc import Mapping, Sequence
 
 from training.evaluation import Estimate
 
-NAMES = {"c_harrell": "the C-index", "auc": "the AUC", "brier": "the Brier score"}
+NAMES = {"c_harrell": "the C-index over all follow-up", "auc": "the AUC", "brier": "the Brier score"}
 
 
 def block_sentence(
-    added: str, to: Sequence[str], *, people: int, delta: Mapping[str, Estimate], why_not: str = ""
+    added: str, to: Sequence[str], *, people: int | None, delta: Mapping[str, Estimate], why_not: str = ""
 ) -> str:
     """A gain is claimed only where the paired 95 % interval of discrimination lies above zero.
 
-    why_not: why there is no difference to speak of.
+    people: None where their number is not shown. why_not: why there is no difference to speak of.
     """
     beyond = f"Beyond {' and '.join(to)}, {added}"
     if not delta:
         return f"{beyond} cannot be judged here: {why_not.rstrip('.')}."
     metric = "c_harrell" if "c_harrell" in delta else "auc"
     change = delta[metric]
-    numbers = f"{NAMES[metric]} changes by {_interval(change)} among {people:,} people who have it"
+    who = "the people" if people is None else f"{people:,} people"
+    numbers = f"{NAMES[metric]} changes by {_interval(change)} among {who} who have it"
     if math.isnan(change.value):
         return f"{beyond} cannot be judged here: {NAMES[metric]} is not defined, too few had the event."
     if math.isnan(change.low):

@@ -16,7 +16,7 @@ METRICS = ("auc", "c_harrell", "brier", "calibration_slope", "calibration_in_the
 
 def by_site(plan: Plan, chosen: HeldOut) -> Sites:
     """Each site's metrics as groups have them; by metric, its mean over sites, spread and prediction interval."""
-    bench, min_people = Bench.of(plan, chosen), plan.study.equity.min_people
+    bench, min_people = Bench.of(plan, chosen).one_model, plan.study.equity.min_people
     results = bench.groups(chosen.served, chosen.fold, min_people=min_people)
     spread = {name: heterogeneity(results, name) for name in METRICS}
     between = {name: BetweenSites(**asdict(one)) for name, one in spread.items() if one is not None}

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from features.shown import Shown
-from training.card import chance_words, left_out_words
+from training.card import chance_words, horizon_words, left_out_words
 from training.report import tables
 from training.report.verdict import bottom_line
+from training.report.view import events_words, people_words
 from training.result import Importance, Metric, Metrics, RegisteredAs, Result, Step, known
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN = (
     ("auc", "AUC"),
-    ("c_harrell", "C (Harrell)"),
+    ("c_horizon", "C by horizon"),
     ("auprc", "AUPRC"),
     ("brier", "Brier"),
     ("calibration_slope", "slope"),
@@ -122,7 +123,7 @@ class Summary(Shown):
         if result.attrition:
             yield _attrition(result.attrition)
         for compared in result.comparison.values():
-            yield models_table(f"{compared.title}: {compared.people:,} people", compared.models, first="model")
+            yield models_table(f"{compared.title}: {people_words(compared.people)}", compared.models, first="model")
         if len(result.candidates) > 1:
             yield models_table(
                 "Candidates, at the last horizon",
@@ -134,6 +135,8 @@ class Summary(Shown):
             yield _importance(result.importance)
         for block in result.blocks:
             yield Text.assemble(("› ", "cyan"), block.sentence)
+        if result.validation.estimates:
+            yield Text.assemble(("  ", ""), (result.validation.estimates, "dim"))
         for note in result.notes:
             yield Text.assemble(("  ", ""), (note, "dim"))
         yield from _groups(result)
@@ -143,10 +146,10 @@ class Summary(Shown):
 
 def _headline(result: Result) -> Text:
     chosen = result.chosen
-    horizon = "" if chosen.horizon_days is None else f" at {chosen.horizon_days:g} days"
+    horizon = "" if chosen.horizon_days is None else f" at {horizon_words(chosen.horizon_days, result.time_unit)}"
     lines = [
         result.title or result.study,
-        f"{result.people:,} people, {result.events:,} with the event; {result.validation.scheme}",
+        f"{result.people:,} people, {events_words(result)}; {result.validation.scheme}",
         f"chosen: {chosen.candidate}{horizon}, by held-out training rows",
     ]
     return Text("\n".join(lines))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.card import Card, chance_words, count, estimate_words, horizon_words
+from training.card import Card, chance_words, count, estimate_words, horizon_words, lead
 from training.external import ExternalResult
 from training.registry import Rule
 from training.report import drawing
@@ -15,6 +15,7 @@ from training.report.drawing import Row
 from training.result import (
     Added,
     BetweenSites,
+    Compared,
     Figures,
     Group,
     Groups,
@@ -27,8 +28,9 @@ from training.result import (
 )
 
 COLUMNS = (
-    ("c_harrell", "C (Harrell)"),
-    ("c_uno", "C (Uno)"),
+    ("c_horizon", "C (Harrell), by the horizon"),
+    ("c_harrell", "C (Harrell), all follow-up"),
+    ("c_uno", "C (Uno), by the horizon"),
     ("auc", "AUC"),
     ("auprc", "AUPRC"),
     ("brier", "Brier"),
@@ -44,7 +46,7 @@ SITE_COLUMNS = (
     ("calibration_slope", "Slope"),
     ("observed_to_expected", "Observed / expected"),
 )
-BOUNDED = ("auc", "c_harrell", "brier")
+BOUNDED = ("auc", "c_horizon", "c_harrell", "brier")
 FEWEST_SHOWN = 15  # features of each kind that the explanation lists
 
 
@@ -65,8 +67,9 @@ def in_short(story: Story) -> list[str]:
     """What a reader with one minute should know, good or bad; each sentence has its number."""
     result = story.result
     metrics = result.chosen.metrics
-    name, words = ("c_harrell", "Harrell's C") if "c_harrell" in metrics else ("auc", "AUC")
+    name, words = lead(metrics, result.chosen.horizon_days, result.time_unit)
     said = [f"Discrimination on people it had not seen: {words} {estimate_words(metrics[name])}."]
+    said += [result.validation.estimates] if result.validation.estimates else []
     said += [*_slope_sentence(metrics.get("calibration_slope")), *_equation_sentence(result)]
     said += [block.sentence for block in result.blocks]
     if result.gaps:
@@ -121,6 +124,40 @@ def ici_words(metrics: Metrics) -> str:
     return f"Risks are {estimate_words(ici)} away from the smoothed observed ones on average (ICI); {perfect}."
 
 
+def ibs_words(result: Result) -> str:
+    """The days over which the integrated Brier score is averaged; empty where there is none."""
+    days = result.chosen.ibs_days
+    if days is None:
+        return ""
+    start, end = (horizon_words(each, result.time_unit) for each in days)
+    return f"IBS is the mean of the Brier score over time, from {start} to {end} after the index."
+
+
+def events_words(result: Result) -> str:
+    """How many people have the event, ever and by the horizon."""
+    by, days = result.events_by_horizon, result.chosen.horizon_days
+    if days is None or by is None:
+        return f"{count(result.events)} with the event"
+    until = horizon_words(days, result.time_unit)
+    if by == result.events:
+        return f"{count(by)} with the event by {until}"
+    return f"{count(by)} with the event by {until}, {count(result.events)} in all their follow-up"
+
+
+def compared_words(compared: Compared, result: Result) -> str:
+    """How many people models are compared on, and how many of them have the event by the horizon."""
+    by, days = compared.events_by_horizon, result.chosen.horizon_days
+    when = f" by {horizon_words(days, result.time_unit)}" if by is not None else ""
+    shown = compared.events if by is None else by
+    events = "" if shown is None else f", {count(shown)} with the event{when}"
+    return f"{people_words(compared.people)}{events}"
+
+
+def people_words(people: int | None) -> str:
+    """A count of people of whom nearly everybody may be one, which is then not shown."""
+    return "nearly everybody" if people is None else f"{count(people)} people"
+
+
 def expected_words(metric: str, between: BetweenSites) -> str:
     """Where another site's value is to be expected; of what lies between 0 and 1, within them."""
     low, high = between.predicted_low, between.predicted_high
@@ -134,7 +171,7 @@ def candidate_tables(result: Result) -> list[tuple[str, list[tuple[str, Metrics]
     keys = list(next(iter(result.candidates.values())))[::-1]
     return [
         (
-            "Candidates" + ("" if key == "all" else f" by {horizon_words(float(key))}"),
+            "Candidates" + ("" if key == "all" else f" by {horizon_words(float(key), result.time_unit)}"),
             [(name, horizons[key]) for name, horizons in result.candidates.items()],
         )
         for key in keys
@@ -304,7 +341,7 @@ def cutoff_rows(block: Added) -> list[AtCutoff]:
 def compared_charts(validation: ExternalResult, result: Result, *, within: str) -> list[tuple[str, str]]:
     """Internal and external estimates beside one another: discrimination, and the calibration slope."""
     wanted = (
-        ("discrimination", (("c_harrell", "C (Harrell)"), ("auc", "AUC")), None),
+        ("discrimination", (("c_horizon", "C (Harrell), by the horizon"), ("auc", "AUC")), None),
         ("calibration slope", (("calibration_slope", "Calibration slope"),), 1.0),
     )
     found = []

@@ -8,8 +8,10 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from features.arrays import Bools, Floats
 from features.errors import PresageError
 from training.cohort.outcome import Outcome, RiskCurves
 from training.fitting.calibration import Method, learn_calibration, learn_calibrator
@@ -28,14 +30,49 @@ def test_different_risks_stay_different_and_in_order_whatever_the_people_say(
     assert (np.diff(calibrator.apply(risk)) > 0).all()
 
 
-def test_the_logistic_method_is_a_logistic_regression_on_log_odds() -> None:
-    rng = np.random.default_rng(1)
-    risk, weight = rng.beta(2, 5, 600), rng.uniform(0.5, 2, 600)
-    label = rng.random(600) < expit(0.4 + 0.6 * logit(risk))
-    found = learn_calibrator(risk, label, weight=weight, method="logistic")
+def by_maximum_likelihood(risk: Floats, label: Bools, weight: Floats) -> Floats:
     other = sm.GLM(label, sm.add_constant(logit(risk)), family=sm.families.Binomial(), freq_weights=weight).fit()
-    assert (found.intercept, found.rise) == pytest.approx(tuple(other.params), abs=1e-6)
-    assert found.apply(risk) == pytest.approx(other.fittedvalues, abs=1e-7)
+    return np.asarray(other.params, dtype=np.float64)
+
+
+def test_many_events_make_the_logistic_method_a_logistic_regression_on_log_odds() -> None:
+    rng = np.random.default_rng(1)
+    risk, weight = rng.beta(2, 5, 200_000), rng.uniform(0.5, 2, 200_000)
+    label = rng.random(200_000) < expit(0.4 + 0.6 * logit(risk))
+    found = learn_calibrator(risk, label, weight=weight, method="logistic")
+    assert (found.intercept, found.rise) == pytest.approx(by_maximum_likelihood(risk, label, weight), abs=1e-3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), people=st.sampled_from([1.0, 0.4]), slope=st.floats(0.3, 1.8))
+def test_a_slope_is_the_most_probable_one_about_1_by_what_the_rows_are_worth(
+    seed: int, people: float, slope: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    risk, weight = rng.beta(2, 5, 150), rng.uniform(0.2, 3, 150)
+    label = rng.random(150) < expit(0.3 + slope * logit(risk))
+    worth = weight * people * weight.sum() / (weight**2).sum()
+
+    def against(line: Floats) -> float:
+        eta = line[0] + line[1] * logit(risk)
+        return float(worth @ (np.log1p(np.exp(eta)) - label * eta) + (line[1] - 1) ** 2 / (2 * 0.5**2))
+
+    best = minimize(against, [0.0, 1.0], method="BFGS", options={"gtol": 1e-7}).x
+    found = learn_calibrator(risk, label, weight=weight, method="logistic", people=people)
+    assert (found.intercept, found.rise) == pytest.approx(best, abs=1e-4)
+    alone = by_maximum_likelihood(risk, label, weight)[1]
+    assert min(alone, 1.0) - 1e-6 <= found.rise <= max(alone, 1.0) + 1e-6
+
+
+def test_few_events_leave_the_slope_near_1_and_many_find_it() -> None:
+    slopes = {}
+    for n in (60, 60_000):
+        rng = np.random.default_rng(4)
+        risk = expit(rng.normal(-1.2, 0.4, n))
+        label = rng.random(n) < expit(0.2 * logit(risk) - 1)
+        slopes[n] = learn_calibrator(risk, label, weight=np.ones(n), method="logistic").rise
+    assert 0.6 < slopes[60] < 1.1
+    assert slopes[60_000] == pytest.approx(0.2, abs=0.1)
 
 
 def test_the_beta_method_mends_what_a_straight_line_cannot() -> None:
