@@ -37,7 +37,7 @@ TABLES = {
     "observation": (0.05, "observation", "observation"),
 }
 VISITS = 0.15
-VALUES = ("value_as_number", "value_as_concept_id", "unit_concept_id", "unit_source_value", "value_source_value")
+
 
 
 def write_omop(folder: Path, rows: int, *, csv: bool) -> None:
@@ -132,23 +132,23 @@ def _connection(scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def omop_by_hand(source: Path, scratch: Path) -> None:
-    """The columns that the ingest reads of the tables that become events, sorted, in one file."""
+    """The tables that become events, each row one with the columns of the record, its code as a number."""
     ending = next(source.glob("person.*")).suffix
-    visit = ("visit", "visit_start", "visit_occurrence")
+    visit = ("visit_occurrence", "visit", "visit_start")
     selects = []
-    for stem, start, name in (visit, *((stem, start, name) for name, (_, stem, start) in TABLES.items())):
-        table = f"'{source / name}{ending}'"
-        own = "NULL AS source_concept, NULL AS source_value" if stem == "visit" else (
-            f"{stem}_source_concept_id, {stem}_source_value")  # fmt: skip
-        end = "visit_end_datetime" if stem == "visit" else "NULL::TIMESTAMP"
-        values = VALUES if stem in ("measurement", "observation") else (
-            f"{'days_supply' if stem == 'drug' else 'NULL'}::DOUBLE", "NULL", "NULL", "NULL", "NULL")  # fmt: skip
+    for name, stem, start in (visit, *((name, stem, start) for name, (_, stem, start) in TABLES.items())):
+        has_value = stem in ("measurement", "observation")
+        code = f"{stem}_concept_id" if stem == "visit" else f"coalesce(nullif({stem}_source_concept_id, 0), {stem}_concept_id)"
+        number = "value_as_number" if has_value else "days_supply" if stem == "drug" else "NULL"
+        text = "value_source_value" if has_value else "NULL" if stem == "visit" else f"{stem}_source_value"
+        end = "visit_end_datetime" if stem == "visit" else f"{start}_date"
         selects.append(
-            f"SELECT person_id, {start}_datetime AS time, {stem}_concept_id AS code, {own}, {end} AS until,"
-            f" {start}_date AS day, visit_occurrence_id AS visit, {name}_id AS id, {', '.join(values)} FROM {table}"
+            f"SELECT person_id AS subject_id, {start}_datetime AS time, {code} AS code, {number}::FLOAT AS numeric_value,"
+            f" {text} AS text_value, {end}::TIMESTAMP AS available_time, {'unit_concept_id' if has_value else 'NULL'} AS unit,"
+            f" visit_occurrence_id AS visit FROM '{source / name}{ending}'"
         )
     _connection(scratch).execute(
-        f"COPY (FROM ({' UNION ALL '.join(selects)}) ORDER BY person_id, time, code)"
+        f"COPY (FROM ({' UNION ALL '.join(selects)}) ORDER BY subject_id, time, code)"
         f" TO '{scratch / 'hand.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
     )
 
