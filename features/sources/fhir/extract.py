@@ -77,7 +77,9 @@ SCHEMAS = {
 PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
 KINDS = PERSONAL | {"Medication", "Organization", "Practitioner"}
 WANTED = Wanted(KINDS, frozenset(MAPPERS))
-_BATCH = 100_000
+_BATCH = 10_000  # rows that are still in the processor's cache when they are turned into columns
+# Columns with few values, which a dictionary makes small; ids and moments only cost time in one.
+_FEW = frozenset({"kind", "server", "updated", "version", "reason", "note", "code", "text", "unit", "mended"})
 DAMAGED_FROM = "(damaged: from there on)"
 MISSHAPEN = "not shaped as FHIR says"
 
@@ -121,9 +123,10 @@ def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
                     extracted.unread = (*extracted.unread, f"{one.file} {DAMAGED_FROM}")
                 continue
             extracted.rows[one.kind] += 1
-            extracted.contained[one.kind] += one.contained
+            if one.contained:
+                extracted.contained[one.kind] += 1
             if one.content is not None:
-                piece = _Piece(seq, one, one.content, holder if one.contained else None)
+                piece = _Piece.of(seq, one, one.content, holder=holder if one.contained else None)
                 _add_or_reject(tables, extracted, piece)
     return extracted
 
@@ -132,32 +135,24 @@ class _Piece(NamedTuple):
     """A resource on its way to the tables. holder: the seq of the resource that contains it."""
 
     seq: int
-    held: Found
+    kind: str
     content: Mapping[str, Any]
     holder: int | None
+    place: Place
+    full_url: str | None
+    id: str | None
+    key: str | None
 
-    @property
-    def kind(self) -> str:
-        return self.held.kind
-
-    @property
-    def place(self) -> Place:
-        return self.held.place
-
-    @property
-    def id(self) -> str | None:
-        return _text(self.content.get("id"))
-
-    @property
-    def key(self) -> str | None:
-        return None if self.id is None else key(self.place.server, self.kind, self.id)
+    @staticmethod
+    def of(seq: int, held: Found, content: Mapping[str, Any], *, holder: int | None) -> _Piece:
+        id_, place = _text(content.get("id")), held.place
+        own = None if id_ is None else key(place.server, held.kind, id_)
+        return _Piece(seq, held.kind, content, holder, place, held.full_url, id_, own)
 
     def row(self, person: str | None, *, reason: str | None, note: str | None = None) -> tuple[Any, ...]:
         """The resource's row of the table `resources`."""
-        version = _version(self.content)
-        return (
-            self.seq, self.kind, self.id, self.place.server, self.key, self.holder, *version, person, reason, note
-        )  # fmt: skip
+        seq, kind, content, holder, place, _, id_, own = self
+        return (seq, kind, id_, place.server, own, holder, *_version(content), person, reason, note)
 
 
 def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
@@ -171,11 +166,12 @@ def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
 
 
 class _Tables:
-    """Rows gathered by table and written in batches."""
+    """Rows gathered by table, cell after cell, and written in batches."""
 
     def __init__(self, extracted: Extract) -> None:
-        self._writers = {name: pq.ParquetWriter(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in SCHEMAS}
+        self._writers = {name: _writer(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
+        self._cells: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+        self._full = {name: _BATCH * len(schema) for name, schema in SCHEMAS.items()}
 
     def __enter__(self) -> _Tables:
         return self
@@ -186,19 +182,29 @@ class _Tables:
             writer.close()
 
     def add(self, name: str, *row: Any) -> None:
-        rows = self._rows[name]
-        rows.append(row)
-        if len(rows) >= _BATCH:
+        cells = self._cells[name]
+        cells += row
+        if len(cells) >= self._full[name]:
             self._flush(name)
 
     def _flush(self, name: str) -> None:
-        rows, schema = self._rows[name], SCHEMAS[name]
-        if rows:
-            columns = [
-                pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
-            ]
+        cells, schema = self._cells[name], SCHEMAS[name]
+        if cells:
+            columns = [_array(cells[at :: len(schema)], kind) for at, kind in enumerate(schema.types)]
             self._writers[name].write_table(pa.Table.from_arrays(columns, schema=schema))
-            rows.clear()
+            cells.clear()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """The file is read once or twice and thrown away: it need not be small."""
+    few = [name for name in schema.names if name in _FEW]
+    return pq.ParquetWriter(path, schema, compression="none", use_dictionary=few, write_statistics=False)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if values[0] is None and values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
+    return pa.array(values, kind)
 
 
 def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
@@ -228,14 +234,14 @@ def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
 
 def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, place: Place) -> None:
     code = None if fact.coded is None else _known(extracted, fact.coded)
-    known = [_text(moment) for moment in fact.known if moment][:2]
+    first, second, *_ = (*(_text(moment) for moment in fact.known if moment), None, None)
     tables.add(
         "facts",
         seq,
         code,
         _text(fact.start),
-        *known,
-        *[None] * (2 - len(known)),
+        first,
+        second,
         fact.number,
         _text(fact.text),
         _text(fact.unit),
@@ -262,7 +268,7 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
         if alias:
             tables.add("aliases", piece.seq, alias)
     if own:
-        extracted.servers.add_patient(place.server, piece.held.full_url)
+        extracted.servers.add_patient(place.server, piece.full_url)
         for others, is_replaced in ((person.replaced_by, True), (person.replaces, False)):
             keys = (resolved(other, place, expected="Patient") for other in others)
             for other in keys:
@@ -290,8 +296,8 @@ def _known(extracted: Extract, drug: Coded) -> str:
 
 def _others(concept: Coded | None, answers: tuple[str, ...]) -> list[str] | None:
     """The other codings of a fact, and those of its answer."""
-    others = {*(() if concept is None else concept.others), *answers}
-    return sorted(others) or None
+    others = () if concept is None else concept.others
+    return sorted({*others, *answers}) if others or answers else None
 
 
 def _version(content: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -39,8 +39,7 @@ class Wanted:
     inside: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One resource, or one piece of a file that is not a resource.
 
     kind: its resourceType; of a broken piece, the kind that its file is named after. content: None where no resource of
@@ -130,10 +129,23 @@ def _is_log(name: str) -> bool:
 def _of_lines(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
     for line in _whole_lines(name, lines):
         leading = _LEADING_TYPE.match(line)
-        if leading and (kind := leading[1].decode()) not in wanted.kinds and kind not in _HOLDERS:
+        kind = leading[1].decode() if leading else None
+        if kind is not None and kind not in wanted.kinds and kind not in _HOLDERS:
             yield Found(kind, line, None)
-            continue
-        yield from _of_text(name, line, wanted=wanted)
+        elif kind is not None and (plain := _plain(kind, line)) is not None and kind not in _HOLDERS:
+            yield Found(kind, line, plain)
+        else:
+            yield from _of_text(name, line, wanted=wanted)
+
+
+def _plain(kind: str, line: bytes) -> Resource | None:
+    """The resource of this type that a line holds; None where the line has to be looked at more closely."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    whole = isinstance(content, dict) and content.get("resourceType") == kind and "contained" not in content
+    return content if whole else None
 
 
 def _of_text(name: str, text: bytes, *, wanted: Wanted) -> Iterator[Found]:
@@ -156,8 +168,8 @@ def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
             if number == 0:
                 check_utf_8(name, line)
                 line = line.removeprefix(_BOM)
-            if line.strip():
-                yield line.strip()
+            if line := line.strip():
+                yield line
     except DAMAGED:
         yield BREAKS_OFF
 

@@ -180,6 +180,8 @@ def supply_of(quantity: Any) -> Supply:
 
 def has_negative_supply(resource: Mapping[str, Any]) -> bool:
     """Whether a prescription or a dispense is said to last for less than no time."""
+    if "dispenseRequest" not in resource and "daysSupply" not in resource:
+        return False
     dispense = resource.get("dispenseRequest")
     asked = dispense.get("expectedSupplyDuration") if isinstance(dispense, dict) else None
     quantities = (quantity for quantity in (asked, resource.get("daysSupply")) if isinstance(quantity, dict))
