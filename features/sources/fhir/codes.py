@@ -165,12 +165,14 @@ def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | Non
     """
     if not isinstance(concept, dict):
         return None
-    text = concept.get("text")
-    codings = [(code, coding) for coding in concept.get("coding") or () if (code := code_of(coding))]
+    text, held = concept.get("text"), concept.get("coding") or ()
+    if isinstance(held, list) and len(held) == 1 and (only := code_of(held[0])):
+        return Coded(only, (), held[0].get("display") or text)
+    codings = [(code, coding) for coding in held if (code := code_of(coding))]
     if not codings:
         return Coded(f"{text_prefix}//{_plain(text)[:200]}", words=text) if isinstance(text, str) and text else None
-    code, chosen = codings[0] if len(codings) == 1 else min(codings, key=lambda pair: _reluctance(pair[1]))
-    others = tuple(sorted({other for other, _ in codings if other != code})) if len(codings) > 1 else ()
+    code, chosen = min(codings, key=lambda pair: _reluctance(pair[1]))
+    others = tuple(sorted({other for other, _ in codings if other != code}))
     return Coded(code, others, chosen.get("display") or text)
 
 

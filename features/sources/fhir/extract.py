@@ -77,7 +77,7 @@ SCHEMAS = {
 PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
 KINDS = PERSONAL | {"Medication", "Organization", "Practitioner"}
 WANTED = Wanted(KINDS, frozenset(MAPPERS))
-_BATCH = 10_000  # rows that are still in the processor's cache when they are turned into columns
+_ROWS, _BATCHES = 1_000, 50  # cells become columns while the processor's cache has them; columns are written in bulk
 # Columns with few values, which a dictionary makes small; ids and moments only cost time in one.
 _FEW = frozenset({"kind", "server", "updated", "version", "reason", "note", "code", "text", "unit", "mended"})
 DAMAGED_FROM = "(damaged: from there on)"
@@ -150,8 +150,9 @@ class _Piece(NamedTuple):
         return _Piece(seq, held.kind, content, holder, place, held.full_url, id_, own)
 
     def row(self, person: str | None, *, reason: str | None, note: str | None = None) -> tuple[Any, ...]:
-        """The resource's row of the table `resources`."""
+        """The resource's row of the table `resources`; the id by itself is asked for of Patients only."""
         seq, kind, content, holder, place, _, id_, own = self
+        id_ = id_ if kind == "Patient" else None
         return (seq, kind, id_, place.server, own, holder, *_version(content), person, reason, note)
 
 
@@ -171,28 +172,37 @@ class _Tables:
     def __init__(self, extracted: Extract) -> None:
         self._writers = {name: _writer(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
         self._cells: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
-        self._full = {name: _BATCH * len(schema) for name, schema in SCHEMAS.items()}
+        self._full = {name: _ROWS * len(schema) for name, schema in SCHEMAS.items()}
+        self._batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
 
     def __enter__(self) -> _Tables:
         return self
 
     def __exit__(self, *failure: object) -> None:
         for name, writer in self._writers.items():
-            self._flush(name)
+            self._gather(name)
+            self._write(name)
             writer.close()
 
     def add(self, name: str, *row: Any) -> None:
         cells = self._cells[name]
         cells += row
         if len(cells) >= self._full[name]:
-            self._flush(name)
+            self._gather(name)
 
-    def _flush(self, name: str) -> None:
-        cells, schema = self._cells[name], SCHEMAS[name]
+    def _gather(self, name: str) -> None:
+        cells, schema, batches = self._cells[name], SCHEMAS[name], self._batches[name]
         if cells:
             columns = [_array(cells[at :: len(schema)], kind) for at, kind in enumerate(schema.types)]
-            self._writers[name].write_table(pa.Table.from_arrays(columns, schema=schema))
+            batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
             cells.clear()
+        if len(batches) >= _BATCHES:
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        if batches := self._batches[name]:
+            self._writers[name].write_table(pa.Table.from_batches(batches))
+            batches.clear()
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -127,25 +127,30 @@ def _is_log(name: str) -> bool:
 
 
 def _of_lines(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
+    is_wanted = True  # what follows a resource that is read is most often another
     for line in _whole_lines(name, lines):
+        if is_wanted and (plain := _plain(line, wanted)):
+            yield plain
+            continue
         leading = _LEADING_TYPE.match(line)
-        kind = leading[1].decode() if leading else None
-        if kind is not None and kind not in wanted.kinds and kind not in _HOLDERS:
+        kind = leading[1].decode() if leading else ""
+        is_wanted = kind in wanted.kinds
+        if kind and not is_wanted and kind not in _HOLDERS:
             yield Found(kind, line, None)
-        elif kind is not None and (plain := _plain(kind, line)) is not None and kind not in _HOLDERS:
-            yield Found(kind, line, plain)
         else:
             yield from _of_text(name, line, wanted=wanted)
 
 
-def _plain(kind: str, line: bytes) -> Resource | None:
-    """The resource of this type that a line holds; None where the line has to be looked at more closely."""
+def _plain(line: bytes, wanted: Wanted) -> Found | None:
+    """The resource that a line holds; None where none of it is read, or the line has to be looked at more closely."""
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    whole = isinstance(content, dict) and content.get("resourceType") == kind and "contained" not in content
-    return content if whole else None
+    kind = _type_of(content)
+    if kind not in wanted.kinds or kind in _HOLDERS or "contained" in content:
+        return None
+    return Found(kind, line, content)
 
 
 def _of_text(name: str, text: bytes, *, wanted: Wanted) -> Iterator[Found]:

@@ -61,7 +61,7 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
     facts = tuple(MAPPERS[kind](resource))
     if not facts:
         return Mapped(person, reason=NO_VALUE if is_absent(resource) else NO_CODE)
-    return Mapped(person, facts, note=note_of(kind, resource) or _drug_note(facts))
+    return Mapped(person, facts, note=_drug_note(facts) if kind.startswith("Medication") else note_of(kind, resource))
 
 
 def _drug_note(facts: tuple[Fact, ...]) -> str | None:
@@ -113,7 +113,7 @@ def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
-    components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
+    components = [part for part in resource.get("component") or () if isinstance(part, dict)]
     for part in (resource, *components):
         observed = coded(part.get("code"), text_prefix="Source/observation")
         value = value_of(part)

@@ -12,6 +12,7 @@ from features.sources.numbers import written_number
 NUMBER_AS_TEXT = "number written as text (read)"
 RANGE = "value is a range (kept as text, without a number)"
 UNREAD_KIND = "value of a kind that is not read (kept without it)"
+_NUMBERS = (int, float)
 _ABSENT = "/data-absent-reason"
 _READ_KINDS = frozenset({
     "Quantity", "CodeableConcept", "String", "DateTime", "Time", "Integer", "Boolean", "Ratio", "Range", "Period",
@@ -63,7 +64,9 @@ def unit_of(quantity: Mapping[str, Any]) -> str | None:
 
 def number_of(value: Any) -> float | None:
     """A JSON number as a float; None of anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if type(value) is float:
+        return value
+    return float(value) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else None
 
 
 def _quantity(quantity: Any) -> Value | None:
