@@ -235,30 +235,30 @@ def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
         tables.add("resources", *piece.row(person, reason=reason, note=mapped.note))
         if kind == "Encounter":
             visit = people.encounter(content)
-            tables.add("encounters", piece.seq, visit.code, _text(visit.start), _text(visit.end))
+            tables.add("encounters", piece.seq, visit.code, _moment(visit.start), _moment(visit.end))
         elif kind == "Coverage":
-            tables.add("coverages", piece.seq, *map(_text, people.coverage(content)))
+            tables.add("coverages", piece.seq, *map(_moment, people.coverage(content)))
         for fact in mapped.facts:
             _add_fact(tables, extracted, seq=piece.seq, fact=fact, place=piece.place)
 
 
 def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, place: Place) -> None:
     code = None if fact.coded is None else _known(extracted, fact.coded)
-    first, second, *_ = (*(_text(moment) for moment in fact.known if moment), None, None)
+    known = [str(moment).strip() for moment in fact.known if moment]
     tables.add(
         "facts",
         seq,
         code,
-        _text(fact.start),
-        first,
-        second,
+        _moment(fact.start),
+        known[0] if known else None,
+        known[1] if len(known) > 1 else None,
         fact.number,
         _text(fact.text),
         _text(fact.unit),
-        resolved(fact.encounter, place, expected="Encounter"),
+        fact.encounter and resolved(fact.encounter, place, expected="Encounter"),
         fact.at_visit_end,
-        resolved(fact.medication, place, expected="Medication"),
-        _others(fact.coded, fact.answers),
+        fact.medication and resolved(fact.medication, place, expected="Medication"),
+        _others(fact.coded, fact.answers) if fact.answers or (fact.coded and fact.coded.others) else None,
         fact.mended,
         fact.preliminary,
     )
@@ -270,7 +270,7 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
     tables.add("resources", *piece.row(own, reason=None if own else "no id"))
     care_site = resolved(person.care_site, place, expected="Organization")
     provider = resolved(person.provider, place, expected="Practitioner")
-    birth, deceased = _text(person.birth), _text(person.deceased)
+    birth, deceased = _moment(person.birth), _moment(person.deceased)
     tables.add("patients", piece.seq, birth, deceased, person.dead_without_date, care_site, provider)
     for code in person.static_codes:
         tables.add("statics", piece.seq, code)
@@ -306,14 +306,18 @@ def _known(extracted: Extract, drug: Coded) -> str:
 
 def _others(concept: Coded | None, answers: tuple[str, ...]) -> list[str] | None:
     """The other codings of a fact, and those of its answer."""
-    others = () if concept is None else concept.others
-    return sorted({*others, *answers}) if others or answers else None
+    others = {*(() if concept is None else concept.others), *answers}
+    return sorted(others) or None
 
 
 def _version(content: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """When a resource was last updated, and its version, as its server wrote them."""
     meta = content.get("meta")
     return (_text(meta.get("lastUpdated")), _text(meta.get("versionId"))) if isinstance(meta, dict) else (None, None)
+
+
+def _moment(value: Any) -> str | None:
+    return None if value is None else str(value).strip()
 
 
 def _text(value: Any) -> str | None:

@@ -114,6 +114,7 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
     components = [part for part in resource.get("component") or () if isinstance(part, dict)]
+    encounter, is_preliminary = _encounter(resource), resource.get("status") == "preliminary"
     for part in (resource, *components):
         observed = coded(part.get("code"), text_prefix="Source/observation")
         value = value_of(part)
@@ -127,10 +128,10 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
                 value.number,
                 value.text,
                 value.unit,
-                encounter=_encounter(resource),
+                encounter,
                 mended=value.mended,
-                preliminary=resource.get("status") == "preliminary",
-                answers=answers(part.get("valueCodeableConcept")),
+                preliminary=is_preliminary,
+                answers=answers(part["valueCodeableConcept"]) if "valueCodeableConcept" in part else (),
             )
 
 
