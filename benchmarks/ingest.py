@@ -39,7 +39,6 @@ TABLES = {
 VISITS = 0.15
 
 
-
 def write_omop(folder: Path, rows: int, *, csv: bool) -> None:
     """A CDM 5.4 of made-up people; what is drawn depends on the number of the row only."""
     folder.mkdir(parents=True)
@@ -69,7 +68,8 @@ def _omop_tables(rows: int, people: int, *, visits: int) -> dict[str, str]:
         observation_period_start_date, DATE '2022-06-30' AS observation_period_end_date
         FROM range(1, {people + 1}) t(i)""",
         "visit_occurrence": f"""SELECT v AS visit_occurrence_id, {person.format(people=people)} AS person_id,
-        [9201, 9202, 9203][1 + v % 3] AS visit_concept_id, moment::DATE AS visit_start_date, moment AS visit_start_datetime,
+        [9201, 9202, 9203][1 + v % 3] AS visit_concept_id,
+        moment::DATE AS visit_start_date, moment AS visit_start_datetime,
         (moment + to_hours((v % 3) * 24))::DATE AS visit_end_date, moment + to_hours((v % 3) * 24) AS visit_end_datetime
         FROM (SELECT i AS v, {second.format(salt=0)} AS moment FROM range(1, {visits + 1}) t(i))""",
     }
@@ -97,37 +97,41 @@ def write_fhir(folder: Path, observations: int) -> None:
     """A bulk export of made-up people: ten Observations an Encounter, ROWS_A_PERSON a Patient."""
     folder.mkdir(parents=True)
     people, encounters = max(1, observations // ROWS_A_PERSON), max(1, observations // 10)
-    subject, visit = "'Patient/' || md5('p' || i % {people})", "'Encounter/' || md5('e' || i % {encounters})"
-    subject, visit = subject.format(people=people), visit.format(encounters=encounters)
-    moment = "strftime(TIMESTAMP '2010-01-01' + to_seconds((hash(i % {n} * 7) % 378000000)::BIGINT), '%Y-%m-%dT%H:%M:%S+00:00')"
+    subject, visit = f"'Patient/' || md5('p' || i % {people})", f"'Encounter/' || md5('e' || i % {encounters})"
+    moment = f"TIMESTAMP '2010-01-01' + to_seconds((hash(i % {encounters} * 7) % 378000000)::BIGINT)"
+    moment = f"strftime({moment}, '%Y-%m-%dT%H:%M:%S+00:00')"
     patient = """'{"resourceType":"Patient","id":"' || md5('p' || i) || '","gender":"' || ['male','female'][1 + i % 2]
     || '","birthDate":"' || (1930 + i % 70) || '-03-0' || (1 + i % 9) || '"}'"""
-    encounter = f"""'{{"resourceType":"Encounter","id":"' || md5('e' || i) || '","status":"finished","class":{{"system":
-"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"AMB"}},"type":[{{"coding":[{{"system":"http://snomed.info/sct","code":
-"185349003","display":"Encounter for check up (procedure)"}}],"text":"Encounter for check up (procedure)"}}],"subject":{{"reference":
-"' || {subject} || '"}},"period":{{"start":"' || moment || '","end":"' || moment || '"}}}}'"""
-    observation = f"""'{{"resourceType":"Observation","id":"' || md5('o' || i) || '","status":"final","category":[{{"coding":[{{"system":
-"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory","display":"laboratory"}}]}}],"code":{{"coding":[{{"system":
-"http://loinc.org","code":"' || (1000 + hash(i) % 300) || '-' || (hash(i) % 7) || '","display":"A measurement in serum or plasma"}}],"text":
-"A measurement in serum or plasma"}},"subject":{{"reference":"' || {subject} || '"}},"encounter":{{"reference":"' || {visit} || '"}},
-"effectiveDateTime":"' || moment || '","issued":"' || replace(moment, '+00', '.530+00') || '","valueQuantity":{{"value":'
-|| round(50 + hash(i * 3) % 20000 / 100.0, 2) || ',"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}},"meta":{{
-"lastUpdated":"2022-11-01T00:00:00.000+00:00","versionId":"1","tag":[{{"system":"https://smarthealthit.org/tags","code":"synthea-5-2019"}}]}}}}'"""
+    coded = '"code":{{"coding":[{{"system":"{}","code":"{}","display":"{}"}}],"text":"{}"}}'
+    check_up = "Encounter for check up (procedure)"
+    kind = coded.format("http://snomed.info/sct", "185349003", check_up, check_up).removeprefix('"code":')
+    encounter = f"""'{{"resourceType":"Encounter","id":"' || md5('e' || i) || '","status":"finished","class":{{'
+    || '"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"AMB"}},"type":[{kind}],"subject":{{"reference":"'
+    || {subject} || '"}},"period":{{"start":"' || moment || '","end":"' || moment || '"}}}}'"""
+    measured, number = "A measurement in serum or plasma", "' || (1000 + hash(i) % 300) || '-' || (hash(i) % 7) || '"
+    observation = f"""'{{"resourceType":"Observation","id":"' || md5('o' || i) || '","status":"final","category":['
+    || '{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory",'
+    || '"display":"laboratory"}}]}}],{coded.format("http://loinc.org", number, measured, measured)},'
+    || '"subject":{{"reference":"' || {subject} || '"}},"encounter":{{"reference":"' || {visit} || '"}},'
+    || '"effectiveDateTime":"' || moment || '","issued":"' || replace(moment, '+00', '.530+00')
+    || '","valueQuantity":{{"value":' || round(50 + hash(i * 3) % 20000 / 100.0, 2) || ',"unit":"mg/dL",'
+    || '"system":"http://unitsofmeasure.org","code":"mg/dL"}},"meta":{{"lastUpdated":"2022-11-01T00:00:00.000+00:00",'
+    || '"versionId":"1","tag":[{{"system":"https://smarthealthit.org/tags","code":"synthea-5-2019"}}]}}}}'"""
     connection = _connection(folder)
-    for kind, text, n, at in (
-        ("Patient", patient, people, "''"),
-        ("Encounter", encounter, encounters, moment.format(n=encounters)),
-        ("Observation", observation, observations, moment.format(n=encounters)),
+    for name, text, n in (
+        ("Patient", patient, people),
+        ("Encounter", encounter, encounters),
+        ("Observation", observation, observations),
     ):
-        query = f"SELECT replace({text}, chr(10), '') FROM (SELECT i, {at} AS moment FROM range({n}) t(i))"
-        connection.execute(f"COPY ({query}) TO '{folder / kind}.ndjson' (FORMAT csv, HEADER false, QUOTE '', DELIMITER '\x01')")
+        query = f"SELECT {text} FROM (SELECT i, {moment} AS moment FROM range({n}) t(i))"
+        lines = "(FORMAT csv, HEADER false, QUOTE '', DELIMITER '\x01')"
+        connection.execute(f"COPY ({query}) TO '{folder / name}.ndjson' {lines}")
 
 
 def _connection(scratch: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    connection.execute(
-        f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{scratch / 'spill'}'; SET preserve_insertion_order = false"
-    )
+    connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{scratch / 'spill'}'")
+    connection.execute("SET preserve_insertion_order = false")
     return connection
 
 
@@ -138,14 +142,16 @@ def omop_by_hand(source: Path, scratch: Path) -> None:
     selects = []
     for name, stem, start in (visit, *((name, stem, start) for name, (_, stem, start) in TABLES.items())):
         has_value = stem in ("measurement", "observation")
-        code = f"{stem}_concept_id" if stem == "visit" else f"coalesce(nullif({stem}_source_concept_id, 0), {stem}_concept_id)"
+        code = f"{stem}_concept_id"
+        code = code if stem == "visit" else f"coalesce(nullif({stem}_source_concept_id, 0), {code})"
         number = "value_as_number" if has_value else "days_supply" if stem == "drug" else "NULL"
         text = "value_source_value" if has_value else "NULL" if stem == "visit" else f"{stem}_source_value"
         end = "visit_end_datetime" if stem == "visit" else f"{start}_date"
+        unit = "unit_concept_id" if has_value else "NULL"
         selects.append(
-            f"SELECT person_id AS subject_id, {start}_datetime AS time, {code} AS code, {number}::FLOAT AS numeric_value,"
-            f" {text} AS text_value, {end}::TIMESTAMP AS available_time, {'unit_concept_id' if has_value else 'NULL'} AS unit,"
-            f" visit_occurrence_id AS visit FROM '{source / name}{ending}'"
+            f"SELECT person_id AS subject_id, {start}_datetime AS time, {code} AS code, {number}::FLOAT AS number,"
+            f" {text} AS text, {end}::TIMESTAMP AS available_time, {unit} AS unit, visit_occurrence_id AS visit"
+            f" FROM '{source / name}{ending}'"
         )
     _connection(scratch).execute(
         f"COPY (FROM ({' UNION ALL '.join(selects)}) ORDER BY subject_id, time, code)"
@@ -156,8 +162,8 @@ def omop_by_hand(source: Path, scratch: Path) -> None:
 def fhir_by_hand(source: Path, scratch: Path) -> None:
     """The elements of Observations that the ingest reads, sorted, in one file; Patients and Encounters in others."""
     connection = _connection(scratch)
-    coded = "STRUCT(coding STRUCT(system VARCHAR, code VARCHAR, display VARCHAR)[], \"text\" VARCHAR)"
-    reference, meta = "STRUCT(reference VARCHAR)", "STRUCT(\"lastUpdated\" VARCHAR, \"versionId\" VARCHAR)"
+    coded = 'STRUCT(coding STRUCT(system VARCHAR, code VARCHAR, display VARCHAR)[], "text" VARCHAR)'
+    reference, meta = "STRUCT(reference VARCHAR)", 'STRUCT("lastUpdated" VARCHAR, "versionId" VARCHAR)'
     shapes: Mapping[str, Mapping[str, str]] = {
         "Patient": {"id": "VARCHAR", "gender": "VARCHAR", "birthDate": "DATE"},
         "Encounter": {
