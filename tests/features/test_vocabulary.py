@@ -67,14 +67,18 @@ def rrf(folder: Path) -> Path:
 
 def omop(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    concepts = ["concept_id\tconcept_name\tvocabulary_id\tconcept_code\tinvalid_reason"]
-    concepts += [f"{concept}\tname\t{SNOMED}\t{concept}\t" for concept in CONCEPTS]
-    concepts += ["100\tname\tICD10CM\tE11.9\t"]
+    days = "19700101\t20991231"  # as Athena writes them: every column, and in this order
+    concepts = [
+        "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code"
+        "\tvalid_start_date\tvalid_end_date\tinvalid_reason"
+    ]
+    concepts += [f"{concept}\tname\tCondition\t{SNOMED}\tFinding\tS\t{concept}\t{days}\t" for concept in CONCEPTS]
+    concepts += [f"100\tname\tCondition\tICD10CM\tcode\t\tE11.9\t{days}\t"]
     above = [(child, parent) for child in CONCEPTS for parent in naive_ancestors(child)]
     ancestors = ["ancestor_concept_id\tdescendant_concept_id\tmin_levels_of_separation\tmax_levels_of_separation"]
     ancestors += [f"{parent}\t{child}\t1\t1" for child, parent in above] + [f"{c}\t{c}\t0\t0" for c in CONCEPTS]
-    relations = ["concept_id_1\tconcept_id_2\trelationship_id\tinvalid_reason"]
-    relations += ["100\t4\tMaps to\t", "100\t9\tMaps to\tD", "100\t3\tSubsumes\t"]
+    relations = ["concept_id_1\tconcept_id_2\trelationship_id\tvalid_start_date\tvalid_end_date\tinvalid_reason"]
+    relations += [f"100\t4\tMaps to\t{days}\t", f"100\t9\tMaps to\t{days}\tD", f"100\t3\tSubsumes\t{days}\t"]
     (folder / "CONCEPT.csv").write_text("\n".join(concepts) + "\n")
     (folder / "CONCEPT_ANCESTOR.csv").write_text("\n".join(ancestors) + "\n")
     (folder / "CONCEPT_RELATIONSHIP.csv").write_text("\n".join(relations) + "\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.arrays import Ints
+from training.card import horizon_words
 from training.cohort import Cohort, Scheme, Split, Uncensored, known_controls, make_splits
 from training.fitting import followed
 from training.learners import MIN_EVENTS
@@ -43,7 +44,7 @@ class Plan:
             scheme = make_splits(cohort, study.validation, folder=study.folder, rng=stream(seed, "splits"))
             if len(cohort.outcome.horizons_days) < 2 or _is_reached(cohort, scheme):
                 break
-            cohort = _without_last_horizon(cohort)
+            cohort = _without_last_horizon(cohort, study)
         return cls(study, cohort, scheme, tuple(followed(cohort, split.train) for split in scheme.splits), seed)
 
     def stream(self, *names: str) -> np.random.Generator:
@@ -73,11 +74,13 @@ def _is_reached(cohort: Cohort, scheme: Scheme) -> bool:
     return all(len(np.unique(persons[split.train[free[split.train]]])) >= MIN_EVENTS for split in scheme.splits)
 
 
-def _without_last_horizon(cohort: Cohort) -> Cohort:
+def _without_last_horizon(cohort: Cohort, study: Study) -> Cohort:
     outcome = cohort.outcome
+    last, unit = outcome.horizons_days[-1], study.outcome.time_unit
+    when = f"{last:g} days" if unit in (None, "days") else horizon_words(last, unit)
     said = (
-        f"no model at {outcome.horizons_days[-1]:g} days: fewer than {MIN_EVENTS} people of a training side are known "
-        f"to be free of the event then; give that horizon more follow-up"
+        f"no model at {when}: fewer than {MIN_EVENTS} people of a training side are known to be free of the event "
+        f"then; give that horizon more follow-up"
     )
     shorter = replace(outcome, horizons_days=outcome.horizons_days[:-1])
     return replace(cohort, outcome=shorter, notes=(*cohort.notes, said))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from features.codes import canonical_code
 from features.sources.drugs import by_name
@@ -95,8 +94,7 @@ RACES = {
 ETHNICITIES = {"2135-2": "Ethnicity//Hispanic", "2186-5": "Ethnicity//Not Hispanic"}
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(NamedTuple):
     """A codeable concept: the code it becomes, its other codings (the same fact in other words), and its words."""
 
     code: str
@@ -121,11 +119,16 @@ def code_of(coding: Mapping[str, Any]) -> str | None:
     """The code of one coding, written `VOCABULARY//CODE`; None where it has no code."""
     if not isinstance(coding, dict):
         return None
-    code = coding.get("code")
+    code, system = coding.get("code"), coding.get("system")
     if code in (None, ""):
         return None
-    name = vocabulary(coding.get("system"))
-    plain = _plain(str(code))
+    return _code(system, str(code))
+
+
+@lru_cache(maxsize=65536)
+def _code(system: str | None, code: str) -> str | None:
+    name = vocabulary(system)
+    plain = _plain(code)
     if name == "SNOMED" and "|" in plain:
         # SNOMED CT's grammar writes a term behind a code. An expression of several concepts stays what it is.
         plain = re.sub(r"^(\d+)\s*\|[^|]*\|$", r"\1", plain)
@@ -140,18 +143,20 @@ def coded_drug(concept: Mapping[str, Any] | None) -> Coded | None:
     codings = [coding for coding in concept.get("coding") or () if isinstance(coding, dict)]
     names = [concept.get("text"), *(coding.get("display") for coding in codings)]
     read = by_name((drug.code, *drug.others), (name for name in names if isinstance(name, str)))
-    return replace(drug, others=tuple(sorted({*drug.others, *read}))) if read else drug
+    return drug._replace(others=tuple(sorted({*drug.others, *read}))) if read else drug
 
 
 def answers(concept: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The codings of a coded value, as `Answer//VOCABULARY//CODE`: what was answered is not what was asked."""
-    codings = concept.get("coding") or () if isinstance(concept, dict) else ()
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    if not codings:
+        return ()
     return tuple(sorted({f"Answer//{code}" for coding in codings if (code := code_of(coding))}))
 
 
 def _plain(text: str) -> str:
     """Without control characters, one of which parts the codes of a fact's key."""
-    return "".join(char for char in text if char.isprintable()).strip()
+    return (text if text.isprintable() else "".join(char for char in text if char.isprintable())).strip()
 
 
 def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | None:
@@ -161,12 +166,14 @@ def coded(concept: Mapping[str, Any] | None, *, text_prefix: str) -> Coded | Non
     """
     if not isinstance(concept, dict):
         return None
-    text = concept.get("text")
-    codings = [(code, coding) for coding in concept.get("coding") or () if (code := code_of(coding))]
+    text, held = concept.get("text"), concept.get("coding") or ()
+    if isinstance(held, list) and len(held) == 1 and (only := code_of(held[0])):
+        return Coded(only, (), held[0].get("display") or text)
+    codings = [(code, coding) for coding in held if (code := code_of(coding))]
     if not codings:
         return Coded(f"{text_prefix}//{_plain(text)[:200]}", words=text) if isinstance(text, str) and text else None
-    code, chosen = codings[0] if len(codings) == 1 else min(codings, key=lambda pair: _reluctance(pair[1]))
-    others = tuple(sorted({other for other, _ in codings if other != code})) if len(codings) > 1 else ()
+    code, chosen = min(codings, key=lambda pair: _reluctance(pair[1]))
+    others = tuple(sorted({other for other, _ in codings if other != code}))
     return Coded(code, others, chosen.get("display") or text)
 
 

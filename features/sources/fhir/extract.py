@@ -78,7 +78,9 @@ SCHEMAS = {
 PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
 KINDS = PERSONAL | {"Medication", "Organization", "Practitioner"}
 WANTED = Wanted(KINDS, frozenset(MAPPERS))
-_BATCH = 100_000
+_ROWS, _BATCHES = 1_000, 50  # cells become columns while the processor's cache has them; columns are written in bulk
+# Columns with few values, which a dictionary makes small; ids and moments only cost time in one.
+_FEW = frozenset({"kind", "server", "updated", "version", "reason", "note", "code", "text", "unit", "mended"})
 DAMAGED_FROM = "(damaged: from there on)"
 MISSHAPEN = "not shaped as FHIR says"
 
@@ -123,10 +125,11 @@ def extract(source: Path, folder: Path, *, advance: Advance) -> Extract:
                     extracted.unread = (*extracted.unread, f"{one.file} {DAMAGED_FROM}")
                 continue
             extracted.rows[one.kind] += 1
-            extracted.contained[one.kind] += one.contained
+            if one.contained:
+                extracted.contained[one.kind] += 1
             if one.content is not None:
                 extracted.visits_inside += 0 if one.contained else encounters_inside(one.content)
-                piece = _Piece(seq, one, one.content, holder if one.contained else None)
+                piece = _Piece.of(seq, one, one.content, holder=holder if one.contained else None)
                 _add_or_reject(tables, extracted, piece)
     return extracted
 
@@ -135,32 +138,25 @@ class _Piece(NamedTuple):
     """A resource on its way to the tables. holder: the seq of the resource that contains it."""
 
     seq: int
-    held: Found
+    kind: str
     content: Mapping[str, Any]
     holder: int | None
+    place: Place
+    full_url: str | None
+    id: str | None
+    key: str | None
 
-    @property
-    def kind(self) -> str:
-        return self.held.kind
-
-    @property
-    def place(self) -> Place:
-        return self.held.place
-
-    @property
-    def id(self) -> str | None:
-        return _text(self.content.get("id"))
-
-    @property
-    def key(self) -> str | None:
-        return None if self.id is None else key(self.place.server, self.kind, self.id)
+    @staticmethod
+    def of(seq: int, held: Found, content: Mapping[str, Any], *, holder: int | None) -> _Piece:
+        id_, place = _text(content.get("id")), held.place
+        own = None if id_ is None else key(place.server, held.kind, id_)
+        return _Piece(seq, held.kind, content, holder, place, held.full_url, id_, own)
 
     def row(self, person: str | None, *, reason: str | None, note: str | None = None) -> tuple[Any, ...]:
-        """The resource's row of the table `resources`."""
-        version = _version(self.content)
-        return (
-            self.seq, self.kind, self.id, self.place.server, self.key, self.holder, *version, person, reason, note
-        )  # fmt: skip
+        """The resource's row of the table `resources`; the id by itself is asked for of Patients only."""
+        seq, kind, content, holder, place, _, id_, own = self
+        id_ = id_ if kind == "Patient" else None
+        return (seq, kind, id_, place.server, own, holder, *_version(content), person, reason, note)
 
 
 def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
@@ -174,34 +170,54 @@ def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
 
 
 class _Tables:
-    """Rows gathered by table and written in batches."""
+    """Rows gathered by table, cell after cell, and written in batches."""
 
     def __init__(self, extracted: Extract) -> None:
-        self._writers = {name: pq.ParquetWriter(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in SCHEMAS}
+        self._writers = {name: _writer(extracted.path(name), schema) for name, schema in SCHEMAS.items()}
+        self._cells: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+        self._full = {name: _ROWS * len(schema) for name, schema in SCHEMAS.items()}
+        self._batches: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
 
     def __enter__(self) -> _Tables:
         return self
 
     def __exit__(self, *failure: object) -> None:
         for name, writer in self._writers.items():
-            self._flush(name)
+            self._gather(name)
+            self._write(name)
             writer.close()
 
     def add(self, name: str, *row: Any) -> None:
-        rows = self._rows[name]
-        rows.append(row)
-        if len(rows) >= _BATCH:
-            self._flush(name)
+        cells = self._cells[name]
+        cells += row
+        if len(cells) >= self._full[name]:
+            self._gather(name)
 
-    def _flush(self, name: str) -> None:
-        rows, schema = self._rows[name], SCHEMAS[name]
-        if rows:
-            columns = [
-                pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
-            ]
-            self._writers[name].write_table(pa.Table.from_arrays(columns, schema=schema))
-            rows.clear()
+    def _gather(self, name: str) -> None:
+        cells, schema, batches = self._cells[name], SCHEMAS[name], self._batches[name]
+        if cells:
+            columns = [_array(cells[at :: len(schema)], kind) for at, kind in enumerate(schema.types)]
+            batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+            cells.clear()
+        if len(batches) >= _BATCHES:
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        if batches := self._batches[name]:
+            self._writers[name].write_table(pa.Table.from_batches(batches))
+            batches.clear()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """The file is read once or twice and thrown away: it need not be small."""
+    few = [name for name in schema.names if name in _FEW]
+    return pq.ParquetWriter(path, schema, compression="none", use_dictionary=few, write_statistics=False)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if values[0] is None and values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
+    return pa.array(values, kind)
 
 
 def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
@@ -222,30 +238,30 @@ def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
         tables.add("resources", *piece.row(person, reason=reason, note=mapped.note))
         if kind == "Encounter":
             visit = people.encounter(content)
-            tables.add("encounters", piece.seq, visit.code, _text(visit.start), _text(visit.end))
+            tables.add("encounters", piece.seq, visit.code, _moment(visit.start), _moment(visit.end))
         elif kind == "Coverage":
-            tables.add("coverages", piece.seq, *map(_text, people.coverage(content)))
+            tables.add("coverages", piece.seq, *map(_moment, people.coverage(content)))
         for fact in mapped.facts:
             _add_fact(tables, extracted, seq=piece.seq, fact=fact, place=piece.place)
 
 
 def _add_fact(tables: _Tables, extracted: Extract, *, seq: int, fact: Fact, place: Place) -> None:
     code = None if fact.coded is None else _known(extracted, fact.coded)
-    known = [_text(moment) for moment in fact.known if moment][:2]
+    known = [str(moment).strip() for moment in fact.known if moment]
     tables.add(
         "facts",
         seq,
         code,
-        _text(fact.start),
-        *known,
-        *[None] * (2 - len(known)),
+        _moment(fact.start),
+        known[0] if known else None,
+        known[1] if len(known) > 1 else None,
         fact.number,
         _text(fact.text),
         _text(fact.unit),
-        resolved(fact.encounter, place, expected="Encounter"),
+        fact.encounter and resolved(fact.encounter, place, expected="Encounter"),
         fact.at_visit_end,
-        resolved(fact.medication, place, expected="Medication"),
-        _others(fact.coded, fact.answers),
+        fact.medication and resolved(fact.medication, place, expected="Medication"),
+        _others(fact.coded, fact.answers) if fact.answers or (fact.coded and fact.coded.others) else None,
         fact.mended,
         fact.preliminary,
     )
@@ -257,7 +273,7 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
     tables.add("resources", *piece.row(own, reason=None if own else "no id"))
     care_site = resolved(person.care_site, place, expected="Organization")
     provider = resolved(person.provider, place, expected="Practitioner")
-    birth, deceased = _text(person.birth), _text(person.deceased)
+    birth, deceased = _moment(person.birth), _moment(person.deceased)
     tables.add("patients", piece.seq, birth, deceased, person.dead_without_date, care_site, provider)
     for code in person.static_codes:
         tables.add("statics", piece.seq, code)
@@ -265,8 +281,8 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
         if alias:
             tables.add("aliases", piece.seq, alias)
     if own:
-        extracted.servers.add_patient(place.server, piece.held.full_url)
-        extracted.servers.add_called(own, piece.held.full_url, person.aliases)
+        extracted.servers.add_patient(place.server, piece.full_url)
+        extracted.servers.add_called(own, piece.full_url, person.aliases)
         for others, is_replaced in ((person.replaced_by, True), (person.replaces, False)):
             keys = (resolved(other, place, expected="Patient") for other in others)
             for other in keys:
@@ -302,6 +318,10 @@ def _version(content: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """When a resource was last updated, and its version, as its server wrote them."""
     meta = content.get("meta")
     return (_text(meta.get("lastUpdated")), _text(meta.get("versionId"))) if isinstance(meta, dict) else (None, None)
+
+
+def _moment(value: Any) -> str | None:
+    return None if value is None else str(value).strip()
 
 
 def _text(value: Any) -> str | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -39,8 +39,7 @@ class Wanted:
     inside: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One resource, or one piece of a file that is not a resource.
 
     kind: its resourceType; of a broken piece, the kind that its file is named after. content: None where no resource of
@@ -128,12 +127,30 @@ def _is_log(name: str) -> bool:
 
 
 def _of_lines(name: str, lines: IO[bytes], *, wanted: Wanted) -> Iterator[Found]:
+    is_wanted = True  # what follows a resource that is read is most often another
     for line in _whole_lines(name, lines):
-        leading = _LEADING_TYPE.match(line)
-        if leading and (kind := leading[1].decode()) not in wanted.kinds and kind not in _HOLDERS:
-            yield Found(kind, line, None)
+        if is_wanted and (plain := _plain(line, wanted)):
+            yield plain
             continue
-        yield from _of_text(name, line, wanted=wanted)
+        leading = _LEADING_TYPE.match(line)
+        kind = leading[1].decode() if leading else ""
+        is_wanted = kind in wanted.kinds
+        if kind and not is_wanted and kind not in _HOLDERS:
+            yield Found(kind, line, None)
+        else:
+            yield from _of_text(name, line, wanted=wanted)
+
+
+def _plain(line: bytes, wanted: Wanted) -> Found | None:
+    """The resource that a line holds; None where none of it is read, or the line has to be looked at more closely."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    kind = _type_of(content)
+    if kind not in wanted.kinds or kind in _HOLDERS or "contained" in content:
+        return None
+    return Found(kind, line, content)
 
 
 def _of_text(name: str, text: bytes, *, wanted: Wanted) -> Iterator[Found]:
@@ -156,8 +173,8 @@ def _whole_lines(name: str, lines: IO[bytes]) -> Iterator[bytes]:
             if number == 0:
                 check_utf_8(name, line)
                 line = line.removeprefix(_BOM)
-            if line.strip():
-                yield line.strip()
+            if line := line.strip():
+                yield line
     except DAMAGED:
         yield BREAKS_OFF
 

@@ -89,9 +89,8 @@ def reference(target: Any, *, held: Any = None) -> str | None:
     if isinstance(text, str) and text.startswith("#"):
         inside = contained_of(held, text)
         return _logical(str(inside.get("resourceType")), inside.get("identifier")) if inside else None
-    if isinstance(text, str) and text.strip():
-        text = text.strip()
-        if found := _CONDITIONAL.search(text):
+    if isinstance(text, str) and (text := text.strip()):
+        if "?" in text and (found := _CONDITIONAL.search(text)):
             return f"{found['type']}?identifier:{unquote(found['identifier'])}"
         # An id without a type says nothing, unless the type stands beside it.
         bare = isinstance(kind, str) and re.fullmatch(r"[^/?#:]+", text)
@@ -130,8 +129,13 @@ def resolved(text: str | None, place: Place, *, expected: str) -> str | None:
         return None
     if place.urls and (found := place.urls.get(text) or place.urls.get(text.split("/_history/", 1)[0])):
         return found
+    return _meant(text, place.server, expected)
+
+
+@lru_cache(maxsize=65536)
+def _meant(text: str, server: str | None, expected: str) -> str | None:
     if said := literal(text):
-        return key(place.server if said.base is None else server_of(said.base), said.kind, said.id)
+        return key(server if said.base is None else server_of(said.base), said.kind, said.id)
     if text.startswith("?"):
         return expected + text
     if "?identifier:" in text:

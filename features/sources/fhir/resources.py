@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from features.sources.checks import NEGATIVE_SUPPLY
@@ -41,8 +40,7 @@ class Fact(NamedTuple):
     preliminary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """The facts that a resource gives about a person (a reference, or an identifier), or the reason why
     it gives none.
     """
@@ -64,8 +62,12 @@ def map_resource(kind: str, resource: Mapping[str, Any]) -> Mapped:
     facts = tuple(MAPPERS[kind](resource))
     if not facts:
         return Mapped(person, reason=NO_VALUE if is_absent(resource) else NO_CODE)
-    by_name = any(is_by_name(other) for fact in facts if fact.coded is not None for other in fact.coded.others)
-    return Mapped(person, facts, note=note_of(kind, resource) or (BY_NAME if by_name else None))
+    return Mapped(person, facts, note=_drug_note(facts) if kind.startswith("Medication") else note_of(kind, resource))
+
+
+def _drug_note(facts: tuple[Fact, ...]) -> str | None:
+    others = [fact.coded.others for fact in facts if fact.coded is not None and fact.coded.others]
+    return BY_NAME if others and any(is_by_name(code) for codes in others for code in codes) else None
 
 
 def is_by_name(code: str) -> bool:
@@ -82,7 +84,9 @@ def subject_of(resource: Mapping[str, Any]) -> str | None:
 def _when(resource: Mapping[str, Any], *stems: str) -> tuple[str | None, str | None]:
     """Start and end of `<stem>DateTime`, `<stem>Instant`, `<stem>Period` or `<stem>Timing`, of the first stem there."""
     for stem in stems:
-        for name in ("DateTime", "Instant", "Date"):
+        if isinstance(moment := resource.get(stem + "DateTime"), str):
+            return moment, None
+        for name in ("Instant", "Date"):
             if isinstance(moment := resource.get(stem + name), str):
                 return moment, None
         timing = resource.get(stem + "Timing") or {}
@@ -111,7 +115,8 @@ def _condition(resource: Mapping[str, Any]) -> Iterator[Fact]:
 def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
     start, end = _when(resource, "effective")
     issued = resource.get("issued")
-    components = [part for part in resource.get("component") or [] if isinstance(part, dict)]
+    components = [part for part in resource.get("component") or () if isinstance(part, dict)]
+    encounter, is_preliminary = _encounter(resource), resource.get("status") == "preliminary"
     for part in (resource, *components):
         observed = coded(part.get("code"), text_prefix="Source/observation")
         value = value_of(part)
@@ -125,10 +130,10 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
                 value.number,
                 value.text,
                 value.unit,
-                encounter=_encounter(resource),
+                encounter,
                 mended=value.mended,
-                preliminary=resource.get("status") == "preliminary",
-                answers=answers(part.get("valueCodeableConcept")),
+                preliminary=is_preliminary,
+                answers=answers(part["valueCodeableConcept"]) if "valueCodeableConcept" in part else (),
             )
 
 

@@ -37,7 +37,7 @@ from features.sources.fhir.extract import KINDS as READ
 from features.sources.fhir.extract import PERSONAL, WANTED, Extract, extract
 from features.sources.fhir.reading import Log, read_log, resources, size_of
 from features.sources.fhir.resources import NO_CODE
-from features.sources.fhir.times import fhir_moment, is_never
+from features.sources.fhir.times import is_never, with_moments
 from features.sources.fhir.whose import Whose, own_name
 from features.sources.report import IngestReport
 from features.sources.store import FIXED_CODES, Workspace, workspace, write
@@ -110,23 +110,20 @@ class _Run:
         coverages = self.con.create_table("coverages", self._coverages(known, last_day=last_day))
         covered = coverages.filter(coverages.reason.isnull())
         periods = self._periods(times, covered, patients=patients, last_day=last_day)
-        parts = {
-            "person": _person_events(patients, self.whose),
-            "visit": _visit_events(good[0]),
-            "fact": good[1].select(EVENT_COLUMNS),
-            "period": periods,
-        }
+        made = {"person": _person_events(patients, self.whose), "visit": _visit_events(good[0]), "period": periods}
+        parts = {name: self.con.create_table(f"{name}_events", part) for name, part in made.items()}
+        parts["fact"] = good[1].select(EVENT_COLUMNS)
         self._count_events(parts, good[1])
         facts_of = good[1]
         self.kinds = {
             kind: facts_of.filter(facts_of.kind.isin(types)).select(EVENT_COLUMNS) for kind, types in KINDS.items()
         }
         self.kinds["visit"] = parts["visit"]
-        events = self.con.create_table("events", reduce(lambda left, right: left.union(right), parts.values()))
+        events = reduce(lambda left, right: left.union(right), parts.values())
         return (
             events,
             subjects,
-            self._verdicts(unique, known, visits=visits, facts=facts, coverages=coverages, patients=patients),
+            self._verdicts(unique, visits=visits, facts=facts, coverages=coverages, patients=patients),
         )
 
     def _patients(self, unique: ir.Table) -> tuple[ir.Table, ir.Table]:
@@ -137,14 +134,13 @@ class _Run:
             self.con, self.space.record_dir, source=SOURCE, people=rows.select("source_id").distinct()
         )
         rows = rows.join(subjects.select("subject_id", "source_id"), "source_id")
-        birth, death = fhir_moment(rows.birth), fhir_moment(rows.deceased)
+        rows = with_moments(rows, "birth", "deceased")
         rows = rows.mutate(
             birth_text=rows.birth,
-            birth=birth.time.cast("date"),
-            birth_time=birth.time,
-            death=death.time.cast("date"),
-            death_time=death.time,
-            death_known=death.known,
+            birth=rows.birth_time.cast("date"),
+            death=rows.deceased_time.cast("date"),
+            death_time=rows.deceased_time,
+            death_known=rows.deceased_known,
         )
         backwards = (rows.death < rows.birth).fill_null(False)
         rows = rows.mutate(
@@ -160,15 +156,9 @@ class _Run:
         return self.con.create_table("patients", rows), subjects
 
     def _visits(self, known: ir.Table) -> ir.Table:
-        rows = known.join(self.flat["encounters"], "seq")
-        start, end = fhir_moment(rows.start), fhir_moment(rows.end)
+        rows = with_moments(known.join(self.flat["encounters"], "seq"), "start", "end")
         rows = rows.mutate(
-            day=start.time.cast("date"),
-            dated=rows.start.notnull(),
-            time=start.time,
-            known=start.known,
-            end_time=end.time,
-            end_known=end.known,
+            day=rows.start_time.cast("date"), dated=rows.start.notnull(), time=rows.start_time, known=rows.start_known
         )
         # Local times go back by an hour when summer ends.
         backwards = (rows.end_time + ibis.interval(hours=1) < rows.time) & (rows.end_known < rows.known)
@@ -188,16 +178,17 @@ class _Run:
         """One row a fact: the columns of an event, seq, kind, reason, mended."""
         drugs = self.flat["medications"]
         drugs = drugs.group_by("id").agg(drug=drugs.code.min(), drug_codings=drugs.codings.first(order_by=drugs.code))
-        flat = self.flat["facts"].rename(fact_mended="mended")
+        flat = with_moments(self.flat["facts"].rename(fact_mended="mended"), "start", "known_1", "known_2")
         rows = flat.left_join(drugs, flat.medication == drugs.id).drop("id")
         rows = rows.join(known, "seq")
         ended = visits.filter(visits.reason.isnull())
         ended = ended.group_by("key", "subject_id").agg(visit_known=ended.end_known.max())
         ended = ended.select(visit_id=ended.key, visit_subject=ended.subject_id, visit_known=ended.visit_known)
         rows = rows.left_join(ended, [rows.encounter == ended.visit_id, rows.subject_id == ended.visit_subject])
-        start = fhir_moment(rows.start)
-        rows = rows.mutate(day=start.time.cast("date"), dated=rows.start.notnull(), time=start.time, known=start.known)
-        first, second = (fhir_moment(rows[name]).known for name in ("known_1", "known_2"))
+        rows = rows.mutate(
+            day=rows.start_time.cast("date"), dated=rows.start.notnull(), time=rows.start_time, known=rows.start_known
+        )
+        first, second = rows.known_1_known, rows.known_2_known
         said = ibis.greatest(ibis.coalesce(first, second), ibis.coalesce(second, first))
         # A moment that is said refines a date: what happened in 2016 and was issued in September was known then.
         known = ibis.ifelse((said >= rows.time).fill_null(False), said, rows.known)
@@ -221,6 +212,7 @@ class _Run:
             mended=ibis.cases((rows.number.notnull() & ~finite, BAD_NUMBER), else_=rows.fact_mended),
             preliminary=rows.preliminary,
             after_death=(rows.day > rows.death).fill_null(False),
+            note=rows.note,
         )
 
     def _last_day(self, times: ir.Table) -> date | None:
@@ -232,10 +224,12 @@ class _Run:
 
     def _coverages(self, known: ir.Table, *, last_day: date | None) -> ir.Table:
         """One row a Coverage: subject_id, start, end, reason. One that has not ended ends with the last day."""
-        rows = known.join(self.flat["coverages"], "seq")
-        start, end = fhir_moment(rows.start), fhir_moment(rows.end)
+        rows = with_moments(known.join(self.flat["coverages"], "seq"), "start", "end")
         rows = rows.mutate(
-            start=start.time.cast("date"), end=end.known.cast("date"), has_start=rows.start.notnull(), ended=rows.end
+            start=rows.start_time.cast("date"),
+            end=rows.end_known.cast("date"),
+            has_start=rows.start.notnull(),
+            ended=rows.end,
         )
         rows = rows.mutate(never=is_open(rows.end, never=is_never(rows.ended), last_day=last_day))
         rows = rows.mutate(is_open=rows.never | rows.ended.isnull())
@@ -283,7 +277,6 @@ class _Run:
     def _verdicts(
         self,
         unique: ir.Table,
-        known: ir.Table,
         *,
         visits: ir.Table,
         facts: ir.Table,
@@ -293,9 +286,13 @@ class _Run:
         """What became of each resource: seq, kind, reason, mended, note, after_death."""
         nothing = {"mended": ibis.null("string"), "after_death": False}
         out = unique.filter(unique.reason.notnull()).select("seq", "kind", "reason", "note").mutate(**nothing)
-        columns = ["seq", "kind", "reason", "mended", "after_death"]
-        by_fact = facts.group_by("seq", "kind").agg(
-            reason=facts.reason.min(), mended=facts.mended.min(), after_death=facts.after_death.any()
+        columns = ["seq", "kind", "reason", "mended", "after_death", "note"]
+        by_fact = facts.group_by("seq").agg(
+            kind=facts.kind.arbitrary(),
+            reason=facts.reason.min(),
+            mended=facts.mended.min(),
+            after_death=facts.after_death.any(),
+            note=facts.note.arbitrary(),
         )
         rows = (
             by_fact.select(columns)
@@ -303,7 +300,6 @@ class _Run:
             .union(coverages.mutate(after_death=False).select(columns))
             .union(patients.mutate(after_death=False, reason=ibis.null("string")).select(columns))
         )
-        rows = rows.left_join(unique.select("seq", "note"), "seq").drop("seq_right")
         return self.con.create_table("verdicts", rows.union(out.select(rows.columns)))
 
     def _count_events(self, parts: dict[str, ir.Table], facts: ir.Table) -> None:
@@ -377,6 +373,10 @@ def _reason(rows: ir.Table) -> ir.StringValue:
 
 def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
     """Resources of which the same id came several times are set aside but for the one updated last, or read first."""
+    keys = rows.filter(rows.key.notnull())
+    several = keys.group_by("key").agg(n=keys.count()).filter(lambda t: t.n > 1)
+    if not int(several.count().to_pyarrow().as_py()):
+        return con.create_table("unique_resources", rows.drop("updated", "version"))
     # The later moment, whatever its offset, then the higher version: one that is no number counts as none.
     updated, version = rows.updated.try_cast("timestamp('UTC')"), rows.version.try_cast("int64")
     order = [ibis.desc(updated, nulls_first=False), ibis.desc(version, nulls_first=False), rows.seq]

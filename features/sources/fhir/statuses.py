@@ -41,12 +41,15 @@ _NOT_ORDERED = frozenset({"proposal", "plan", "option"})
 # verificationStatus of Condition and AllergyIntolerance in R4 and STU3, and SNOMED CT's codes of "absent".
 _SURE = frozenset({"confirmed", "entered-in-error", "refuted", "unknown", "presumed"})
 _UNSURE = frozenset({"unconfirmed", "provisional"})
+_NO_CODES: frozenset[str] = frozenset()
+_NEGATIONS = frozenset({"notDone", "notGiven", "wasNotGiven", "notPerformed"})
 _ABSENT = frozenset({"refuted", "410594000", "410516002"})
 
 
 def not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
     """Why the facts of a resource are not to be used; None where they are."""
-    status, verification = resource.get("status"), codes_of(resource, "verificationStatus")
+    status = resource.get("status")
+    verification = codes_of(resource, "verificationStatus") if "verificationStatus" in resource else _NO_CODES
     if status == "entered-in-error" or "entered-in-error" in verification:
         return ENTERED_IN_ERROR
     if verification & _ABSENT:
@@ -67,7 +70,7 @@ def not_to_be_used(kind: str, resource: Mapping[str, Any]) -> str | None:
 
 def _negated(kind: str, resource: Mapping[str, Any]) -> str | None:
     """STU3 and R5 say in elements of their own what R4 says by a status."""
-    if any(resource.get(name) is True for name in ("notDone", "notGiven", "wasNotGiven", "notPerformed")):
+    if not _NEGATIONS.isdisjoint(resource) and any(resource.get(name) is True for name in _NEGATIONS):
         return "status not-done"
     if kind == "MedicationStatement":
         adherence = resource.get("adherence")
@@ -79,8 +82,8 @@ def _negated(kind: str, resource: Mapping[str, Any]) -> str | None:
 
 def note_of(kind: str, resource: Mapping[str, Any]) -> str | None:
     """What somebody should know of a resource that is used."""
-    verification = codes_of(resource, "verificationStatus")
-    if kind != "Condition" or not verification:
+    verification = codes_of(resource, "verificationStatus") if kind == "Condition" else _NO_CODES
+    if not verification:
         return None
     if unsure := verification & _UNSURE:
         return f"{min(unsure)} (kept)"

@@ -11,6 +11,7 @@ from features.sources.numbers import NUMBER_AS_TEXT, written_number
 
 RANGE = "value is a range (kept as text, without a number)"
 UNREAD_KIND = "value of a kind that is not read (kept without it)"
+_NUMBERS = (int, float)
 _ABSENT = "/data-absent-reason"
 _READ_KINDS = frozenset({
     "Quantity", "CodeableConcept", "String", "DateTime", "Time", "Integer", "Boolean", "Ratio", "Range", "Period",
@@ -62,7 +63,9 @@ def unit_of(quantity: Mapping[str, Any]) -> str | None:
 
 def number_of(value: Any) -> float | None:
     """A JSON number as a float; None of anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if type(value) is float:
+        return value
+    return float(value) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else None
 
 
 def _quantity(quantity: Any) -> Value | None:
@@ -179,6 +182,8 @@ def supply_of(quantity: Any) -> Supply:
 
 def has_negative_supply(resource: Mapping[str, Any]) -> bool:
     """Whether a prescription or a dispense is said to last for less than no time."""
+    if "dispenseRequest" not in resource and "daysSupply" not in resource:
+        return False
     dispense = resource.get("dispenseRequest")
     asked = dispense.get("expectedSupplyDuration") if isinstance(dispense, dict) else None
     quantities = (quantity for quantity in (asked, resource.get("daysSupply")) if isinstance(quantity, dict))

@@ -130,7 +130,12 @@ class Whose:
                 for name in ("subject_id", "birth", "death")
             },
         )
-        rows = self.con.create_table("with_people", rows.rename(person_key="person").drop("people"))
+        # Only visits are looked for by their key afterwards; everybody else's keys would be written for nothing.
+        key = ibis.ifelse(rows.kind == "Encounter", rows.key, ibis.null("string"))
+        rows = rows.select(
+            "seq", "kind", "holder", "note", "lost", "subject_id", "birth", "death", key=key, person_key=rows.person
+        )
+        rows = self.con.create_table("with_people", rows)
         return rows if not self.extracted.contained.total() else self._with_containers(rows)
 
     def _lost(self, rows: ir.Table) -> ir.StringValue:

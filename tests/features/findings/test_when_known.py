@@ -20,7 +20,7 @@ from features.findings.ingest import ingest as ingest_findings
 from features.findings.reports import moment
 from features.record import identity
 from features.sources.fhir import ingest as ingest_fhir
-from features.sources.fhir.times import fhir_moment
+from features.sources.fhir.times import with_moments
 from tests.features.findings.test_genomics_reporting import GERMLINE, a_bundle
 
 # effectiveDateTime, issued, known
@@ -90,6 +90,6 @@ WRITTEN = st.one_of(
 @given(st.lists(WRITTEN, min_size=20, max_size=60))
 def test_every_spelling_of_a_date_means_the_same_in_a_report_as_in_fhir(texts: list[str]) -> None:
     backend = ibis.duckdb.from_connection(duckdb.connect())
-    written = ibis.memtable(pa.table({"n": list(range(len(texts))), "text": texts}))
-    read = backend.to_pyarrow(written.select("n", known=fhir_moment(written.text).known).order_by("n"))
-    assert read["known"].to_pylist() == [moment(text) for text in texts]
+    written = with_moments(ibis.memtable(pa.table({"n": list(range(len(texts))), "text": texts})), "text")
+    read = backend.to_pyarrow(written.order_by("n"))
+    assert read["text_known"].to_pylist() == [moment(text) for text in texts]
