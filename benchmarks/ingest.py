@@ -107,7 +107,8 @@ def write_fhir(folder: Path, observations: int) -> None:
     kind = coded.format("http://snomed.info/sct", "185349003", check_up, check_up).removeprefix('"code":')
     encounter = f"""'{{"resourceType":"Encounter","id":"' || md5('e' || i) || '","status":"finished","class":{{'
     || '"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"AMB"}},"type":[{kind}],'
-    || '"subject":{{"reference":"' || {subject} || '"}},"period":{{"start":"' || moment || '","end":"' || moment || '"}}}}'"""
+    || '"subject":{{"reference":"' || {subject} || '"}},'
+    || '"period":{{"start":"' || moment || '","end":"' || moment || '"}}}}'"""
     measured, number = "A measurement in serum or plasma", "' || (1000 + hash(i) % 300) || '-' || (hash(i) % 7) || '"
     observation = f"""'{{"resourceType":"Observation","id":"' || md5('o' || i) || '","status":"final","category":['
     || '{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory",'

@@ -68,10 +68,8 @@ def rrf(folder: Path) -> Path:
 def omop(folder: Path) -> Path:
     folder.mkdir(parents=True)
     days = "19700101\t20991231"  # as Athena writes them: every column, and in this order
-    concepts = [
-        "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code"
-        "\tvalid_start_date\tvalid_end_date\tinvalid_reason"
-    ]
+    columns = "concept_id concept_name domain_id vocabulary_id concept_class_id standard_concept concept_code"
+    concepts = ["\t".join([*columns.split(), "valid_start_date", "valid_end_date", "invalid_reason"])]
     concepts += [f"{concept}\tname\tCondition\t{SNOMED}\tFinding\tS\t{concept}\t{days}\t" for concept in CONCEPTS]
     concepts += [f"100\tname\tCondition\tICD10CM\tcode\t\tE11.9\t{days}\t"]
     above = [(child, parent) for child in CONCEPTS for parent in naive_ancestors(child)]
