@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import ibis
@@ -30,7 +31,9 @@ def number_text(raw: ir.Table, spec: ClinicalTable, number: ir.FloatingValue) ->
     if not (spec.has_value and spec.number):
         return ibis.null("string")
     concept = c.concept(raw, "value_as_concept_id")
-    own = number_like(c.text(raw, spec.number))
+    # A column of numbers holds no text; writing each number out to see that would cost more than reading it.
+    typed = spec.number in raw.columns and raw[spec.number].type().is_numeric()
+    own = ibis.null("string") if typed else number_like(c.text(raw, spec.number))
     others = ibis.coalesce(number_like(c.text(raw, "value_as_string")), number_like(c.text(raw, "value_source_value")))
     return ibis.ifelse(number.isnull(), ibis.coalesce(own, ibis.ifelse(concept.isnull(), others, None)), None)
 
@@ -78,6 +81,7 @@ def _read(code: str | None) -> bool:
     return code is not None and (code.startswith("ATC//") or code in _listed())
 
 
+@cache
 def _listed() -> frozenset[str]:
     return frozenset(f"RxNorm//{code.code}" for code in shipped_codes() if code.vocabulary == "RxNorm")
 

@@ -41,7 +41,7 @@ VOCABULARIES = {
 }
 VISITS = {"AMB": 9202, "EMER": 9203, "IMP": 9201}
 GENDERS = {"male": 8507, "female": 8532}
-RACES = {"2106-3": 8527, "2054-5": 8516, "2028-9": 8515, "2076-8": 8557, "1002-5": 8657}
+RACES = {"2106-3": 8527, "2054-5": 8516, "2028-9": 8515, "2076-8": 8557, "1002-5": 8657, "2131-1": 8522}
 ETHNICITIES = {"2135-2": 38003563, "2186-5": 38003564}
 # OMOP's domains: what these categories hold is a measurement, all else an observation.
 MEASURED = ("vital-signs", "vital-sign", "laboratory", "imaging", "exam", "procedure", "therapy")
