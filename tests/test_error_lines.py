@@ -97,7 +97,7 @@ LINES: dict[str, Callable[[], object]] = {
     "aml.toml, line 1, column 8: expected TOML, found what its reader calls 'Invalid value'": (
         lambda: _study('name = "aml"', "name = aml")
     ),
-    "aml.toml, [outcome] evnt: expected a key among codes, name, competing, washout_days, time, event, positive, horizons_days (write 'event' if that is meant)": (
+    "aml.toml, [outcome] evnt: expected a key among codes, name, competing, washout_days, time, event, positive, time_unit, horizons_days (write 'event' if that is meant)": (
         lambda: _study("event =", "evnt =")
     ),
     "aml.toml, [sauce]: expected a section among name, title, kind, source, population, outcome, features, models, validation, equity, gate (write 'source' if that is meant)": (
