@@ -37,7 +37,7 @@ def render_report(story: Story) -> str:
             story=story,
             card=story.card,
             view=view,
-            charts=view.charts(result.figures),
+            charts=view.charts(result.figures, time_unit=result.time_unit),
             bottom_line=bottom_line(result),
             flow=flow(result.attrition),
             verdict_words=words,
