@@ -5,9 +5,11 @@ from .card import answers_toml as answers_toml
 from .card import card_path as card_path
 from .card import make_card as make_card
 from .card import read_answers as read_answers
+from .facts import Unit as Unit
 from .facts import chance_words as chance_words
 from .facts import count as count
 from .facts import estimate_words as estimate_words
+from .facts import events_words as events_words
 from .facts import flow as flow
 from .facts import horizon_words as horizon_words
 from .facts import index_words as index_words

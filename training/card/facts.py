@@ -88,6 +88,17 @@ def unreachable_words(rows: int, everybody: int, *, days: float, unit: Unit | No
     return f"{said} cannot be followed to {f'{days:g} days' if unit in (None, 'days') else horizon_words(days, unit)}"
 
 
+def events_words(result: Result) -> str:
+    """How many people have the event, ever and by the horizon."""
+    by, days = result.events_by_horizon, result.chosen.horizon_days
+    if days is None or by is None:
+        return f"{count(result.events)} with the event"
+    until = horizon_words(days, result.time_unit)
+    if by == result.events:
+        return f"{count(by)} with the event by {until}"
+    return f"{count(by)} with the event by {until}, {count(result.events)} in all their follow-up"
+
+
 def lead(metrics: Metrics, days: float | None, unit: Unit | None = None) -> tuple[str, str]:
     """The metric of discrimination that a headline gives, and its name: of a risk by a horizon, until that horizon."""
     if "c_horizon" in metrics:
@@ -261,11 +272,10 @@ def _tripod(result: Result, manifest: Manifest, *, validations: Sequence[Externa
     flat = bool(manifest.get("flat"))
     return {
         "1": f"{result.title or result.study}: {learner}, predicting {outcome_words(result, manifest)}.",
-        "2": f"{result.people:,} people, {count(result.events)} with the event; {v.scheme}; "
-        f"{metric_words(result.chosen.metrics)}.",
+        "2": f"{result.people:,} people, {events_words(result)}; {v.scheme}; {metric_words(result.chosen.metrics)}.",
         "3b": population_words(manifest),
         "4": "Development with internal validation" + (", and external validation." if newest else "."),
-        "5b": _dates(data),
+        "5b": _dates(result),
         "6b": f"{population_words(manifest)} {_attrition(result)}",
         "7": "As the table gives them; numbers that no feature may have are missing."
         if flat
@@ -278,7 +288,7 @@ def _tripod(result: Result, manifest: Manifest, *, validations: Sequence[Externa
         "9a": _choice(data),
         "9b": "Columns of the table." if flat else "The bundle's catalogue declares unit, window and codes of each.",
         "9c": "Read from the table." if flat else "Recorded in routine care.",
-        "10": f"All eligible people: {result.people:,}, {count(result.events)} with the event, for "
+        "10": f"All eligible people: {result.people:,}, {events_words(result)}, for "
         f"{0 if data is None else data.features:,} candidate features. No size was set beforehand.",
         "11": _missing(data),
         "12a": f"{v.scheme}; {v.train_people:,} people trained, {v.test_people:,} tested; everybody on one side. "
@@ -301,11 +311,11 @@ def _tripod(result: Result, manifest: Manifest, *, validations: Sequence[Externa
         if newest is None
         else f"{newest.source}: {newest.drift_sentence}".strip(),
         "18f": f"Presage is open source (Apache-2.0); code digest {(result.code_digest or '')[:12]}.",
-        "20a": f"{_attrition(result)} {_followup(data)}".strip(),
+        "20a": f"{_attrition(result)} {_followup(result)}".strip(),
         "20b": _shares(result.groups),
         "20c": NOT_YET if newest is None else newest.drift_sentence,
-        "21": f"Trained {v.train_people:,} people, tested {v.test_people:,}; in all {result.people:,} with "
-        f"{count(result.events)} events.",
+        "21": f"Trained {v.train_people:,} people, tested {v.test_people:,}; in all {result.people:,}, "
+        f"{events_words(result)}.",
         "22": "The bundle: every coefficient and tree in open formats (JSON, UBJ), with the SHA-256 of each file.",
         "23a": f"{metric_words(result.chosen.metrics)}. {group_words(result.groups)}",
         "23b": _gap_words(result.gaps),
@@ -343,15 +353,20 @@ def _shares(groups: Groups) -> str:
     return f"Of the people tested, by {', by '.join(parts)}." if parts else "The study names no groups to describe."
 
 
-def _dates(data: Data | None) -> str:
+def _dates(result: Result) -> str:
+    data = result.data
     if data is None or not data.first_index:
         return "The table has no dates."
-    return f"Index dates {data.first_index} to {data.last_index}. {_followup(data)}".strip()
+    return f"Index dates {data.first_index} to {data.last_index}. {_followup(result)}".strip()
 
 
-def _followup(data: Data | None) -> str:
-    days = None if data is None else data.median_followup_days
-    return "" if days is None else f"Median follow-up {days:,.0f} days, cut after the last horizon."
+def _followup(result: Result) -> str:
+    days = None if result.data is None else result.data.median_followup_days
+    if days is None:
+        return ""
+    own = result.time_unit not in (None, "days")
+    said = horizon_words(days, result.time_unit) if own else f"{days:,.0f} days"
+    return f"Median follow-up {said}, cut after the last horizon."
 
 
 def _choice(data: Data | None) -> str:

@@ -30,6 +30,7 @@ def estimate(value: float, replicates: Floats, *, within: tuple[float, float] = 
     defined = replicates[np.isfinite(replicates)]
     if not math.isfinite(value) or len(defined) == 0 or 2 * len(defined) < len(replicates):
         return Estimate(value, math.nan, math.nan)
-    low, middle, high = np.percentile(defined, INTERVAL)
+    # Of B replicates the (B + 1) p-th smallest: any other count is too narrow (Davison, Hinkley 1997, section 5.2.1).
+    low, middle, high = np.percentile(defined, INTERVAL, method="weibull")
     least, most = within
     return Estimate(value, max(value + float(low - middle), least), min(value + float(high - middle), most))

@@ -70,7 +70,8 @@ def by_group(
         people = len(np.unique(persons[rows]))
         events = len(np.unique(persons[rows][observed.label[rows]]))
         few = people < min_people or events < min_events
-        reason = f"fewer than {min_people} people or {min_events} people with the event" if few else ""
+        by = "" if outcome.kind == "binary" else " by the horizon"
+        reason = f"fewer than {min_people} people or {min_events} people with the event{by}" if few else ""
         found[name] = GroupResult(people, events, {}, reason)
     large = [name for name, result in found.items() if not result.reason]
     if not large:

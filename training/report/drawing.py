@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from training.card import Unit
 from training.result import DrawnCalibration, Figures, Histogram, Metric
+from training.study import DAYS_IN
 
 Number = float | None
 
@@ -161,9 +163,24 @@ def decision(
     )
 
 
-def over_time(days: Sequence[float], metrics: Sequence[Metric], *, key: str, title: str, label: str) -> str:
+def axis_unit(last_day: float, time_unit: Unit | None) -> tuple[float, str]:
+    """How many days an axis of time has to a unit, and the unit's name: the table's own where it was named.
+
+    >>> axis_unit(3650.0, "days"), axis_unit(182.6, "months"), axis_unit(1.4, "unknown")
+    ((365.25, 'years'), (30.4375, 'months'), (1.0, "the table's time units"))
+    """
+    if time_unit == "unknown":
+        return 1.0, "the table's time units"
+    if time_unit is not None and time_unit != "days":
+        return DAYS_IN[time_unit], time_unit
+    return (365.25, "years") if last_day >= 731 else (1.0, "days")
+
+
+def over_time(
+    days: Sequence[float], metrics: Sequence[Metric], *, key: str, title: str, label: str, time_unit: Unit | None = None
+) -> str:
     """One metric with its interval at several times since the index."""
-    unit, name = (365.25, "years") if days[-1] >= 731 else (1.0, "days")
+    unit, name = axis_unit(days[-1], time_unit)
     points = [(d / unit, m.value) for d, m in zip(days, metrics, strict=True) if m.value is not None]
     band = [(d / unit, *m.interval) for d, m in zip(days, metrics, strict=True) if m.value is not None and m.interval]
     values = [*(value for _, value in points), *(end for _, *ends in band for end in ends)]

@@ -6,7 +6,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.card import Card, count, flow, horizon_words, left_out_words, outcome_words, population_words
+from training.card import (
+    Card,
+    count,
+    events_words,
+    flow,
+    horizon_words,
+    left_out_words,
+    outcome_words,
+    population_words,
+)
 from training.report.drawing import STYLE
 from training.report.verdict import bottom_line
 
@@ -37,11 +46,12 @@ def render_report(story: Story) -> str:
             story=story,
             card=story.card,
             view=view,
-            charts=view.charts(result.figures),
+            charts=view.charts(result.figures, time_unit=result.time_unit),
             bottom_line=bottom_line(result),
             flow=flow(result.attrition),
             verdict_words=words,
             verdict_style=style,
+            events=events_words(result),
             outcome=outcome_words(result, story.manifest),
             population=population_words(story.manifest),
             horizon=horizon_words(result.chosen.horizon_days),

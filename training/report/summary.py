@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from features.shown import Shown
-from training.card import chance_words, horizon_words, left_out_words
+from training.card import chance_words, events_words, horizon_words, left_out_words
 from training.report import tables
 from training.report.verdict import bottom_line
-from training.report.view import events_words, people_words
+from training.report.view import people_words
 from training.result import Importance, Metric, Metrics, RegisteredAs, Result, Step, known
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.card import Card, chance_words, count, estimate_words, horizon_words, lead
+from training.card import Card, Unit, chance_words, count, estimate_words, horizon_words, lead
 from training.external import ExternalResult
 from training.registry import Rule
 from training.report import drawing
@@ -133,15 +133,11 @@ def ibs_words(result: Result) -> str:
     return f"IBS is the mean of the Brier score over time, from {start} to {end} after the index."
 
 
-def events_words(result: Result) -> str:
-    """How many people have the event, ever and by the horizon."""
-    by, days = result.events_by_horizon, result.chosen.horizon_days
-    if days is None or by is None:
-        return f"{count(result.events)} with the event"
-    until = horizon_words(days, result.time_unit)
-    if by == result.events:
-        return f"{count(by)} with the event by {until}"
-    return f"{count(by)} with the event by {until}, {count(result.events)} in all their follow-up"
+def followup_words(result: Result) -> str:
+    """The median follow-up, in days unless the table counts in another unit."""
+    days = None if result.data is None else result.data.median_followup_days
+    own = result.time_unit not in (None, "days")
+    return "" if days is None else horizon_words(days, result.time_unit) if own else f"{days:,.0f} days"
 
 
 def compared_words(compared: Compared, result: Result) -> str:
@@ -178,10 +174,11 @@ def candidate_tables(result: Result) -> list[tuple[str, list[tuple[str, Metrics]
     ]
 
 
-def charts(figures: Figures | None, *, within: str = "") -> dict[str, str]:
+def charts(figures: Figures | None, *, within: str = "", time_unit: Unit | None = None) -> dict[str, str]:
     """The figures of performance, by name; those whose numbers the run does not hold are absent.
 
-    within: what makes their keys their own on a page that shows several such sets.
+    time_unit: in which time is drawn, None for days or years. within: what makes their keys their own on a page that
+    shows several such sets.
     """
     drawn: dict[str, str] = {}
     if figures is None:
@@ -207,7 +204,7 @@ def charts(figures: Figures | None, *, within: str = "") -> dict[str, str]:
             if any(metric.value is not None for metric in metrics):
                 title = f"{label} by time since the index"
                 drawn[name] = drawing.over_time(
-                    timed.days, metrics, key=f"{within}over-{name}", title=title, label=label
+                    timed.days, metrics, key=f"{within}over-{name}", title=title, label=label, time_unit=time_unit
                 )
     return drawn
 
