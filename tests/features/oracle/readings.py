@@ -107,7 +107,8 @@ def people(at: Reading) -> dict[str, pd.Series]:
 
 def days_before(at: Reading, moments: pd.Series) -> pd.Series:
     """Days, with their fraction, from these moments to the one asked about."""
-    return (at.as_of - moments).dt.total_seconds() / 86_400
+    days: pd.Series = (at.as_of - moments).dt.total_seconds() / 86_400
+    return days
 
 
 def results(at: Reading, analyte: str) -> pd.DataFrame:

@@ -22,13 +22,14 @@ from tests.features.oracle.shares import groups, markdown, shares
 
 pytestmark = pytest.mark.realdata
 
-# Two moments without a clock time and one with, of each set.
+# Of each set two moments without a clock time, and one with, on a day of which much was known only later: at its end, or
+# when a visit ended.
 MOMENTS = {
-    "gibleed": ("1995-07-15T14:30", "2008-01-01", "2019-01-01"),
-    "mimic": ("2130-07-15T14:30", "2150-01-01", "2210-01-01"),
-    "synthea27nj": ("2012-01-01", "2018-07-15T14:30", "2022-09-01"),
-    "synthea": ("2005-07-15T14:30", "2016-01-01", "2021-05-01"),
-    "bulk": ("2010-01-01", "2019-07-15T14:30", "2024-08-01"),
+    "gibleed": ("2002-06-17T14:30", "2008-01-01", "2019-01-01"),
+    "mimic": ("2112-12-04T12:00", "2150-01-01", "2210-01-01"),
+    "synthea27nj": ("2012-01-01", "2013-07-16T14:30", "2022-09-01"),
+    "synthea": ("1992-05-02T07:45:08", "2016-01-01", "2021-05-01"),
+    "bulk": ("2010-01-01", "2003-07-18T11:47:59", "2024-08-01"),
 }
 ReadTwice = Callable[[str, str], Read]
 
