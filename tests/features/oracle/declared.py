@@ -133,6 +133,11 @@ ANALYTES: dict[str, tuple[str, dict[str, float], tuple[float, float], tuple[floa
     "bmi_kg_m2": ("39156-5", {"kg/m2": 1}, (10, 100), None),
     "urine_acr_mg_g": ("9318-7 14959-1", {"mg/g": 1}, (0, 30000), (0, 3400)),
 }
+# What a BMI is computed from where the record holds none.
+PARTS: dict[str, tuple[str, dict[str, float], tuple[float, float], tuple[float, float] | None]] = {
+    "weight_kg": ("29463-7 3141-9 3142-7", {"kg": 1}, (2, 400), (4.4, 880)),
+    "height_cm": ("8302-2 3137-7 3138-5", {"cm": 1}, (40, 250), (0.4, 98)),
+}
 SERIES = ("sbp_mmhg", "ldl_mg_dl", "hba1c_percent", "egfr_ml_min_173m2", "bmi_kg_m2")
 LONG_DAYS, SUPPLY_DAYS, LONGEST_SUPPLY_DAYS, GRACE_DAYS = 1825, 90.0, 730.0, 30
 COUNTED_VISITS = {

@@ -113,7 +113,7 @@ def days_before(at: Reading, moments: pd.Series) -> pd.Series:
 
 def results(at: Reading, analyte: str) -> pd.DataFrame:
     """Plausible results of an analyte in its own unit."""
-    codes, units, (low, high), elsewhere = ANALYTES[analyte]
+    codes, units, (low, high), elsewhere = (ANALYTES | declared.PARTS)[analyte]
     facts = at.of({f"LOINC//{code}" for code in codes.split()})
     facts = facts[facts.value.notna()]
     kept = []
@@ -144,7 +144,43 @@ def measurements(at: Reading) -> dict[str, pd.Series]:
         columns[f"{analyte}_slope_{LONG_DAYS}d"] = at.series(pd.Series(slopes, dtype=float))
         told = at.could_tell("measurement", [("LOINC", code, "exact") for code in codes.split()])
         columns[f"{analyte}_count_{LONG_DAYS}d"] = at.or_unknown(at.series(values.count(), 0), told=told)
-    return columns
+    return columns | computed(at, columns)
+
+
+def computed(at: Reading, columns: dict[str, pd.Series]) -> dict[str, pd.Series]:
+    """BMI and eGFR of people who have none of their own, from weight and height and from creatinine."""
+    who = at.source.people
+    born = days_before(at, who.birth.where(who.birth < at.as_of))
+    weights, heights = results(at, "weight_kg"), results(at, "height_cm")
+    weight, height = at.series(latest(at.within(weights, LONG_DAYS))), at.series(latest(heights))
+    weighed = at.series(days_before(at, weights.groupby("person").time.max()))
+    measured = at.series(days_before(at, heights.groupby("person").time.max()))
+    at_weight, at_height = (born - weighed) / YEAR_DAYS, (born - measured) / YEAR_DAYS
+    fits = (at_weight >= 2) & (((at_weight >= 18) & (at_height >= 18)) | ((weighed - measured).abs() <= 30))
+    bmi = (weight / (height / 100) ** 2).where(fits)
+
+    creatinine, drawn = columns[f"creatinine_mg_dl_latest_{LONG_DAYS}d"], columns["creatinine_mg_dl_days_since"]
+    age = (born - drawn) / YEAR_DAYS
+    rates = [ckd_epi_2021(*each) for each in zip(creatinine, age, who.female, strict=True)]
+    egfr = pd.Series(rates, at.people)
+    found = {}
+    for analyte, value, days in (("bmi_kg_m2", bmi, weighed), ("egfr_ml_min_173m2", egfr, drawn)):
+        low, high = ANALYTES[analyte][2]
+        plausible = value.where(value.between(low, high))
+        own, since = columns[f"{analyte}_latest_{LONG_DAYS}d"], columns[f"{analyte}_days_since"]
+        found[f"{analyte}_latest_{LONG_DAYS}d"] = own.fillna(plausible)
+        found[f"{analyte}_days_since"] = since.fillna(days.where(plausible.notna()))
+    return found
+
+
+def ckd_epi_2021(creatinine_mg_dl: float, age_years: float, female: float) -> float:
+    """Inker LA et al., N Engl J Med 2021;385:1737-49, table 2; adults."""
+    if not age_years >= 18 or math.isnan(creatinine_mg_dl) or math.isnan(female):
+        return math.nan
+    kappa, alpha = (0.7, -0.241) if female else (0.9, -0.302)
+    ratio = creatinine_mg_dl / kappa
+    rate = 142 * min(ratio, 1) ** alpha * max(ratio, 1) ** -1.200 * 0.9938**age_years
+    return float(rate * (1.012 if female else 1))
 
 
 def latest(facts: pd.DataFrame) -> pd.Series:

@@ -22,8 +22,8 @@ from tests.features.oracle.shares import groups, markdown, shares
 
 pytestmark = pytest.mark.realdata
 
-# Of each set two moments without a clock time, and one with, on a day of which much was known only later: at its end, or
-# when a visit ended.
+# Of each set two moments without a clock time, and one with, on a day of which much was known only later: at its end,
+# or when a visit ended.
 MOMENTS = {
     "gibleed": ("2002-06-17T14:30", "2008-01-01", "2019-01-01"),
     "mimic": ("2112-12-04T12:00", "2150-01-01", "2210-01-01"),
@@ -55,8 +55,7 @@ NUMBERS = ("_latest_1825d", "_mean_1825d", "_min_1825d", "_max_1825d", "_slope_1
 ))  # fmt: skip
 ICD_ALONE = ("elixhauser_fed", "elixhauser_blane")
 SMOKING = ("smoking_current", "smoking_ever")
-NO_EGFR = ("egfr_ml_min_173m2_latest_1825d", "egfr_ml_min_173m2_days_since", "egfr_ml_min_173m2_mean_1825d",
-           "egfr_ml_min_173m2_min_1825d", "egfr_ml_min_173m2_max_1825d", "egfr_ml_min_173m2_slope_1825d")  # fmt: skip
+NO_EGFR = tuple(f"egfr_ml_min_173m2_{name}_1825d" for name in ("mean", "min", "max", "slope"))  # computed alone
 NO_GLUCOSE = ("fasting_glucose_mg_dl_latest_1825d", "fasting_glucose_mg_dl_days_since")
 NO_CODES = ("_count_1825d", "_ever", "_current", "charlson_", "elixhauser_", "cha2ds2_vasc_points", *(
     f"{drug}_covered_365d" for drug in DRUGS
@@ -64,7 +63,7 @@ NO_CODES = ("_count_1825d", "_ever", "_current", "charlson_", "elixhauser_", "ch
 UNKNOWN = {
     "gibleed": (*NEVER, *NUMBERS, *SMOKING),
     "mimic": (*NEVER, *NUMBERS, *NO_CODES),
-    "synthea27nj": (*NEVER, *ICD_ALONE, *NO_EGFR, *NO_GLUCOSE, "_risk", "cha2ds2_vasc_points"),
+    "synthea27nj": (*NEVER, *ICD_ALONE, *NO_EGFR, *NO_GLUCOSE, "pce_ascvd_10y_risk", "cha2ds2_vasc_points"),
     "synthea": (*NEVER, *ICD_ALONE, *NO_GLUCOSE),
     "bulk": (*NEVER, *NUMBERS, *ICD_ALONE, *SMOKING, "_count_1825d", "cha2ds2_vasc_points"),
 }
