@@ -226,7 +226,7 @@ def test_case_and_blanks_of_a_unit_change_nothing(known: tuple[str, str, str], c
     assert same(conversion(code, written, target=target), conversion(code, unit, target=target)), written
 
 
-LATEST = Catalogue(tuple(one for one in measurements() if one.aggregate == "latest"))
+LATEST = catalogue(["measurements"]).only(one.name for one in measurements() if one.aggregate == "latest")
 
 
 @settings(max_examples=100, deadline=None)
