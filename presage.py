@@ -60,8 +60,8 @@ _CLASSES = {
     "Training": ("training.report", "Summary"),
 }
 _FUNCTIONS = (
-    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "describe", "evaluate", "features", "flag",
-    "ingest", "init", "load_vocabulary", "models", "promote", "prs", "report", "score", "simulate", "studies",
+    "ancestry_fit", "bundle", "catalogue", "check_leakage", "cohort", "compact", "describe", "evaluate", "features",
+    "flag", "ingest", "init", "load_vocabulary", "models", "promote", "prs", "report", "score", "simulate", "studies",
     "train", "validate",
 )  # fmt: skip
 __all__ = ["__version__", *_CLASSES, *_FUNCTIONS]
@@ -133,13 +133,15 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
         schema: str | None = None,
         vocabulary_schema: str | None = None,
         replace: bool = False,
+        update: bool = False,
         progress: bool | Progress = False,
     ) -> IngestReport:
         """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, a DuckDB file, or the URL of a PostgreSQL database.
 
         A URL holds no password: that comes from PGPASSWORD or ~/.pgpass. schema: that of the person table, in a
         database of several. vocabulary_schema: that of the concept table, where it is another.
-        replace: take the place of what the record has of this source although people are missing.
+        replace: take the place of what the record has of this source although people are missing. update: the source
+        holds what has changed since; a row takes the place of those with its key, and everything else stays.
 
         >>> ps.ingest.omop("small/omop", "small-record").people
         200
@@ -152,34 +154,50 @@ class ingest:  # noqa: N801  # a name space, as in ps.ingest.omop
             schema=schema,
             vocabulary_schema=vocabulary_schema,
             replace=replace,
+            update=update,
             progress=_watched(progress),
         )
 
     @staticmethod
     def fhir(
-        source: StrPath, record: Record | StrPath, *, replace: bool = False, progress: bool | Progress = False
+        source: StrPath,
+        record: Record | StrPath,
+        *,
+        replace: bool = False,
+        update: bool = False,
+        progress: bool | Progress = False,
     ) -> IngestReport:
         """FHIR R4: a folder of a bulk export (NDJSON), or bundles (a folder or zip).
+
+        update: the source holds what has changed since; the later version of each resource counts (`_since`,
+        `deleted/`), and everything else stays.
 
         >>> ps.ingest.fhir("small/fhir", "small-fhir-record").people
         200
         """
         from features.sources.fhir import ingest as run
 
-        return run(_path(source), _required(record), replace=replace, progress=_watched(progress))
+        return run(_path(source), _required(record), replace=replace, update=update, progress=_watched(progress))
 
     @staticmethod
     def meds(
-        source: StrPath, record: Record | StrPath, *, replace: bool = False, progress: bool | Progress = False
+        source: StrPath,
+        record: Record | StrPath,
+        *,
+        replace: bool = False,
+        update: bool = False,
+        progress: bool | Progress = False,
     ) -> IngestReport:
         """A MEDS data set made elsewhere: its folder, with data/ and metadata/.
+
+        update: the source holds what has changed since; of its people what lies within its time is replaced.
 
         >>> ps.ingest.meds("small-record", "small-meds-record").people
         200
         """
         from features.sources import ingest as run
 
-        return run(_path(source), _required(record), replace=replace, progress=_watched(progress))
+        return run(_path(source), _required(record), replace=replace, update=update, progress=_watched(progress))
 
     @staticmethod
     def genotypes(
@@ -243,6 +261,19 @@ def describe(record: Record | StrPath) -> Description:
     from features.record import Record as Kept
 
     return run(record if isinstance(record, Kept) else Kept.open(record))
+
+
+def compact(record: Record | StrPath, *, progress: bool | Progress = False) -> list[str]:
+    """Write the MEDS folder of a record anew from what was ingested and the updates since; return the sources.
+
+    An update does so by itself beyond a tenth. Without an update that is pending nothing happens.
+
+    >>> ps.compact("small-record")
+    []
+    """
+    from features.sources import compact as run
+
+    return run(_required(record), progress=_watched(progress))
 
 
 def load_vocabulary(source: StrPath, *, release: str | None = None, progress: bool | Progress = False) -> Loaded:

@@ -12,7 +12,6 @@ import ibis
 import numpy as np
 import pyarrow as pa
 from ibis.backends import BaseBackend
-from pyarrow import parquet
 from scipy import sparse
 
 from features.arrays import Positions
@@ -137,18 +136,12 @@ def shard_rows(index: Index, record: Record, *, largest: int = SHARD_PAIRS) -> l
     """
     order = np.argsort(index.subject_ids, kind="stable")
     subjects = np.unique(index.subject_ids)
-    pairs = _count_events(record) * max(1.0, len(index) / max(1, len(subjects)))
+    pairs = record.count() * max(1.0, len(index) / max(1, len(subjects)))
     edges = np.linspace(0, len(subjects), 1 + max(1, math.ceil(pairs / largest))).astype(np.intp)
     if not len(subjects):
         return [order]
     starts = np.searchsorted(index.subject_ids[order], subjects[np.unique(edges[1:-1])])
     return [rows for rows in np.split(order, starts) if len(rows)]
-
-
-def _count_events(record: Record) -> int:
-    if record.path is None:
-        return len(record.tables["events"])
-    return sum(parquet.read_metadata(file).num_rows for file in (record.path / "data").rglob("*.parquet"))
 
 
 def _session(backend: BaseBackend | None, max_memory: str | None) -> IbisSession:

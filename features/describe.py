@@ -51,7 +51,8 @@ class SetAside:
 class Description:
     """A record as features read it. unread: the commonest codes that no feature reads, with words and facts.
 
-    is_empty: nothing in it is read by any feature of the catalogue, not even a birth.
+    is_empty: nothing in it is read by any feature of the catalogue, not even a birth. pending: rows of updates that lie
+    beside `data/`.
     """
 
     people: int
@@ -61,6 +62,7 @@ class Description:
     set_aside: tuple[SetAside, ...]
     tells: Tells = field(repr=False)
     is_empty: bool = False
+    pending: int = 0
 
     @property
     def codes(self) -> int:
@@ -76,6 +78,8 @@ class Description:
         """A few sentences, for the end of an ingest."""
         if self.is_empty:
             yield "No feature can be filled from this record: none of its codes is read, not even a birth."
+        if self.pending:
+            yield f"Updates are pending: {self.pending:,} rows beside data/ (presage record compact writes it anew)."
         yield f"Of {self.codes:,} codes, {self.codes_read:,} are read by a feature."
         if self.unread:
             listed = ", ".join(f"{code}{f' ({words})' if words else ''}" for code, words, _ in self.unread)
@@ -90,6 +94,7 @@ class Description:
             "people": self.people,
             "facts": self.facts,
             "is_empty": self.is_empty,
+            "pending": self.pending,
             "vocabularies": [
                 {
                     "vocabulary": each.name,
@@ -155,6 +160,7 @@ def describe(record: Record) -> Description:
         set_aside=_set_aside(session.run(_results())),
         tells=record.tells,
         is_empty=not (read & set(facts)),
+        pending=record.pending,
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from features.codes import canonical_code
 from features.errors import PresageError
-from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, ROWS, Record, Tells, codes_of, key_of, settle
+from features.record import ANCESTORS, CODES, EVENTS, GENOMIC, ROWS, Record, Tells, codes_of, key_of, scan, settle
 from features.sources import FIRST_YEAR, LAST_YEAR
 from serving.flagging import panels_of
 from serving.scoring import OTHERS, Champion, Hierarchy, others_of, score_record
@@ -257,15 +257,20 @@ class People:
             return self._ancestors
 
     def _person(self, name: str, subject_id: int) -> pa.Table:
-        schema = ROWS if name == "events" else GENOMIC[name]
-        path = (self.record_dir or Path()) / ("data" if name == "events" else f"genomic/{name}.parquet")
+        theirs = pc.field("subject_id") == subject_id
+        folder = self.record_dir or Path()
+        if name == "events":
+            return scan(folder, theirs, columns=ROWS.names)
+        path = folder / f"genomic/{name}.parquet"
         if not path.exists():
-            return schema.empty_table()
-        return ds.dataset(path, schema=schema, format="parquet").to_table(filter=pc.field("subject_id") == subject_id)
+            return GENOMIC[name].empty_table()
+        return ds.dataset(path, schema=GENOMIC[name], format="parquet").to_table(filter=theirs)
 
     def _of_everybody(self, record_dir: Path) -> dict[str, pa.Table]:
         """The record's codes and hierarchy, which code lists are read by, and `OTHERS`. Read again once it is new."""
-        parts = (record_dir / name for name in ("data", "metadata"))  # a folder is new once a file in it is exchanged
+        parts = (
+            record_dir / name for name in ("data", "deltas", "metadata")
+        )  # a folder is new once a file in it is exchanged
         state = tuple(path.stat().st_mtime_ns for path in parts if path.exists())
         if self._read_at != state:
             tables = {OTHERS: others_of(Record.open(record_dir), ibis.duckdb.connect())}

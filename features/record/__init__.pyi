@@ -1,3 +1,17 @@
+from .deltas import DATA as DATA
+from .deltas import DELTAS as DELTAS
+from .deltas import KEPT as KEPT
+from .deltas import ORIGIN_COLUMNS as ORIGIN_COLUMNS
+from .deltas import ORIGINS as ORIGINS
+from .deltas import ORIGINS_OF as ORIGINS_OF
+from .deltas import SHARD_BITS as SHARD_BITS
+from .deltas import STORED as STORED
+from .deltas import VOID as VOID
+from .deltas import Parts as Parts
+from .deltas import parts_of as parts_of
+from .deltas import scan as scan
+from .deltas import sources_with_deltas as sources_with_deltas
+from .deltas import with_deltas as with_deltas
 from .facts import codes_of as codes_of
 from .facts import distinct_codes as distinct_codes
 from .facts import key_of as key_of

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from features.errors import PresageError
 
 # Folders that hold one folder for each source, exchanged whole.
-BY_SOURCE = ("data", "rejects")
+BY_SOURCE = ("data", "origins", "deltas", "kept", "rejects")
 _MOVING, _SCRATCH, _OLD = ".moving-", ".ingest-", ".old"
 
 

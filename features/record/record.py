@@ -14,6 +14,7 @@ from ibis.backends.duckdb import Backend
 
 from features.arrays import Ints
 from features.errors import PresageError
+from features.record import deltas
 from features.record.facts import keyed, keyed_table
 from features.record.moving import settle
 from features.record.schema import ANCESTORS, CODES, EVENTS, GENOMIC, IDENTITY, ROWS
@@ -86,8 +87,21 @@ class Record:
         return keyed(self.rows(backend))
 
     def rows(self, backend: Backend) -> ir.Table:
-        """Columns of `features.record.schema.ROWS`, as the record on disk keeps them."""
-        return self._table(backend, "rows", schema=ROWS, pattern="data/**/*.parquet")
+        """Columns of `features.record.schema.ROWS`, as the record on disk keeps them, with what updates brought."""
+        if self.path is None:
+            return self._table(backend, "rows", schema=ROWS, pattern="")
+        return deltas.joined(self.path, backend)
+
+    def count(self) -> int:
+        """The number of events, from the files' own counts."""
+        return len(self.tables["events"]) if self.path is None else deltas.count(self.path)
+
+    @property
+    def pending(self) -> int:
+        """Rows that updates wrote, or made void, since the last compaction."""
+        if self.path is None:
+            return 0
+        return sum(deltas.parts_of(self.path, source).pending for source in deltas.sources_with_deltas(self.path))
 
     def codes(self, backend: Backend) -> ir.Table:
         """The codes with their descriptions: columns of `features.record.schema.CODES`."""

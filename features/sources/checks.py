@@ -49,6 +49,23 @@ def _to_json(row) -> str:  # type: ignore[empty-body, no-untyped-def]
     """DuckDB's own."""
 
 
+@ibis.udf.scalar.builtin(name="md5_number_lower", signature=(("string",), "uint64"))
+def _md5_number_lower(text):  # type: ignore[no-untyped-def]
+    """DuckDB's own."""
+
+
+def key_number(key: ir.Value) -> ir.IntegerValue:
+    """A key of a source as a number: whole numbers as they are, others by their digest; the same in every version."""
+    if key.type().is_integer():
+        return key.cast("int64")
+    text = key.cast("string")
+    return ibis.ifelse(
+        text.re_search("^(0|-?[1-9][0-9]{0,17})$"),
+        text.try_cast("int64"),
+        (_md5_number_lower(text) >> ibis.literal(1, type="uint64")).cast("int64"),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When something happened, and the latest moment at which it was known.

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from features.codes import canonical_code
 from features.errors import PresageError
 from features.progress import Progress, silent
-from features.record import ANCESTORS, ANY, CODES, identity
+from features.record import ANCESTORS, ANY, CODES, ORIGIN_COLUMNS, identity, sources_with_deltas
 from features.sources.accounts import account
 from features.sources.broken_files import check_parquet, damage_named, named
 from features.sources.checks import (
@@ -31,58 +31,125 @@ from features.sources.checks import (
     row_as_text,
 )
 from features.sources.drugs import by_name
+from features.sources.judging import CONTEXTUAL, FACT, Ways, origin_types
 from features.sources.numbers import NUMBER_AS_TEXT, number_like, numbers_of
 from features.sources.report import IngestReport
-from features.sources.store import Workspace, workspace, write
+from features.sources.store import Kept, Workspace, workspace, write
+from features.sources.updates import Update, finished
 
 SOURCE = "meds"
+WAYS = Ways((), "", by_kind=True, repeats=False)
 _REQUIRED = ("subject_id", "time", "code")
 _WAY_OUT = "give the folder of a MEDS data set: data/**/*.parquet, metadata/codes.parquet"
 
 
-def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: Progress = silent) -> IngestReport:
+def ingest(
+    source: Path, record_dir: Path, *, replace: bool = False, update: bool = False, progress: Progress = silent
+) -> IngestReport:
     """Read a MEDS data set into the record, in place of what the record had from MEDS.
 
     Subjects keep their numbers where they are free. Without `available_time` a fact with a clock time was known at that
-    time, a fact without one at the day's end. Raises PresageError where there are no data, nobody can be read, or a
-    required column is missing.
+    time, a fact without one at the day's end. update: of the people in the source only what lies within its time, from
+    the first to the last event of anybody, is replaced, and static facts and births where it has such of a person.
+    Raises PresageError where there are no data, nobody can be read, or a required column is missing.
     """
     shards = sorted(path for path in (source / "data").rglob("*.parquet") if path.is_file())
     if not shards:
         raise PresageError(
             str(source), "the folder of a MEDS data set", found="no data/*.parquet in it", way_out=_WAY_OUT
         )
+    if sources_with_deltas(source):
+        raise PresageError(
+            str(source),
+            "a record of which no update is pending",
+            found="rows beside data/",
+            way_out=f"run presage record compact {source}",
+        )
     check_parquet(shards)
-    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space, damage_named(lambda: shards):
+    with (
+        workspace(record_dir, SOURCE, origin=source, replace=replace, update=update) as space,
+        damage_named(lambda: shards),
+    ):
+        opened = Update(space, WAYS) if update else None
         report = IngestReport(SOURCE)
         with progress("reading MEDS events", total=None):
-            columns = _check_types(source, shards)
-            raw = space.con.read_parquet([str(path) for path in shards], table_name="raw_data", union_by_name=True)
-            missing = [name for name in _REQUIRED if name not in columns]
-            if missing:
-                raise PresageError(
-                    f"{source}/data",
-                    f"the columns {', '.join(_REQUIRED)}",
-                    found=f"no column '{missing[0]}'",
-                    way_out=_WAY_OUT,
-                )
-            spelt = _spelt(source, raw)
-            rows = _checked(raw, spelt, numbers=_numbers(space, raw))
+            rows = _judged(_typed(source, space, shards, update=opened))
             staged = space.con.create_table("checked", rows.drop("source_row"))
-            account(space, report, name="data", staged=staged, rows=rows)
-            events, subjects = _with_subjects(space, staged.filter(staged.reason.isnull()))
+            account(space, report, name="data", staged=staged.filter(staged.is_new), rows=rows.filter(rows.is_new))
+            facts, subjects = _with_subjects(space, staged)
+            events = facts.filter(facts.reason.isnull()).select(*EVENT_COLUMNS, *ORIGIN_COLUMNS)
             report.table("data").events = int(events.count().to_pyarrow().as_py())
-        codes, ancestors = _metadata(source, events)
-        return write(
-            space,
-            events=events,
-            subjects=subjects,
-            codes=ibis.memtable(codes),
-            ancestors=ibis.memtable(ancestors),
-            kinds={ANY: events},
-            report=report,
-            progress=progress,
+        codes, ancestors = (ibis.memtable(table) for table in _metadata(source, facts))
+        if opened is not None:
+            opened.judged_as(facts)
+            opened.write(
+                whole=events.limit(0), subjects=subjects, codes=codes, ancestors=ancestors, kinds={ANY: None},
+                kept=Kept({}), report=report,
+            )  # fmt: skip
+        else:
+            aside = facts.filter(facts.reason.notnull()).select(FACT)
+            write(
+                space,
+                events=events,
+                subjects=subjects,
+                codes=codes,
+                ancestors=ancestors,
+                kinds={ANY: None},
+                kept=Kept({"aside": aside}),
+                report=report,
+                progress=progress,
+            )
+    return finished(report, record_dir) if update else report
+
+
+def _typed(source: Path, space: Workspace, shards: Sequence[Path], *, update: Update | None) -> ir.Table:
+    """The rows of the source, typed; of an update with those that stay of its people."""
+    columns = _check_types(source, shards)
+    raw = space.con.read_parquet([str(path) for path in shards], table_name="raw_data", union_by_name=True)
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing:
+        raise PresageError(
+            f"{source}/data",
+            f"the columns {', '.join(_REQUIRED)}",
+            found=f"no column '{missing[0]}'",
+            way_out=_WAY_OUT,
         )
+    rows = _read_rows(raw, _spelt(source, raw), numbers=_numbers(space, raw))
+    if update is None:
+        return rows
+    new = space.con.create_table("new_rows", rows)
+    return new.union(_staying(update, new).select(new.columns))
+
+
+def _staying(update: Update, new: ir.Table) -> ir.Table:
+    """What stays of the people of an update: all that does not lie within its time; static facts and births where it
+    has none of that person.
+    """
+    people = new.filter(new.source_subject.notnull()).select(person=new.source_subject).distinct()
+    events, aside = update.of_people(people)
+    columns = ("person", *EVENT_COLUMNS[1:])
+    rows = events.select(columns).union(aside.select(columns))
+    lasting = (new.code == "MEDS_BIRTH") | (new.time.isnull() & ~new.dated)
+    covered = new.filter(~lasting.fill_null(False)).agg(first=new.time.min(), last=new.time.max()).to_pyarrow()
+    first, last = covered["first"][0].as_py(), covered["last"][0].as_py()
+    within = rows.time.between(first, last) if first is not None else ibis.literal(False)
+    of_birth = rows.code == "MEDS_BIRTH"
+    births = new.filter(new.code == "MEDS_BIRTH").select(born=new.source_subject).distinct()
+    static = new.filter(new.time.isnull(), ~new.dated).select(known=new.source_subject).distinct()
+    stays = ibis.cases(
+        (of_birth, rows.person.notin(births.born)),
+        (rows.time.isnull(), rows.person.notin(static.known)),
+        else_=~within,
+    )
+    rows = rows.filter(stays)
+    rows = rows.mutate(source_subject=rows.person, dated=rows.time.notnull())
+    # They were read, and remarked upon, before.
+    silent_on = {
+        name: ibis.literal(False) if kind.is_boolean() else ibis.null(kind)
+        for name, kind in new.schema().items()
+        if name not in rows.columns
+    }
+    return rows.mutate(**silent_on)
 
 
 def _whole(kind: pa.DataType) -> bool:
@@ -144,8 +211,8 @@ def _numbers(space: Workspace, raw: ir.Table) -> pa.Table:
     return numbers_of(space.con.to_pyarrow(texts)["text"].to_pylist())
 
 
-def _checked(raw: ir.Table, spelt: pa.Table, *, numbers: pa.Table) -> ir.Table:
-    """Every row with `reason` and `mended`; codes and their codings as `spelt` (SPELT) has them."""
+def _read_rows(raw: ir.Table, spelt: pa.Table, *, numbers: pa.Table) -> ir.Table:
+    """Every row, typed; codes and their codings as `spelt` (SPELT) has them."""
 
     def column(name: str, kind: str) -> ir.Value:
         return raw[name].cast(kind) if name in raw.columns else ibis.null(kind)
@@ -173,7 +240,13 @@ def _checked(raw: ir.Table, spelt: pa.Table, *, numbers: pa.Table) -> ir.Table:
     rows = _with_numbers(rows, numbers)
     when = moment(rows.time.cast("date"), rows.time)
     derived = ibis.ifelse(rows.code == "MEDS_BIRTH", rows.time, when.known)
-    rows = rows.mutate(available_time=rows.given if "available_time" in raw.columns else derived).drop("given")
+    return rows.mutate(
+        available_time=rows.given if "available_time" in raw.columns else derived, is_new=ibis.literal(True)
+    ).drop("given")
+
+
+def _judged(rows: ir.Table) -> ir.Table:
+    """Every row with `reason` and `mended`."""
     lives = rows.filter(rows.code.isin(["MEDS_BIRTH", "MEDS_DEATH"]))
     lives = lives.group_by("source_subject").agg(
         birth=lives.time.min(where=lives.code == "MEDS_BIRTH").cast("date"),
@@ -212,13 +285,20 @@ def _with_numbers(rows: ir.Table, numbers: pa.Table) -> ir.Table:
     ).drop("said", "sign", "said_unit")
 
 
-def _with_subjects(space: Workspace, good: ir.Table) -> tuple[ir.Table, ir.Table]:
-    people = good.select("source_subject").distinct()
+def _with_subjects(space: Workspace, rows: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Rows that are in, or that only another row keeps out, as events with their origins; and the identity map."""
+    rows = rows.filter(rows.reason.isnull() | rows.reason.isin(CONTEXTUAL))
+    people = rows.filter(rows.reason.isnull()).select("source_subject").distinct()
     people = people.select(source_id=people.source_subject.cast("string"), wish=people.source_subject)
     subjects = identity.assign(space.con, space.record_dir, source=SOURCE, people=people)
     numbers = subjects.select("subject_id", source_subject=subjects.source_id.cast("int64"))
-    events = good.join(numbers, "source_subject").select(EVENT_COLUMNS)
-    return space.con.create_table("events", events), subjects
+    rows = rows.join(numbers, "source_subject")
+    origins = {name: ibis.null(kind) for name, kind in origin_types().items()}
+    rows = rows.mutate(
+        **{**origins, "kind": ibis.literal("data"), "person": rows.source_subject}, day=rows.time.cast("date")
+    )
+    columns = (*EVENT_COLUMNS, *ORIGIN_COLUMNS, "day", "reason")
+    return space.con.create_table("events", rows.select(columns)), subjects
 
 
 # Sex as other writers of MEDS code it (MIMIC-IV's: https://github.com/Medical-Event-Data-Standard/MIMIC_IV_MEDS).

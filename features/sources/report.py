@@ -71,7 +71,8 @@ class IngestReport(Shown):
 
     `tables` stand in the order they were read; a table the source lacks has status `absent`. vocabularies: those
     loaded, by release and digest. unread: tables and files that are not read; unread_rows: the number of rows of those
-    tables among them that hold facts about people.
+    tables among them that hold facts about people. update: what an update did, by what befell rows; people and events
+    are then those of the record as it now stands. pending: rows of updates that wait to be compacted.
     """
 
     source: str
@@ -83,6 +84,8 @@ class IngestReport(Shown):
     unread_rows: dict[str, int] = field(default_factory=dict)
     tables: dict[str, TableReport] = field(default_factory=dict)
     vocabularies: tuple[dict[str, Any], ...] = ()
+    update: dict[str, int] | None = None
+    pending: int = 0
 
     def table(self, name: str) -> TableReport:
         """The report of one table, made on first use."""
@@ -105,6 +108,7 @@ class IngestReport(Shown):
             "unread_rows": self.unread_rows,
             "vocabularies": list(self.vocabularies),
             "tables": {name: table.as_json() for name, table in self.tables.items()},
+            **({} if self.update is None else {"update": self.update}),
         }
 
     def to_pandas(self) -> pd.DataFrame:
@@ -137,6 +141,10 @@ class IngestReport(Shown):
             else:
                 grid.add_row(name, f"{table.rows:,}", f"{table.events:,}", "\n".join(_remarks(table)))
         yield grid
+        if self.update is not None:
+            yield f"Update: {', '.join(f'{n:,} {what}' for what, n in self.update.items())}"
+        if self.pending:
+            yield f"Pending: {self.pending:,} rows beside data/ (presage record compact writes the folder anew)"
         if self.unread:
             counted = {name: f" ({rows:,} rows)" for name, rows in self.unread_rows.items()}
             yield f"Not read: {', '.join(name + counted.get(name, '') for name in self.unread)}"

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.cli.options import AncestryOption, FrequenciesOption, RecordOption, ReplaceOption, ScoresOption, now, say
+from serving.cli.options import (
+    AncestryOption,
+    FrequenciesOption,
+    RecordOption,
+    ReplaceOption,
+    ScoresOption,
+    UpdateOption,
+    now,
+    say,
+)
 from serving.cli.polygenic import BuildOption, with_polygenic_settings
 from serving.console import console, progress
 
@@ -37,6 +46,7 @@ def ingest_omop(
     schema: Annotated[str | None, typer.Option(help="The schema of the person table, where several have one.")] = None,
     vocabulary_schema: Annotated[str | None, typer.Option(help="The schema of the concept table, if another.")] = None,
     replace: ReplaceOption = False,
+    update: UpdateOption = False,
 ) -> None:
     """OMOP CDM 5.3 or 5.4: a folder or zip of CSV or Parquet, a DuckDB file, or a PostgreSQL database.
 
@@ -44,7 +54,15 @@ def ingest_omop(
     """
     from features.sources.omop import ingest as run
 
-    report = run(source, record, schema=schema, vocabulary_schema=vocabulary_schema, replace=replace, progress=progress)
+    report = run(
+        source,
+        record,
+        schema=schema,
+        vocabulary_schema=vocabulary_schema,
+        replace=replace,
+        update=update,
+        progress=progress,
+    )
     console.print(report)
     _say_what_is_read(record)
 
@@ -54,11 +72,12 @@ def ingest_fhir(
     source: Annotated[Path, typer.Argument(help="The folder, zip or file.", callback=_source)],
     record: RecordOption,
     replace: ReplaceOption = False,
+    update: UpdateOption = False,
 ) -> None:
     """FHIR R4: a bulk-export folder (NDJSON) or bundles (folder or zip)."""
     from features.sources.fhir import ingest as run
 
-    console.print(run(source, record, replace=replace, progress=progress))
+    console.print(run(source, record, replace=replace, update=update, progress=progress))
     _say_what_is_read(record)
 
 
@@ -67,11 +86,12 @@ def ingest_meds(
     source: Annotated[Path, typer.Argument(help="Its folder, with data/ and metadata/.", callback=_source)],
     record: RecordOption,
     replace: ReplaceOption = False,
+    update: UpdateOption = False,
 ) -> None:
     """A MEDS data set made elsewhere."""
     from features.sources import ingest as run
 
-    console.print(run(source, record, replace=replace, progress=progress))
+    console.print(run(source, record, replace=replace, update=update, progress=progress))
     _say_what_is_read(record)
 
 
@@ -201,6 +221,15 @@ def describe_record(
     console.print(found)
     if json_out is not None:
         write_text(json_out, json.dumps(found.to_json(), indent=1) + "\n")
+
+
+@record.command("compact")
+def compact_record(folder: Annotated[Path, typer.Argument(help="The record's folder.")]) -> None:
+    """Write the MEDS folder anew from what was ingested and the updates since; an update does so beyond a tenth."""
+    from features.sources import compact
+
+    done = compact(folder, progress=progress)
+    say(f"compacted: {', '.join(done)}" if done else "nothing was pending")
 
 
 @vocabulary.command("load")

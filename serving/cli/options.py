@@ -19,6 +19,9 @@ AncestryOption = Annotated[Path | None, typer.Option(help="Reference frozen by: 
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Replace what the record has of this source although people are missing.")
 ]
+UpdateOption = Annotated[
+    bool, typer.Option("--update", help="The source holds what has changed since; everything else stays.")
+]
 RecordOption = Annotated[Path, typer.Option("--record", help="The record's folder.")]
 
 StudyArgument = Annotated[str, typer.Argument(help="A study that ships (see presage studies), or a study file.")]

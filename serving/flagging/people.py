@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
-from features.record import identity
+from features.record import identity, scan
 from serving.store import UNASSIGNED, Person
 
 CARE_SITE = "CARE_SITE"
@@ -24,8 +23,7 @@ def panels_of(record_dir: Path, subject_ids: Iterable[int] | None = None) -> dic
     wanted = pc.field("code") == CARE_SITE
     if subject_ids is not None:
         wanted &= pc.field("subject_id").isin(pa.array(list(subject_ids), pa.int64()))
-    events = ds.dataset(record_dir / "data", format="parquet")
-    care_sites = events.to_table(columns=["subject_id", "text_value"], filter=wanted)
+    care_sites = scan(record_dir, wanted, columns=["subject_id", "text_value"])
     ordered = care_sites.sort_by([("subject_id", "ascending"), ("text_value", "ascending")])
     pairs = zip(ordered["subject_id"].to_pylist(), ordered["text_value"].to_pylist(), strict=True)
     return {subject_id: site for subject_id, site in pairs if site}

@@ -42,7 +42,8 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 move_in(Path(sys.argv[1]), Path(sys.argv[2]))
 """
-FILES = ("identity/subjects.parquet", "data/omop/0000.parquet", "metadata/codes.parquet", "metadata/omop/codes.parquet",
+FILES = ("identity/subjects.parquet", "data/omop/0000.parquet", "origins/omop/0000.parquet",
+         "kept/omop/people.parquet", "metadata/codes.parquet", "metadata/omop/codes.parquet",
          "genomic/findings.parquet", "metadata/tells.json", "ingest_report.json")  # fmt: skip
 
 
@@ -68,20 +69,22 @@ def words(record: Path) -> dict[str, str]:
 
 @pytest.fixture
 def states(tmp_path: Path) -> Callable[[int], tuple[Path, Path]]:
-    """An old record of two shards and rejects, and a new one of one shard, ready beside it."""
+    """An old record of two shards, rejects and a pending update, and a new one of one shard, ready beside it."""
 
     def made(n: int) -> tuple[Path, Path]:
         record = written(tmp_path / f"record{n}", "old", "data/omop/0001.parquet", "rejects/omop/person.parquet",
-                         "data/fhir/0000.parquet")  # fmt: skip
+                         "data/fhir/0000.parquet", "deltas/omop/void.parquet")  # fmt: skip
         ready = written(record / ".ingest-x" / "ready", "new")
-        (ready / "rejects" / "omop").mkdir(parents=True)
+        for part in ("rejects", "deltas"):  # nothing set aside, nothing pending
+            (ready / part / "omop").mkdir(parents=True)
         return record, ready
 
     return made
 
 
 OTHERS = {"data/fhir/0000.parquet": "old"}
-OLD = dict.fromkeys([*FILES, "data/omop/0001.parquet", "rejects/omop/person.parquet"], "old") | OTHERS
+OLD = dict.fromkeys([*FILES, "data/omop/0001.parquet", "rejects/omop/person.parquet",
+                     "deltas/omop/void.parquet"], "old") | OTHERS  # fmt: skip
 NEW = dict.fromkeys(FILES, "new") | OTHERS
 
 

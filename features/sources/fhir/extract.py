@@ -37,6 +37,7 @@ SCHEMAS = {
             ("person", _TEXT),
             ("reason", _TEXT),
             ("note", _TEXT),
+            ("deleted", pa.bool_()),
         ]
     ),
     "facts": pa.schema(
@@ -71,8 +72,9 @@ SCHEMAS = {
     "aliases": pa.schema([("seq", pa.int64()), ("called", _TEXT)]),
     "encounters": pa.schema([("seq", pa.int64()), ("code", _TEXT), ("start", _TEXT), ("end", _TEXT)]),
     "coverages": pa.schema([("seq", pa.int64()), ("start", _TEXT), ("end", _TEXT)]),
-    "medications": pa.schema([("id", _TEXT), ("code", _TEXT), ("codings", _CODES)]),
-    "names": pa.schema([("id", _TEXT), ("label", _TEXT), ("whole", _TEXT)]),
+    "links": pa.schema([("seq", pa.int64()), ("replaced", _TEXT), ("by", _TEXT)]),
+    "medications": pa.schema([("seq", pa.int64()), ("id", _TEXT), ("code", _TEXT), ("codings", _CODES)]),
+    "names": pa.schema([("seq", pa.int64()), ("id", _TEXT), ("label", _TEXT), ("whole", _TEXT)]),
 }
 
 PERSONAL = frozenset({*MAPPERS, "Patient", "Encounter", "Coverage"})
@@ -83,6 +85,7 @@ _ROWS, _BATCHES = 1_000, 50  # cells become columns while the processor's cache 
 _FEW = frozenset({"kind", "server", "updated", "version", "reason", "note", "code", "text", "unit", "mended"})
 DAMAGED_FROM = "(damaged: from there on)"
 MISSHAPEN = "not shaped as FHIR says"
+DELETED = "deleted (takes away what the record has of it)"
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Extract:
 
     rows: resources read, by type; contained: those of them that others contain. wrong: pieces of files that are no
     resources, by what their file is named after and reason. words: a description for a code. servers: whose the
-    patients are. unread: files that lie there and are not read.
+    patients are. unread: files that lie there and are not read. linked: whether a patient is said to be replaced.
     """
 
     folder: Path
@@ -102,6 +105,7 @@ class Extract:
     servers: Servers = field(default_factory=Servers)
     unread: tuple[str, ...] = ()
     visits_inside: int = 0  # encounters that other resources contain
+    linked: bool = False
 
     def path(self, table: str) -> Path:
         """The file of the flat table with this name, one of SCHEMAS."""
@@ -145,18 +149,19 @@ class _Piece(NamedTuple):
     full_url: str | None
     id: str | None
     key: str | None
+    deleted: bool = False
 
     @staticmethod
     def of(seq: int, held: Found, content: Mapping[str, Any], *, holder: int | None) -> _Piece:
         id_, place = _text(content.get("id")), held.place
         own = None if id_ is None else key(place.server, held.kind, id_)
-        return _Piece(seq, held.kind, content, holder, place, held.full_url, id_, own)
+        return _Piece(seq, held.kind, content, holder, place, held.full_url, id_, own, held.deleted)
 
-    def row(self, person: str | None, *, reason: str | None, note: str | None = None) -> tuple[Any, ...]:
+    def row(self, person: str | None, *, reason: str | None = None, note: str | None = None) -> tuple[Any, ...]:
         """The resource's row of the table `resources`; the id by itself is asked for of Patients only."""
-        seq, kind, content, holder, place, _, id_, own = self
+        seq, kind, content, holder, place, _, id_, own, deleted = self
         id_ = id_ if kind == "Patient" else None
-        return (seq, kind, id_, place.server, own, holder, *_version(content), person, reason, note)
+        return (seq, kind, id_, place.server, own, holder, *_version(content), person, reason, note, deleted)
 
 
 def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
@@ -165,7 +170,7 @@ def _add_or_reject(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
     except (AttributeError, KeyError, TypeError, ValueError):
         # JSON of another shape than FHIR's: a text where an object should be, and the like.
         if piece.kind in PERSONAL:
-            row = (piece.seq, piece.kind, None, None, None, piece.holder, None, None, None, MISSHAPEN, None)
+            row = (piece.seq, piece.kind, None, None, None, piece.holder, None, None, None, MISSHAPEN, None, False)
             tables.add("resources", *row)
 
 
@@ -222,10 +227,14 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 def _add(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
     kind, content = piece.kind, piece.content
-    if kind == "Medication":
+    if piece.deleted:
+        tables.add("resources", *piece.row(None, reason=DELETED))
+    elif kind == "Medication":
+        tables.add("resources", *piece.row(None))
         if drug := coded_drug(content.get("code")):
-            tables.add("medications", piece.key, _known(extracted, drug), _others(drug, ()))
+            tables.add("medications", piece.seq, piece.key, _known(extracted, drug), _others(drug, ()))
     elif kind in ("Organization", "Practitioner"):
+        tables.add("resources", *piece.row(None))
         _add_name(tables, piece)
     elif kind == "Patient":
         _add_patient(tables, extracted, piece)
@@ -287,7 +296,8 @@ def _add_patient(tables: _Tables, extracted: Extract, piece: _Piece) -> None:
             keys = (resolved(other, place, expected="Patient") for other in others)
             for other in keys:
                 if other and kind_of(other) == "Patient":
-                    extracted.servers.links.add((own, other) if is_replaced else (other, own))
+                    tables.add("links", piece.seq, *((own, other) if is_replaced else (other, own)))
+                    extracted.linked = True
 
 
 def _add_name(tables: _Tables, piece: _Piece) -> None:
@@ -298,7 +308,7 @@ def _add_name(tables: _Tables, piece: _Piece) -> None:
     whole = identifier_key(identifiers[0]) if identifiers else piece.key
     logical = (f"{piece.kind}?{identifier_key(one)}" for one in identifiers)
     for name in filter(None, [piece.key, *logical]):
-        tables.add("names", name, label, whole and whole.removeprefix("identifier:"))
+        tables.add("names", piece.seq, name, label, whole and whole.removeprefix("identifier:"))
 
 
 def _known(extracted: Extract, drug: Coded) -> str:

@@ -15,7 +15,7 @@ from features.progress import Advance
 from features.sources.broken_files import DAMAGED, check_utf_8
 from features.sources.fhir.contained import contained
 from features.sources.fhir.files import WAY_OUT, files_of, opened
-from features.sources.fhir.references import NOWHERE, Place, place_of, urls_of
+from features.sources.fhir.references import NOWHERE, Place, literal, place_of, server_of, urls_of
 
 Resource = Mapping[str, Any]
 
@@ -45,7 +45,8 @@ class Found(NamedTuple):
     kind: its resourceType; of a broken piece, the kind that its file is named after. content: None where no resource of
     this type is read, or `wrong` says why the piece is not a resource. place: its server, and the names by which other
     resources of its bundle mean it. full_url: what its bundle calls it. contained: whether the last resource before it
-    that is not contained holds it. file: the name of its file, of a piece that is broken.
+    that is not contained holds it. file: the name of its file, of a piece that is broken. deleted: whether this says
+    that the resource is deleted; its content is then no more than its id, and when that was, if it is said.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Found(NamedTuple):
     full_url: str | None = None
     contained: bool = False
     file: str | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Log:
     transaction_time: str | None
     resources: Mapping[str, int]
     server: str | None = None
+
+    def later(self, moment: str | None) -> Log:
+        """With the later of two moments of export, by their days."""
+        moments = [one for one in (self.transaction_time, moment) if one]
+        return Log(max(moments, default=None), self.resources, self.server)
 
 
 def size_of(source: Path) -> int:
@@ -234,6 +241,8 @@ def _of_resource(
 def _of_bundle(bundle: Resource, outer: Place, *, wanted: Wanted, depth: int) -> Iterator[Found]:
     is_bundle = bundle["resourceType"] == "Bundle"
     entries = _entries(bundle) if is_bundle else [*_parameters(bundle)]
+    if is_bundle:
+        yield from _deletions(bundle, outer, wanted=wanted)
     urls = {**(outer.urls or {}), **urls_of(entries)}
     for url, one in entries:
         # What comes without a url of its own is of the bundle's server, if that is itself an entry of one.
@@ -249,8 +258,34 @@ def _of_bundle(bundle: Resource, outer: Place, *, wanted: Wanted, depth: int) ->
 def _entries(bundle: Resource) -> list[tuple[Any, Resource]]:
     listed = bundle.get("entry")
     entries = [entry for entry in (listed if isinstance(listed, list) else []) if isinstance(entry, dict)]
-    urls = ((entry.get("fullUrl"), entry.get("resource")) for entry in entries)
+    urls = ((entry.get("fullUrl"), entry.get("resource")) for entry in entries if not _is_deletion(entry))
     return [(url if isinstance(url, str) else None, one) for url, one in urls if isinstance(one, dict)]
+
+
+def _is_deletion(entry: Resource) -> bool:
+    request = entry.get("request")
+    return isinstance(request, dict) and request.get("method") == "DELETE"
+
+
+def _deletions(bundle: Resource, outer: Place, *, wanted: Wanted) -> Iterator[Found]:
+    """Entries of a transaction or a history that delete a resource, as `deleted/` of a bulk export has them
+    (https://hl7.org/fhir/uv/bulkdata/export.html, 'deleted').
+    """
+    listed = bundle.get("entry")
+    for entry in listed if isinstance(listed, list) else ():
+        if not (isinstance(entry, dict) and _is_deletion(entry)):
+            continue
+        url, response = entry["request"].get("url"), entry.get("response")
+        means = literal(url) if isinstance(url, str) else None
+        if means is None or means.kind not in wanted.kinds:
+            continue
+        full_url = entry.get("fullUrl")
+        place = place_of(full_url, {}) if isinstance(full_url, str) else Place(outer.server)
+        server = server_of(means.base) if means.base else place.server
+        moment = response.get("lastModified") if isinstance(response, dict) else None
+        meta = {"meta": {"lastUpdated": moment}} if isinstance(moment, str) else {}
+        content = {"resourceType": means.kind, "id": means.id, **meta}
+        yield Found(means.kind, orjson.dumps(entry), content, None, Place(server), deleted=True)
 
 
 def _parameters(part: Resource) -> Iterator[tuple[None, Resource]]:

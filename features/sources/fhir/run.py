@@ -12,7 +12,7 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from features.progress import Progress, silent
-from features.record import ANCESTORS, CODES, identity
+from features.record import ANCESTORS, CODES, ORIGIN_COLUMNS, identity
 from features.sources.checks import (
     BAD_DATE,
     BAD_NUMBER,
@@ -29,18 +29,23 @@ from features.sources.checks import (
     STILL_OPEN,
     TIMESTAMP,
     is_open,
+    key_number,
     merged_periods,
     moment,
     person_and_date_reasons,
 )
+from features.sources.fhir.extract import DELETED, PERSONAL, WANTED, Extract, extract
 from features.sources.fhir.extract import KINDS as READ
-from features.sources.fhir.extract import PERSONAL, WANTED, Extract, extract
+from features.sources.fhir.kept import check_servers, kept_flat, kept_tables, said_of, servers_of
 from features.sources.fhir.reading import Log, read_log, resources, size_of
 from features.sources.fhir.resources import NO_CODE
+from features.sources.fhir.servers import OTHER_SERVER, SEVERAL_PEOPLE, WHICH_SERVER
 from features.sources.fhir.times import is_never, with_moments
-from features.sources.fhir.whose import Whose, own_name
+from features.sources.fhir.whose import OTHER_THAN_CONTAINER, Whose, own_name
+from features.sources.judging import CONTEXTUAL, FACT, VISIT_END, Ways, origin_types
 from features.sources.report import IngestReport
-from features.sources.store import FIXED_CODES, Workspace, workspace, write
+from features.sources.store import FIXED_CODES, Kept, Workspace, workspace, write
+from features.sources.updates import Update, finished
 
 SOURCE = "fhir"
 # The kinds of fact that types of resources are of, as OMOP's tables part them.
@@ -50,53 +55,84 @@ KINDS = {
     "measurement": ("Observation",),
     "observation": ("Observation", "FamilyMemberHistory", "AllergyIntolerance"),
     "procedure": ("Procedure", "Immunization"),
+    "visit": ("Encounter",),
 }
+WAYS = Ways(("Patient", "Coverage"), "Encounter", by_kind=False, repeats=False)
 NO_BIRTH = f"birth {BAD_DATE}"
 UNCOVERED = "people without Coverage: enrolled from their first event to death or the day of the export"
 REPLACED = "a preliminary result, of which there is a final one"
 VISITS_INSIDE = "contained in another resource (no visit of its own; the container was known at its end)"
+# What only another resource keeps out.
+_CONTEXTUAL = (*CONTEXTUAL, REPLACED, NO_CODE, OTHER_SERVER, SEVERAL_PEOPLE, WHICH_SERVER)
 CONTAINED = "contained in another resource (read as its person's)"
 NOT_IN_LOG = "resources more or fewer than the export's log counts"
 
 
-def ingest(source: Path, record_dir: Path, *, replace: bool = False, progress: Progress = silent) -> IngestReport:
+def ingest(
+    source: Path, record_dir: Path, *, replace: bool = False, update: bool = False, progress: Progress = silent
+) -> IngestReport:
     """Read a FHIR bulk export (NDJSON) or bundles into the record, in place of what the record had from FHIR.
+
+    update: the source holds what has changed (`_since`), and what was deleted: the later version of each resource
+    counts, and everything else stays.
 
     Raises PresageError where the source holds no FHIR file, or nobody can be read.
     """
-    with workspace(record_dir, SOURCE, origin=source, replace=replace) as space:
+    with workspace(record_dir, SOURCE, origin=source, replace=replace, update=update) as space:
+        opened = Update(space, WAYS) if update else None
         with progress("reading FHIR resources", total=size_of(source)) as advance:
             extracted = extract(source, space.folder / "extract", advance=advance)
         report = IngestReport(SOURCE, "R4", unread=extracted.unread)
-        run = _Run(space, extracted, log=read_log(source), report=report)
+        run = _Run(space, extracted, log=read_log(source), report=report, update=opened)
         with progress("checking", total=None):
             events, subjects, verdicts = run.events()
             run.account(verdicts)
         _keep_rejects(space, source, verdicts=verdicts, extracted=extracted)
-        codes, ancestors = _metadata(extracted, events)
-        return write(
-            space,
-            events=events,
-            subjects=subjects,
-            codes=ibis.memtable(codes),
-            ancestors=ibis.memtable(ancestors),
-            kinds=run.kinds,
-            report=report,
-            progress=progress,
-        )
+        codes, ancestors = _metadata(extracted, events, run.facts)
+        if opened is not None:
+            opened.write(
+                whole=events.filter(events.kind.isin(WAYS.whole)), subjects=subjects, codes=ibis.memtable(codes),
+                ancestors=ibis.memtable(ancestors), kinds=KINDS, kept=run.kept, report=report,
+            )  # fmt: skip
+        else:
+            write(
+                space,
+                events=events,
+                subjects=subjects,
+                codes=ibis.memtable(codes),
+                ancestors=ibis.memtable(ancestors),
+                kinds=KINDS,
+                kept=run.kept,
+                report=report,
+                progress=progress,
+            )
+    return finished(report, record_dir) if update else report
 
 
 class _Run:
     """The flat tables of one source on their way to events."""
 
-    def __init__(self, space: Workspace, extracted: Extract, *, log: Log, report: IngestReport) -> None:
+    def __init__(
+        self, space: Workspace, extracted: Extract, *, log: Log, report: IngestReport, update: Update | None
+    ) -> None:
         self.space, self.extracted, self.log, self.report, self.con = space, extracted, log, report, space.con
-        self.kinds: dict[str, ir.Table] = {}
-        self.whose = Whose(self.con, extracted, exported_from=log.server)
+        self.update = update
+        kept = None
+        if update is not None:
+            extracted.servers = extracted.servers.merged(servers_of(update))
+            extracted.linked = True  # by what is kept, perhaps
+            self.log = log.later(update.said["transaction_time"])
+            kept = kept_flat(update, extracted)
+        self.whose = Whose(self.con, extracted, exported_from=log.server, kept=kept)
+        if update is not None:
+            check_servers(update, extracted.servers, self.whose.home)
         self.flat = self.whose.flat
 
     def events(self) -> tuple[ir.Table, ir.Table, ir.Table]:
-        """All events; the identity map; and of every resource seq, kind, reason, mended, note."""
+        """All events; the identity map; and of every resource seq, kind, reason, mended, note.
+
+        Of an update the events of people and their enrolment are everybody's, the others its own.
+        """
         unique = self.whose.without_contradicted(_without_repeats(self.con, self.flat["resources"]))
         replaced = self.whose.replaced(unique)
         unique = self.whose.without_replaced(unique, replaced)
@@ -105,26 +141,58 @@ class _Run:
         visits = self.con.create_table("visits", self._visits(known))
         facts = _without_preliminary(self.con, self.con.create_table("facts", self._facts(known, visits)))
         good = [rows.filter(rows.reason.isnull()) for rows in (visits, facts)]
+        self.facts = self._facts_to_judge(visits, facts)
         times = good[0].select("subject_id", "time").union(good[1].select("subject_id", "time"))
+        if self.update is not None:
+            self._judge(self.update, unique)
+            times = self.update.current().select("subject_id", "time")
         last_day = self._last_day(times)
         coverages = self.con.create_table("coverages", self._coverages(known, last_day=last_day))
         covered = coverages.filter(coverages.reason.isnull())
         periods = self._periods(times, covered, patients=patients, last_day=last_day)
-        made = {"person": _person_events(patients, self.whose), "visit": _visit_events(good[0]), "period": periods}
-        parts = {name: self.con.create_table(f"{name}_events", part) for name, part in made.items()}
-        parts["fact"] = good[1].select(EVENT_COLUMNS)
-        self._count_events(parts, good[1])
-        facts_of = good[1]
-        self.kinds = {
-            kind: facts_of.filter(facts_of.kind.isin(types)).select(EVENT_COLUMNS) for kind, types in KINDS.items()
+        made = {
+            "person": _with_origin(_person_events(patients, self.whose, unique), "Patient"),
+            "visit": _with_origin(_visit_events(good[0]).drop("day", "reason"), "Encounter"),
+            "period": _with_origin(periods, "Coverage"),
         }
-        self.kinds["visit"] = parts["visit"]
+        parts = {name: self.con.create_table(f"{name}_events", part) for name, part in made.items()}
+        parts["fact"] = good[1].select(*EVENT_COLUMNS, *ORIGIN_COLUMNS)
+        self._count_events(parts, good[1])
+        self.kept = self._kept(unique)
         events = reduce(lambda left, right: left.union(right), parts.values())
         return (
             events,
             subjects,
             self._verdicts(unique, visits=visits, facts=facts, coverages=coverages, patients=patients),
         )
+
+    def _facts_to_judge(self, visits: ir.Table, facts: ir.Table) -> ir.Table:
+        """Facts and visits that are in, or that only another resource keeps out: columns of FACT, and `reason`."""
+        ends = _with_origin(_visit_events(visits.filter(_may_be_in(visits))), "Encounter")
+        facts = facts.filter(_may_be_in(facts)).mutate(day=lambda t: t.time.cast("date"))
+        columns = (*FACT, "reason")
+        return self.con.create_table("facts_to_judge", ends.select(columns).union(facts.select(columns)))
+
+    def _people(self) -> ir.Table:
+        called = self.whose.called.filter(self.whose.called.people == 1)
+        return called.select("subject_id", "birth", "death", person=key_number(called.called))
+
+    def _drugs(self) -> ir.Table:
+        drugs = self.drugs
+        return drugs.select(drug=key_number(drugs.id), code=drugs.drug, codings=drugs.drug_codings)
+
+    def _judge(self, update: Update, unique: ir.Table) -> None:
+        """Judge what is new together with what it touches in the record."""
+        new = unique.filter(unique.newest, unique.key.notnull(), unique.seq >= 0)
+        replaced = new.select("kind", key=key_number(new.key))
+        update.judge(self.facts, people=self._people(), replaced=replaced, drugs=self._drugs())
+
+    def _kept(self, unique: ir.Table) -> Kept:
+        tables = kept_tables(self.flat, unique, facts=self.facts)
+        tables |= {"people": self._people(), "drugs": self._drugs()}
+        if self.update is None:
+            tables["aside"] = self.facts.filter(self.facts.reason.notnull()).select(FACT)
+        return Kept(tables, said_of(self.extracted.servers, self.whose.home, self.log))
 
     def _patients(self, unique: ir.Table) -> tuple[ir.Table, ir.Table]:
         """person_key, subject_id, birth, death, and what else a Patient says."""
@@ -164,6 +232,9 @@ class _Run:
         backwards = (rows.end_time + ibis.interval(hours=1) < rows.time) & (rows.end_known < rows.known)
         ends = rows.end_time.notnull() & ~backwards
         return rows.mutate(
+            **_resource(rows),
+            visit_id=rows.key,
+            usable=rows.person_key.notnull() & rows.day.notnull(),
             end_time=ibis.ifelse(ends, ibis.greatest(rows.end_time, rows.time), ibis.null(TIMESTAMP)),
             end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(TIMESTAMP)),
             reason=_reason(rows),
@@ -176,14 +247,16 @@ class _Run:
 
     def _facts(self, known: ir.Table, visits: ir.Table) -> ir.Table:
         """One row a fact: the columns of an event, seq, kind, reason, mended."""
-        drugs = self.flat["medications"]
+        named = known.filter(known.kind == "Medication")
+        drugs = self.flat["medications"].semi_join(named, "seq")
         drugs = drugs.group_by("id").agg(drug=drugs.code.min(), drug_codings=drugs.codings.first(order_by=drugs.code))
+        drugs = self.drugs = self.con.create_table("drugs", drugs)
         flat = with_moments(self.flat["facts"].rename(fact_mended="mended"), "start", "known_1", "known_2")
         rows = flat.left_join(drugs, flat.medication == drugs.id).drop("id")
-        rows = rows.join(known, "seq")
+        rows = rows.join(self._with_holder(known), "seq")
         ended = visits.filter(visits.reason.isnull())
-        ended = ended.group_by("key", "subject_id").agg(visit_known=ended.end_known.max())
-        ended = ended.select(visit_id=ended.key, visit_subject=ended.subject_id, visit_known=ended.visit_known)
+        ended = ended.group_by("visit_id", "subject_id").agg(visit_known=ended.end_known.max())
+        ended = ended.select(visit_id=ended.visit_id, visit_subject=ended.subject_id, visit_known=ended.visit_known)
         rows = rows.left_join(ended, [rows.encounter == ended.visit_id, rows.subject_id == ended.visit_subject])
         rows = rows.mutate(
             day=rows.start_time.cast("date"), dated=rows.start.notnull(), time=rows.start_time, known=rows.start_known
@@ -195,6 +268,9 @@ class _Run:
         visit = ibis.ifelse(rows.at_visit_end, rows.visit_known, ibis.null(TIMESTAMP))
         available = ibis.greatest(known, ibis.coalesce(visit, known))
         finite = rows.number.abs() < 3.4e38
+        waits = rows.at_visit_end & rows.encounter.notnull()
+        drug = ibis.ifelse(rows.code.isnull(), rows.medication, ibis.null("string"))
+        other = (rows.lost == OTHER_THAN_CONTAINER).fill_null(False)
         return rows.select(
             "seq",
             "kind",
@@ -211,9 +287,27 @@ class _Run:
             ),
             mended=ibis.cases((rows.number.notnull() & ~finite, BAD_NUMBER), else_=rows.fact_mended),
             preliminary=rows.preliminary,
+            **_resource(rows),
+            visit=ibis.ifelse(waits, key_number(rows.encounter), ibis.null("int64")),
+            own=ibis.ifelse(waits, known, ibis.null(TIMESTAMP)),
+            drug=key_number(drug),
+            pending=rows.preliminary,
+            usable=rows.person_key.notnull() & rows.day.notnull() & (rows.code.notnull() | drug.notnull()) & ~other,
             after_death=(rows.day > rows.death).fill_null(False),
             note=rows.note,
         )
+
+    def _with_holder(self, known: ir.Table) -> ir.Table:
+        """What another resource contains comes and goes with it: its key and version are that resource's."""
+        if not self.extracted.contained.total():
+            return known
+        holders = known.select(held_by=known.seq, of=known.resource, held_at=known.updated, held_as=known.version)
+        rows = known.left_join(holders, known.holder == holders.held_by)
+        of_holder = {"resource": rows.of, "updated": rows.held_at, "version": rows.held_as}
+        rows = rows.mutate(
+            **{name: ibis.ifelse(rows.holder.notnull(), theirs, rows[name]) for name, theirs in of_holder.items()}
+        )
+        return rows.select(known.columns)
 
     def _last_day(self, times: ir.Table) -> date | None:
         """The day of the export, or the last event of all where the log does not say when that was."""
@@ -285,7 +379,8 @@ class _Run:
     ) -> ir.Table:
         """What became of each resource: seq, kind, reason, mended, note, after_death."""
         nothing = {"mended": ibis.null("string"), "after_death": False}
-        out = unique.filter(unique.reason.notnull()).select("seq", "kind", "reason", "note").mutate(**nothing)
+        counted = unique.kind.isin(sorted(PERSONAL)) | (unique.reason == DELETED)
+        out = unique.filter(unique.reason.notnull(), counted).select("seq", "kind", "reason", "note").mutate(**nothing)
         columns = ["seq", "kind", "reason", "mended", "after_death", "note"]
         by_fact = facts.group_by("seq").agg(
             kind=facts.kind.arbitrary(),
@@ -300,7 +395,8 @@ class _Run:
             .union(coverages.mutate(after_death=False).select(columns))
             .union(patients.mutate(after_death=False, reason=ibis.null("string")).select(columns))
         )
-        return self.con.create_table("verdicts", rows.union(out.select(rows.columns)))
+        rows = rows.union(out.select(rows.columns))
+        return self.con.create_table("verdicts", rows.filter(rows.seq >= 0))  # those below are of earlier readings
 
     def _count_events(self, parts: dict[str, ir.Table], facts: ir.Table) -> None:
         for kind in sorted(PERSONAL & set(self.extracted.rows)):
@@ -376,15 +472,39 @@ def _without_repeats(con: Backend, rows: ir.Table) -> ir.Table:
     keys = rows.filter(rows.key.notnull())
     several = keys.group_by("key").agg(n=keys.count()).filter(lambda t: t.n > 1)
     if not int(several.count().to_pyarrow().as_py()):
-        return con.create_table("unique_resources", rows.drop("updated", "version"))
+        return con.create_table("unique_resources", rows.mutate(newest=ibis.literal(True)))
     # The later moment, whatever its offset, then the higher version: one that is no number counts as none.
     updated, version = rows.updated.try_cast("timestamp('UTC')"), rows.version.try_cast("int64")
-    order = [ibis.desc(updated, nulls_first=False), ibis.desc(version, nulls_first=False), rows.seq]
+    # A deletion of which nobody says when is later than all that is known when it is read.
+    at_last = (rows.deleted & updated.isnull() & (rows.seq >= 0)).fill_null(False)
+    order = [ibis.desc(at_last), ibis.desc(updated, nulls_first=False), ibis.desc(version, nulls_first=False), rows.seq]
     nth = ibis.row_number().over(group_by=[rows.kind, rows.key], order_by=order)
-    repeated = rows.key.notnull() & (nth > 0)
-    return con.create_table(
-        "unique_resources", rows.mutate(reason=ibis.coalesce(rows.reason, ibis.ifelse(repeated, REPEATED, None)))
-    )
+    rows = rows.mutate(newest=rows.key.isnull() | (nth == 0))
+    repeated = ibis.ifelse(rows.newest, ibis.null("string"), ibis.literal(REPEATED))
+    return con.create_table("unique_resources", rows.mutate(reason=ibis.coalesce(rows.reason, repeated)))
+
+
+def _resource(rows: ir.Table) -> dict[str, ir.Value]:
+    """The columns of an origin that say which resource, of whom, and which version of it."""
+    return {
+        "key": rows.resource,
+        "person": key_number(rows.person_key),
+        "updated": rows.updated,
+        "version": rows.version,
+    }
+
+
+def _may_be_in(rows: ir.Table) -> ir.BooleanValue:
+    """Whether a fact is in, or only another resource keeps it out."""
+    return rows.usable & (rows.reason.isnull() | rows.reason.isin(_CONTEXTUAL))
+
+
+def _with_origin(events: ir.Table, kind: str) -> ir.Table:
+    """Events with all columns of ORIGINS, those that they have not null, and of this kind."""
+    types = {name: kind for name, kind in origin_types().items() if name not in events.columns}
+    rows = events.mutate(**{name: ibis.null(kind) for name, kind in types.items()}).mutate(kind=ibis.literal(kind))
+    more = [name for name in ("day", "reason") if name in events.columns]
+    return rows.select(*EVENT_COLUMNS, *ORIGIN_COLUMNS, *more)
 
 
 def _event(
@@ -406,17 +526,22 @@ def _event(
         available_time=known,
         unit=ibis.null("string") if unit is None else ibis.literal(unit),
         codings=NO_CODINGS,
+        **{
+            name: rows[name]
+            for name in ("key", "person", "updated", "version", "day", "reason")
+            if "usable" in rows.columns
+        },
     )
 
 
-def _person_events(patients: ir.Table, whose: Whose) -> ir.Table:
+def _person_events(patients: ir.Table, whose: Whose, unique: ir.Table) -> ir.Table:
     never = ibis.null(TIMESTAMP)
     born, dead = patients.filter(patients.birth.notnull()), patients.filter(patients.death.notnull())
     events = _event(born, time=born.birth_time, code="MEDS_BIRTH", known=born.birth_time)
     events = events.union(_event(dead, time=dead.death_time, code="MEDS_DEATH", known=dead.death_known))
     facts = whose.flat["statics"].join(patients.select("seq", "subject_id"), "seq")
     events = events.union(_event(facts, time=never, code=facts.code, known=never))
-    names = whose.names()
+    names = whose.names(unique)
     labels = names.group_by("id").agg(label=names.label.min()).rename(name_id="id")
     for column, code in (("care_site", "CARE_SITE"), ("provider", "PROVIDER")):
         rows = patients.filter(patients[column].notnull())
@@ -429,15 +554,17 @@ def _person_events(patients: ir.Table, whose: Whose) -> ir.Table:
 def _visit_events(visits: ir.Table) -> ir.Table:
     ended = visits.filter(visits.end_time.notnull())
     days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
-    end_code = "VISIT_END//" + ended.code.re_replace("^Visit//", "")
+    end_code = VISIT_END + ended.code.re_replace("^Visit//", "")
     ends = _event(ended, time=ended.end_time, code=end_code, known=ended.end_known, number=days, unit="d")
     return _event(visits, time=visits.time, code=visits.code, known=visits.known).union(ends)
 
 
-def _metadata(extracted: Extract, events: ir.Table) -> tuple[pa.Table, pa.Table]:
+def _metadata(extracted: Extract, events: ir.Table, facts: ir.Table) -> tuple[pa.Table, pa.Table]:
     """Codes with their words. FHIR says nothing of a hierarchy: that comes from a vocabulary."""
-    beside = events.filter(events.codings.notnull()).select(code=events.codings.unnest())
-    used: list[str] = sorted(events.select("code").union(beside).distinct().to_pyarrow()["code"].to_pylist())
+    both = events.select("code", "codings").union(facts.select("code", "codings"))
+    beside = both.filter(both.codings.notnull()).select(code=both.codings.unnest())
+    found = both.filter(both.code.notnull()).select("code").union(beside).distinct()
+    used: list[str] = sorted(found.to_pyarrow()["code"].to_pylist())
     rows = [{"code": code, "description": extracted.words.get(code) or FIXED_CODES.get(code)} for code in used]
     nullable = pa.schema([field.with_nullable(True) for field in CODES])
     return pa.Table.from_pylist(rows, nullable), ANCESTORS.empty_table()

@@ -20,16 +20,14 @@ class Servers:
 
     patients: the servers that patients say they are of, with the address as it is written. bare: whether there are
     patients that say none. meant: the servers that absolute references to a patient, of resources that say no server,
-    mean; relative: whether such resources refer to patients without a server, too. links: pairs of patients' keys, the
-    first replaced by the second. called: of patients whose bundle calls them by a urn that is not their id, by key,
-    each urn with the identifiers that the patient has there.
+    mean; relative: whether such resources refer to patients without a server, too. called: of patients whose bundle
+    calls them by a urn that is not their id, by key, each urn with the identifiers that the patient has there.
     """
 
     patients: dict[str, str] = field(default_factory=dict)
     bare: bool = False
     meant: set[str] = field(default_factory=set)
     relative: bool = False
-    links: set[tuple[str, str]] = field(default_factory=set)
     called: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
     def add_patient(self, server: str | None, full_url: str | None) -> None:
@@ -72,6 +70,13 @@ class Servers:
         if len(self.meant) == 1 and not self.relative:
             return next(iter(self.meant))
         return server_of(exported_from) if exported_from else None
+
+    def merged(self, other: Servers) -> Servers:
+        """What two readings of one source say together."""
+        patients = {**other.patients, **self.patients}
+        patients |= {name: min(base, other.patients.get(name, base)) for name, base in self.patients.items()}
+        relative = self.relative or other.relative
+        return Servers(patients, self.bare or other.bare, self.meant | other.meant, relative, self.called)
 
     def in_play(self, home: str | None) -> frozenset[str]:
         """The servers of the patients; the empty text stands for those that no server is known of."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.sources.checks import TIMESTAMP, key_number
 from features.sources.fhir.extract import SCHEMAS, Extract
 from features.sources.fhir.servers import (
     OTHER_SERVER,
@@ -25,6 +28,8 @@ KEYS = {
     "called": ("aliases",),
     "encounter": ("facts",),
     "medication": ("facts",),
+    "replaced": ("links",),
+    "by": ("links",),
     "id": ("medications", "names"),
     "care_site": ("patients",),
     "provider": ("patients",),
@@ -37,8 +42,10 @@ class Whose:
     home: the server that everything is of that does not say one. several: whether there are patients of several.
     """
 
-    def __init__(self, con: Backend, extracted: Extract, *, exported_from: str | None) -> None:
-        self.con, self.extracted = con, extracted
+    def __init__(
+        self, con: Backend, extracted: Extract, *, exported_from: str | None, kept: Mapping[str, ir.Table] | None = None
+    ) -> None:
+        self.con, self.extracted, self.kept = con, extracted, kept or {}
         self.home = extracted.servers.home(exported_from)
         self.several = len(extracted.servers.in_play(self.home)) > 1
         self.flat = {name: self._read(name) for name in SCHEMAS}
@@ -46,10 +53,12 @@ class Whose:
     def _read(self, name: str) -> ir.Table:
         """A flat table, its keys with the server that is theirs where they do not say one."""
         rows = self.con.read_parquet(str(self.extracted.path(name)), table_name=f"flat_{name}")
+        if name in self.kept:
+            rows = rows.union(self.kept[name].select(rows.columns).cast(rows.schema()))
         if self.home is None:
             return rows
         keys = [column for column in KEYS if column in rows.columns]
-        rows = rows.mutate(**{column: _at_home(rows[column], self.home) for column in keys if name in KEYS[column]})
+        rows = rows.mutate(**{column: at_home(rows[column], self.home) for column in keys if name in KEYS[column]})
         return rows.mutate(server=rows.server.fill_null(self.home)) if "server" in rows.columns else rows
 
     def with_source_id(self, patients: ir.Table) -> ir.Table:
@@ -63,8 +72,9 @@ class Whose:
 
     def replaced(self, unique: ir.Table) -> ir.Table:
         """Which patient stands in the place of which: replaced, by (keys); links may give a patient's identifier."""
-        links = [tuple(_at_home_text(one, self.home) for one in link) for link in sorted(self.extracted.servers.links)]
         patients = unique.filter(unique.kind == "Patient", unique.reason.isnull(), unique.key.notnull())
+        said = self.flat["links"].semi_join(patients, "seq").select("replaced", "by").distinct()
+        links = sorted((row["replaced"], row["by"]) for row in self.con.to_pyarrow(said).to_pylist())
         asked = ibis.memtable({"asked": sorted({one for link in links for one in link})}, schema={"asked": "string"})
         aliases = self.flat["aliases"].join(patients.select("seq", "key"), "seq")
         found = asked.join(aliases, asked.asked == aliases.called).select("asked", "key").distinct()
@@ -91,7 +101,7 @@ class Whose:
 
     def without_replaced(self, unique: ir.Table, replaced: ir.Table) -> ir.Table:
         """Patients in whose place another stands are set aside, and whatever a resource that is set aside contains."""
-        if not self.extracted.servers.links and not self.extracted.contained.total():
+        if not self.extracted.linked and not self.extracted.contained.total():
             return unique
         rows = unique.left_join(replaced, unique.key == replaced.replaced)
         gone = (rows.kind == "Patient") & rows.by.notnull()
@@ -106,7 +116,9 @@ class Whose:
 
     def with_people(self, unique: ir.Table, patients: ir.Table, *, replaced: ir.Table) -> ir.Table:
         """Resources that are still in, with their person: subject_id, birth, death; lost: why they have none."""
-        keys = unique.filter(unique.kind == "Patient").select("seq", "key")
+        # Whom an older version of a patient was called after is nobody any more.
+        stands = unique.reason.isnull() | (unique.reason == REPLACED_BY)
+        keys = unique.filter(unique.kind == "Patient", stands).select("seq", "key")
         names = self.flat["aliases"].join(keys, "seq").select("called", "key")
         ends = replaced.select(old=replaced.replaced, new=replaced.by)
         names = names.left_join(ends, names.key == ends.old)
@@ -120,6 +132,8 @@ class Whose:
             birth=names.birth.min(),
             death=names.death.min(),
         )
+        self.called = self.con.create_table("people_called", names)
+        names = self.called
         rows = unique.filter(unique.reason.isnull(), unique.kind != "Patient")
         rows = rows.left_join(names, rows.person == names.called).drop("called", "reason")
         one = (rows.people == 1).fill_null(False)
@@ -133,7 +147,19 @@ class Whose:
         # Only visits are looked for by their key afterwards; everybody else's keys would be written for nothing.
         key = ibis.ifelse(rows.kind == "Encounter", rows.key, ibis.null("string"))
         rows = rows.select(
-            "seq", "kind", "holder", "note", "lost", "subject_id", "birth", "death", key=key, person_key=rows.person
+            "seq",
+            "kind",
+            "holder",
+            "note",
+            "lost",
+            "subject_id",
+            "birth",
+            "death",
+            key=key,
+            person_key=rows.person,
+            resource=key_number(rows.key),
+            updated=rows.updated.try_cast("timestamp('UTC')").cast(TIMESTAMP),
+            version=rows.version.try_cast("int64"),
         )
         rows = self.con.create_table("with_people", rows)
         return rows if not self.extracted.contained.total() else self._with_containers(rows)
@@ -161,13 +187,13 @@ class Whose:
         rows = rows.mutate(lost=ibis.coalesce(rows.lost, lost)).drop("held_by", "their_subject")
         return self.con.create_table("with_containers", rows)
 
-    def names(self) -> ir.Table:
+    def names(self, unique: ir.Table) -> ir.Table:
         """Names of organizations and practitioners: id (a key), label; several servers' with the system beside them."""
-        names = self.flat["names"]
+        names = self.flat["names"].semi_join(unique.filter(unique.reason.isnull()), "seq")
         return names.select("id", label=names.whole if self.several else names.label)
 
 
-def _at_home(key: ir.StringValue, home: str) -> ir.StringValue:
+def at_home(key: ir.StringValue, home: str) -> ir.StringValue:
     """A key of the home server where it says none; a logical one stays as it is."""
     bare = ~key.startswith("//") & ~key.contains("?identifier:")
     return ibis.ifelse(bare, ibis.literal(f"{home}/") + key, key)

@@ -129,8 +129,10 @@ class Cdm:
 
 
 @contextmanager
-def opened(source: Path | str, con: Backend, *, scratch: Path, wanted: Wanted) -> Iterator[Cdm]:
-    """The tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing."""
+def opened(source: Path | str, con: Backend, *, scratch: Path, wanted: Wanted, update: bool = False) -> Iterator[Cdm]:
+    """The tables of an OMOP source. Raises PresageError where there are none, or where `person` is missing, which an
+    update may lack.
+    """
     with ExitStack() as open_until_read:
         if is_url(source):
             server = open_until_read.enter_context(_connected(without_password(str(source))))
@@ -138,7 +140,7 @@ def opened(source: Path | str, con: Backend, *, scratch: Path, wanted: Wanted) -
             cdm = Cdm(con, scratch, {}, server=server)
         else:
             cdm = _on_disk(Path(source), con, scratch=scratch, wanted=wanted)
-        if not cdm.has("person"):
+        if not cdm.has("person") and not (update and cdm.names & set(REQUIRED)):
             raise PresageError(called(source), "the table person", found="none of that name", way_out=_WAY_OUT)
         yield cdm
 

@@ -23,6 +23,7 @@ from features.sources.checks import (
     STILL_OPEN,
     TIMESTAMP,
     is_open,
+    key_number,
     moment,
     person_and_date_reasons,
     row_as_text,
@@ -199,6 +200,9 @@ def visit_rows(raw: ir.Table, world: World, *, kinds: ir.Table) -> ir.Table:
     ends = rows.end_time.notnull() & ~((rows.end_time < rows.time) & backwards)
     unresolved = "OMOP//" + ibis.coalesce(rows.standard, rows.source).cast("string")
     return rows.mutate(
+        key=key_number(rows.visit_id),
+        person=key_number(rows.person_key),
+        usable=rows.person_key.notnull() & rows.day.notnull() & rows.visit_id.notnull() & first,
         code=ibis.coalesce(rows.kind, rows.code, unresolved, "Visit//unknown"),
         end_time=ibis.ifelse(ends, rows.end_time, ibis.null(TIMESTAMP)),
         end_known=ibis.ifelse(ends, ibis.greatest(rows.end_known, rows.known), ibis.null(TIMESTAMP)),

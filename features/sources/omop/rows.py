@@ -15,6 +15,7 @@ from features.sources.checks import (
     NO_CONCEPT,
     REFILLS_CUT,
     TIMESTAMP,
+    key_number,
     moment,
     person_and_date_reasons,
     row_as_text,
@@ -60,7 +61,8 @@ class Said:
 def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World, said: Said) -> ir.Table:
     """Every row of a clinical table, mapped, with `reason` (null: it is an event) and notes.
 
-    Columns: those of an event, source_row, row_key, concept_id and standard_id (of its code), reason, mended, notes.
+    Columns: those of an event and its origin, source_row, row_key, concept_id and standard_id (of its code), usable
+    (whether its reason, if any, may be another row's), reason, mended, notes.
     """
     rows = with_person(_with_words(_typed(raw, spec, world=world), said), world)
     rows = _with_visit(rows, world)
@@ -70,9 +72,10 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World, said: Sai
         (rows.code.isnull(), NO_CONCEPT),
         (rows.negative, NEGATIVE_SUPPLY),
     ]
-    known = rows.known
-    if spec.known == "at the end of its visit":
+    known, waits = rows.known, spec.known == "at the end of its visit"
+    if waits:
         known = ibis.greatest(rows.known, ibis.coalesce(rows.visit_known, rows.known))
+    visit = key_number(rows.visit_key) if waits else ibis.null("int64")
     return rows.select(
         "subject_id",
         "time",
@@ -84,6 +87,11 @@ def clinical_rows(raw: ir.Table, spec: ClinicalTable, *, world: World, said: Sai
         "row_key",
         "concept_id",
         "standard_id",
+        key=key_number(rows.row_key),
+        person=key_number(rows.person_key),
+        visit=visit,
+        own=ibis.ifelse(visit.notnull(), rows.known, ibis.null(TIMESTAMP)),
+        usable=rows.person_key.notnull() & rows.day.notnull() & rows.code.notnull() & ~rows.negative,
         available_time=known,
         codings=_with_ingredients(codings_of(rows.beside, rows.coded_answer), rows.by_name),
         reason=ibis.cases(*reasons, else_=ibis.null("string")),

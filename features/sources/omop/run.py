@@ -11,23 +11,29 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from features.progress import Progress, silent
-from features.record import identity
-from features.sources.accounts import account
+from features.record import ORIGIN_COLUMNS, identity
+from features.sources.accounts import NOTES, account
 from features.sources.broken_files import damage_named
-from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTAMP, merged_periods, moment
+from features.sources.checks import EVENT_COLUMNS, NO_CODINGS, REPEATED, TIMESTAMP, key_number, merged_periods, moment
+from features.sources.judging import CONTEXTUAL, FACT, VISIT_END, Ways, fact_types, origin_types
 from features.sources.omop import columns as c
 from features.sources.omop import people
 from features.sources.omop.cdm import CLINICAL, ClinicalTable
 from features.sources.omop.files import Cdm, mark_absent, opened
+from features.sources.omop.kept import SMALL, VOCABULARY, WithKept, kept_tables
 from features.sources.omop.places import Wanted, called
 from features.sources.omop.rows import Said, World, clinical_rows
 from features.sources.omop.said import drugs, numbers
 from features.sources.omop.text import BROKEN_LINES
 from features.sources.omop.vocabulary import codes_and_ancestors, concepts, visit_kinds
 from features.sources.report import IngestReport
-from features.sources.store import FIXED_CODES, Workspace, workspace, write
+from features.sources.store import FIXED_CODES, Kept, Workspace, workspace, write
+from features.sources.updates import Update, finished
 
 SOURCE = "omop"
+KINDS = {**{spec.stem: (spec.name,) for spec in CLINICAL}, "visit": ("visit_occurrence",)}
+WAYS = Ways(("person", "death", "observation_period"), "visit_occurrence", by_kind=True, repeats=True)
+_CODED = ("concept_id", "standard_id")
 
 
 def ingest(
@@ -37,37 +43,44 @@ def ingest(
     schema: str | None = None,
     vocabulary_schema: str | None = None,
     replace: bool = False,
+    update: bool = False,
     progress: Progress = silent,
 ) -> IngestReport:
     """Read an OMOP source (a folder or zip of CSV or Parquet, a DuckDB file, or the URL of a PostgreSQL database) into
     the record, in place of what it had from OMOP. schema: that of the person table, in a database of several;
-    vocabulary_schema: that of the concept table, where it is another.
+    vocabulary_schema: that of the concept table, where it is another. update: the source holds what has changed; a row
+    takes the place of those with its key, and everything else stays.
 
     Raises PresageError where nobody can be read, or a column that a table cannot do without is missing.
     """
     wanted = Wanted(schema, vocabulary_schema)
     with (
-        workspace(record_dir, SOURCE, origin=called(source), replace=replace) as space,
-        opened(source, space.con, scratch=space.folder, wanted=wanted) as cdm,
+        workspace(
+            record_dir, SOURCE, origin=called(source), replace=replace, update=update, small=frozenset(SMALL)
+        ) as space,
+        opened(source, space.con, scratch=space.folder, wanted=wanted, update=update) as cdm,
         damage_named(cdm.parquet_files),
     ):
         report = IngestReport(SOURCE, _version(cdm))
         mark_absent(cdm, report)
-        return _Ingest(space, cdm, report=report).run(progress)
+        _Ingest(space, cdm, report=report, update=Update(space, WAYS) if update else None).run(progress)
+    return finished(report, record_dir) if update else report
 
 
 class _Ingest:
     """One run: tables become events in the scratch database, then the record's shards."""
 
-    def __init__(self, space: Workspace, cdm: Cdm, *, report: IngestReport) -> None:
-        self.space, self.cdm, self.report, self.con = space, cdm, report, space.con
+    def __init__(self, space: Workspace, cdm: Cdm, *, report: IngestReport, update: Update | None) -> None:
+        self.space, self.report, self.con, self.update = space, report, space.con, update
+        self.cdm: Cdm | WithKept = cdm if update is None else WithKept(cdm, update)
         self.events: list[ir.Table] = []
-        self.kinds: dict[str, ir.Table] = {}
+        self.facts: list[ir.Table] = []  # that are in, or that only another row keeps out
+        self.keys: list[ir.Table] = []
 
-    def run(self, progress: Progress) -> IngestReport:
+    def run(self, progress: Progress) -> None:
         clinical = [spec for spec in CLINICAL if self.cdm.has(spec.name)]
         with progress("reading OMOP tables", total=4 + len(clinical)) as advance:
-            known = concepts(self.cdm)
+            known = concepts(self.cdm)  # type: ignore[arg-type]
             world, subjects = self._people(known)
             advance(2)
             world = self._visits(world)
@@ -75,20 +88,52 @@ class _Ingest:
             for spec in clinical:
                 self._clinical(spec, world)
                 advance(1)
+            if self.update is not None:
+                self._judge(self.update, world)
             self._periods(world)
             advance(1)
+        self._write(world, subjects, known, progress)
+
+    def _write(self, world: World, subjects: ir.Table, known: ir.Table, progress: Progress) -> None:
         events = reduce(lambda left, right: left.union(right), self.events)
-        codes, ancestors = self._metadata(events, known)
-        return write(
+        facts = reduce(lambda left, right: left.union(right), self.facts) if self.facts else None
+        coded = ("code", "codings", "concept_id", "standard_id")
+        used = events.select(coded) if facts is None else events.select(coded).union(facts.select(coded))
+        codes, ancestors = self._metadata(used, known)
+        tables = kept_tables(self.cdm, known, used=used)
+        kept = Kept({**tables, "people": _people_of(world)}, {"tables": sorted(self.cdm.names & {*VOCABULARY})})
+        if self.update is not None:
+            whole = events.filter(events.kind.isin(WAYS.whole))
+            self.update.write(
+                whole=whole, subjects=subjects, codes=codes, ancestors=ancestors, kinds=KINDS, kept=kept,
+                report=self.report,
+            )  # fmt: skip
+            return
+        if facts is not None:
+            aside = facts.filter(facts.reason.notnull()).select(FACT)
+            kept = Kept({**kept.tables, "aside": aside}, kept.said)
+        write(
             self.space,
             events=events,
             subjects=subjects,
             codes=codes,
             ancestors=ancestors,
-            kinds=self.kinds,
+            kinds=KINDS,
+            kept=kept,
             report=self.report,
             progress=progress,
         )
+
+    def _judge(self, update: Update, world: World) -> None:
+        """Judge what is new together with what it touches in the record."""
+        facts = reduce(lambda left, right: left.union(right), self.facts) if self.facts else _nothing()
+        keys = reduce(lambda left, right: left.union(right), self.keys) if self.keys else _nothing()
+        self.cdm.check_concepts(facts)  # type: ignore[union-attr]
+        update.judge(facts, people=_people_of(world), replaced=keys)
+        for name, table in self.report.tables.items():
+            if name in SMALL and table.status == "read":
+                table.status = "with what the record keeps of it"
+            table.noted.pop(NOTES["note_visit"], None)  # it may be among those of the record
 
     def _people(self, known: ir.Table) -> tuple[World, ir.Table]:
         raw = self.cdm.table("person")
@@ -145,8 +190,14 @@ class _Ingest:
 
     def _last_day(self) -> date | None:
         """The last day on which something had happened and was known, no later than the day of extraction."""
-        events = reduce(lambda left, right: left.union(right), self.events)
-        lived = events.filter(events.code != "MEDS_BIRTH", events.time.notnull())
+        times = ("time", "available_time")
+        lived = reduce(lambda left, right: left.union(right), self.events)
+        lived = lived.filter(lived.code != "MEDS_BIRTH")
+        if self.update is None:
+            lived = lived.select(times)
+        else:
+            lived = lived.filter(lived.kind == "death").select(times).union(self.update.current().select(times))
+        lived = lived.filter(lived.time.notnull())
         seen = ibis.least(lived.time, lived.available_time).max().to_pyarrow().as_py()
         days = [seen and seen.date(), _extracted(self.cdm)]
         return min((day for day in days if day), default=None)
@@ -165,13 +216,12 @@ class _Ingest:
             broken=self._broken("visit_occurrence"),
         )
         rows = staged
+        self.keys.append(rows.select("key", kind=ibis.literal("visit_occurrence")))
         good = rows.filter(rows.reason.isnull())
-        ended = good.filter(good.end_time.notnull())
-        days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
-        end_code = "VISIT_END//" + ended.code.re_replace("^Visit//", "")
-        starts = _event(good, time=good.time, code=good.code, known=good.known, concept=good.concept_id)
-        ends = _event(ended, time=ended.end_time, code=end_code, number=days, unit="d", known=ended.end_known)
-        self._keep("visit_occurrence", starts.union(ends))
+        self._keep("visit_occurrence", _visit_events(good))
+        usable = rows.filter(_may_be_in(rows))
+        facts = _visit_events(usable).mutate(kind=ibis.literal("visit_occurrence"))
+        self.facts.append(facts.select(*FACT, *_CODED, "reason"))
         visits = good.select("visit_id", visit_subject=good.subject_id, visit_known=good.end_known)
         return World(world.persons, visits, world.concepts, world.person_key)
 
@@ -193,9 +243,10 @@ class _Ingest:
         )
         table = self.report.table(spec.name)
         table.events = table.rows - sum(table.rejected.values())
-        events = staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, "concept_id", "standard_id")
-        self.events.append(events)
-        self.kinds[spec.stem] = events
+        staged = staged.mutate(**_no_origin(staged), kind=ibis.literal(spec.name), day=staged.time.cast("date"))
+        self.events.append(staged.filter(staged.reason.isnull()).select(*EVENT_COLUMNS, *_CODED, *ORIGIN_COLUMNS))
+        self.facts.append(staged.filter(_may_be_in(staged)).select(*FACT, *_CODED, "reason"))
+        self.keys.append(staged.select("key", "kind"))
         self.cdm.release(spec.name)
 
     def _without_repeats(
@@ -239,12 +290,11 @@ class _Ingest:
     def _keep(self, name: str, events: ir.Table) -> None:
         if not {"concept_id", "standard_id"} <= set(events.columns):
             events = events.mutate(concept_id=ibis.null("int64"), standard_id=ibis.null("int64"))
-        columns = [*EVENT_COLUMNS, "concept_id", "standard_id"]
+        events = events.mutate(**_no_origin(events), kind=ibis.literal(name))
+        columns = [*EVENT_COLUMNS, *_CODED, *ORIGIN_COLUMNS]
         kept = self.con.create_table(f"{name}_events", events.select(columns))
         self.report.table(name).events = int(kept.count().to_pyarrow().as_py())
         self.events.append(kept)
-        if name == "visit_occurrence":
-            self.kinds["visit"] = kept
 
     def _metadata(self, events: ir.Table, known: ir.Table) -> tuple[ir.Table, ir.Table]:
         used = events.select("code", "concept_id").distinct()
@@ -254,10 +304,42 @@ class _Ingest:
         others = events.filter(events.codings.notnull()).select(code=events.codings.unnest()).distinct()
         others = others.mutate(concept_id=ibis.null("int64"))
         used = used.union(beside.select("code", "concept_id")).union(others).distinct()
-        codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)
+        codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)  # type: ignore[arg-type]
         fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
         return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
+
+
+def _visit_events(visits: ir.Table) -> ir.Table:
+    """Start and end of visits."""
+    ended = visits.filter(visits.end_time.notnull())
+    days = ended.end_time.cast("date").delta(ended.time.cast("date"), unit="day").cast("float32")
+    end_code = VISIT_END + ended.code.re_replace("^Visit//", "")
+    starts = _event(visits, time=visits.time, code=visits.code, known=visits.known, concept=visits.concept_id)
+    ends = _event(ended, time=ended.end_time, code=end_code, number=days, unit="d", known=ended.end_known)
+    both = starts.union(ends)
+    return both.mutate(**_no_origin(both))
+
+
+def _may_be_in(rows: ir.Table) -> ir.BooleanValue:
+    """Whether a row is in, or only another row keeps it out."""
+    return rows.usable & (rows.reason.isnull() | rows.reason.isin(CONTEXTUAL))
+
+
+def _no_origin(rows: ir.Table) -> dict[str, ir.Value]:
+    """The columns of an origin that rows do not have."""
+    return {name: ibis.null(kind) for name, kind in origin_types().items() if name not in (*rows.columns, "kind")}
+
+
+def _nothing() -> ir.Table:
+    """No fact."""
+    types = {**fact_types(), "concept_id": "int64", "standard_id": "int64", "reason": "string"}
+    return ibis.memtable([], schema=types)
+
+
+def _people_of(world: World) -> ir.Table:
+    rows = world.persons
+    return rows.select("subject_id", "birth", "death", person=key_number(rows.person_key))
 
 
 def _version(cdm: Cdm) -> str | None:
@@ -268,7 +350,7 @@ def _version(cdm: Cdm) -> str | None:
     return f"CDM {versions[0]['version'].lstrip('v')}" if versions and versions[0]["version"] else None
 
 
-def _extracted(cdm: Cdm) -> date | None:
+def _extracted(cdm: Cdm | WithKept) -> date | None:
     """The day on which the data were taken out of the system they come from, where the source says it."""
     if not cdm.has("cdm_source"):
         return None
@@ -297,6 +379,7 @@ def _event(
         available_time=known,
         unit=ibis.null("string") if unit is None else ibis.literal(unit),
         codings=NO_CODINGS,
+        **{name: rows[name] for name in ("key", "person", "day", "reason") if name in rows.columns},
         concept_id=ibis.null("int64") if concept is None else concept,
         standard_id=ibis.null("int64"),
     )

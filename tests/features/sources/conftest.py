@@ -104,7 +104,9 @@ def rejects_of() -> Callable[[Path, str], list[tuple[dict[str, Any], str, bool]]
 
 def whole(record: Path) -> dict[str, pa.Table]:
     """Every Parquet file of a record, by name."""
-    return {str(path.relative_to(record)): pq.read_table(path) for path in sorted(record.rglob("*.parquet"))}
+    # kept/ holds rows as the source spells them, for updates.
+    paths = [path for path in sorted(record.rglob("*.parquet")) if "kept" not in path.parts]
+    return {str(path.relative_to(record)): pq.read_table(path) for path in paths}
 
 
 @pytest.fixture
