@@ -18,6 +18,8 @@ from training.learners.folds import INNER_FOLDS, out_of_fold
 from training.learners.ridge import Likelihood, RidgeFit, fit_ridge, learn_penalties
 
 START_PENALTIES = np.full(len(GROUP_NAMES), 10.0)
+# Of the log hazard or log odds: straight parts and categories are expected to say something, the others little.
+EXPECTED_SPREADS = np.array([0.3, 0.3, 0.01, 0.01, 0.01])
 FOLD_TOLERANCE = 1e-4  # nats: held-out risks need no more
 
 
@@ -92,7 +94,7 @@ def design_of(frame: FeatureFrame, warm: Warm | None, *, relevance: Floats) -> D
 def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], *, warm: RidgeFit | None) -> RidgeFit:
     """Penalties learned here without a warm start, else taken from it."""
     if warm is None:
-        return learn_penalties(likelihood, groups, start=START_PENALTIES)
+        return learn_penalties(likelihood, groups, start=START_PENALTIES, expected=EXPECTED_SPREADS)
     if len(warm.beta) != len(groups):
         return fit_ridge(likelihood, groups, penalties=warm.penalties, tolerance=FOLD_TOLERANCE)
     return fit_ridge(
