@@ -23,6 +23,7 @@ from training.heldout import (
     Fits,
     HeldOut,
     Plan,
+    as_members,
     budget_of,
     candidates_of,
     choose,
@@ -169,10 +170,11 @@ def _held_out(
     fits = len(plan.scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
     with progress("fitting candidates", total=fits) as advance:
         budget = budget_of(plan, tune, advance=advance)
-        held = {
-            name: hold_out(plan, name, advance=advance, budget=budget, learner=comparators.get(name))
-            for name in candidates
-        }
+        held: dict[str, HeldOut] = {}
+        for name in candidates:
+            member = None if budget is not None else as_members(held.values(), name)
+            learner = comparators.get(name, member)
+            held[name] = hold_out(plan, name, advance=advance, budget=budget, learner=learner)
     return held, choose([found for name, found in held.items() if name in SERVABLE])
 
 

@@ -13,6 +13,7 @@ from .named import LEARNERS as LEARNERS
 from .named import TUNABLE as TUNABLE
 from .named import make_learner as make_learner
 from .partial_likelihood import baseline_jumps as baseline_jumps
+from .protocol import Kept as Kept
 from .protocol import Learner as Learner
 from .stack import stack_weights as stack_weights
 from .xgboost_cox import XGBoostCox as XGBoostCox

@@ -53,9 +53,7 @@ class RidgeFit:
     information: Floats
 
 
-def learn_penalties(
-    likelihood: Likelihood, groups: Ints, *, start: Floats, expected: Floats | None = None
-) -> RidgeFit:
+def learn_penalties(likelihood: Likelihood, groups: Ints, *, start: Floats, expected: Floats | None = None) -> RidgeFit:
     """Coefficients and penalties together; `start` holds each group's first penalty.
 
     expected: (groups,) variance of the linear predictor that each group is expected to make, where its columns have a
