@@ -32,6 +32,7 @@ from training.study import Study
 
 AGE, SEX = "age_years", "sex_female"
 GENOMIC_FAMILIES = ("polygenic", "monogenic")
+UPDATED = "equation_update"  # the candidate that reads the equation's inputs, whatever the study's families are
 SHOWN_ONLY = "groups"  # the family to look at fairness with, not to predict from
 AGE_BANDS = (0, 18, 40, 50, 60, 70, 80, 200)
 FAMILIES_OF_GROUPS = {
@@ -61,6 +62,8 @@ def read_record(
         tested = np.unique(selected.subject_ids[genotyped])
         steps = (*steps, Step("of them with genomic results by then", len(tested), int(genotyped.sum())))
     names = {name for block in blocks for name in block.features} | {AGE}
+    if UPDATED in study.models.candidates:
+        names |= _inputs(study)
     kept = whole.only(names)
     cohort = Cohort(
         frame=frame,
@@ -84,6 +87,7 @@ def read_record(
         notes=selected.notes,
         tells=record.tells,
         left_out=left_out,
+        equation=study.features.equation,
     )
     return cohort, _references(study, frame, selected=selected, record=record, backend=backend, truth=truth)
 
@@ -153,6 +157,8 @@ def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[tup
 def _described(study: Study, whole: Catalogue, *, frame: FeatureFrame, blocks: Iterable[Block]) -> dict[str, Described]:
     """As the catalogue declares; the study may free a feature from its constraint, or constrain another."""
     used = {name for block in blocks for name in block.features}
+    if UPDATED in study.models.candidates:
+        used |= _inputs(study)
     specs = [spec for spec in whole.specs if spec.name in used]
     numbers = [spec.name for spec in specs if spec.name not in frame.levels]
     declared = {spec.name: int(spec.monotone) for spec in specs}

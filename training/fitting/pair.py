@@ -21,6 +21,7 @@ from training.fitting.dosages import learn_dosage_score
 from training.learners import LEARNERS, Budget, Learner, conditional, make_learner
 from training.models import Calibration, Clinical, Combined, Pair, features_of, stage_frame
 
+UPDATED = "equation_update"  # its clinical model reads the equation's inputs, too
 LARGEST_RISK = 1 - 1e-6
 
 
@@ -47,8 +48,9 @@ def fit_pair(
     uncensored: of these rows, as `followed` gives it; calibration weighs by it. budget: of a search for settings, on
     these rows alone. learner: a comparator's, which `LEARNERS` does not know.
     """
-    made = learner or make_learner(candidate, monotone=cohort.monotone, budget=budget)
-    clinical = fit_clinical(made, cohort, rows=rows, names=cohort.clinical_names, uncensored=uncensored, rng=rng)
+    made = learner or make_learner(candidate, monotone=cohort.monotone, budget=budget, equation=cohort.equation)
+    names = cohort.clinical_names if candidate != UPDATED else cohort.equation_names
+    clinical = fit_clinical(made, cohort, rows=rows, names=names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")
     try:

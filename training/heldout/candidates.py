@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from features.arrays import Floats, Ints, Strings
+from features.equations import EQUATIONS
 from features.errors import PresageError, meant
 from features.progress import Advance
 from training.cohort import EVENT, Block, Cohort, RiskCurves, Split, Uncensored, known_by
 from training.fitted import SERVABLE, StackFit
 from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
 from training.heldout.plan import Plan
-from training.learners import LEARNERS, Budget, Kept, Learner, make_learner
+from training.learners import LEARNERS, Budget, Kept, Learner, make_learner, updatable
 from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
 
@@ -228,7 +229,10 @@ class _Climb:
         self, split: Split, names: tuple[str, ...], *, uncensored: Uncensored | None, rng: np.random.Generator
     ) -> Floats:
         cohort = self.plan.cohort
-        learner = make_learner(self.held.candidate, monotone=cohort.monotone, budget=self.budget)
+        candidate, equation = self.held.candidate, cohort.equation
+        if candidate == "equation_update":  # the equation is no block: it is there before anything is added
+            names = tuple(dict.fromkeys((*names, *EQUATIONS[str(equation)].inputs)))
+        learner = make_learner(candidate, monotone=cohort.monotone, budget=self.budget, equation=equation)
         fewer = fit_clinical(learner, cohort, rows=split.train, names=names, uncensored=uncensored, rng=rng)
         return fewer.risk(cohort.frame.take(split.test), cohort.horizons)
 
@@ -265,6 +269,8 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
                 found=f"'{name}'",
                 way_out=meant(name, LEARNERS),
             )
+    if "equation_update" in study.models.candidates:
+        updatable(cohort.equation, cohort.frame.names)
     if not set(study.models.candidates) & set(SERVABLE):
         raise PresageError(
             "[models] candidates",

@@ -4,6 +4,7 @@ from .budget import SEARCHED_OF_TREES as SEARCHED_OF_TREES
 from .budget import Budget as Budget
 from .censoring import conditional as conditional
 from .cox import Cox as Cox
+from .equation_update import updatable as updatable
 from .estimator import Estimator as Estimator
 from .estimator import comparators as comparators
 from .extra_trees import ExtraTrees as ExtraTrees
