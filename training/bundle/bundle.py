@@ -36,7 +36,8 @@ class BundleRisk:
     """What a bundle says of n rows.
 
     risk: (n, h) cumulative incidence by each horizon, NaN where not scored. model: (n,) "clinical", "combined" or "".
-    reason: (n,) why the clinical model and not the combined, and why not the updated equation, else "". not_scored: (n,) why there is no risk, else "".
+    reason: (n,) why the clinical model and not the combined, and why not the updated equation, else "".
+    not_scored: (n,) why there is no risk, else "".
     """
 
     horizons_days: tuple[float, ...]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from features.arrays import Bools, Floats, Strings
+from features.arrays import Bools, Floats, Positions, Strings
 from features.equations import EQUATIONS, Equation
 from features.errors import PresageError
 from features.frame import FeatureFrame
@@ -135,7 +135,7 @@ class EquationUpdateFit:
             (rows, published, tuple(start.typical)),
             (others, by_other.values, by_other.names),
         ):
-            values[np.ix_(at, [where[name] for name in columns])] += part
+            values[at[:, None], np.array([where[name] for name in columns], dtype=np.int64)] += part
         return Contributions(names, values, first + updated.intercept, updated.baseline)
 
     def write(self, folder: Path) -> None:
@@ -201,7 +201,8 @@ def shared_out(
     inputs act on each other; in any case every input has every place, and of two each comes first as often.
     """
     names, count = tuple(typical), len(next(iter(columns.values())))
-    forwards = [tuple(np.roll(np.arange(len(names)), -k)) for k in range(len(names))]
+    places = list(range(len(names)))
+    forwards = [places[k:] + places[:k] for k in places]
     orders = [*forwards, *(order[::-1] for order in forwards)]
     parts = np.zeros((count, len(names)))
     for order in orders:
@@ -230,5 +231,5 @@ def _inputs(equation: str, frame: FeatureFrame) -> dict[str, Floats]:
     return {name: frame.column(name).astype(np.float64) for name in _of(equation).inputs}
 
 
-def _rows(here: Bools) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]]]:
+def _rows(here: Bools) -> tuple[Positions, Positions]:
     return np.flatnonzero(here), np.flatnonzero(~here)

@@ -53,7 +53,7 @@ class EquationUpdate:
     ) -> EquationUpdateFit:
         """The update on the rows that the equation answers, and the clinical model on all of them.
 
-        Raises PresageError without an equation that gives risks, or where too few people with the event have its inputs.
+        Raises PresageError without an equation of risks, or where too few people with the event have its inputs.
         """
         equation = updatable(self.equation, frame.names)
         regression = Logistic() if outcome.kind == "binary" else Cox()
@@ -176,8 +176,8 @@ def _fit(rows: _Offset, warm: Warm | None) -> tuple[Updated, list[RidgeFit]]:
 def _drawn_back(likelihood: PartialLikelihood | Bernoulli, fit: RidgeFit, groups: Ints) -> RidgeFit:
     """The same fit, its corrections multiplied by 1 - df / chi2 (van Houwelingen and le Cessie, Stat Med 1990;9:1303).
 
-    chi2: twice what they add to the log likelihood of the recalibrated equation. df: what corrections so penalised would
-    add to it, on average, where the equation needs none.
+    chi2: twice what they add to the log likelihood of the recalibrated equation. df: what corrections so penalised
+    would add to it, on average, where the equation needs none.
     """
     kept = (groups == SLOPE) | (groups == FREE)
     alone = replace(likelihood, X=likelihood.X[:, kept])
@@ -198,7 +198,7 @@ def _expected_gain(fit: RidgeFit, groups: Ints) -> float:
 
 
 def _groups(design: Design, start: Start) -> Ints:
-    """(P,) penalties: those of the design, but one of their own for straight parts and levels of the equation's inputs."""
+    """(P,) penalties: those of the design, but one apart for straight parts and levels of the equation's inputs."""
     known = np.array([name in start.typical for name in design.feature_names], dtype=np.bool_)[design.owners]
     straight = design.groups <= GROUP_NAMES.index("levels")
     return np.where(known & straight, OWN, design.groups)
