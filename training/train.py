@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import write_bundle
-from training.cohort import Cohort, References, read_flat
+from training.cohort import Cohort, References, equation_reference, read_flat
 from training.fitted import SERVABLE
 from training.fitting import Period, fit_pair, followed
 from training.heldout import (
@@ -143,7 +143,8 @@ def cohort_of(
     """The study's rows from its table or a record, and the risks that no candidate made."""
     if study.is_flat:
         with progress("reading the table"):
-            return read_flat(study, study.folder, handed=table), References()
+            cohort = read_flat(study, study.folder, handed=table)
+            return cohort, equation_reference(study, cohort.frame, horizons_days=cohort.outcome.horizons_days)
     if table is not None:
         raise PresageError("table", "a study whose outcome is a column of it", found=f"{study.name}, of a record")
     if record_dir is None:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
+from training.cohort import read_flat
+from training.fitted import StackFit
+from training.heldout import Plan, as_members, candidates_of, hold_out
 from training.heldout.candidates import HeldOut, Inner
 from training.heldout.choice import choose, gain
+from training.study import Study
 
 
 def held(name: str, inner: Inner) -> HeldOut:
@@ -69,3 +75,23 @@ def test_nobody_better_stands_before_the_chosen(seed: int, size: int) -> None:
     chosen = choose(every)
     before = every[: [found.candidate for found in every].index(chosen.candidate)]
     assert all(found.inner_brier >= chosen.inner_brier for found in before)
+
+
+def test_a_member_of_the_stack_is_not_fitted_twice() -> None:
+    """Its model is the one that the stack has, and its calibrated risks are what the same model gives by itself."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=240)
+    table = pd.DataFrame({"x": x, "died": (rng.random(240) < expit(x)).astype(int)})
+    study = Study(name="two", source={}, outcome={"event": "died"}, validation={"folds": 2})
+    plan = Plan.of(study, read_flat(study, study.folder, handed=table), seed=1)
+    assert candidates_of(study, plan.cohort) == ("stack", "logistic", "xgboost")
+    stack = hold_out(plan, "stack", advance=lambda _: None)
+    kept = as_members([stack], "logistic")
+    assert kept is not None
+    member = hold_out(plan, "logistic", advance=lambda _: None, learner=kept)
+    for pair, whole in zip(member.pairs, stack.pairs, strict=True):
+        assert isinstance(whole.clinical.fitted, StackFit)
+        assert pair.clinical.fitted is whole.clinical.fitted.members[0]
+    alone = hold_out(plan, "logistic", advance=lambda _: None)
+    assert np.corrcoef(member.clinical[:, 0], alone.clinical[:, 0])[0, 1] > 0.99
+    assert as_members([stack], "cox") is None

@@ -25,6 +25,7 @@ from features.index import Index
 from features.progress import Progress
 from features.record import Record
 from training.cohort.blocks import allowed_names, monotone_signs, named_blocks
+from training.cohort.equation import UPDATED, equation_reference, inputs_of
 from training.cohort.record import Selected, select
 from training.cohort.rows import CARRIER, Block, Cohort, Described, References, Step
 from training.disclosure import pooled
@@ -32,7 +33,6 @@ from training.study import Study
 
 AGE, SEX = "age_years", "sex_female"
 GENOMIC_FAMILIES = ("polygenic", "monogenic")
-UPDATED = "equation_update"  # the candidate that reads the equation's inputs, whatever the study's families are
 SHOWN_ONLY = "groups"  # the family to look at fairness with, not to predict from
 AGE_BANDS = (0, 18, 40, 50, 60, 70, 80, 200)
 FAMILIES_OF_GROUPS = {
@@ -63,7 +63,7 @@ def read_record(
         steps = (*steps, Step("of them with genomic results by then", len(tested), int(genotyped.sum())))
     names = {name for block in blocks for name in block.features} | {AGE}
     if UPDATED in study.models.candidates:
-        names |= _inputs(study)
+        names |= inputs_of(study)
     kept = whole.only(names)
     cohort = Cohort(
         frame=frame,
@@ -108,25 +108,11 @@ def _catalogue(study: Study) -> Catalogue:
         declared = set(catalogue(families).names)
     except PresageError as error:
         raise error.at(f"[features] {error.where}") from None
-    lacking = _inputs(study) - declared
+    lacking = inputs_of(study) - declared
     for family in FAMILIES:
         if family not in {"polygenic", "codes"} and lacking & set(catalogue([family]).names):
             families.append(family)
     return catalogue(list(dict.fromkeys(families)), polygenic=study.features.polygenic)
-
-
-def _inputs(study: Study) -> set[str]:
-    name = study.features.equation
-    if name is None:
-        return set()
-    if name not in EQUATIONS:
-        raise PresageError(
-            "[features] equation",
-            f"an equation among {', '.join(EQUATIONS)}",
-            found=f"'{name}'",
-            way_out=meant(name, EQUATIONS),
-        )
-    return set(EQUATIONS[name].inputs)
 
 
 def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[tuple[Block, ...], tuple[str, ...]]:
@@ -158,7 +144,7 @@ def _described(study: Study, whole: Catalogue, *, frame: FeatureFrame, blocks: I
     """As the catalogue declares; the study may free a feature from its constraint, or constrain another."""
     used = {name for block in blocks for name in block.features}
     if UPDATED in study.models.candidates:
-        used |= _inputs(study)
+        used |= inputs_of(study)
     specs = [spec for spec in whole.specs if spec.name in used]
     numbers = [spec.name for spec in specs if spec.name not in frame.levels]
     declared = {spec.name: int(spec.monotone) for spec in specs}
@@ -265,12 +251,8 @@ def _columns(study: Study, frame: FeatureFrame, *, record: Record, backend: Back
 def _references(
     study: Study, frame: FeatureFrame, *, selected: Selected, record: Record, backend: Backend, truth: Path | None
 ) -> References:
-    name, last = study.features.equation, study.outcome.horizons_days[-1]
-    equation = None
-    if name is not None and abs(EQUATIONS[name].horizon_days - last) <= 0.01 * last:
-        equation = EQUATIONS[name].risk({column: frame.column(column) for column in EQUATIONS[name].inputs}).risk
     oracle = None if truth is None else oracle_risk(study, selected, record=record, backend=backend, truth=truth)
-    return References(equation, name, oracle)
+    return replace(equation_reference(study, frame, horizons_days=study.outcome.horizons_days), oracle=oracle)
 
 
 def oracle_risk(study: Study, selected: Selected, *, record: Record, backend: Backend, truth: Path) -> Floats:

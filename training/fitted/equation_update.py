@@ -167,9 +167,8 @@ class EquationUpdateFit:
         Raises PresageError where this Presage does not know the equation.
         """
         stored, settings = read_learner(folder / UPDATED), read_learner(folder)["settings"]
-        named = ("equation", "hazards", "centre", "slope", "typical")
-        start = Start(**{name: stored[name] for name in named})
-        _of(start.equation)
+        typical = {name: stored["typical"][name] for name in _of(stored["equation"]).inputs}
+        start = Start(stored["equation"], stored["hazards"], stored["centre"], stored["slope"], typical)
         updated = Updated(
             start,
             Design.from_json(stored["design"]),

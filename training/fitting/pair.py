@@ -14,14 +14,13 @@ import numpy as np
 
 from features.arrays import Floats, Ints
 from features.errors import PresageError
-from training.cohort import EVENT, Cohort, Outcome, Uncensored, common_codes, with_codes
+from training.cohort import EVENT, UPDATED, Cohort, Outcome, Uncensored, common_codes, with_codes
 from training.fitted import Fitted
 from training.fitting.calibration import learn_calibration
 from training.fitting.dosages import learn_dosage_score
 from training.learners import LEARNERS, Budget, Learner, conditional, make_learner
 from training.models import Calibration, Clinical, Combined, Pair, features_of, stage_frame
 
-UPDATED = "equation_update"  # its clinical model reads the equation's inputs, too
 LARGEST_RISK = 1 - 1e-6
 
 

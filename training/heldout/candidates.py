@@ -13,7 +13,7 @@ from features.arrays import Floats, Ints, Strings
 from features.equations import EQUATIONS
 from features.errors import PresageError, meant
 from features.progress import Advance
-from training.cohort import EVENT, Block, Cohort, RiskCurves, Split, Uncensored, known_by
+from training.cohort import EVENT, UPDATED, Block, Cohort, RiskCurves, Split, Uncensored, known_by
 from training.fitted import SERVABLE, StackFit
 from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
 from training.heldout.plan import Plan
@@ -230,7 +230,7 @@ class _Climb:
     ) -> Floats:
         cohort = self.plan.cohort
         candidate, equation = self.held.candidate, cohort.equation
-        if candidate == "equation_update":  # the equation is no block: it is there before anything is added
+        if candidate == UPDATED:  # the equation is no block: it is there before anything is added
             names = tuple(dict.fromkeys((*names, *EQUATIONS[str(equation)].inputs)))
         learner = make_learner(candidate, monotone=cohort.monotone, budget=self.budget, equation=equation)
         fewer = fit_clinical(learner, cohort, rows=split.train, names=names, uncensored=uncensored, rng=rng)
@@ -269,7 +269,7 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
                 found=f"'{name}'",
                 way_out=meant(name, LEARNERS),
             )
-    if "equation_update" in study.models.candidates:
+    if UPDATED in study.models.candidates:
         updatable(cohort.equation, cohort.frame.names)
     if not set(study.models.candidates) & set(SERVABLE):
         raise PresageError(
