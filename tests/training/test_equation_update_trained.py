@@ -53,7 +53,7 @@ def test_the_bundle_says_whom_the_equation_cannot_answer_and_scores_them_clinica
     result = train(study(), table=table).result
     assert result.chosen.candidate == "equation_update"
     assert result.registered is not None
-    bundle = load(bundle_of("kidneys", str(result.registered.version)).folder)
+    bundle = load(bundle_of("kidneys", result.registered.version).folder)
     cohort, _ = cohort_of(study(), table=table)
     answer = bundle.risk(cohort.frame)
     lacks, tested = table[ACR].isna().to_numpy(), table["prs"].notna().to_numpy()

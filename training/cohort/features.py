@@ -18,7 +18,6 @@ from features.arrays import Bools, Floats, Ints, Strings
 from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
 from features.engine import ALWAYS
-from features.equations import EQUATIONS
 from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from features.index import Index

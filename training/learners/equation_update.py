@@ -32,6 +32,7 @@ from training.learners.ridge import FREE, Likelihood, RidgeFit, fit_ridge
 
 OWN, SLOPE = len(GROUP_NAMES), len(GROUP_NAMES) + 1  # of the penalties, after those of a design
 # What corrections of the equation's inputs, and of its slope, are expected to add to the variance of the log hazard.
+SURE = 1.0  # standard deviations of chi2 that corrections have to add beyond df
 EXPECTED = np.append(EXPECTED_SPREADS, [0.1, 0.3])
 
 
@@ -184,7 +185,7 @@ def _drawn_back(likelihood: PartialLikelihood | Bernoulli, fit: RidgeFit, groups
     recalibrated = fit_ridge(alone, groups[kept], penalties=fit.penalties)
     gain = likelihood.gradient(fit.beta)[0] - alone.gradient(recalibrated.beta)[0]
     df = _expected_gain(fit, groups) - _expected_gain(recalibrated, groups[kept])
-    factor = max(0.0, 1.0 - df / (2 * gain)) if gain > 0 else 0.0
+    factor = max(0.0, 1.0 - (df + SURE * np.sqrt(2 * df)) / (2 * gain)) if gain > 0 else 0.0
     both = np.zeros(len(groups))
     both[kept] = recalibrated.beta
     return replace(fit, beta=factor * fit.beta + (1 - factor) * both)
