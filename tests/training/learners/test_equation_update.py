@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 KFRE = EQUATIONS["kfre_5y"]
 INPUTS = KFRE.inputs
 HORIZON = KFRE.horizon_days
+RIVALS = ("update", "recalibrated", "cox")
 
 
 def people(n: int, *, seed: int, history: float = 0.0, lacking: float = 0.1) -> tuple[FeatureFrame, Floats]:
@@ -160,3 +161,15 @@ def test_what_cannot_be_updated_is_refused_with_the_reason() -> None:
     values[20:, 3] = np.nan
     few = FeatureFrame(frame.subject_ids, frame.as_of, frame.names, values)
     assert "at least 10 people with the event and every input" in refused(KFRE.name, few, outcome)
+
+
+@pytest.mark.parametrize("truth", ["right", "lacks two"])
+def test_with_fifty_events_it_is_no_worse_than_the_better_of_its_two_rivals(truth: str) -> None:
+    """Four draws; twenty of each, at three numbers of events: `benchmarks/equation_update.py`."""
+    import equation_update as benchmark
+
+    found = [benchmark.one(truth, 50, seed=seed) for seed in range(4)]
+    update, recalibrated, cox = (np.array([float(row[name]) for row in found]) for name in RIVALS)
+    better = min(recalibrated, cox, key=np.mean)
+    difference = update - better
+    assert difference.mean() <= difference.std(ddof=1) / 2
