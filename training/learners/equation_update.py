@@ -32,7 +32,7 @@ from training.learners.ridge import FREE, Likelihood, RidgeFit, fit_ridge
 
 OWN, SLOPE = len(GROUP_NAMES), len(GROUP_NAMES) + 1  # of the penalties, after those of a design
 # What corrections of the equation's inputs, and of its slope, are expected to add to the variance of the log hazard.
-SURE = 1.0  # standard deviations of chi2 that corrections have to add beyond df
+SURE = 0.5  # standard deviations of chi2 that corrections have to add beyond df
 EXPECTED = np.append(EXPECTED_SPREADS, [0.1, 0.3])
 
 
@@ -175,7 +175,9 @@ def _fit(rows: _Offset, warm: Warm | None) -> tuple[Updated, list[RidgeFit]]:
 
 
 def _drawn_back(likelihood: PartialLikelihood | Bernoulli, fit: RidgeFit, groups: Ints) -> RidgeFit:
-    """The same fit, its corrections multiplied by 1 - df / chi2 (van Houwelingen and le Cessie, Stat Med 1990;9:1303).
+    """The same fit, its corrections multiplied by 1 - (df + sqrt(2 df) / 2) / chi2, or 0 where this is below it.
+
+    After van Houwelingen and le Cessie (Stat Med 1990;9:1303), with half a standard deviation of chi2 more.
 
     chi2: twice what they add to the log likelihood of the recalibrated equation. df: what corrections so penalised
     would add to it, on average, where the equation needs none.
