@@ -119,7 +119,7 @@ LINES: dict[str, Callable[[], object]] = {
     "aml.toml, [features.blocks] clinical: expected names of features, or patterns of them, found 'ages', which is like none (write 'age' if that is meant)": (
         lambda: _trained(more='[features.blocks]\nclinical = ["ages"]\n')
     ),
-    "aml.toml, [models] candidates: expected learners among logistic, cox, xgboost, xgboost_cox, extra_trees, stack, found 'xgbost' (write 'xgboost' if that is meant)": (
+    "aml.toml, [models] candidates: expected learners among logistic, cox, xgboost, xgboost_cox, extra_trees, stack, equation_update, found 'xgbost' (write 'xgboost' if that is meant)": (
         lambda: _trained(more='[models]\ncandidates = ["xgbost"]\n')
     ),
     # A table: the row and the column, and never what the cell holds.

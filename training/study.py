@@ -189,7 +189,7 @@ class FeaturesSection(Section):
 class Models(Section):
     """Which learners compete."""
 
-    candidates: tuple[str, ...] = ()  # absent: cox or logistic, and xgboost
+    candidates: tuple[str, ...] = ()  # absent: the stack and its members
     min_matched_weight: float = Field(default=0.75, ge=0, le=1)  # of a polygenic score; below: clinical model
 
 

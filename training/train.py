@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from features.errors import PresageError
 from features.progress import Progress, silent
 from training.bundle import write_bundle
-from training.cohort import Cohort, References, read_flat
+from training.cohort import Cohort, References, equation_reference, read_flat
 from training.fitted import SERVABLE
 from training.fitting import Period, fit_pair, followed
 from training.heldout import (
@@ -23,6 +23,7 @@ from training.heldout import (
     Fits,
     HeldOut,
     Plan,
+    as_members,
     budget_of,
     candidates_of,
     choose,
@@ -142,7 +143,8 @@ def cohort_of(
     """The study's rows from its table or a record, and the risks that no candidate made."""
     if study.is_flat:
         with progress("reading the table"):
-            return read_flat(study, study.folder, handed=table), References()
+            cohort = read_flat(study, study.folder, handed=table)
+            return cohort, equation_reference(study, cohort.frame, horizons_days=cohort.outcome.horizons_days)
     if table is not None:
         raise PresageError("table", "a study whose outcome is a column of it", found=f"{study.name}, of a record")
     if record_dir is None:
@@ -169,10 +171,11 @@ def _held_out(
     fits = len(plan.scheme.splits) * sum(1 + trials_of(name, tune) for name in candidates)
     with progress("fitting candidates", total=fits) as advance:
         budget = budget_of(plan, tune, advance=advance)
-        held = {
-            name: hold_out(plan, name, advance=advance, budget=budget, learner=comparators.get(name))
-            for name in candidates
-        }
+        held: dict[str, HeldOut] = {}
+        for name in candidates:
+            member = None if budget is not None else as_members(held.values(), name)
+            learner = comparators.get(name, member)
+            held[name] = hold_out(plan, name, advance=advance, budget=budget, learner=learner)
     return held, choose([found for name, found in held.items() if name in SERVABLE])
 
 

@@ -36,7 +36,8 @@ class BundleRisk:
     """What a bundle says of n rows.
 
     risk: (n, h) cumulative incidence by each horizon, NaN where not scored. model: (n,) "clinical", "combined" or "".
-    reason: (n,) why the clinical model and not the combined, else "". not_scored: (n,) why there is no risk, else "".
+    reason: (n,) why the clinical model and not the combined, and why not the updated equation, else "".
+    not_scored: (n,) why there is no risk, else "".
     """
 
     horizons_days: tuple[float, ...]
@@ -108,6 +109,10 @@ class Bundle:
             risk[both] = self.pair.combined.risk(some, risk[both], dosages=called, horizons=self.horizons_days)
             model[both] = "combined"
         reason = np.where(model == "clinical", why_clinical, "").astype(object)
+        if len(scored):
+            some = frame if len(scored) == n else frame.take(scored)
+            stood_in = self.pair.clinical.stood_in_for(some)
+            reason[scored] = ["; ".join(filter(None, both)) for both in zip(stood_in, reason[scored], strict=True)]
         return BundleRisk(self.horizons_days, risk, model, reason, not_scored)
 
     def reference(self) -> Any:

@@ -11,6 +11,8 @@ from .censoring import reachable as reachable
 from .censoring import step as step
 from .codes import common_codes as common_codes
 from .codes import with_codes as with_codes
+from .equation import UPDATED as UPDATED
+from .equation import equation_reference as equation_reference
 from .features import read_record as read_record
 from .folds import person_folds as person_folds
 from .index import BIRTH as BIRTH

@@ -18,13 +18,13 @@ from features.arrays import Bools, Floats, Ints, Strings
 from features.build import build, learn_vocabulary
 from features.catalogue import FAMILIES, Catalogue, catalogue
 from features.engine import ALWAYS
-from features.equations import EQUATIONS
 from features.errors import PresageError, meant
 from features.frame import FeatureFrame
 from features.index import Index
 from features.progress import Progress
 from features.record import Record
 from training.cohort.blocks import allowed_names, monotone_signs, named_blocks
+from training.cohort.equation import UPDATED, equation_reference, inputs_of
 from training.cohort.record import Selected, select
 from training.cohort.rows import CARRIER, Block, Cohort, Described, References, Step
 from training.disclosure import pooled
@@ -61,6 +61,8 @@ def read_record(
         tested = np.unique(selected.subject_ids[genotyped])
         steps = (*steps, Step("of them with genomic results by then", len(tested), int(genotyped.sum())))
     names = {name for block in blocks for name in block.features} | {AGE}
+    if UPDATED in study.models.candidates:
+        names |= inputs_of(study)
     kept = whole.only(names)
     cohort = Cohort(
         frame=frame,
@@ -84,6 +86,7 @@ def read_record(
         notes=selected.notes,
         tells=record.tells,
         left_out=left_out,
+        equation=study.features.equation,
     )
     return cohort, _references(study, frame, selected=selected, record=record, backend=backend, truth=truth)
 
@@ -104,25 +107,11 @@ def _catalogue(study: Study) -> Catalogue:
         declared = set(catalogue(families).names)
     except PresageError as error:
         raise error.at(f"[features] {error.where}") from None
-    lacking = _inputs(study) - declared
+    lacking = inputs_of(study) - declared
     for family in FAMILIES:
         if family not in {"polygenic", "codes"} and lacking & set(catalogue([family]).names):
             families.append(family)
     return catalogue(list(dict.fromkeys(families)), polygenic=study.features.polygenic)
-
-
-def _inputs(study: Study) -> set[str]:
-    name = study.features.equation
-    if name is None:
-        return set()
-    if name not in EQUATIONS:
-        raise PresageError(
-            "[features] equation",
-            f"an equation among {', '.join(EQUATIONS)}",
-            found=f"'{name}'",
-            way_out=meant(name, EQUATIONS),
-        )
-    return set(EQUATIONS[name].inputs)
 
 
 def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[tuple[Block, ...], tuple[str, ...]]:
@@ -153,6 +142,8 @@ def _blocks(study: Study, whole: Catalogue, *, frame: FeatureFrame) -> tuple[tup
 def _described(study: Study, whole: Catalogue, *, frame: FeatureFrame, blocks: Iterable[Block]) -> dict[str, Described]:
     """As the catalogue declares; the study may free a feature from its constraint, or constrain another."""
     used = {name for block in blocks for name in block.features}
+    if UPDATED in study.models.candidates:
+        used |= inputs_of(study)
     specs = [spec for spec in whole.specs if spec.name in used]
     numbers = [spec.name for spec in specs if spec.name not in frame.levels]
     declared = {spec.name: int(spec.monotone) for spec in specs}
@@ -259,12 +250,8 @@ def _columns(study: Study, frame: FeatureFrame, *, record: Record, backend: Back
 def _references(
     study: Study, frame: FeatureFrame, *, selected: Selected, record: Record, backend: Backend, truth: Path | None
 ) -> References:
-    name, last = study.features.equation, study.outcome.horizons_days[-1]
-    equation = None
-    if name is not None and abs(EQUATIONS[name].horizon_days - last) <= 0.01 * last:
-        equation = EQUATIONS[name].risk({column: frame.column(column) for column in EQUATIONS[name].inputs}).risk
     oracle = None if truth is None else oracle_risk(study, selected, record=record, backend=backend, truth=truth)
-    return References(equation, name, oracle)
+    return replace(equation_reference(study, frame, horizons_days=study.outcome.horizons_days), oracle=oracle)
 
 
 def oracle_risk(study: Study, selected: Selected, *, record: Record, backend: Backend, truth: Path) -> Floats:

@@ -85,6 +85,7 @@ class Cohort:
     groups: (n,) label of each equity column; None where unknown. columns: what the validation scheme reads.
     described: features by name; codes are not among them.
     tells: what the record that the frame is of can tell. catalogue_json, catalogue_hash: what builds the frame from it.
+    equation: the published equation that the study names, whose inputs stand in the frame.
     genomic_required: features without which the combined model does not serve. left_out: features that the study's
     blocks do not name. suspects: features that look like the outcome; None where nobody has looked. `as_of` is NaT in a
     flat table without an index date.
@@ -107,6 +108,7 @@ class Cohort:
     genomic_required: tuple[str, ...] = ()
     described: Mapping[str, Described] = field(default_factory=dict)
     tells: Tells | None = None
+    equation: str | None = None
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] | None = None
@@ -166,6 +168,14 @@ class Cohort:
     def clinical_names(self) -> tuple[str, ...]:
         """Features of the blocks that everybody has."""
         return tuple(name for block in self.blocks if not block.genomic for name in block.features)
+
+    @property
+    def equation_names(self) -> tuple[str, ...]:
+        """The clinical features, and inputs of the equation that are none of them."""
+        from features.equations import EQUATIONS
+
+        inputs = () if self.equation is None else EQUATIONS[self.equation].inputs
+        return tuple(dict.fromkeys((*self.clinical_names, *inputs)))
 
     @property
     def genomic_names(self) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def read_flat(
         notes=_repeated(persons, study),
         left_out=left_out,
         suspects=suspects,
+        equation=study.features.equation,
     )
 
 

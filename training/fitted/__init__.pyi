@@ -8,6 +8,9 @@ from .design import GROUP_NAMES as GROUP_NAMES
 from .design import KNOT_QUANTILES as KNOT_QUANTILES
 from .design import Design as Design
 from .design import curve_basis as curve_basis
+from .equation_update import EquationUpdateFit as EquationUpdateFit
+from .equation_update import Start as Start
+from .equation_update import Updated as Updated
 from .horizons import rising as rising
 from .logistic import LogisticFit as LogisticFit
 from .protocol import Contributions as Contributions

@@ -14,6 +14,7 @@ from training.disclosure import recoded
 
 KNOT_QUANTILES = (0.05, 0.275, 0.5, 0.725, 0.95)
 GROUP_NAMES = ("linear", "levels", "curved", "missing", "codes")
+LINEAR, LEVELS, CURVED, MISSING, CODES = range(len(GROUP_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,17 @@ class Design:
 
     @property
     def groups(self) -> Ints:
-        """(P,) the penalty group of each column."""
-        sizes = (
-            len(self.numeric), len(self.level_feature), self.knots_per_curve * len(self.curved),
-            len(self.missing), len(self.code_names),
-        )  # fmt: skip
-        return np.repeat(np.arange(5), sizes)
+        """(P,) the penalty group of each column; levels of a number that has a straight part are how it bends."""
+        bends = np.isin(self.level_feature, self.numeric)
+        curves, others = self.knots_per_curve * len(self.curved), (len(self.missing), len(self.code_names))
+        return np.concatenate(
+            [
+                np.full(len(self.numeric), LINEAR),
+                np.where(bends, CURVED, LEVELS),
+                np.full(curves, CURVED),
+                np.repeat((MISSING, CODES), others),
+            ]
+        ).astype(np.int64)
 
     @property
     def knots_per_curve(self) -> int:

@@ -53,11 +53,18 @@ def _stack(folder: Path) -> Fitted:
     return StackFit.read(folder, member=read_fitted)
 
 
+def _equation_update(folder: Path) -> Fitted:
+    from training.fitted.equation_update import EquationUpdateFit
+
+    return EquationUpdateFit.read(folder, member=read_fitted)
+
+
 _READERS: Mapping[str, Callable[[Path], Fitted]] = {
     "logistic": _logistic,
     "cox": _cox,
     "xgboost": _xgboost_horizon,
     "xgboost_cox": _xgboost_cox,
     "stack": _stack,
+    "equation_update": _equation_update,
 }
 SERVABLE = tuple(_READERS)  # the learners whose models can be served; the rest are comparators

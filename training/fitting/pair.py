@@ -14,7 +14,7 @@ import numpy as np
 
 from features.arrays import Floats, Ints
 from features.errors import PresageError
-from training.cohort import EVENT, Cohort, Outcome, Uncensored, common_codes, with_codes
+from training.cohort import EVENT, UPDATED, Cohort, Outcome, Uncensored, common_codes, with_codes
 from training.fitted import Fitted
 from training.fitting.calibration import learn_calibration
 from training.fitting.dosages import learn_dosage_score
@@ -47,8 +47,9 @@ def fit_pair(
     uncensored: of these rows, as `followed` gives it; calibration weighs by it. budget: of a search for settings, on
     these rows alone. learner: a comparator's, which `LEARNERS` does not know.
     """
-    made = learner or make_learner(candidate, monotone=cohort.monotone, budget=budget)
-    clinical = fit_clinical(made, cohort, rows=rows, names=cohort.clinical_names, uncensored=uncensored, rng=rng)
+    made = learner or make_learner(candidate, monotone=cohort.monotone, budget=budget, equation=cohort.equation)
+    names = cohort.clinical_names if candidate != UPDATED else cohort.equation_names
+    clinical = fit_clinical(made, cohort, rows=rows, names=names, uncensored=uncensored, rng=rng)
     if not any(block.genomic for block in cohort.blocks):
         return Pair(candidate, clinical, None, "the study has no genomic features")
     try:

@@ -3,12 +3,13 @@ from .bench import against_equation as against_equation
 from .bench import group_results as group_results
 from .bench import horizon_key as horizon_key
 from .candidates import HeldOut as HeldOut
+from .candidates import as_members as as_members
 from .candidates import candidates_of as candidates_of
-from .candidates import choose as choose
 from .candidates import clinical_of_the_tested as clinical_of_the_tested
 from .candidates import comparators_of as comparators_of
 from .candidates import hold_out as hold_out
 from .candidates import nested_blocks as nested_blocks
+from .choice import choose as choose
 from .document import Fits as Fits
 from .document import result_of as result_of
 from .figures import SERVED as SERVED

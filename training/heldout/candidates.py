@@ -1,25 +1,29 @@
-"""Every candidate on every split: risks of people it has not learned from, and the score that chooses among them."""
+"""Every candidate on every split: risks of people it has not learned from, and what they are chosen by."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from features.arrays import Floats, Ints, Strings
+from features.equations import EQUATIONS
 from features.errors import PresageError, meant
 from features.progress import Advance
-from training.cohort import EVENT, Block, Cohort, RiskCurves, Split, Uncensored, known_by
-from training.fitted import SERVABLE
+from training.cohort import EVENT, UPDATED, Block, Cohort, RiskCurves, Split, Uncensored, known_by
+from training.fitted import SERVABLE, StackFit
 from training.fitting import fit_clinical, fit_combined, fit_pair, learned_shape
 from training.heldout.plan import Plan
-from training.learners import LEARNERS, Budget, Learner, make_learner
+from training.learners import LEARNERS, Budget, Kept, Learner, make_learner, updatable
 from training.models import Pair, Shape, grid_of, own_shape
 from training.study import Study
 
+# The stack first: it is passed over only where something else is surely better (`training.heldout.choice`).
+TIMED_DEFAULT = ("stack", "cox", "xgboost_cox")
+BINARY_DEFAULT = ("stack", "logistic", "xgboost")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")  # MLflow takes it for a run's name
 
 
@@ -75,19 +79,23 @@ class Nested:
 
 
 def hold_out(
-    plan: Plan, candidate: str, *, advance: Advance, budget: Budget | None = None, learner: Learner | None = None
+    plan: Plan,
+    candidate: str,
+    *,
+    advance: Advance,
+    budget: Budget | None = None,
+    learner: Learner | Sequence[Learner] | None = None,
 ) -> HeldOut:
     """Fit and predict on every split. budget: of a search for settings in each split.
 
-    learner: the one that `candidate` names, where `LEARNERS` does not know it.
+    learner: the one that `candidate` names, where `LEARNERS` does not know it, or one for each split.
     """
     cohort = plan.cohort
     pairs, clinical, combined, curves, shapes = [], [], [], [], []
-    for split, chances in plan.parts:
+    learners = learner if isinstance(learner, Sequence) else [learner] * len(plan.scheme.splits)
+    for (split, chances), each in zip(plan.parts, learners, strict=True):
         rng = plan.stream(candidate, split.name)
-        pair = fit_pair(
-            candidate, cohort, rows=split.train, uncensored=chances, rng=rng, budget=budget, learner=learner
-        )
+        pair = fit_pair(candidate, cohort, rows=split.train, uncensored=chances, rng=rng, budget=budget, learner=each)
         own, both = pair.risks(cohort, split.test)
         pairs.append(pair)
         clinical.append(own)
@@ -116,34 +124,25 @@ def hold_out(
     )
 
 
+def as_members(held: Iterable[HeldOut], candidate: str) -> list[Learner] | None:
+    """For each split a learner that gives the candidate's model as a stack has it among its members; None without one.
+
+    So the default candidates, a stack and its members, cost no more than the stack.
+    """
+    for found in held:
+        stacks = [pair.clinical.fitted for pair in found.pairs]
+        kept = [Kept(member) for stack in stacks if isinstance(stack, StackFit) for member in stack.members
+                if member.name == candidate]  # fmt: skip
+        if stacks and len(kept) == len(stacks):
+            return list(kept)
+    return None
+
+
 def _shape(pair: Pair, cohort: Cohort, *, split: Split) -> Shape:
     both = np.flatnonzero(cohort.genotyped[split.test])
     dosages = None if cohort.dosages is None else cohort.dosages.take(split.test[both])
     own = own_shape(pair, cohort.frame.take(split.test), horizons_days=cohort.horizons, both=both, dosages=dosages)
     return own or learned_shape(cohort.outcome.take(split.train), cohort.persons[split.train])
-
-
-def choose(held: Sequence[HeldOut]) -> HeldOut:
-    """The earliest candidate that no other beats by more than one standard error (mean over splits), paired by row and
-    clustered by person.
-
-    The study lists simpler models first; a booster whose rounds were chosen on the same held-out rows has to earn it.
-    """
-    best = min(held, key=lambda found: found.inner_brier)
-    for found in held:
-        gains = [_gain(a, b) for a, b in zip(found.inner, best.inner, strict=True)]
-        if found is best or np.mean([gain for gain, _ in gains]) <= np.mean([error for _, error in gains]):
-            return found
-    return best
-
-
-def _gain(worse: Inner, better: Inner) -> tuple[float, float]:
-    """Mean difference of squared errors, and its standard error over people: rows of one person share their fate."""
-    weight = worse.weight / worse.weight.sum()
-    difference = worse.squared - better.squared
-    mean = float(weight @ difference)
-    people = np.unique(worse.persons, return_inverse=True)[1]
-    return mean, float(np.sqrt(np.sum(np.bincount(people, weights=weight * (difference - mean)) ** 2)))
 
 
 def _squared_errors(pair: Pair, cohort: Cohort, *, split: Split, uncensored: Uncensored | None) -> Inner:
@@ -230,7 +229,10 @@ class _Climb:
         self, split: Split, names: tuple[str, ...], *, uncensored: Uncensored | None, rng: np.random.Generator
     ) -> Floats:
         cohort = self.plan.cohort
-        learner = make_learner(self.held.candidate, monotone=cohort.monotone, budget=self.budget)
+        candidate, equation = self.held.candidate, cohort.equation
+        if candidate == UPDATED:  # the equation is no block: it is there before anything is added
+            names = tuple(dict.fromkeys((*names, *EQUATIONS[str(equation)].inputs)))
+        learner = make_learner(candidate, monotone=cohort.monotone, budget=self.budget, equation=equation)
         fewer = fit_clinical(learner, cohort, rows=split.train, names=names, uncensored=uncensored, rng=rng)
         return fewer.risk(cohort.frame.take(split.test), cohort.horizons)
 
@@ -253,9 +255,12 @@ class _Climb:
 
 
 def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
-    """The study's candidates, or those that suit the outcome. Raises PresageError for a name that is not a learner."""
+    """The study's candidates, or the stack that suits the outcome and its members.
+
+    Raises PresageError for a name that is not a learner.
+    """
     if not study.models.candidates:
-        return ("cox", "xgboost") if cohort.outcome.horizons_days else ("logistic", "xgboost")
+        return TIMED_DEFAULT if cohort.outcome.horizons_days else BINARY_DEFAULT
     for name in study.models.candidates:
         if name not in LEARNERS:
             raise PresageError(
@@ -264,6 +269,8 @@ def candidates_of(study: Study, cohort: Cohort) -> tuple[str, ...]:
                 found=f"'{name}'",
                 way_out=meant(name, LEARNERS),
             )
+    if UPDATED in study.models.candidates:
+        updatable(cohort.equation, cohort.frame.names)
     if not set(study.models.candidates) & set(SERVABLE):
         raise PresageError(
             "[models] candidates",

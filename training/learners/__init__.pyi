@@ -4,6 +4,7 @@ from .budget import SEARCHED_OF_TREES as SEARCHED_OF_TREES
 from .budget import Budget as Budget
 from .censoring import conditional as conditional
 from .cox import Cox as Cox
+from .equation_update import updatable as updatable
 from .estimator import Estimator as Estimator
 from .estimator import comparators as comparators
 from .extra_trees import ExtraTrees as ExtraTrees
@@ -13,6 +14,7 @@ from .named import LEARNERS as LEARNERS
 from .named import TUNABLE as TUNABLE
 from .named import make_learner as make_learner
 from .partial_likelihood import baseline_jumps as baseline_jumps
+from .protocol import Kept as Kept
 from .protocol import Learner as Learner
 from .stack import stack_weights as stack_weights
 from .xgboost_cox import XGBoostCox as XGBoostCox

@@ -12,12 +12,14 @@ import numpy.typing as npt
 from features.arrays import Floats, Positions
 from features.frame import FeatureFrame
 from training.cohort import Outcome, person_folds
-from training.fitted import GROUP_NAMES, CoxFit, Design, LogisticFit
+from training.fitted import GROUP_NAMES, CoxFit, Design, LogisticFit, Updated
 from training.learners.design import learn_design
 from training.learners.folds import INNER_FOLDS, out_of_fold
 from training.learners.ridge import Likelihood, RidgeFit, fit_ridge, learn_penalties
 
 START_PENALTIES = np.full(len(GROUP_NAMES), 10.0)
+# Of the log hazard or log odds: straight parts and categories are expected to say something, the others little.
+EXPECTED_SPREADS = np.array([0.3, 0.3, 0.01, 0.01, 0.01])
 FOLD_TOLERANCE = 1e-4  # nats: held-out risks need no more
 
 
@@ -56,7 +58,7 @@ class Rows(Protocol):
 
 
 SomeRows = TypeVar("SomeRows", bound=Rows)
-Linear = TypeVar("Linear", CoxFit, LogisticFit)
+Linear = TypeVar("Linear", CoxFit, LogisticFit, Updated)
 
 
 def fit_with_held_out(
@@ -89,10 +91,17 @@ def design_of(frame: FeatureFrame, warm: Warm | None, *, relevance: Floats) -> D
     return learn_design(frame, relevance=relevance)
 
 
-def fit_warm(likelihood: Likelihood, groups: npt.NDArray[np.int64], *, warm: RidgeFit | None) -> RidgeFit:
-    """Penalties learned here without a warm start, else taken from it."""
+def fit_warm(
+    likelihood: Likelihood,
+    groups: npt.NDArray[np.int64],
+    *,
+    warm: RidgeFit | None,
+    start: Floats = START_PENALTIES,
+    expected: Floats = EXPECTED_SPREADS,
+) -> RidgeFit:
+    """Penalties learned here without a warm start, from `start` on and with what is `expected`; else taken from it."""
     if warm is None:
-        return learn_penalties(likelihood, groups, start=START_PENALTIES)
+        return learn_penalties(likelihood, groups, start=start, expected=expected)
     if len(warm.beta) != len(groups):
         return fit_ridge(likelihood, groups, penalties=warm.penalties, tolerance=FOLD_TOLERANCE)
     return fit_ridge(

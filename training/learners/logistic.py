@@ -69,20 +69,21 @@ def _fit_targets(rows: _Labelled, warm: Warm | None) -> tuple[LogisticFit, list[
 
 @dataclass(frozen=True, slots=True)
 class Bernoulli:
-    """The weighted log likelihood of logistic regression on X (n, P)."""
+    """The weighted log likelihood of logistic regression on X (n, P), with an offset (n,) of the log odds."""
 
     X: Floats
     y: Floats
     weight: Floats
+    offset: Floats | float = 0.0
 
     def gradient(self, beta: Floats) -> tuple[float, Floats]:
         """Value and gradient (P,)."""
-        eta = self.X @ beta
+        eta = self.X @ beta + self.offset
         value = float(self.weight @ (self.y * eta - np.logaddexp(0.0, eta)))
         return value, self.X.T @ (self.weight * (self.y - expit(eta)))
 
     def information(self, beta: Floats) -> Floats:
         """(P, P) minus the second derivatives."""
-        p = expit(self.X @ beta)
+        p = expit(self.X @ beta + self.offset)
         root = self.X * np.sqrt(self.weight * p * (1 - p))[:, None]
         return np.asarray(root.T @ root, dtype=np.float64)

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 Class = Callable[..., Learner]
 
 
-def make_learner(name: str, *, monotone: Mapping[str, int], budget: Budget | None) -> Learner:
-    """The learner of this name; boosted ones are constrained, and all trees search settings within the budget."""
+def make_learner(
+    name: str, *, monotone: Mapping[str, int], budget: Budget | None, equation: str | None = None
+) -> Learner:
+    """The learner of this name; boosted ones are constrained, and all trees search settings within the budget.
+
+    equation: that of the study, which `equation_update` starts from.
+    """
+    if name == "equation_update":
+        from training.learners.equation_update import EquationUpdate
+
+        return EquationUpdate(equation)
     if name in _BOOSTED:
         learner = _BOOSTED[name]()(monotone=monotone)
         if budget is None:
@@ -67,6 +76,12 @@ def _extra_trees() -> Class:
     return ExtraTrees
 
 
+def _equation_update() -> Class:
+    from training.learners.equation_update import EquationUpdate
+
+    return EquationUpdate
+
+
 def _xgboost_horizon() -> type[XGBoostHorizon]:
     from training.learners.xgboost_horizon import XGBoostHorizon
 
@@ -97,6 +112,7 @@ _CLASSES: Mapping[str, Callable[[], Class]] = {
     "xgboost_cox": _xgboost_cox,
     "extra_trees": _extra_trees,
     "stack": _stack,
+    "equation_update": _equation_update,
 }
 LEARNERS: Mapping[str, Class] = _ByName()
 TUNABLE = (*_BOOSTED, "extra_trees")  # the linear learners learn their penalties in every fit

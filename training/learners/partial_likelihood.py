@@ -55,19 +55,28 @@ def risk_sets(time: Floats, event: Bools, *, weights: Floats | None = None) -> R
 
 @dataclass(frozen=True, slots=True)
 class PartialLikelihood:
-    """Cox's log partial likelihood of X @ beta. Efron: B. Efron, JASA 1977;72:557.
+    """Cox's log partial likelihood of X @ beta + offset. Efron: B. Efron, JASA 1977;72:557.
 
-    X: (n, P) in the risk sets' order.
+    X: (n, P) in the risk sets' order; offset: (n,) in the same order, or 0.
     """
 
     X: Floats
     sets: RiskSets
+    offset: Floats | float = 0.0
 
     @classmethod
-    def of(cls, X: Floats, time: Floats, *, event: Bools, weights: Floats | None = None) -> PartialLikelihood:
-        """Sort the rows once."""
+    def of(
+        cls,
+        X: Floats,
+        time: Floats,
+        *,
+        event: Bools,
+        weights: Floats | None = None,
+        offset: Floats | None = None,
+    ) -> PartialLikelihood:
+        """Sort the rows once. offset: (n,) of the log hazard; None: nothing is known before."""
         sets = risk_sets(time, event, weights=weights)
-        return cls(X[sets.order], sets)
+        return cls(X[sets.order], sets, 0.0 if offset is None else offset[sets.order])
 
     def gradient(self, beta: Floats) -> tuple[float, Floats]:
         """Value and gradient (P,)."""
@@ -93,7 +102,7 @@ class PartialLikelihood:
         return np.asarray(root.T @ root - means.T @ means, dtype=np.float64)
 
     def _totals(self, beta: Floats) -> tuple[Floats, float, Floats, Floats]:
-        eta = self.X @ beta
+        eta = self.X @ beta + self.offset
         top = float(eta.max(initial=0.0))
         hazard = self.sets.weights * np.exp(eta - top)
         at_risk, tied = _efron_sums(hazard[:, None], self.sets)

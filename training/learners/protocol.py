@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -35,3 +36,30 @@ class Learner(Protocol):
         Raises PresageError where too few people have the event, or the outcome's kind does not suit the learner.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A learner that has learned already: asked for the same rows again it gives back its model."""
+
+    fitted: Fitted
+
+    @property
+    def name(self) -> str:
+        """Its name in `LEARNERS`."""
+        return self.fitted.name
+
+    def fit(
+        self,
+        frame: FeatureFrame,
+        outcome: Outcome,
+        *,
+        persons: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        weights: Floats | None = None,
+    ) -> Fitted:
+        """The model. Raises ValueError for other rows than as many as it was fitted to."""
+        curves = self.fitted.out_of_fold
+        if curves is None or len(curves) != len(outcome):
+            raise ValueError("a model is kept for the rows that it was fitted to")
+        return self.fitted

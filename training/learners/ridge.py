@@ -20,6 +20,8 @@ from features.errors import PresageError
 
 FREE = -1  # the group of columns without a penalty
 PENALTY_RANGE = (1e-2, 1e6)
+EXPECTED_COLUMNS = 2.0
+EXPECTED_SPREAD = 0.1
 PENALTY_STEPS = 30
 INFORMATION_ROUNDS = 8
 STEPS = 300
@@ -51,14 +53,19 @@ class RidgeFit:
     information: Floats
 
 
-def learn_penalties(likelihood: Likelihood, groups: Ints, *, start: Floats) -> RidgeFit:
-    """Coefficients and penalties together; `start` holds each group's first penalty."""
+def learn_penalties(likelihood: Likelihood, groups: Ints, *, start: Floats, expected: Floats | None = None) -> RidgeFit:
+    """Coefficients and penalties together; `start` holds each group's first penalty.
+
+    expected: (groups,) variance of the linear predictor that each group is expected to make, where its columns have a
+    variance of 1; None: `EXPECTED_SPREAD` for each.
+    """
+    spread = np.full(len(start), EXPECTED_SPREAD) if expected is None else expected
     penalties, beta = start, np.zeros(len(groups))
     information = likelihood.information(beta)
     for _ in range(INFORMATION_ROUNDS):
         for _ in range(PENALTY_STEPS):
             beta, gain = _step(likelihood, information, beta=beta, ridge=_per_column(groups, penalties))
-            updated = _update(information, beta, groups=groups, penalties=penalties)
+            updated = _update(information, beta, groups=groups, penalties=penalties, expected=spread)
             moved = float(np.abs(np.log(updated / penalties)).max(initial=0.0))
             penalties = updated
             if moved < 0.02 and gain < 1e-3:
@@ -120,17 +127,17 @@ def _step(likelihood: Likelihood, information: Floats, *, beta: Floats, ridge: F
     return beta, 0.0 if gain < 1e-6 else gain
 
 
-def _update(information: Floats, beta: Floats, *, groups: Ints, penalties: Floats) -> Floats:
+def _update(information: Floats, beta: Floats, *, groups: Ints, penalties: Floats, expected: Floats) -> Floats:
     spread = np.diag(_solve(information + np.diag(_per_column(groups, penalties)), np.eye(len(beta))))
     updated = penalties.copy()
     for g in range(len(penalties)):
         mine = groups == g
         if not mine.any():
             continue
-        learned = max(float(mine.sum() - penalties[g] * spread[mine].sum()), 1e-6)
-        ratio = learned / max(float(beta[mine] @ beta[mine]), 1e-12) / penalties[g]
-        if ratio > 1 and learned < 0.1 * mine.sum():
-            ratio = ratio**2  # a group of noise: its fixed point is far away and approached slowly
+        columns = int(mine.sum())
+        learned = max(float(columns - penalties[g] * spread[mine].sum()), 0.0) + EXPECTED_COLUMNS
+        found = float(beta[mine] @ beta[mine]) + EXPECTED_COLUMNS * expected[g] / columns
+        ratio = learned / found / penalties[g]
         updated[g] = np.clip(penalties[g] * np.clip(ratio, 1 / 30, 30), *PENALTY_RANGE)
     return updated
 

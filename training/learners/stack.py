@@ -1,4 +1,4 @@
-"""A weighted mean of learners, weights by out-of-fold Brier score, drawn towards equal."""
+"""A weighted mean of learners, weights by out-of-fold Brier score, drawn towards those expected with so many events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Floats
+from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import EVENT, Outcome, RiskCurves
 from training.fitted import StackFit
@@ -20,7 +21,8 @@ from training.learners.targets import Target, targets
 from training.learners.xgboost_cox import XGBoostCox
 from training.learners.xgboost_horizon import XGBoostHorizon
 
-EVENTS_OF_PRIOR = 200.0  # as if so many events had spoken for equal weights
+EVENTS_OF_PRIOR = 1000.0  # as if so many events had spoken for the weights that are expected
+EVENTS_OF_EQUALS = 200  # from which the members are expected to be equally good; with none, the first one alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,33 @@ class Stack:
         fitted = tuple(learner.fit(frame, outcome, persons=persons, rng=rng, weights=weights) for learner in learners)
         curves = [member.out_of_fold for member in fitted if member.out_of_fold is not None]
         risks = np.stack([curve.probabilities for curve in curves])
-        share = stack_weights(
-            risks, targets(frame, outcome, weights=weights), events=int((outcome.event == EVENT).sum())
-        )
+        events = int((outcome.event == EVENT).sum())
+        share = stack_weights(risks, _known(frame, outcome, weights=weights), events=events)
         held_out = RiskCurves(curves[0].horizons_days, np.tensordot(share, risks, axes=1))
         settings = {f"weight_{member.name}": float(w) for member, w in zip(fitted, share, strict=True)}
         return StackFit(fitted, share, held_out.horizons_days[-1], settings, held_out)
 
 
+def _known(frame: FeatureFrame, outcome: Outcome, *, weights: Floats | None) -> list[Target]:
+    """The targets; none where too few are known to have, or not to have, the event by a horizon to weigh members by."""
+    try:
+        return targets(frame, outcome, weights=weights)
+    except PresageError:
+        return []
+
+
 def stack_weights(risks: Floats, goals: list[Target], *, events: int) -> Floats:
     """(m,) weights on the simplex with the least mean Brier score over the horizons; risks (m, n, h).
 
-    A ridge towards equal weights, worth `EVENTS_OF_PRIOR` events, keeps chance from choosing a member.
+    A ridge towards the weights expected before anything is seen, worth `EVENTS_OF_PRIOR` events, keeps chance from
+    choosing a member; without goals they are the answer. The first member is a penalised regression: with few events
+    trees lose to it, so it is expected to have all the weight with none, and an equal share from `EVENTS_OF_EQUALS` on.
     """
     m = len(risks)
+    expected = np.full(m, min(1.0, events / EVENTS_OF_EQUALS) / m)
+    expected[0] += 1.0 - expected.sum()
+    if not goals:
+        return expected
     quadratic, linear, spread = np.zeros((m, m)), np.zeros(m), 0.0
     for h, goal in enumerate(goals):
         p = risks[:, :, h]
@@ -80,7 +95,7 @@ def stack_weights(risks: Floats, goals: list[Target], *, events: int) -> Floats:
         linear += (p * w) @ goal.label
         spread += float((((p - p.mean(axis=0)) ** 2) @ w).mean())
     ridge = spread * EVENTS_OF_PRIOR / max(events, 1)
-    return simplex_minimum(quadratic + ridge * np.eye(m), linear)  # of weights that sum to one, equal ones are shortest
+    return simplex_minimum(quadratic + ridge * np.eye(m), linear + ridge * expected)
 
 
 def simplex_minimum(quadratic: Floats, linear: Floats) -> Floats:

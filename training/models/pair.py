@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Floats, Ints
+from features.arrays import Floats, Ints, Strings
 from features.frame import FeatureFrame
 from training.cohort import CARRIER, Cohort, Dosages
 from training.fitted import Fitted
@@ -33,6 +33,16 @@ class Clinical:
     fitted: Fitted
     calibration: Calibration
     out_of_fold: Floats | None  # (n, h) calibrated, of the training rows
+
+    def stood_in_for(self, frame: FeatureFrame) -> Strings:
+        """(n,) why another model than the one that the learner is named after answers; empty where that one does."""
+        if self.fitted.name != "equation_update":
+            return np.full(len(frame), "", dtype=object)
+        from training.fitted import EquationUpdateFit
+
+        if not isinstance(self.fitted, EquationUpdateFit):
+            raise ValueError(f"a model called {self.fitted.name} is to be one")
+        return self.fitted.stood_in_for(frame)
 
     def risk(self, frame: FeatureFrame, horizons: tuple[float, ...]) -> Floats:
         """(n, h) calibrated cumulative incidence."""

@@ -31,11 +31,14 @@ def test_weights_are_the_minimum_on_the_simplex(seed: int, members: int) -> None
     assert value <= other.fun + 1e-7
 
 
-def test_the_better_member_gets_more_and_few_events_give_nearly_equal_weights() -> None:
+def test_many_events_find_the_better_member_wherever_it_stands_and_few_leave_it_to_the_first() -> None:
     rng = np.random.default_rng(1)
     truth = rng.beta(2, 6, 5000)
     goal = Target(float("nan"), rng.random(5000) < truth, np.ones(5000))
     noisy = np.clip(truth + rng.normal(0, 0.2, 5000), 0, 1)
-    risks = np.stack([truth, noisy])[:, :, None]
-    assert stack_weights(risks, [goal], events=100_000)[0] > 0.95
-    assert stack_weights(risks, [goal], events=1)[0] < 0.52
+    better_first, better_last = np.stack([truth, noisy])[:, :, None], np.stack([noisy, truth])[:, :, None]
+    assert stack_weights(better_first, [goal], events=100_000)[0] > 0.95
+    assert stack_weights(better_last, [goal], events=100_000)[1] > 0.95
+    assert stack_weights(better_last, [goal], events=1)[0] > 0.98
+    assert stack_weights(better_last, [], events=100)[0] == pytest.approx(0.75)
+    assert stack_weights(better_last, [], events=300) == pytest.approx([0.5, 0.5])
