@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from functools import reduce
 from pathlib import Path
+from typing import cast
 
 import ibis
 import ibis.expr.types as ir
@@ -72,7 +73,9 @@ class _Ingest:
 
     def __init__(self, space: Workspace, cdm: Cdm, *, report: IngestReport, update: Update | None) -> None:
         self.space, self.report, self.con, self.update = space, report, space.con, update
-        self.cdm: Cdm | WithKept = cdm if update is None else WithKept(cdm, update)
+        self.kept = None if update is None else WithKept(cdm, update)
+        # It has what is asked of a source's tables here.
+        self.cdm = cdm if self.kept is None else cast("Cdm", self.kept)
         self.events: list[ir.Table] = []
         self.facts: list[ir.Table] = []  # that are in, or that only another row keeps out
         self.keys: list[ir.Table] = []
@@ -80,7 +83,7 @@ class _Ingest:
     def run(self, progress: Progress) -> None:
         clinical = [spec for spec in CLINICAL if self.cdm.has(spec.name)]
         with progress("reading OMOP tables", total=4 + len(clinical)) as advance:
-            known = concepts(self.cdm)  # type: ignore[arg-type]
+            known = concepts(self.cdm)
             world, subjects = self._people(known)
             advance(2)
             world = self._visits(world)
@@ -128,7 +131,8 @@ class _Ingest:
         """Judge what is new together with what it touches in the record."""
         facts = reduce(lambda left, right: left.union(right), self.facts) if self.facts else _nothing()
         keys = reduce(lambda left, right: left.union(right), self.keys) if self.keys else _nothing()
-        self.cdm.check_concepts(facts)  # type: ignore[union-attr]
+        if self.kept is not None:
+            self.kept.check_concepts(facts)
         update.judge(facts, people=_people_of(world), replaced=keys)
         for name, table in self.report.tables.items():
             if name in SMALL and table.status == "read":
@@ -304,7 +308,7 @@ class _Ingest:
         others = events.filter(events.codings.notnull()).select(code=events.codings.unnest()).distinct()
         others = others.mutate(concept_id=ibis.null("int64"))
         used = used.union(beside.select("code", "concept_id")).union(others).distinct()
-        codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)  # type: ignore[arg-type]
+        codes, ancestors = codes_and_ancestors(self.cdm, known, used=used)
         fixed = ibis.memtable(pa.table({"code": list(FIXED_CODES), "fixed": list(FIXED_CODES.values())}))
         codes = codes.left_join(fixed, "code").drop("code_right")
         return codes.mutate(description=ibis.coalesce(codes.description, codes.fixed)).drop("fixed"), ancestors
@@ -350,7 +354,7 @@ def _version(cdm: Cdm) -> str | None:
     return f"CDM {versions[0]['version'].lstrip('v')}" if versions and versions[0]["version"] else None
 
 
-def _extracted(cdm: Cdm | WithKept) -> date | None:
+def _extracted(cdm: Cdm) -> date | None:
     """The day on which the data were taken out of the system they come from, where the source says it."""
     if not cdm.has("cdm_source"):
         return None
