@@ -52,7 +52,7 @@ def people(n: int = 600, *, seed: int = 2) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     age, stage = rng.normal(60, 10, n), rng.choice(["I", "II", "III"], n)
     gene = rng.binomial(1, 0.4, (n, 2)).astype(float)
-    rate = np.exp(0.04 * (age - 60) + 0.7 * (stage == "III") + 1.3 * gene[:, 0]) / 700
+    rate = np.exp(0.04 * (age - 60) + 0.7 * (stage == "III") + 2.0 * gene[:, 0]) / 700
     event, other, left = rng.exponential(1 / rate), rng.exponential(2500, n), rng.uniform(100, 1200, n)
     days = np.minimum(np.minimum(event, other), left)
     status = np.where(days == event, 1, np.where(days == other, 2, 0))
