@@ -19,8 +19,9 @@ from training.card.items import QUESTIONS
 from training.promote import promote
 from training.registry.versions import bundle_of, find
 from training.report.page import report, story_of
-from training.report.render import render_report
+from training.report.render import _environment, render_report
 from training.report.view import Story, in_short
+from training.result import Metric
 from training.validate import validate
 
 NOW = datetime.fromisoformat("2025-01-06T09:00:00")
@@ -267,3 +268,12 @@ def test_every_table_is_readable_at_a_laptops_width_and_on_paper(
     opened.goto((tmp_path / "rich.html").as_uri())
     assert opened.evaluate(TOO_WIDE) == []
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("high", "said"), [(9.0, '5.0<span class="interval">2.0 to 9.0</span>'), (None, "at least 2.0")]
+)
+def test_alerts_without_an_upper_limit_are_said_to_have_none(high: float | None, said: str) -> None:
+    """A PPV that may be 0 leaves people looked at for one true case without a limit."""
+    page = _environment().from_string('{% import "_macros.html" as m %}{{ m.estimate(found, 1) }}')
+    assert said in page.render(found=Metric(value=5.0, low=2.0, high=high))
