@@ -38,7 +38,7 @@ def test_the_standard_error_that_chooses_is_that_over_people() -> None:
 
 
 def test_ten_landmarks_of_a_person_choose_no_other_model_than_one() -> None:
-    """Of two alike the simpler is chosen as often (one standard error: five in six), however often people are seen."""
+    """Of two alike the simpler is nearly always chosen, and as often, however often people are seen."""
     chosen = {}
     for rows in (1, 10):
         rng = np.random.default_rng(1)
