@@ -104,8 +104,8 @@ def rejects_of() -> Callable[[Path, str], list[tuple[dict[str, Any], str, bool]]
 
 def whole(record: Path) -> dict[str, pa.Table]:
     """Every Parquet file of a record, by name."""
-    # kept/ holds rows as the source spells them, for updates.
-    paths = [path for path in sorted(record.rglob("*.parquet")) if "kept" not in path.parts]
+    # kept/ and origins/ hold rows and references as the source spells them, for updates.
+    paths = [path for path in sorted(record.rglob("*.parquet")) if not {"kept", "origins"} & set(path.parts)]
     return {str(path.relative_to(record)): pq.read_table(path) for path in paths}
 
 

@@ -73,8 +73,10 @@ def said(path: Path) -> dict[str, Any]:
 
 
 def features_of(path: Path, as_of: str) -> dict[str, list[str]]:
-    """Every feature of everybody, by the source's id."""
-    ids = {row["source_id"]: row["subject_id"] for row in pq.read_table(path / "identity/subjects.parquet").to_pylist()}
+    """Every feature of everybody of whom there is an event, by the source's id."""
+    there = set(Record.open(path).subject_ids().tolist())
+    known = pq.read_table(path / "identity/subjects.parquet").to_pylist()
+    ids = {row["source_id"]: row["subject_id"] for row in known if row["subject_id"] in there}
     names = sorted(ids)
     frame = build(Index.at([ids[name] for name in names], as_of), Record.open(path), catalogue=ALL)
     return {name: [str(value) for value in row] for name, row in zip(names, frame.values, strict=True)}
