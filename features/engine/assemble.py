@@ -93,7 +93,8 @@ def fill(
         at = order[edges[number] : edges[number + 1]]
         if len(at):
             values = _COMPUTE[spec.aggregate](Group(long, at, as_of[long.row[at]], spec))
-            unsaid = np.isnan(values) if spec.aggregate != "count" else values == 0
+            # A value that says no more than absence (no supply reaches the moment) is known no better than absence.
+            unsaid = np.isnan(values) | (values == spec.absent)
             out[long.row[at], column] = np.where(unsaid, absent[long.row[at]], values)
 
 

@@ -18,6 +18,8 @@ from features.errors import PresageError
 
 READING = 3  # the rules by which codes, units and their absence are read; features of other rules are other features
 TELLS_FILE = "metadata/tells.json"
+BY_NAME = "RxNormByName"  # drugs of unknown number, read by their names
+BARE_NUMBERS = "OMOP"  # concepts that the source's concept table lacks: numbers without a code or a name
 ANY = "any"  # the kind of facts of a source that does not say what kind they are
 ALWAYS, NEVER = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31", "us")
 
@@ -49,6 +51,7 @@ class Tells:
 
         A pattern can be read in a vocabulary that is in use for this kind of fact: an exact code or a prefix as it is,
         a concept with everything below it where the record has a hierarchy of its vocabulary (ICD and ATC spell it).
+        Drugs that were read by name tell of others only where every drug had a name: not where some are bare numbers.
 
         >>> Tells({"condition": {"SNOMED": "2010-01-01"}}).since("condition", ["SNOMED//44054006", "ICD10CM//E11*"])
         np.datetime64('2010-01-01T00:00:00.000000')
@@ -60,7 +63,7 @@ class Tells:
             np.datetime64(first, "us")
             for name in {kind, ANY} & set(self.kinds)
             for vocabulary, first in self.kinds[name].items()
-            if vocabulary in readable
+            if vocabulary in readable and not (vocabulary == BY_NAME and BARE_NUMBERS in self.kinds[name])
         ]
         return min(firsts, default=NEVER)
 

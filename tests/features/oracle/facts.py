@@ -128,7 +128,7 @@ def by_name(codings: list[str], names: list[str]) -> list[str]:
     found = set()
     for name in names:
         words = re.findall(r"[a-z]+", re.sub(r"\[.*?\]", " ", name.lower()))
-        if LOCAL & set(words):
+        if LOCAL & set(words) or {"dummy", "placebo"} & set(words) or {"insulin", "syringe"} <= set(words):
             continue
         text = f" {' '.join(words)} "
         found |= {f"RxNormByName//{number}" for each, number in drug_names().items() if f" {each} " in text}
@@ -323,6 +323,7 @@ def _events(
     time = pd.to_datetime(rows[f"{date}_datetime"].fillna(rows[f"{date}_date"]))
     value = unit = None
     if stem == "drug":
+        codings = _drug_codings(rows, codings, concept)
         supply = pd.to_numeric(rows.days_supply)
         value, unit = supply.where(supply > 0), pd.Series("d", rows.index)
         assert not rows.refills.fillna(0).any()
@@ -339,6 +340,26 @@ def _events(
         end = end.where(end != end.dt.normalize(), end + DAY - pd.Timedelta(microseconds=1))
         facts["known"] = facts.known.where(~(end > facts.known), end)
     return facts
+
+
+def _drug_codings(rows: pd.DataFrame, codings: pd.Series, concept: pd.DataFrame) -> pd.Series:
+    """With what a drug's names say, or the bare number of a concept that the source's concept table lacks."""
+    names = concept.drop_duplicates("concept_id").set_index("concept_id").concept_name
+    drugs = pd.DataFrame(
+        {
+            "codings": codings,
+            "number": rows.drug_concept_id.where(rows.drug_concept_id != 0, rows.drug_source_concept_id).fillna(0),
+            "standard": rows.drug_concept_id.map(names),
+            "source": rows.drug_source_concept_id.map(names),
+            "value": rows.drug_source_value,
+        }
+    )
+    said: dict[tuple[object, ...], tuple[str, ...]] = {}
+    for one in drugs.drop_duplicates().itertuples(index=False):
+        words = [str(word) for word in (one.standard, one.source, one.value) if isinstance(word, str)]
+        bare = [f"OMOP//{int(one.number)}"] if not one.codings and one.number else []
+        said[tuple(map(str, one))] = (*one.codings, *bare, *by_name(list(one.codings), words))
+    return pd.Series([said[tuple(map(str, one))] for one in drugs.itertuples(index=False)])
 
 
 def _ancestors(tables: Tables, codes: pd.Series) -> dict[str, set[str]]:

@@ -70,7 +70,8 @@ class Reading:
             if match != "below" or vocabulary in SPELT or vocabulary in self.hierarchies
         }
         used = {code.partition("//")[0] for codings in self._kind(kind).unique() for code in codings}
-        return bool(readable & used)
+        # A name says nothing of the drugs that are bare numbers, so it leaves the absence of others open.
+        return bool(readable & used - ({"RxNormByName"} if "OMOP" in used else set()))
 
     def _kind(self, kind: str) -> pd.Series:
         return self.facts[self.facts.kind.isin([kind, "visit end"] if kind == "visit" else [kind])].codings
