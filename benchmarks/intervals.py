@@ -2,7 +2,7 @@
 
 *Noise*: people whose one feature says nothing, so that the truth is .5. *Truth*: people whose outcome depends on three
 features; the truth of a scheme is what the very models that it tested have on 200,000 fresh people, averaged over the
-models. Decisions and definitions: docs/decisions/0019-pairs-within-folds.md.
+models. Decisions and definitions: docs/decisions/0018-pairs-within-folds.md.
 
     .venv/bin/python benchmarks/intervals.py --noise 2000 --truth 1000
 """

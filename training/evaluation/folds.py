@@ -1,6 +1,6 @@
 """Which model tested which row: pairs of people are compared within a split, and splits share what they learned from.
 
-What is estimated under each scheme, and why intervals are stretched: docs/decisions/0019-pairs-within-folds.md.
+What is estimated under each scheme, and why intervals are stretched: docs/decisions/0018-pairs-within-folds.md.
 """
 
 from __future__ import annotations

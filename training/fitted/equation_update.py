@@ -1,6 +1,6 @@
 """A published equation, recalibrated and extended, for whom it answers; the clinical model for everybody else.
 
-Statistics: docs/decisions/0021-from-the-published-equation.md.
+Statistics: docs/decisions/0020-from-the-published-equation.md.
 """
 
 from __future__ import annotations

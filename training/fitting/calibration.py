@@ -1,7 +1,7 @@
 """Learns a recalibration from risks of people the model has not seen: see `training.models.calibration`.
 
 Those people are held out within the training side of a split: no person whom a model is tested on takes part. The slope
-is drawn towards 1 by as much as their number leaves open (docs/decisions/0020-numbers-that-can-be.md).
+is drawn towards 1 by as much as their number leaves open (docs/decisions/0019-numbers-that-can-be.md).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ EXPECTED = np.append(EXPECTED_SPREADS, [0.1, 0.3])
 
 @dataclass(frozen=True, slots=True)
 class EquationUpdate:
-    """A Cox regression (logistic for a binary outcome) with the equation as offset: see decision 0021."""
+    """A Cox regression (logistic for a binary outcome) with the equation as offset: see decision 0020."""
 
     equation: str | None = None
     name: str = "equation_update"
