@@ -430,6 +430,7 @@ def evaluate(
     reference: str | None = None,
     persons: Any = None,
     covariates: pd.DataFrame | None = None,
+    folds: Any = None,
     cutoffs: Sequence[float] = (),
     capacities: Sequence[float] = (),
     n_boot: int = 200,
@@ -442,7 +443,8 @@ def evaluate(
     each horizon, (n,) or (n, h), or several models by name. The others' differences to `reference` are rows as well,
     such as "new minus old"; of two models the first is the reference. persons: whose rows they are, where somebody has
     several. covariates: what being followed depends on; without them everybody's follow-up ends alike. Of a cohort both
-    are known, and the numbers are those that `ps.train` gives for the same risks.
+    are known, and the numbers are those that `ps.train` gives for the same risks. folds: (n,) the fold whose model made
+    each risk, of cross-validation: people are then compared with people of their fold.
 
     >>> numbers = ps.evaluate([0, 1, 0, 1] * 20, [0.2, 0.9, 0.1, 0.6] * 20, n_boot=20)
     >>> float(numbers.set_index("metric").loc["auc", "value"])
@@ -457,6 +459,7 @@ def evaluate(
         reference=reference,
         persons=persons,
         covariates=covariates,
+        folds=folds,
         cutoffs=cutoffs,
         capacities=capacities,
         n_boot=n_boot,

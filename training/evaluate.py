@@ -15,7 +15,7 @@ from features.arrays import Floats, Ints
 from features.errors import PresageError
 from features.frame import FeatureFrame
 from training.cohort import COMPETING, Cohort, Outcome, RiskCurves, Uncensored
-from training.evaluation import Ask, Estimate, difference, evaluate
+from training.evaluation import Ask, Estimate, Folds, difference, evaluate
 from training.fitting import followed as followed_of
 from training.heldout import stream
 from training.learners import conditional
@@ -34,6 +34,7 @@ class Judged:
     ask: Ask
     n_boot: int
     seed: int
+    folds: Folds | None = None
 
     def rows(self, reference: str | None) -> Iterator[dict[str, Any]]:
         """A row for each model or difference, horizon and metric."""
@@ -57,6 +58,7 @@ class Judged:
             "n_boot": self.n_boot,
             "uncensored": self.uncensored,
             "ask": self.ask,
+            "folds": self.folds,
         }
 
 
@@ -68,6 +70,7 @@ def evaluate_risks(
     reference: str | None = None,
     persons: Any = None,
     covariates: pd.DataFrame | None = None,
+    folds: Any = None,
     cutoffs: Sequence[float] = (),
     capacities: Sequence[float] = (),
     n_boot: int = 200,
@@ -80,14 +83,16 @@ def evaluate_risks(
     reference: the model that the others' differences are taken from; of two models the first is, where none is named.
     persons: (n,) whose rows they are, resampled together. covariates: what the chance of being followed depends on;
     None: follow-up ends for everybody alike (Kaplan-Meier). Of a cohort both are known: its persons, and its clinical
-    features, as in a training. cutoffs, capacities: risks and shares of people at which flagging is measured.
+    features, as in a training. folds: (n,) the fold whose model made each risk, where it was learned from the others:
+    pairs of people are then compared within a fold; None: one model made all risks. cutoffs, capacities: risks and
+    shares of people at which flagging is measured.
 
     Raises PresageError for lengths that differ, for what is no probability, and where pandas' rows stand in another
     order than the outcome's.
     """
     days = tuple(float(each) for each in horizons_days)
     happened = outcome_of(outcome, horizons_days=days)
-    _check_order(outcome, {"risks": risks, "persons": persons, "covariates": covariates})
+    _check_order(outcome, {"risks": risks, "persons": persons, "covariates": covariates, "folds": folds})
     named = risks_of(risks, happened)
     if reference is None and len(named) == 2:
         reference = next(iter(named))
@@ -106,6 +111,7 @@ def evaluate_risks(
         Ask(tuple(cutoffs), tuple(capacities)),
         n_boot,
         seed,
+        None if folds is None else _folds(folds, persons=people),
     )
     return pd.DataFrame(list(judged.rows(reference)))
 
@@ -212,6 +218,19 @@ def _codes(persons: Any, rows: int) -> Ints:
     if len(codes) != rows:
         raise PresageError("persons", f"one for each of the {rows:,} rows", found=f"{len(codes):,}")
     return codes
+
+
+def _folds(given: Any, *, persons: Ints) -> Folds:
+    """Each fold's model learned from all people whom it did not test."""
+    names = np.asarray(given, dtype=object)
+    if names.shape != persons.shape:
+        raise PresageError("folds", f"one for each of the {len(persons):,} rows", found=f"{len(names):,}")
+    if bool(pd.isna(names).any()):
+        raise PresageError("folds", "a fold in every row", found=f"{int(pd.isna(names).sum()):,} rows without")
+    labels = np.array([str(name) for name in names], dtype=object)
+    everybody = len(np.unique(persons))
+    learned_from = {name: everybody - len(np.unique(persons[labels == name])) for name in np.unique(labels).tolist()}
+    return Folds.of(labels, persons, learned_from=learned_from)
 
 
 def _followed(covariates: pd.DataFrame | None, outcome: Outcome, *, persons: Ints) -> Uncensored | None:

@@ -190,3 +190,13 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(given: dict[str, An
     asked |= given
     with pytest.raises(PresageError, match=words):
         evaluate_risks(asked.pop("outcome"), asked.pop("risks"), **asked)
+
+
+def test_folds_that_do_not_fit_the_rows_are_refused_and_one_fold_changes_nothing() -> None:
+    event, risk = [0, 1, 0, 1] * 20, [0.2, 0.9, 0.1, 0.6] * 20
+    for folds, found in ((["1"], "1"), ([None] * 80, "80 rows without")):
+        with pytest.raises(PresageError, match=f"^folds: .*found {found}"):
+            evaluate_risks(event, risk, folds=folds, n_boot=5)
+    pd.testing.assert_frame_equal(
+        evaluate_risks(event, risk, folds=["only"] * 80, n_boot=5), evaluate_risks(event, risk, n_boot=5)
+    )

@@ -260,9 +260,12 @@ def test_risks_from_elsewhere_on_a_cohort_are_measured_as_a_trainings_own(home: 
     found = train(drawn, table=table, seed=4)
     cohort = read_flat(drawn, home, handed=table)
     held = found.predictions()
-    risk = held.set_index([held["id"], held.groupby("id").cumcount()])["risk"]  # rows of one id keep their order
+    held = held.set_index([held["id"], held.groupby("id").cumcount()])  # rows of one id keep their order
     rows = pd.Series(cohort.ids)
-    risks = risk.loc[pd.MultiIndex.from_arrays([rows, rows.groupby(rows).cumcount()])].to_numpy()
-    numbers = evaluate_risks(cohort, risks, n_boot=30, seed=4).set_index("metric")[["value", "low", "high"]]
+    held = held.loc[pd.MultiIndex.from_arrays([rows, rows.groupby(rows).cumcount()])]
+    risks, folds = held["risk"].to_numpy(), held["fold"].to_numpy()
+    numbers = evaluate_risks(cohort, risks, folds=folds, n_boot=30, seed=4).set_index("metric")[
+        ["value", "low", "high"]
+    ]
     own = found.metrics().loc[numbers.index]
     pd.testing.assert_frame_equal(numbers, own, check_names=False)
