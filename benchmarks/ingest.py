@@ -27,7 +27,7 @@ from pathlib import Path
 
 import duckdb
 
-ROWS_A_PERSON, CONCEPTS, MEMORY = 200, 20_000, "700MB"
+ROWS_A_PERSON, CONCEPTS, MEMORY = 200, 20_000, "900MB"
 # Shares of the rows, which concepts a table uses, and its own columns beside those of every table.
 TABLES = {
     "condition_occurrence": (0.15, "condition", "condition_start"),

@@ -48,8 +48,8 @@ from features.record import (
 from features.sources.report import IngestReport
 from features.vocabulary import ancestors_of_codes, loaded
 
-EVENTS_PER_SHARD = 1_000_000
-SHARDS_A_PASS = 4  # sorted together: the fewer passes over all events the faster, the more of them spill to disk
+EVENTS_PER_SHARD = 500_000
+SHARDS_A_PASS = 8  # sorted together: the fewer passes over all events the faster, the more of them spill to disk
 _BATCH = 100_000
 MEMORY_LIMIT = "700MB"  # beside it stand Python and a shard on its way to the disk: 1.2 GB in all
 FEWEST_AGAIN = 0.9  # share of the people known of a source that the whole source holds again
@@ -274,6 +274,7 @@ def _write_shards(space: Workspace, events: ir.Table, *, report: IngestReport, p
             group = bounds[first : first + SHARDS_A_PASS]
             for number, shard in enumerate(_sorted_shards(space, events, group), start=first):
                 advance(write_sorted(shard, folders[DATA] / f"{number:04}.parquet", folders[ORIGINS_OF], number=number))
+                pa.default_memory_pool().release_unused()  # else a shard's room stays beside the next one's
     if not bounds:
         write_rows(
             events.select(*ROWS.names, *_origins_in(events)), folders[DATA] / "0000.parquet", folders[ORIGINS_OF]

@@ -248,7 +248,7 @@ def test_an_interrupt_leaves_the_old_record_or_the_new_one(
     before = tables_of(record)
     more = cdm(person="person_id | gender_concept_id | year_of_birth\n7 | 8507 | 1950")
     omop.ingest(more, fresh)
-    for module, step, expected in ((store, "_write_metadata", before), (moving, "_replace", tables_of(fresh))):
+    for module, step, expected in ((store, "write_metadata", before), (moving, "_replace", tables_of(fresh))):
         with monkeypatch.context() as patch:
             whole = getattr(module, step)
             patch.setattr(
