@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.catalogue.spec import FeatureSpec
-from features.codes import patterns
+from features.codes import ANSWER, patterns
 
 RACES = (
     ("Race//1", "american indian or alaska native"),
@@ -31,7 +31,7 @@ SMOKING_TEXTS = {
     ),
 }
 SMOKING_STATUS = "LOINC//72166-2"
-ANSWER, RELATIVE = "Answer//", "FAMILY_HISTORY//"  # what was answered, and what a relative has, is no code of its own
+RELATIVE = "FAMILY_HISTORY//"  # what a relative has, like what was answered, is no code of its own
 OMB = "OMB 1997 categories, OMOP vocabularies Race and Ethnicity"
 
 

@@ -2,6 +2,8 @@ from .comorbidity import CHARLSON as CHARLSON
 from .comorbidity import INDICES as INDICES
 from .comorbidity import category_codes as category_codes
 from .comorbidity import charlson_from_features as charlson_from_features
+from .denied import ANSWER as ANSWER
+from .denied import is_denied as is_denied
 from .drug_names import ingredients as ingredients
 from .lists import Matcher as Matcher
 from .lists import ancestors_of as ancestors_of

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.codes import shipped
+from features.codes.denied import is_denied
 from features.errors import PresageError
 from features.record import ANCESTORS, codes_of
 
@@ -55,9 +56,12 @@ class Codelist:
         return hashlib.sha256("\n".join(sorted(self.patterns)).encode()).hexdigest()
 
     def expand(self, record: Record, backend: BaseBackend | None = None) -> list[str]:
-        """The keys of those of the record's facts that the list means, sorted: any coding of a fact may say so."""
+        """The keys of those of the record's facts that the list means, sorted: any coding of a fact may say so, and
+        what was asked and denied is not meant.
+        """
         matcher = Matcher(self.patterns, ancestors_of(record, backend, patterns=self.patterns))
-        return [key for key in recorded_keys(record, backend) if any(matcher(code) for code in codes_of(key))]
+        keys = (key for key in recorded_keys(record, backend) if not is_denied(key))
+        return [key for key in keys if any(matcher(code) for code in codes_of(key))]
 
 
 class Matcher:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from features.codes import Conversion, Matcher, conversion, unambiguous
+from features.codes import ANSWER, Conversion, Matcher, conversion, is_denied, unambiguous
 from features.engine.expression import LARGEST
 from features.engine.plan import Plan, Source
 from features.record import codes_of
@@ -25,7 +25,6 @@ SCHEMA = pa.schema(
         pa.field("needs_value", pa.bool_()),
     ]
 )
-ANSWER = "Answer//"  # how the coding of an answer begins, beside that of its question
 REMEMBERED = 200_000  # pairs; more of them is somebody sending nonsense
 TEXTS = pa.schema([pa.field("source", pa.int32()), pa.field("text", pa.string()), pa.field("number", pa.float64())])
 Row = dict[str, object]
@@ -57,6 +56,7 @@ class CodeMap:
 
     def _answer(self, key: str, unit: str) -> list[Row]:
         readers: dict[int, list[tuple[str, str]]] = {}
+        denied = is_denied(key)
         for code in codes_of(key):
             for pattern in self._matcher(code):
                 for number, reader in self._readers[pattern]:
@@ -65,6 +65,7 @@ class CodeMap:
             _row(key, unit, number=number, source=self._plan.sources[number], matches=matches)
             for number, matches in sorted(readers.items())
             if not all(code.startswith(ANSWER) for code, _ in matches)  # an answer to a question that nobody reads
+            if not (denied and self._plan.sources[number].means_presence)
         ]
 
 

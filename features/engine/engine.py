@@ -10,6 +10,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from features.catalogue.catalogue import Catalogue
+from features.codes import is_denied
 from features.engine import assemble, derived, genomic
 from features.engine.expression import aggregates, code_counts
 from features.engine.plan import Plan, column_name
@@ -68,7 +69,8 @@ class Engine:
     def vocabulary_table(self, keys: Iterable[str]) -> pa.Table:
         """Rows of `presage_vocabulary` for these keys of facts: a fact counts for each of its codes."""
         number = {code: at for at, code in enumerate(self.catalogue.vocabulary)}
-        rows = [(key, number[code]) for key in dict.fromkeys(keys) for code in codes_of(key) if code in number]
+        said = (key for key in dict.fromkeys(keys) if not is_denied(key))
+        rows = [(key, number[code]) for key in said for code in codes_of(key) if code in number]
         return pa.table(
             {
                 "code": pa.array([key for key, _ in rows], pa.string()),

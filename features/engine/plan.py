@@ -42,6 +42,11 @@ class Source:
     needs_value: bool
     other_units: tuple[tuple[str, float, float], ...] = ()
 
+    @property
+    def means_presence(self) -> bool:
+        """Whether that there is such an event says all, so that one which was answered with "no" says nothing."""
+        return not (self.values or self.levels or self.needs_value)
+
     @classmethod
     def of(cls, spec: FeatureSpec) -> Source:
         """The source that a feature reads."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from features.codes import canonical_code
+from features.codes import ANSWER, canonical_code
 from features.sources.drugs import by_name
 
 # https://terminology.hl7.org/external_terminologies.html (URIs and OIDs), to vocabulary_id as in OHDSI's Athena.
@@ -151,7 +151,7 @@ def answers(concept: Mapping[str, Any] | None) -> tuple[str, ...]:
     codings = concept.get("coding") if isinstance(concept, dict) else None
     if not codings:
         return ()
-    return tuple(sorted({f"Answer//{code}" for coding in codings if (code := code_of(coding))}))
+    return tuple(sorted({f"{ANSWER}{code}" for coding in codings if (code := code_of(coding))}))
 
 
 def _plain(text: str) -> str:

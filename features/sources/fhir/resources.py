@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from features.codes import ANSWER
 from features.sources.checks import NEGATIVE_SUPPLY
 from features.sources.drugs import BY_NAME
 from features.sources.fhir.codes import Coded, answers, code_of, coded, coded_drug
@@ -133,8 +134,14 @@ def _observation(resource: Mapping[str, Any]) -> Iterator[Fact]:
                 encounter,
                 mended=value.mended,
                 preliminary=is_preliminary,
-                answers=answers(part["valueCodeableConcept"]) if "valueCodeableConcept" in part else (),
+                answers=_answers(part),
             )
+
+
+def _answers(part: Mapping[str, Any]) -> tuple[str, ...]:
+    if "valueCodeableConcept" in part:
+        return answers(part["valueCodeableConcept"])
+    return (f"{ANSWER}Boolean//false",) if part.get("valueBoolean") is False else ()
 
 
 def _procedure(resource: Mapping[str, Any]) -> Iterator[Fact]:

@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from features.codes import ANSWER
 from features.progress import Progress, silent
 from features.record import ANCESTORS, CODES, ORIGIN_COLUMNS, identity
 from features.sources.checks import (
@@ -453,7 +454,7 @@ def _without_preliminary(con: Backend, facts: ir.Table) -> ir.Table:
     codes = ibis.array([facts.code]).concat(facts.codings.fill_null(ibis.literal([], type="array<string>")))
     good = facts.mutate(own_code=facts.code, called=codes).filter(facts.reason.isnull())
     each = good.select("seq", "subject_id", "time", "own_code", "preliminary", one=good.called.unnest())
-    each = each.filter(~each.one.startswith("Answer//"))
+    each = each.filter(~each.one.startswith(ANSWER))
     final = each.filter(~each.preliminary).select("subject_id", "time", "one")
     replaced = each.filter(each.preliminary).semi_join(final, ["subject_id", "time", "one"])
     replaced = replaced.select(held_by="seq", held_code="own_code").distinct()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from features.codes import ANSWER
 from features.sources.checks import (
     BAD_NUMBER,
     LONGEST_SUPPLY_DAYS,
@@ -26,6 +27,7 @@ from features.sources.omop.cdm import ClinicalTable
 from features.sources.omop.said import number_text
 
 # operator_concept_id of the CDM: the number is a bound. Its text, as FHIR's comparator is; `=` (4172703) says nothing.
+NO_CONCEPTS, NO_CODE = (4188540, 45878245), "SNOMED//373067005"  # "No", where the source's concept table lacks it
 OPERATORS = {4171756: "<", 4171754: "<=", 4171755: ">=", 4172704: ">"}
 
 
@@ -231,7 +233,8 @@ def _with_codes(rows: ir.Table, spec: ClinicalTable, *, world: World) -> ir.Tabl
     bound = ibis.ifelse(rows.numeric_value.notnull(), ibis.coalesce(rows.sign, bound), ibis.null("string"))
     return rows.mutate(
         bound=bound.notnull(),
-        coded_answer="Answer//" + rows.value_code,
+        coded_answer=ANSWER
+        + ibis.coalesce(rows.value_code, ibis.ifelse(rows.value_concept.isin(NO_CONCEPTS), NO_CODE, None)),
         text_value=ibis.coalesce(rows.text, bound, answer, written),
         unit=ibis.coalesce(rows.ucum, rows.unit_text, rows.said_unit),
     )

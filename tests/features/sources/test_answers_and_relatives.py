@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.build import build
-from features.catalogue import catalogue
+from features.catalogue import Catalogue, catalogue
+from features.codes.lists import Codelist
 from features.index import Index
 from features.record import Record
 from features.sources import fhir, omop
@@ -23,11 +24,11 @@ STATUS = {"coding": [{"system": LOINC, "code": "72166-2"}]}
 FEATURES = catalogue(["social", "family_history"])
 
 
-def features_of(record: Path) -> dict[str, dict[str, float]]:
+def features_of(record: Path, wanted: Catalogue = FEATURES) -> dict[str, dict[str, float]]:
     """By the source's id of each person."""
     people = pq.read_table(record / "identity" / "subjects.parquet").to_pylist()
     index = Index.at([row["subject_id"] for row in people], "2021-01-01")
-    frame = build(index, Record.open(record), catalogue=FEATURES)
+    frame = build(index, Record.open(record), catalogue=wanted)
     return {
         row["source_id"]: {name: float(frame.column(name)[at]) for name in frame.names} for at, row in enumerate(people)
     }
@@ -142,3 +143,83 @@ def test_a_family_history_is_what_relatives_by_blood_had(tmp_path: Path) -> None
     found = read(tmp_path, [resource for resource, _, _ in HISTORIES])
     for features, (resource, name, value) in zip(found, HISTORIES, strict=True):
         assert features[name] == pytest.approx(value, nan_ok=True), resource
+
+
+DIABETES = {"coding": [{"system": SNOMED, "code": "44054006"}]}
+CONDITIONS = catalogue(["conditions"])
+
+
+def answered(value: Json) -> Json:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": DIABETES,
+        "effectiveDateTime": "2019-05-05",
+    } | value
+
+
+def coded_as(system: str, code: str) -> Json:
+    return {"valueCodeableConcept": {"coding": [{"system": system, "code": code}], "text": "nein"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "ever"),
+    [
+        (coded_as(SNOMED, "373067005"), 0),
+        (coded_as(SNOMED, "261665006"), 0),  # unknown
+        (coded_as(LOINC, "LA32-8"), 0),
+        (coded_as("http://terminology.hl7.org/CodeSystem/v2-0136", "N"), 0),
+        ({"valueBoolean": False}, 0),
+        (coded_as(SNOMED, "373066001"), 1),
+        (coded_as(LOINC, "LA33-6"), 1),
+        ({"valueBoolean": True}, 1),
+        ({}, 1),
+    ],
+)
+def test_a_diagnosis_that_was_asked_about_and_denied_is_none(tmp_path: Path, value: Json, ever: float) -> None:
+    """The other patient has it: the record could have told."""
+    patients = [{"resourceType": "Patient", "id": each, "birthDate": "1960-01-01"} for each in ("asked", "ill")]
+    ill = {"resourceType": "Condition", "code": DIABETES, "recordedDate": "2015-01-01"}
+    lines = [
+        *patients, answered(value) | {"subject": {"reference": "Patient/asked"}},
+        ill | {"subject": {"reference": "Patient/ill"}},
+    ]  # fmt: skip
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "all.ndjson").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    fhir.ingest(tmp_path / "source", tmp_path / "record")
+    found = features_of(tmp_path / "record", CONDITIONS)
+    assert {who: row["diabetes_ever"] for who, row in found.items()} == {"asked": ever, "ill": 1}
+    record = Record.open(tmp_path / "record")
+    keys = Codelist("diabetes", ("SNOMED//44054006",)).expand(record)
+    assert len(keys) == 1 + int(ever and bool(value) and "valueCodeableConcept" in value)
+
+
+def test_a_diagnosis_that_omop_answers_with_no_is_none(cdm: Callable[..., Path], tmp_path: Path) -> None:
+    """With the answer in the source's concept table (2), without it (3), and with a yes (1)."""
+    source = cdm(
+        person="""
+        person_id | gender_concept_id | year_of_birth
+        1         | 8507              | 1960
+        2         | 8532              | 1960
+        3         | 8532              | 1960
+        """,
+        concept="""
+        concept_id | concept_name             | vocabulary_id | concept_code | domain_id   | standard_concept
+        2000       | Type 2 diabetes mellitus | SNOMED        | 44054006     | Condition   | S
+        2001       | Ja                       | SNOMED        | 373066001    | Meas Value  | S
+        2002       | Nein                     | LOINC         | LA32-8       | Meas Value  | S
+        """,
+        observation="""
+        observation_id | person_id | observation_concept_id | observation_date | value_as_concept_id
+        1              | 1         | 2000                   | 2019-05-05       | 2001
+        2              | 2         | 2000                   | 2019-05-05       | 2002
+        3              | 3         | 2000                   | 2019-05-05       | 4188540
+        """,
+        condition_occurrence="""
+        condition_occurrence_id | person_id | condition_concept_id | condition_start_date
+        1                       | 1         | 2000                 | 2018-05-05
+        """,
+    )
+    omop.ingest(source, tmp_path / "record")
+    found = features_of(tmp_path / "record", CONDITIONS)
+    assert [found[person]["diabetes_ever"] for person in "123"] == [1, 0, 0]
